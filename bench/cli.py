@@ -1,0 +1,180 @@
+"""The command line. Nothing heavy is imported before a command runs, so that help appears at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from tts.errors import EngineError, TTSError
+
+app = typer.Typer(
+    name="tts-bench",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Measure test-time scaling of diffusion models: search over the injected noise, at every budget.",
+)
+out = Console()
+err = Console(stderr=True)
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. engines.count=4; may be repeated."),
+]
+Run = Annotated[Path, typer.Argument(help="Results folder of a run.")]
+
+
+class Plugins(str, Enum):
+    """What can be listed."""
+
+    models = "models"
+    rewards = "rewards"
+    searches = "searches"
+
+
+class Trainable(str, Enum):
+    """What can be trained."""
+
+    denoiser = "denoiser"
+    classifier = "classifier"
+
+
+@app.command()
+def run(
+    config: Annotated[
+        str, typer.Argument(help="A YAML file, or the name of a configuration that ships: quickstart, ...")
+    ],
+    overrides: Overrides = None,
+) -> None:
+    """Run a study, or go on with one that was interrupted; then print its table and draw its plots."""
+    from bench.config import load
+    from bench.report import report
+    from bench.run import run as run_study
+
+    settings = load(config, overrides)
+    try:
+        run_study(settings, out)
+    except KeyboardInterrupt:
+        err.print("stopped; what was finished is stored, and the same command goes on from there")
+        raise typer.Exit(130) from None
+    report([settings.output], out)
+
+
+@app.command()
+def curves(runs: Annotated[list[Path], typer.Argument(help="Results folders, also of unfinished runs.")]) -> None:
+    """Compute curves.parquet, curves.png and images.png of runs again, and print one table of them all."""
+    from bench.report import report
+
+    report(runs, out)
+
+
+@app.command()
+def replay(
+    run: Run,
+    trial: Annotated[str, typer.Argument(help="The trial's identity (column 'trial'), or its first digits.")],
+    output: Annotated[Path | None, typer.Option(help="PNG file to write.")] = None,
+) -> None:
+    """Make a trial's image again from its row, and say whether it is the same; exit code 1 if it is not."""
+    from bench.files import atomic_write
+    from bench.replay import replay as replay_trial
+
+    result = replay_trial(run, trial)
+    if output is not None:
+        atomic_write(output, result.image)
+    for name, value in result.scores.items():
+        out.print(f"{name}: {value} (stored: {result.row[f'score_{name}']})", highlight=False)
+    if result.identical is None:
+        out.print("no image is stored to compare with")
+    else:
+        out.print(
+            "the image is identical to the stored one" if result.identical else "the image differs from the stored one"
+        )
+    if result.identical is False or any(value != result.row[f"score_{name}"] for name, value in result.scores.items()):
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_plugins(kind: Annotated[Plugins, typer.Argument(help="What to list.")]) -> None:
+    """List models, rewards or searches with their settings and defaults."""
+    from bench.listing import listing
+
+    out.print(listing(kind.value))
+
+
+@app.command()
+def train(
+    what: Annotated[Trainable, typer.Argument(help="Which of the embedded model's two networks.")],
+    data: Annotated[
+        Path, typer.Option(help="Folder with cifar10_{train,test}.parquet, or torchvision's CIFAR10 root.")
+    ],
+    output: Annotated[Path, typer.Option(help="Folder for the checkpoint, the weights and pictures.")],
+    images: Annotated[int | None, typer.Option(min=1, help="Images to see in all.")] = None,
+    save_every: Annotated[float, typer.Option(min=1, help="Seconds between checkpoints.")] = 120.0,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; left out: torch's choice.")] = None,
+    bf16: Annotated[bool, typer.Option(help="Mixed precision.")] = False,
+    compile: Annotated[bool, typer.Option("--compile", help="Compile the network first (needs a C compiler).")] = False,
+) -> None:
+    """Train the embedded denoiser or classifier; the same command goes on after an interruption."""
+    from bench.training import TrainOptions
+    from bench.training import train as train_network
+
+    options = TrainOptions(what.value, data, output, images, save_every, threads, bf16, compile)
+    for name, value in train_network(options, out).items():
+        out.print(f"{name}: {value}", highlight=False)
+
+
+@app.command()
+def generate(
+    model: Annotated[str, typer.Option(help="See: tts-bench list models.")] = "cifar10",
+    search: Annotated[str, typer.Option(help="See: tts-bench list searches.")] = "eps_greedy",
+    reward: Annotated[str, typer.Option(help="Reward to search on; see: tts-bench list rewards.")] = "brightness",
+    condition: Annotated[str, typer.Option("--class", "--prompt", help="What to draw: a class or a prompt.")] = "0",
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, another image.")] = 0,
+    output: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("image.png"),
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the search, e.g. K=20.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Rows of every forward pass.")] = 16,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+) -> None:
+    """Draw one image with a search; prints its rewards before and after."""
+    from bench.config import assignments
+    from bench.files import atomic_write, check_writable
+    from bench.generate import generate as draw
+    from bench.listing import before_and_after
+
+    check_writable(output)
+    values = {
+        "model": model,
+        "rewards": [reward],
+        "problems": {"conditions": [condition], "seeds": 1},
+        "engines": {"backend": "local", "batch": batch, "threads": threads},
+        "seed": seed,
+    }
+    before, after = draw(values, {"name": search, **assignments(settings or [])})
+    atomic_write(output, after["image"])
+    out.print(before_and_after(before, after))
+    out.print(f"written to {output}")
+
+
+def main() -> None:
+    """Entry point: an error of ours is one line on stderr, exit code 2 (settings) or 1 (engines)."""
+    sys.exit(call(app))
+
+
+def call(command: Callable[..., Any], *arguments: Any) -> int:
+    """Run a command and turn our errors into exit codes."""
+    try:
+        command(*arguments)
+    except EngineError as error:
+        err.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        return 1
+    except TTSError as error:
+        err.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        return 2
+    return 0

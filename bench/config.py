@@ -1,0 +1,119 @@
+"""What a run is: typed, refusing unknown keys, checked before anything is started or written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field
+
+from tts.errors import SettingError
+from tts.settings import Settings, nearest, parse
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+class Problems(Settings):
+    """The problems: every condition with every seed."""
+
+    conditions: Literal["all"] | list[int | str] = Field("all", description="class indices or names, or prompts")
+    seeds: int = Field(1, ge=1, description="seeds for each condition")
+
+
+class Engines(Settings):
+    """The engines: how many there are, and how each computes.
+
+    Their number and place change no result. ``batch``, ``threads`` and ``device`` can change the last bit of one, and so
+    belong to the identity of a trial.
+    """
+
+    backend: Literal["ray", "local"] = Field("ray", description="'local': one engine in this process, without Ray")
+    count: int = Field(1, ge=1, description="engine actors")
+    address: str = Field("local", description="Ray cluster to join; 'local' starts one on this machine")
+    batch: int = Field(32, ge=1, description="rows of every forward pass")
+    threads: int = Field(1, ge=1, description="CPU threads of each engine")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where the model runs")
+    oversupply: float = Field(3.0, ge=1, description="segments kept in flight, in batches for each engine")
+
+    def numerics(self) -> dict[str, Any]:
+        """What can change the last bit of a result."""
+        return {"batch": self.batch, "threads": self.threads, "device": self.device}
+
+
+class RunConfig(Settings):
+    """A run, as a YAML file describes it."""
+
+    model: str | dict[str, Any] = Field(description="a name, or {name: ..., setting: value}")
+    rewards: list[str | dict[str, Any]] = Field(
+        min_length=1, description="searched on one by one; all score each image"
+    )
+    searches: list[str | dict[str, Any]] = Field(
+        min_length=1, description="names, or {name: ..., setting: value, budget: {setting: [value, ...]}}"
+    )
+    problems: Problems = Field(default_factory=Problems, description="what to draw")
+    engines: Engines = Field(default_factory=Engines, description="where to compute")
+    seed: int = Field(0, ge=0, description="seed of the whole run")
+    images: bool = Field(True, description="store each trial's image in its row")
+    output: Path = Field(description="results folder")
+
+
+def load(source: str, overrides: list[str] | None = None) -> RunConfig:
+    """A configuration from a file, or by the name of one that ships with the package.
+
+    Args:
+        source: path of a YAML file, or for example ``quickstart``.
+        overrides: ``key=value`` with dots into nested settings and values in YAML, for example ``engines.count=4``.
+
+    Raises:
+        SettingError: no such file, no YAML, an unknown key or an unusable value.
+    """
+    values = read_yaml(find(source))
+    for override in overrides or []:
+        _override(values, override)
+    return parse(RunConfig, values, source)
+
+
+def find(source: str) -> Path:
+    """The file that a configuration's path or name means."""
+    shipped = {path.stem: path for path in CONFIGS.glob("*.yaml")}
+    if source in shipped:
+        return shipped[source]
+    if not Path(source).is_file():
+        raise SettingError(f"configuration '{source}': no such file, and none of ours; {nearest(source, shipped)}")
+    return Path(source)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A mapping from a YAML file."""
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingError(f"configuration {path}: not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise SettingError(f"configuration {path}: expected 'key: value' lines")
+    return values
+
+
+def assignments(pairs: list[str]) -> dict[str, Any]:
+    """Settings from ``key=value`` texts, with values in YAML."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        _override(values, pair)
+    return values
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    """Apply one ``key=value``; the nested mappings on its way are made where they are missing."""
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise SettingError(f"--set {override}: expected key=value")
+    *path, last = key.strip().split(".")
+    for part in path:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise SettingError(f"--set {override}: '{part}' holds no settings; replace it whole with --set {part}=...")
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise SettingError(f"--set {override}: '{text}' is not a YAML value") from None

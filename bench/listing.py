@@ -1,0 +1,44 @@
+"""Tables of what there is to choose from, and of an image before and after search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+from tts.registry import MODELS, REWARDS, SEARCHES
+
+REGISTRIES: dict[str, Any] = {"models": MODELS, "rewards": REWARDS, "searches": SEARCHES}
+
+
+def listing(kind: str) -> Table:
+    """Every registered name with its summary, and its settings with their defaults."""
+    table = Table("name", "what it is", "settings", title=kind, title_justify="left")
+    registry = REGISTRIES[kind]
+    for name in registry.targets:
+        settings = registry.get(name)
+        table.add_row(name, (settings.__doc__ or "").strip().splitlines()[0], _settings(settings))
+    return table
+
+
+def _settings(settings: Any) -> str:
+    lines = []
+    for name, field in settings.model_fields.items():
+        default = "" if field.default_factory else f" = {field.default}"
+        lines.append(f"{field.alias or name}{default}: {field.description}")
+    return "\n".join(lines)
+
+
+def before_and_after(before: dict[str, Any], after: dict[str, Any]) -> Table:
+    """Rewards and cost of the plain and of the searched image."""
+    table = Table(
+        "", "before", "after", title=f"{after['search']} on {after['reward']}: {after['label']}", title_justify="left"
+    )
+    for column in [name for name in after if name.startswith("score_")]:
+        table.add_row(column.removeprefix("score_"), _number(before[column]), _number(after[column]))
+    table.add_row("NFE", f"{before['nfe']:,}", f"{after['nfe']:,}")
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,67 @@
+"""What a run's manifest says: the configuration as given and as resolved, versions, the commit, the devices."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from bench.record import SCHEMA_VERSION
+from bench.study import Study
+
+PACKAGES = ("tts-bench", "torch", "torchvision", "diffusers", "ray", "numpy", "pyarrow", "pillow")
+
+
+def build(study: Study, devices: list[str]) -> dict[str, Any]:
+    """The manifest of a run that is about to start.
+
+    Args:
+        study: the run.
+        devices: a word on each engine's device.
+    """
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "digest": study.digest(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "config": study.config.model_dump(mode="json"),
+        "resolved": study.resolved(),
+        "trials": study.size,
+        "devices": devices,
+        "versions": versions(),
+        "git": commit(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the packages that results depend on."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def commit() -> dict[str, Any] | None:
+    """The commit of this code and whether it was changed since; None outside a checkout."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    folder = Path(__file__).parent
+
+    def ask(*words: str) -> str | None:
+        answer = subprocess.run([git, "-C", str(folder), *words], capture_output=True, text=True, check=False)  # noqa: S603
+        return answer.stdout.strip() if answer.returncode == 0 else None
+
+    head = ask("rev-parse", "HEAD")
+    return (
+        None
+        if head is None
+        else {"commit": head, "dirty": bool(ask("status", "--porcelain", "--", str(folder.parent)))}
+    )

@@ -1,0 +1,69 @@
+"""The columns of a trial's row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from bench.trial import Trial, canonical
+from tts.noise import Noise, to_record
+
+SCHEMA_VERSION = 1
+
+MOVE = pa.struct([("seed", pa.int64()), ("radius", pa.float64())])
+NOISE = pa.struct([("seed", pa.int64()), ("moves", pa.list_(MOVE))])
+
+COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
+    ("trial", pa.string(), "identity: a hash of everything that changes the result, 32 hex digits"),
+    ("search", pa.string(), "registered name of the search"),
+    ("settings", pa.string(), "all of the search's settings, JSON"),
+    ("budget", pa.string(), "the setting that grows along the curve; null: none"),
+    ("budget_value", pa.float64(), "its value"),
+    ("condition", pa.string(), "class index or prompt, JSON"),
+    ("label", pa.string(), "the condition as people read it"),
+    ("seed", pa.int64(), "index of the problem's seed"),
+    ("problem_seed", pa.int64(), "names all randomness of the problem"),
+    ("reward", pa.string(), "the reward searched on"),
+    ("value", pa.float64(), "that reward of the final 8-bit image; null: could not be scored"),
+    ("nfe", pa.int64(), "denoiser forwards spent"),
+    ("decodes", pa.int64(), "images decoded"),
+    ("reward_calls", pa.int64(), "rewards computed"),
+    ("device_seconds", pa.float64(), "share of the engines' time; the only column that differs between two runs"),
+    ("noises", pa.list_(NOISE), "recipe: the initial noise, then one for each step; null: no noise injected"),
+    ("image", pa.binary(), "the final image, PNG; null: not stored"),
+)
+
+TIMED = ("device_seconds",)
+"""Columns that differ between two runs of the same trial."""
+
+
+def schema(rewards: Iterable[str]) -> pa.Schema:
+    """The columns of a run: :data:`COLUMNS` and ``score_<reward>`` for each reward, documented in the metadata."""
+    fields = [pa.field(name, kind, metadata={"doc": doc}) for name, kind, doc in COLUMNS]
+    fields += [
+        pa.field(f"score_{name}", pa.float64(), metadata={"doc": f"{name} of the final image"}) for name in rewards
+    ]
+    return pa.schema(fields, metadata={"schema_version": str(SCHEMA_VERSION)})
+
+
+def identity_columns(trial: Trial, key: str, label: str) -> dict[str, Any]:
+    """What a row says of the trial itself."""
+    return {
+        "trial": key,
+        "search": trial.search,
+        "settings": trial.settings,
+        "budget": trial.budget,
+        "budget_value": trial.budget_value,
+        "condition": canonical(trial.condition),
+        "label": label,
+        "seed": trial.seed,
+        "problem_seed": trial.problem_seed,
+        "reward": trial.reward,
+    }
+
+
+def recipe_column(noises: Sequence[Noise | None]) -> list[dict[str, Any] | None]:
+    """The recipe of a whole trajectory, initial noise first."""
+    return [to_record(noise) for noise in noises]

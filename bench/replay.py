@@ -1,0 +1,75 @@
+"""Make a trial's image again from its row: a trajectory is its noise."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import store
+from bench.config import RunConfig
+from bench.pools import LocalPool
+from bench.study import Study
+from tts.engine import Job, Outcome
+from tts.errors import DataError, SettingError
+from tts.noise import from_record
+from tts.search.segment import ALL, Segment
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A trial's row, and what its recipe gives today."""
+
+    row: dict[str, Any]
+    scores: dict[str, float | None]
+    image: bytes
+
+    @property
+    def identical(self) -> bool | None:
+        """Whether the image has the stored one's bytes; None if none was stored."""
+        return None if self.row["image"] is None else self.row["image"] == self.image
+
+
+def replay(folder: Path, trial: str) -> Replay:
+    """Run the recipe of a stored trial.
+
+    Args:
+        folder: of a run.
+        trial: the trial's identity, or its first digits.
+
+    Raises:
+        DataError: no such run or trial.
+        SettingError: the model or the rewards are not those of the run any more.
+    """
+    row, study = store.find(folder, trial), stored_study(folder)
+    first, *others = [from_record(record) for record in row["noises"]]
+    if first is None:
+        raise DataError(f"{folder}: the row of trial {row['trial']} has no initial noise")
+    outcome = evaluate(study, Segment(first, tuple(others), json.loads(row["condition"]), ALL))
+    assert outcome.scores is not None  # the segment asked for everything
+    assert outcome.image is not None
+    return Replay(row, outcome.scores, outcome.image)
+
+
+def stored_study(folder: Path) -> Study:
+    """The study of a run, as its manifest tells it.
+
+    Raises:
+        SettingError: weights, settings or code have changed since.
+    """
+    manifest = store.read_manifest(folder)
+    study = Study(RunConfig.model_validate(manifest["config"]))
+    if study.digest() != manifest["digest"]:
+        raise SettingError(f"{folder}: was made with other weights or by another version than this one")
+    return study
+
+
+def evaluate(study: Study, segment: Segment) -> Outcome:
+    """One segment on an engine of its own in this process."""
+    pool = LocalPool(study)
+    try:
+        pool.submit(0, [Job(0, segment)], [])
+        return pool.wait()[0].outcomes[0]
+    finally:
+        pool.close()

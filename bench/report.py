@@ -1,0 +1,34 @@
+"""Curves, table and pictures of finished or unfinished runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+
+from bench import store
+from bench.curves import curves, write_curves
+from bench.plots import plot_curves, plot_images
+from bench.table import render
+
+
+def report(folders: list[Path], console: Console) -> None:
+    """Write curves.parquet, curves.png and images.png into each folder, and print one table of all runs.
+
+    Raises:
+        DataError: a folder holds no run, or no finished trial.
+    """
+    frames = [store.read(folder).to_pandas() for folder in folders]
+    for folder, frame in zip(folders, frames, strict=True):
+        points = curves(frame)
+        write_curves(points, folder / "curves.parquet")
+        plot_curves(points, folder / "curves.png")
+        if frame["image"].notna().any():
+            plot_images(frame, folder / "images.png")
+    everything = pd.concat(frames).drop_duplicates("trial")
+    console.print(render(curves(everything)))
+    for folder in folders:
+        console.print(
+            f"{folder}: curves.parquet, curves.png" + (", images.png" if (folder / "images.png").exists() else "")
+        )

@@ -1,0 +1,163 @@
+"""A configuration resolved: the model, the rewards and every trial, each name looked up and each value checked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+from bench.config import RunConfig
+from bench.trial import IDENTITY_VERSION, Context, Trial, canonical
+from tts.errors import SettingError
+from tts.models.base import Condition, ModelSettings
+from tts.noise import derive_seed
+from tts.registry import MODELS, REWARDS, SEARCHES
+from tts.rewards.base import RewardSettings
+from tts.search.base import Search
+from tts.settings import nearest
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A search with one set of settings, and the setting that grows along its curve."""
+
+    name: str
+    algorithm: Search
+    budget: str | None
+
+
+class Study:
+    """Everything a run needs to know before an engine starts. Built without torch.
+
+    Args:
+        config: the run.
+
+    Raises:
+        TTSError: a name, a key, a value or a weights file cannot be used; the message names it.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        model: tuple[str, ModelSettings] = MODELS.make(config.model)
+        self.model_name, self.model = model
+        self.rewards = _unique([REWARDS.make(given) for given in config.rewards])
+        self.entries = _distinct([entry for given in config.searches for entry in _entries(given)])
+        self.conditions = self._conditions()
+        self.plan = self.model.plan()
+        self._refuse_idle_searches()
+        self.model.check()
+        for reward in self.rewards.values():
+            reward.check()
+
+    def _conditions(self) -> list[Condition]:
+        given = self.config.problems.conditions
+        if given != "all":
+            if not given:
+                raise SettingError("problems.conditions: the list is empty")
+            found = [self.model.condition(value) for value in given]
+            if len(set(found)) < len(found):
+                raise SettingError("problems.conditions: the list names a condition twice")
+            return found
+        if not self.model.conditions():
+            raise SettingError(f"problems.conditions: model {self.model_name} has no list of conditions; name some")
+        return list(self.model.conditions())
+
+    def _refuse_idle_searches(self) -> None:
+        if not self.plan.actions and any(entry.name != "naive" for entry in self.entries):
+            raise SettingError(
+                f"model {self.model_name}: its sampler injects no noise at any step, so that a search over noises "
+                "would change nothing; raise S_churn (or eta)"
+            )
+
+    @cached_property
+    def context(self) -> Context:
+        """What all trials share."""
+        return Context(
+            model={"name": self.model_name, **self.model.identity()},
+            rewards={name: reward.identity() for name, reward in sorted(self.rewards.items())},
+            numerics=self.config.engines.numerics(),
+        )
+
+    @property
+    def problems(self) -> int:
+        """How many problems there are."""
+        return len(self.conditions) * self.config.problems.seeds
+
+    @property
+    def size(self) -> int:
+        """How many trials there are."""
+        return self.problems * len(self.entries) * len(self.rewards)
+
+    def trials(self) -> Iterator[Trial]:
+        """Every trial, those that take longest from start to end first."""
+        entries = sorted(self.entries, key=lambda entry: -entry.algorithm.depth(self.plan))
+        for entry, seed, condition, reward in product(
+            entries, range(self.config.problems.seeds), self.conditions, self.rewards
+        ):
+            problem_seed = derive_seed("problem", self.config.seed, canonical(condition), seed)
+            yield Trial(entry.name, entry.algorithm, entry.budget, reward, condition, seed, problem_seed)
+
+    def resolved(self) -> dict[str, Any]:
+        """The whole run in plain values, every default filled in, without where and how fast it is computed."""
+        return {
+            "version": IDENTITY_VERSION,
+            "model": self.context.model,
+            "rewards": self.context.rewards,
+            "numerics": self.context.numerics,
+            "searches": [[entry.name, entry.algorithm.record(), entry.budget] for entry in self.entries],
+            "conditions": self.conditions,
+            "seeds": self.config.problems.seeds,
+            "seed": self.config.seed,
+            "images": self.config.images,
+        }
+
+    def digest(self) -> str:
+        """Hash of :meth:`resolved`: two configurations with the same one are the same run."""
+        return hashlib.blake2b(canonical(self.resolved()).encode(), digest_size=16).hexdigest()
+
+
+def _entries(given: str | dict[str, Any]) -> list[Entry]:
+    """The points of one configured search: one for each value of its budget."""
+    values = {"name": given} if isinstance(given, str) else dict(given)
+    budget = values.pop("budget", None)
+    name = values.get("name")
+    if budget is None:
+        return [_entry(values, None)]
+    if not isinstance(budget, dict) or len(budget) != 1:
+        raise SettingError(f"search {name}: budget names one setting that grows, as 'budget: {{N: [1, 2, 4]}}'")
+    [(setting, points)] = budget.items()
+    known = [field.alias or key for key, field in SEARCHES.get(name).model_fields.items()]
+    if setting not in known:
+        raise SettingError(f"search {name}: budget '{setting}' is not one of its settings; {nearest(setting, known)}")
+    if not isinstance(points, list) or not points:
+        raise SettingError(f"search {name}: budget {setting} needs a list of at least one value")
+    if setting in values:
+        raise SettingError(f"search {name}: '{setting}' is set both as a value and as the budget")
+    return [_entry({**values, setting: point}, setting) for point in points]
+
+
+def _entry(values: dict[str, Any], budget: str | None) -> Entry:
+    name, algorithm = SEARCHES.make(values)
+    if budget is not None and not isinstance(algorithm.record()[budget], int | float):
+        raise SettingError(f"search {name}: budget '{budget}' is not a number")
+    return Entry(name, algorithm, budget)
+
+
+def _distinct(entries: list[Entry]) -> list[Entry]:
+    seen: set[tuple[str, str]] = set()
+    for entry in entries:
+        key = (entry.name, canonical(entry.algorithm.record()))
+        if key in seen:
+            raise SettingError(f"searches: {entry.name} with the settings {key[1]} appears twice")
+        seen.add(key)
+    return entries
+
+
+def _unique(rewards: list[tuple[str, RewardSettings]]) -> dict[str, RewardSettings]:
+    named = dict(rewards)
+    if len(named) < len(rewards):
+        raise SettingError("rewards: one is named twice")
+    return named

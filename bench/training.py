@@ -1,0 +1,117 @@
+"""``tts-bench train``: checkpoints, progress, pictures and figures around :class:`tts.training.loop.Trainer`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import nn
+
+from bench.files import atomic_write, check_writable
+from bench.progress import training_bar
+from tts import weights_file
+from tts.models.precondition import EDMPrecond
+from tts.scoring import png
+from tts.training.data import cifar10
+from tts.training.evaluate import accuracy
+from tts.training.loop import Progress, Trainer
+from tts.training.recipes import RECIPES, Recipe
+from tts.training.samples import grid
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What ``tts-bench train`` was asked.
+
+    Args:
+        what: ``"denoiser"`` or ``"classifier"``.
+        data: folder with CIFAR-10.
+        output: folder for the checkpoint, the weights and the sample grid.
+        images: images to see in all; None keeps the recipe's number.
+        save_every: seconds between checkpoints.
+        threads: CPU threads; None leaves torch's choice.
+        bf16: train in mixed precision.
+        compiled: compile the network first.
+    """
+
+    what: str
+    data: Path
+    output: Path
+    images: int | None = None
+    save_every: float = 120.0
+    threads: int | None = None
+    bf16: bool = False
+    compiled: bool = False
+
+
+def train(options: TrainOptions, console: Console) -> dict[str, Any]:
+    """Train to the end, or go on with the training that ``options.output`` holds.
+
+    Leaves ``checkpoint.pt`` (to go on), ``<what>.safetensors`` (averaged weights, float16) and, for the denoiser,
+    ``samples.png`` in the output folder; the last two are renewed with every checkpoint.
+
+    Returns:
+        Figures of the result.
+
+    Raises:
+        DataError, WeightsError, SettingError: the data, an old checkpoint or the folder cannot be used.
+    """
+    check_writable(options.output)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    trainer, recipe = build(options)
+    checkpoint = options.output / "checkpoint.pt"
+    options.output.mkdir(parents=True, exist_ok=True)
+    if checkpoint.exists():
+        trainer.load(checkpoint)
+
+    def save() -> None:
+        trainer.save(checkpoint)
+        _export(options, trainer.average.module)
+
+    with training_bar(console, options.what, recipe.schedule.images) as bar:
+        for progress in acting(trainer.run(), options.save_every, save):
+            bar(progress)
+    save()
+    return _figures(options, trainer)
+
+
+def build(options: TrainOptions) -> tuple[Trainer, Recipe]:
+    """The trainer that the options describe, at its first step."""
+    recipe = RECIPES[options.what]
+    if options.images is not None:
+        recipe = replace(recipe, schedule=replace(recipe.schedule, images=options.images))
+    torch.manual_seed(0)
+    precision = torch.bfloat16 if options.bf16 else torch.float32
+    data = cifar10(options.data, "train")
+    return Trainer(recipe.build(), recipe.loss, data, recipe.schedule, precision, options.compiled), recipe
+
+
+def acting(steps: Iterator[Progress], seconds: float, action: Callable[[], None]) -> Iterator[Progress]:
+    """Pass the steps on, acting between two of them whenever the time has come."""
+    last = time.monotonic()
+    for step in steps:
+        yield step
+        if time.monotonic() - last > seconds:
+            action()
+            last = time.monotonic()
+
+
+def _export(options: TrainOptions, average: nn.Module) -> None:
+    weights_file.save(average, options.output / f"{options.what}.safetensors")
+    if isinstance(average, EDMPrecond):
+        average.eval()
+        atomic_write(options.output / "samples.png", png(grid(average)))
+
+
+def _figures(options: TrainOptions, trainer: Trainer) -> dict[str, Any]:
+    figures: dict[str, Any] = {"images seen": trainer.step * trainer.schedule.batch}
+    if options.what == "classifier":
+        test = cifar10(options.data, "test")
+        figures["test accuracy"] = accuracy(trainer.average.module, test)
+    return figures

@@ -1,0 +1,169 @@
+"""A tiny model, and the shortest loop that runs searches on an engine."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Generator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from toy import Recipe
+
+from tts.engine import Engine, Job, Outcome
+from tts.models.base import Condition
+from tts.rewards.brightness import Brightness
+from tts.rewards.compressibility import Compressibility
+from tts.samplers.heun import StochasticHeun
+from tts.search.base import Problem, Search
+from tts.search.segment import ALL, Evaluation, Segment, State
+
+SAMPLER = StochasticHeun(steps=7, S_churn=16)
+
+
+class ToyModel:
+    """A denoiser of one formula: shrink towards a wave whose phase is the condition."""
+
+    def __init__(self, sampler: StochasticHeun = SAMPLER, shape: tuple[int, ...] = (3, 8, 8)) -> None:
+        self.sampler, self.shape = sampler, shape
+        self.forwards = 0
+
+    def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        self.forwards += 1
+        keep = (0.25 / (0.25 + levels**2)).float().view(-1, 1, 1, 1)
+        phase = torch.tensor([float(c) for c in conditions]).view(-1, 1, 1, 1)
+        return keep * x + (1 - keep) * 0.5 * torch.sin(x / (1 + levels.float().view(-1, 1, 1, 1)) + phase)
+
+    def decode(self, x: Tensor) -> Tensor:
+        return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+class ConvModel(ToyModel):
+    """A small random convolutional network, as nearly a real denoiser as a test can afford."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.network = torch.nn.Sequential(
+                torch.nn.Conv2d(3, 16, 3, padding=1), torch.nn.SiLU(), torch.nn.Conv2d(16, 3, 3, padding=1)
+            ).requires_grad_(False)
+
+    def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        scale = (1 / (0.25 + levels**2).sqrt()).float().view(-1, 1, 1, 1)
+        return super().denoise(x, levels, conditions) + 0.2 * self.network(x * scale)
+
+
+class CrowdedModel(ToyModel):
+    """A faulty model: a row's result depends on the rows beside it."""
+
+    def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        return super().denoise(x, levels, conditions) + 1e-3 * x.mean(dim=0, keepdim=True)
+
+
+class BrokenModel(ToyModel):
+    """A model whose weights are damaged."""
+
+    def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        return x * float("nan")
+
+
+def toy_engine(model: ToyModel | None = None, batch: int = 6) -> Engine:
+    """An engine with a device reward and a host reward."""
+    rewards = {"brightness": Brightness().load(), "compressibility": Compressibility(max_bytes=600).load()}
+    return Engine(model or ToyModel(), rewards, batch)
+
+
+class Trial:
+    """A search on a problem, at work; afterwards what came of it."""
+
+    def __init__(self, search: Search, problem: Problem) -> None:
+        self.search, self.problem = search, problem
+        self.evaluations: list[tuple[float | None, Recipe]] = []
+        self.outcomes: list[Outcome] = []
+        self.recipe: Recipe = ()
+        self.steps = self._steps()
+
+    def _steps(self) -> Generator[list[Segment], list[Evaluation], None]:
+        chosen = yield from self.search.run(self.problem)
+        self.recipe = chosen.state.noises
+        yield [Segment(chosen.state, (), self.problem.condition, ALL)]
+
+    @property
+    def nfe(self) -> int:
+        """Denoiser calls that the engine charged."""
+        return sum(outcome.nfe for outcome in self.outcomes)
+
+    @property
+    def final(self) -> Outcome:
+        """All rewards and the image."""
+        return self.outcomes[-1]
+
+    @property
+    def result(self) -> tuple[object, ...]:
+        """All that must not depend on what else the engine does."""
+        return self.evaluations, self.nfe, self.recipe, self.final.scores, self.final.image
+
+
+@dataclass
+class _Round:
+    trial: Trial
+    segments: dict[int, Segment]
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+
+class Player:
+    """Runs trials on one engine, as a driver does: every trial keeps a round of segments in flight."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._tickets = itertools.count()
+        self._rounds: dict[int, _Round] = {}
+
+    def play(self, trials: Sequence[Trial]) -> None:
+        """Run trials side by side to their ends."""
+        for trial in trials:
+            self._go_on(trial, None)
+        while self.engine.busy:
+            for outcome in self.engine.advance():
+                self._take(outcome)
+
+    def ask(self, *segments: Segment) -> list[Outcome]:
+        """Evaluate segments outside of any trial."""
+        tickets = [next(self._tickets) for _ in segments]
+        self.engine.submit(Job(ticket, segment) for ticket, segment in zip(tickets, segments, strict=True))
+        answers: dict[int, Outcome] = {}
+        while self.engine.busy:
+            answers |= {outcome.ticket: outcome for outcome in self.engine.advance()}
+        return [answers[ticket] for ticket in tickets]
+
+    def handle(self, ticket: int, segment: Segment) -> State:
+        """A handle that releases its state when the last reference to it is gone."""
+        state = State(ticket, 0, len(segment.recipe) - 1, segment.recipe)
+        weakref.finalize(state, self.engine.release, [ticket])
+        return state
+
+    def _go_on(self, trial: Trial, answers: list[Evaluation] | None) -> None:
+        """Send a trial its evaluations and submit what it asks for next."""
+        with suppress(StopIteration):
+            segments = trial.steps.send(answers)  # type: ignore[arg-type]  # None starts a generator
+            while not segments:
+                segments = trial.steps.send([])
+            tickets = [next(self._tickets) for _ in segments]
+            asked = _Round(trial, dict(zip(tickets, segments, strict=True)))
+            self._rounds |= dict.fromkeys(tickets, asked)
+            self.engine.submit(Job(ticket, segment) for ticket, segment in asked.segments.items())
+
+    def _take(self, outcome: Outcome) -> None:
+        asked = self._rounds.pop(outcome.ticket)
+        asked.outcomes[outcome.ticket] = outcome
+        if len(asked.outcomes) == len(asked.segments):
+            self._go_on(asked.trial, [self._evaluation(asked, ticket) for ticket in asked.segments])
+
+    def _evaluation(self, asked: _Round, ticket: int) -> Evaluation:
+        segment, outcome = asked.segments[ticket], asked.outcomes[ticket]
+        asked.trial.outcomes.append(outcome)
+        asked.trial.evaluations.append((outcome.reward, segment.recipe))
+        return Evaluation(self.handle(ticket, segment), outcome.reward, outcome.nfe)

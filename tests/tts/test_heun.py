@@ -1,0 +1,210 @@
+"""The stochastic Heun sampler against EDM's Algorithm 2 and against a closed form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from tts.noise import normal
+from tts.samplers.base import Call
+from tts.samplers.heun import StochasticHeun
+from tts.settings import parse
+
+SHAPE = (3, 4, 4)
+Denoiser = Callable[[Tensor, float], Tensor]
+
+
+def wavy(x: Tensor, sigma: float) -> Tensor:
+    """A nonlinear toy denoiser."""
+    return torch.tanh(x / (1 + sigma)) + 0.1 * torch.sin(3 * x) * sigma / (1 + sigma)
+
+
+def drawn(seed: int) -> Tensor:
+    return torch.from_numpy(normal(seed, SHAPE)).double()
+
+
+def sample(
+    sampler: StochasticHeun, denoiser: Denoiser, x: Tensor, noises: list[Tensor | None]
+) -> tuple[Tensor, list[Call]]:
+    """Run all steps; the final state and every call."""
+    calls: list[Call] = []
+    for index, noise in enumerate(noises):
+        step = sampler.step(x, index, noise)
+        call = next(step)
+        try:
+            while True:
+                calls.append(call)
+                call = step.send(denoiser(call.x, call.level))
+        except StopIteration as end:
+            x = end.value.x
+    return x, calls
+
+
+def algorithm_2(denoiser: Denoiser, noise: Tensor, noises: list[Tensor]) -> list[Tensor]:
+    """The paper's pseudo-code with the study's settings: the state after each step."""
+    N, s_min, s_max, rho, S_churn, S_tmin, S_tmax, S_noise = 18, 0.002, 80.0, 7.0, 40.0, 0.05, 50.0, 1.003
+    i = torch.arange(N, dtype=torch.float64)
+    t = (s_max ** (1 / rho) + i / (N - 1) * (s_min ** (1 / rho) - s_max ** (1 / rho))) ** rho
+    t = torch.cat([t, torch.zeros(1)])
+    x, states = noise * t[0], []
+    for i in range(N):
+        gamma = min(S_churn / N, math.sqrt(2) - 1) if S_tmin <= t[i] <= S_tmax else 0
+        t_hat = t[i] + gamma * t[i]
+        x_hat = x + (t_hat**2 - t[i] ** 2).sqrt() * S_noise * noises[i]
+        d = (x_hat - denoiser(x_hat, float(t_hat))) / t_hat
+        x = x_hat + (t[i + 1] - t_hat) * d
+        if t[i + 1] != 0:
+            d_prime = (x - denoiser(x, float(t[i + 1]))) / t[i + 1]
+            x = x_hat + (t[i + 1] - t_hat) * (0.5 * d + 0.5 * d_prime)
+        states.append(x)
+    return states
+
+
+@pytest.mark.parametrize("stop", range(1, 19))
+def test_equals_algorithm_2(stop: int) -> None:
+    sampler, noises = StochasticHeun(), [drawn(k) for k in range(18)]
+    x, _ = sample(sampler, wavy, sampler.initial(drawn(99)), list(noises[:stop]))
+    torch.testing.assert_close(x, algorithm_2(wavy, drawn(99), noises)[stop - 1], rtol=1e-6, atol=1e-6)
+
+
+def gaussian(s: float) -> Denoiser:
+    """The ideal denoiser of data N(0, s^2 I)."""
+    return lambda x, sigma: x * s**2 / (s**2 + sigma**2)
+
+
+def error_of(steps: int, s: float = 0.5) -> float:
+    """How far the deterministic sampler ends from the exact solution of its differential equation."""
+    sampler = StochasticHeun(steps=steps)
+    start = sampler.initial(drawn(1))
+    exact = start * s / math.sqrt(s**2 + sampler.levels[0] ** 2)
+    x, _ = sample(sampler, gaussian(s), start, [None] * steps)
+    return float((x - exact).norm() / exact.norm())
+
+
+def test_converges_to_the_closed_form() -> None:
+    errors = [error_of(steps) for steps in (18, 36, 72, 144)]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] < 0.06
+    assert errors[-1] < 1e-3
+
+
+def test_converges_at_second_order() -> None:
+    assert error_of(64) / error_of(128) == pytest.approx(4, rel=0.25)
+
+
+def test_churned_samples_have_the_datas_spread() -> None:
+    """For Gaussian data the stochastic sampler ends near N(0, s^2 I), too, when its steps are small."""
+    sampler = StochasticHeun(S_noise=1.0, steps=72)
+    shape = (20_000,)
+    noises = [torch.from_numpy(normal(k, shape)).double() for k in range(73)]
+    injected = [noise if injects else None for noise, injects in zip(noises, sampler.plan.injects, strict=False)]
+    x, _ = sample(sampler, gaussian(0.5), sampler.initial(noises[72]), injected)
+    assert float(x.std()) == pytest.approx(0.5, rel=0.03)
+
+
+def test_actions_of_the_studys_settings() -> None:
+    """Steps 0, 1, 15, 16 and 17 lie outside [S_min, S_max]."""
+    assert StochasticHeun().plan.actions == tuple(range(2, 15))
+
+
+def test_cost_of_the_studys_settings() -> None:
+    plan = StochasticHeun().plan
+    assert (plan.steps, plan.nfe(), plan.calls[-1]) == (18, 35, 1)
+
+
+def test_levels_run_from_sigma_max_over_sigma_min_to_0() -> None:
+    levels = StochasticHeun().levels
+    assert levels[0] == pytest.approx(80)
+    assert levels[17] == pytest.approx(0.002)
+    assert levels[18] == 0
+    assert list(levels) == sorted(levels, reverse=True)
+
+
+def test_every_call_is_counted_by_the_plan() -> None:
+    sampler = StochasticHeun()
+    _, calls = sample(sampler, wavy, sampler.initial(drawn(1)), [drawn(k) for k in range(18)])
+    assert len(calls) == sampler.plan.nfe()
+
+
+@pytest.mark.parametrize("index", range(18))
+def test_a_step_without_noise_tells_the_denoiser_the_true_level(index: int) -> None:
+    """Neither the state nor its level is raised: gamma = 0."""
+    sampler, x = StochasticHeun(), drawn(1)
+    call = next(sampler.step(x, index, None))
+    assert call.level == sampler.levels[index]
+    assert torch.equal(call.x, x)
+
+
+def test_a_step_with_noise_raises_level_and_variance_alike() -> None:
+    sampler, noise = StochasticHeun(), drawn(2)
+    call = next(sampler.step(torch.zeros(SHAPE, dtype=torch.float64), 7, noise))
+    t = sampler.levels[7]
+    assert call.level == pytest.approx(t * math.sqrt(2))  # S_churn/N > sqrt(2) - 1
+    torch.testing.assert_close(call.x, t * 1.003 * noise)
+
+
+@pytest.mark.parametrize("index", range(18))
+def test_noise_matters_exactly_where_the_plan_says(index: int) -> None:
+    """A search over noises that change nothing would be a silent no-op."""
+    sampler, x = StochasticHeun(), sampler_state()
+    ends = [sample_step(sampler, x, index, drawn(seed)) for seed in (1, 2)]
+    assert torch.equal(*ends) is not sampler.plan.injects[index]
+
+
+def sampler_state() -> Tensor:
+    return 0.3 * drawn(50)
+
+
+def sample_step(sampler: StochasticHeun, x: Tensor, index: int, noise: Tensor) -> Tensor:
+    """One step's new state."""
+    step = sampler.step(x, index, noise)
+    call = next(step)
+    try:
+        while True:
+            call = step.send(wavy(call.x, call.level))
+    except StopIteration as end:
+        return end.value.x
+
+
+def test_prediction_is_the_last_calls_answer() -> None:
+    sampler, answers = StochasticHeun(), [drawn(10), drawn(11)]
+    step = sampler.step(drawn(1), 5, drawn(2))
+    next(step)
+    step.send(answers[0])
+    with pytest.raises(StopIteration) as end:
+        step.send(answers[1])
+    assert torch.equal(end.value.value.predicted, answers[1])
+
+
+def test_last_step_ends_on_its_prediction() -> None:
+    step, answer = StochasticHeun().step(drawn(1), 17, None), drawn(10)
+    next(step)
+    with pytest.raises(StopIteration) as end:
+        step.send(answer)
+    assert torch.equal(end.value.value.x, answer)
+
+
+def test_float32_states_stay_float32() -> None:
+    sampler = StochasticHeun()
+    x, calls = sample(sampler, wavy, sampler.initial(drawn(1).float()), [drawn(k).float() for k in range(18)])
+    assert {x.dtype, *(call.x.dtype for call in calls)} == {torch.float32}
+
+
+def test_no_churn_means_no_actions() -> None:
+    assert StochasticHeun(S_churn=0).plan.actions == ()
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 1}, {"sigma_min": 90}, {"S_noise": 0}, {"S_churn": -1}, {"rho": math.inf}])
+def test_refuses_settings_without_meaning(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        StochasticHeun(**wrong)
+
+
+def test_settings_round_trip() -> None:
+    sampler = StochasticHeun(steps=9, S_churn=4)
+    assert parse(StochasticHeun, sampler.record(), "sampler") == sampler

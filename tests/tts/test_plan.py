@@ -1,0 +1,19 @@
+"""The plan of a trajectory."""
+
+from __future__ import annotations
+
+from toy import EVERY, GAPPY, SILENT
+
+
+def test_actions_are_the_injecting_steps() -> None:
+    assert GAPPY.actions == (1, 3, 4)
+    assert EVERY.actions == (0, 1, 2, 3)
+    assert SILENT.actions == ()
+
+
+def test_next_action_includes_the_step_itself() -> None:
+    assert [GAPPY.next_action(step) for step in range(7)] == [1, 1, 3, 3, 4, 6, 6]
+
+
+def test_nfe_sums_the_calls_of_a_range() -> None:
+    assert (GAPPY.nfe(), GAPPY.nfe(4), GAPPY.nfe(1, 3), GAPPY.nfe(3, 3)) == (11, 3, 4, 0)

@@ -1,0 +1,155 @@
+"""What searches spend: as much as they say, nothing twice, nothing where there is nothing to choose."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from toy import PLANS, SEARCHES, World
+
+from tts.plan import Plan
+from tts.search.base import Search
+from tts.search.beam import Beam
+from tts.search.best_of_n import BestOfN
+from tts.search.eps_greedy import EpsGreedy
+from tts.search.mcts import MCTS
+from tts.search.naive import Naive
+from tts.search.random import PerStepRandom
+from tts.search.zero_order import ZeroOrder
+
+FIXED = [name for name in SEARCHES if name != "mcts"]  # the others decide beforehand what they spend
+TREES = st.builds(MCTS, N=st.integers(1, 4), S=st.integers(1, 9))
+DRAWN_PLANS = st.lists(st.tuples(st.integers(1, 3), st.booleans()), min_size=1, max_size=6).map(
+    lambda steps: Plan(tuple(calls for calls, _ in steps), tuple(injects for _, injects in steps))
+)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("name", FIXED)
+def test_spends_what_it_says(name: str, plan: str) -> None:
+    world = World(PLANS[plan])
+    world.play(SEARCHES[name])
+    assert world.nfe == SEARCHES[name].nfe(PLANS[plan])
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("name", FIXED)
+def test_is_as_deep_as_it_says(name: str, plan: str) -> None:
+    world = World(PLANS[plan])
+    world.play(SEARCHES[name])
+    assert world.depth == SEARCHES[name].depth(PLANS[plan])
+
+
+@given(TREES, DRAWN_PLANS, st.integers(0, 5))
+def test_a_tree_spends_and_waits_no_more_than_it_says(search: MCTS, plan: Plan, seed: int) -> None:
+    world = World(plan)
+    world.play(search, seed)
+    assert world.nfe <= search.nfe(plan)
+    assert world.depth <= search.depth(plan)
+
+
+@pytest.mark.parametrize(("n", "s"), [(2, 3), (3, 5), (4, 8), (6, 19)])
+def test_a_tree_that_keeps_its_subtree_waits_no_more_than_it_says(n: int, s: int) -> None:
+    """A root that brings children along has fewer to run side by side."""
+    plan, search = Plan((2,) * 14 + (1,), (True,) * 15), MCTS(N=n, S=s)
+    world = World(plan)
+    world.play(search)
+    assert plan.nfe() < world.depth <= search.depth(plan)
+    assert world.nfe < search.nfe(plan)
+
+
+@given(TREES.filter(lambda search: search.S <= search.N), DRAWN_PLANS)
+def test_a_tree_without_revisits_spends_exactly_what_it_says(search: MCTS, plan: Plan) -> None:
+    world = World(plan)
+    world.play(search)
+    assert (world.nfe, world.depth) == (search.nfe(plan), search.depth(plan))
+
+
+@given(DRAWN_PLANS)
+def test_every_fixed_search_is_exact_on_any_plan(plan: Plan) -> None:
+    for name in FIXED:
+        world = World(plan)
+        world.play(SEARCHES[name])
+        assert (world.nfe, world.depth) == (SEARCHES[name].nfe(plan), SEARCHES[name].depth(plan)), name
+
+
+C, T = 2, 7
+FLAT = Plan((C,) * T, (True,) * T)
+"""Every step injects noise and costs C, as in the table of formulas."""
+
+
+@pytest.mark.parametrize(
+    ("search", "nfe"),
+    [
+        (Naive(), C * T),
+        (BestOfN(N=5), 5 * C * T),
+        (PerStepRandom(N=5), 5 * C * T),
+        (Beam(N=5, B=3), 3 * 5 * C * T),
+        (ZeroOrder(N=5, K=3), 5 * 3 * C * T),
+        (EpsGreedy(N=5, K=3), 5 * 3 * C * T),
+        (MCTS(N=5, S=4), 4 * C * T * (T + 1) // 2),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Search) else str(value),
+)
+def test_costs_of_the_published_table(search: Search, nfe: int) -> None:
+    world = World(FLAT)
+    world.play(search)
+    assert world.nfe == search.nfe(FLAT) == nfe
+
+
+def test_costs_on_the_studys_sampler() -> None:
+    """Ours skip the five steps without noise: 13 of 18 are searched."""
+    calls = (2,) * 17 + (1,)
+    plan = Plan(calls, tuple(2 <= step <= 14 for step in range(18)))
+    assert EpsGreedy(N=4, K=20).nfe(plan) == 80 * 26 + 9
+    assert Beam(N=4, B=2).nfe(plan) == 8 * 26 + 2 * 9
+    assert BestOfN(N=4).nfe(plan) == 140
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("name", SEARCHES)
+def test_computes_no_step_twice(name: str, plan: str) -> None:
+    """The winner of a step, least of all, is not computed again."""
+    world = World(PLANS[plan])
+    world.play(SEARCHES[name])
+    assert len(set(world.steps_taken)) == len(world.steps_taken)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("name", SEARCHES)
+def test_asks_for_no_noise_where_it_changes_nothing(name: str, plan: str) -> None:
+    world = World(PLANS[plan])
+    world.play(SEARCHES[name])
+    silent = [recipe[-1] for recipe in world.steps_taken if not PLANS[plan].injects[len(recipe) - 2]]
+    assert silent == [None] * len(silent)
+
+
+@pytest.mark.parametrize("plan", ["gappy", "late", "silent"])
+@pytest.mark.parametrize("name", ["random", "zero_order", "eps_greedy", "beam"])
+def test_tries_no_candidates_where_there_is_no_choice(name: str, plan: str) -> None:
+    """A step without noise is taken once for each lane (1; beam has 2)."""
+    world = World(PLANS[plan])
+    world.play(SEARCHES[name])
+    lanes = 2 if name == "beam" else 1
+    for segments in world.rounds:
+        if any(None in segment.noises for segment in segments):
+            assert len(segments) <= lanes
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_starts_every_segment_from_a_state_that_it_holds(name: str) -> None:
+    """Handles come from earlier answers, never from thin air."""
+    world = World(PLANS["gappy"])
+    world.play(SEARCHES[name])
+    known: set[int] = set()
+    for segments, answers in zip(world.rounds, world.answers, strict=True):
+        assert {s.start.key for s in segments if hasattr(s.start, "key")} <= known
+        known |= {answer.state.key for answer in answers}
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("name", SEARCHES)
+def test_returns_a_finished_trajectory(name: str, plan: str) -> None:
+    chosen = World(PLANS[plan]).play(SEARCHES[name])
+    assert chosen.state.step == PLANS[plan].steps
+    assert len(chosen.state.noises) == PLANS[plan].steps + 1

@@ -1,0 +1,224 @@
+"""Continuous batching on one device.
+
+An engine holds segments of many problems, searches, budgets and steps, and at each iteration advances as many of
+them as fit into one forward pass. The batch has one fixed, padded shape, so that a row's result does not depend on
+its neighbours and kernels never change under load. States stay on the device; searches hold handles.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tts.errors import EngineError
+from tts.models.base import Model
+from tts.noise import Noise, NoiseBank
+from tts.rewards.base import Reward
+from tts.samplers.base import Call, Transition
+from tts.scoring import Scored, Scorer, Wanted, pad, padded
+from tts.search.segment import ALL, Segment, State
+
+
+class Job(NamedTuple):
+    """A segment with the ticket under which its outcome comes back and its state is kept."""
+
+    ticket: int
+    segment: Segment
+
+
+@dataclass
+class Outcome:
+    """What came of a job, and what it cost.
+
+    Args:
+        ticket: the job's.
+        reward: value of the reward that the segment names, if any; None also when it could not be scored.
+        nfe: denoiser forwards spent on it.
+        seconds: its share of the device's time.
+        decodes, reward_calls: images decoded and rewards computed for it.
+        scores, image: every reward and the PNG, where the segment asked for all.
+    """
+
+    ticket: int
+    reward: float | None = None
+    nfe: int = 0
+    seconds: float = 0.0
+    decodes: int = 0
+    reward_calls: int = 0
+    scores: dict[str, float | None] | None = None
+    image: bytes | None = None
+
+
+@dataclass
+class Load:
+    """An engine's work so far: forward passes, rows of them that were not padding, seconds inside them."""
+
+    batches: int = 0
+    rows: int = 0
+    seconds: float = 0.0
+
+
+class _Running:
+    """A job at work: its coroutine of denoiser calls and the call that it waits for."""
+
+    def __init__(self, job: Job, steps: Generator[Call, Tensor, Transition]) -> None:
+        self.job, self.steps = job, steps
+        self.outcome = Outcome(job.ticket)
+        self.call: Call | None = None
+        self.end: Transition | None = None
+
+    def send(self, answer: Tensor | None) -> None:
+        """Advance to the next call, or to the end."""
+        try:
+            self.call = self.steps.send(answer)  # type: ignore[arg-type]  # None starts a generator
+        except StopIteration as stop:
+            self.call, self.end = None, stop.value
+
+
+class Engine:
+    """Evaluates segments on one device.
+
+    Args:
+        model: the denoiser.
+        rewards: by the names that segments use.
+        batch: rows of every forward pass.
+    """
+
+    def __init__(self, model: Model, rewards: Mapping[str, Reward], batch: int, device: str = "cpu") -> None:
+        self.model, self.batch, self.device = model, batch, device
+        self.load = Load()
+        self.states: dict[int, Tensor] = {}
+        self._noise = NoiseBank(model.shape)
+        self._scorer = Scorer(model, rewards, batch)
+        self._queue: deque[Job] = deque()
+        self._running: list[_Running] = []
+        self._finishing: dict[int, _Running] = {}
+
+    def submit(self, jobs: Iterable[Job]) -> None:
+        """Queue jobs. A job whose segment starts from a state needs it in :attr:`states`."""
+        self._queue.extend(jobs)
+
+    def release(self, keys: Iterable[int]) -> None:
+        """Forget states that no handle refers to any more."""
+        for key in keys:
+            self.states.pop(key, None)
+
+    @property
+    def busy(self) -> bool:
+        """Whether :meth:`advance` has anything to do."""
+        return bool(self._queue or self._running or self._scorer.busy)
+
+    @torch.inference_mode()
+    def advance(self) -> list[Outcome]:
+        """One forward pass, and the rewards that are due; returns the jobs that are done by now."""
+        done = self._admit()
+        if self._running:
+            self._forward()
+            done += self._retire()
+        starved = len(self._running) + len(self._queue) < self.batch
+        self._scorer.flush(partial=starved)
+        idle = not (self._running or self._queue)
+        return done + [self._finish(scored) for scored in self._scorer.collect(wait=idle and not done)]
+
+    def close(self) -> None:
+        """End the engine's thread."""
+        self._scorer.close()
+
+    def _admit(self) -> list[Outcome]:
+        """Start queued jobs until the batch is full; a job without steps goes straight to scoring."""
+        while self._queue and len(self._running) < self.batch:
+            job = self._queue.popleft()
+            running = _Running(job, self._steps(job.segment))
+            running.send(None)
+            self._running.append(running)
+        return self._retire()
+
+    def _steps(self, segment: Segment) -> Generator[Call, Tensor, Transition]:
+        """All denoiser calls of a segment, one after another."""
+        if isinstance(segment.start, State):
+            x = self.states[segment.start.key]
+        else:
+            x = self.model.sampler.initial(self._tensor(segment.start))
+        end = Transition(x, x)
+        for index, noise in enumerate(segment.noises, segment.first):
+            end = yield from self.model.sampler.step(end.x, index, None if noise is None else self._tensor(noise))
+        return end
+
+    def _tensor(self, noise: Noise) -> Tensor:
+        return torch.from_numpy(self._noise(noise)).to(self.device)
+
+    def _forward(self) -> None:
+        start = time.perf_counter()
+        calls = [running.call for running in self._running if running.call is not None]
+        x = pad([call.x for call in calls], self.batch)
+        levels = torch.tensor(padded([call.level for call in calls], self.batch), dtype=torch.float64)
+        conditions = padded([running.job.segment.condition for running in self._running], self.batch)
+        answers = self.model.denoise(x, levels, conditions)
+        for running, answer in zip(self._running, answers, strict=False):  # the padding's answers are dropped
+            running.send(answer)
+            running.outcome.nfe += 1
+        self._account(time.perf_counter() - start)
+
+    def _account(self, seconds: float) -> None:
+        for running in self._running:
+            running.outcome.seconds += seconds / len(self._running)
+        self.load.batches += 1
+        self.load.rows += len(self._running)
+        self.load.seconds += seconds
+
+    def _retire(self) -> list[Outcome]:
+        """Take the jobs that have taken their last step out of the batch."""
+        ended = [running for running in self._running if running.end is not None]
+        self._running = [running for running in self._running if running.end is None]
+        return [running.outcome for running in ended if self._retired(running)]
+
+    def _retired(self, running: _Running) -> bool:
+        """Keep the state; whether nothing is left to do for the job."""
+        assert running.end is not None  # only ended jobs come here
+        job = running.job
+        self.states[job.ticket] = running.end.x
+        if job.segment.reward is None:
+            return True
+        self._finishing[job.ticket] = running
+        self._scorer.add(Wanted(job.ticket, running.end.predicted, job.segment.condition, job.segment.reward))
+        return False
+
+    def _finish(self, scored: Scored) -> Outcome:
+        running = self._finishing.pop(scored.ticket)
+        outcome, name = running.outcome, running.job.segment.reward
+        outcome.decodes, outcome.reward_calls = 1, len(scored.scores)
+        outcome.seconds += scored.seconds
+        if name == ALL:
+            outcome.scores, outcome.image = scored.scores, scored.image
+        elif name is not None:
+            outcome.reward = scored.scores[name]
+        return outcome
+
+
+@torch.inference_mode()
+def rows_are_independent(model: Model, batch: int, condition: int | str) -> bool:
+    """Whether a row's result is the same, bit for bit, at another place among other rows.
+
+    Every promise of reproducible results rests on this; engines check it when they start.
+
+    Raises:
+        EngineError: the model's answer is not finite.
+    """
+    bank, plan = NoiseBank(model.shape), model.sampler.plan
+    rows = [model.sampler.initial(torch.from_numpy(bank(Noise(k)))) for k in range(batch)]
+    x, conditions = torch.stack(rows), [condition] * batch
+    first = next(model.sampler.step(x[0], 0, None)).level
+    last = next(model.sampler.step(x[0], plan.steps - 1, None)).level
+    levels = torch.tensor([first if k % 2 else last for k in range(batch)], dtype=torch.float64)
+    together = model.denoise(x, levels, conditions)
+    if not torch.isfinite(together).all():
+        raise EngineError("the model answers with NaN or infinity; are its weights and precision right?")
+    backwards = model.denoise(x.flip(0), levels.flip(0), conditions).flip(0)
+    alone = model.denoise(pad([x[1]], batch), levels[1].expand(batch), conditions)
+    return bool(torch.equal(together, backwards) and torch.equal(together[1], alone[0]))

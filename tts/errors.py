@@ -1,0 +1,44 @@
+"""Every error that a user can cause or meet.
+
+    TTSError
+    ├── SettingError (ValueError)        a setting is wrong; the message names it
+    │   ├── UnknownNameError (KeyError)  no such model, reward, search, ...; the message names the nearest
+    │   └── RunMismatchError             the results folder belongs to another configuration
+    ├── WeightsError (OSError)           a weights file is missing, damaged or of another network
+    ├── DataError (OSError)              a data set is missing or has another form
+    └── EngineError (RuntimeError)       an engine could not go on
+
+The command line prints the message of a ``TTSError`` in one line, without a traceback.
+"""
+
+from __future__ import annotations
+
+
+class TTSError(Exception):
+    """Base of all errors of this project; ``str(error)`` is one line that says what to change."""
+
+
+class SettingError(TTSError, ValueError):
+    """A setting has a value that cannot be used."""
+
+
+class UnknownNameError(SettingError, KeyError):
+    """A name is not registered."""
+
+    __str__ = Exception.__str__  # KeyError would print the message in quotes
+
+
+class RunMismatchError(SettingError):
+    """A results folder was written by another configuration."""
+
+
+class WeightsError(TTSError, OSError):
+    """A weights file cannot be used."""
+
+
+class DataError(TTSError, OSError):
+    """A data set cannot be used."""
+
+
+class EngineError(TTSError, RuntimeError):
+    """An engine failed while it evaluated segments."""

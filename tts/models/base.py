@@ -1,0 +1,89 @@
+"""The interface of every model: settings that can be checked without torch, and the loaded model."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from tts.plan import Plan
+from tts.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tts.samplers.base import Sampler
+
+Condition: TypeAlias = int | str
+"""What an image is to show: a class index or a prompt."""
+
+
+class Model(Protocol):
+    """A denoiser on one device. A row's result must not depend on the rows beside it."""
+
+    @property
+    def sampler(self) -> Sampler:
+        """How trajectories are stepped."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a state, without a batch dimension."""
+        ...
+
+    def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        """Predicted clean states.
+
+        Args:
+            x: states, ``[B, *shape]`` float32 on the model's device.
+            levels: the sampler's noise levels, ``[B]`` float64.
+            conditions: one for each row.
+
+        Returns:
+            ``[B, *shape]`` float32.
+        """
+        ...
+
+    def decode(self, x: Tensor) -> Tensor:
+        """Clean states ``[B, *shape]`` as 8-bit RGB images, ``[B, 3, H, W]`` uint8."""
+        ...
+
+
+class ModelSettings(Settings):
+    """What a configuration says of a model. Everything here but :meth:`load` works without torch."""
+
+    @abstractmethod
+    def plan(self) -> Plan:
+        """The trajectory's shape."""
+
+    @abstractmethod
+    def condition(self, value: object) -> Condition:
+        """A condition in its one form, from a class name or index or a prompt.
+
+        Raises:
+            SettingError: the model knows no such condition.
+        """
+
+    @abstractmethod
+    def conditions(self) -> tuple[Condition, ...]:
+        """Every condition, where there is a list of them; else empty."""
+
+    @abstractmethod
+    def label(self, condition: Condition) -> str:
+        """A condition as people read it."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Find what can be wrong with the weights before anything is started or written.
+
+        Raises:
+            WeightsError: they are missing, damaged or of another network.
+        """
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """All that changes the model's results, as plain JSON values: settings and the weights' digest."""
+
+    @abstractmethod
+    def load(self, device: str = "cpu") -> Model:
+        """The model, ready on a device."""

@@ -1,0 +1,98 @@
+"""The embedded model: a class-conditional EDM denoiser for CIFAR-10 whose weights ship with this package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from tts import weights_file
+from tts.errors import SettingError
+from tts.models.base import Condition, Model, ModelSettings
+from tts.plan import Plan
+from tts.samplers.heun import StochasticHeun
+from tts.settings import nearest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tts.models.precondition import EDMPrecond
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+class Cifar10(ModelSettings):
+    """CIFAR-10 at 32x32, ten classes, stochastic Heun."""
+
+    weights: Path | None = Field(None, description="safetensors file; the shipped one when left out")
+    sampler: StochasticHeun = Field(default_factory=StochasticHeun, description="the sampler's settings")
+
+    @property
+    def path(self) -> Path:
+        """The weights file in use."""
+        return self.weights or weights_file.SHIPPED / "cifar10-denoiser.safetensors"
+
+    def plan(self) -> Plan:
+        """See :class:`ModelSettings`."""
+        return self.sampler.plan
+
+    def condition(self, value: object) -> Condition:
+        """A class index 0..9, from the index or the class's name."""
+        if isinstance(value, str) and not value.isdigit():
+            if value not in CLASSES:
+                raise SettingError(f"unknown class '{value}'; {nearest(value, CLASSES)}")
+            return CLASSES.index(value)
+        if isinstance(value, bool) or not isinstance(value, int | str) or not 0 <= int(value) < len(CLASSES):
+            raise SettingError(f"class {value} is out of range: this model has the classes 0 to {len(CLASSES) - 1}")
+        return int(value)
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """The ten class indices."""
+        return tuple(range(len(CLASSES)))
+
+    def label(self, condition: Condition) -> str:
+        """The class's name."""
+        return CLASSES[int(condition)]
+
+    def check(self) -> None:
+        """See :class:`ModelSettings`."""
+        weights_file.digest(self.path)
+
+    def identity(self) -> dict[str, Any]:
+        """The sampler's settings and the digest of the weights, wherever they lie."""
+        return {"sampler": self.sampler.record(), "weights": weights_file.digest(self.path)}
+
+    def load(self, device: str = "cpu") -> Model:
+        """The denoiser in float32 and channels-last."""
+        import torch
+
+        from tts.models.folded_unet import FoldedUNet
+        from tts.models.precondition import EDMPrecond
+
+        denoiser = EDMPrecond(FoldedUNet())
+        weights_file.load(denoiser, self.path)
+        denoiser.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+        return PixelEDM(denoiser, self.sampler, (3, 32, 32), device)
+
+
+class PixelEDM:
+    """An EDM denoiser on pixels in [-1, 1]; see :class:`tts.models.base.Model`."""
+
+    def __init__(self, denoiser: EDMPrecond, sampler: StochasticHeun, shape: tuple[int, ...], device: str) -> None:
+        self.denoiser, self.sampler, self.shape, self.device = denoiser, sampler, shape, device
+
+    def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        """See :class:`tts.models.base.Model`; conditions are class indices."""
+        import torch
+
+        labels = torch.tensor([int(condition) for condition in conditions], device=self.device)
+        result: Tensor = self.denoiser(x, levels.to(self.device), labels)
+        return result
+
+    def decode(self, x: Tensor) -> Tensor:
+        """[-1, 1] to 0..255, rounded to the nearest and clipped."""
+        import torch
+
+        return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)

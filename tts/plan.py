@@ -1,0 +1,36 @@
+"""What a search must know of a sampler: how many steps, which of them inject noise, what each costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The shape of a trajectory.
+
+    Args:
+        calls: denoiser forwards (NFE) of each step when a noise is injected there or none could be.
+        injects: for each step, whether its noise changes the result. A search spends nothing on the other steps.
+    """
+
+    calls: tuple[int, ...]
+    injects: tuple[bool, ...]
+
+    @property
+    def steps(self) -> int:
+        """Number of steps from the initial noise to the image."""
+        return len(self.calls)
+
+    @property
+    def actions(self) -> tuple[int, ...]:
+        """The steps that inject noise, in order."""
+        return tuple(step for step, injects in enumerate(self.injects) if injects)
+
+    def nfe(self, first: int = 0, stop: int | None = None) -> int:
+        """Denoiser forwards of the steps ``first .. stop - 1``."""
+        return sum(self.calls[first:stop])
+
+    def next_action(self, step: int) -> int:
+        """The first step from ``step`` on that injects noise; ``steps`` when none is left."""
+        return next((action for action in self.actions if action >= step), self.steps)

@@ -1,0 +1,51 @@
+"""The interface of every reward.
+
+Rewards see the 8-bit image that a user would save, whether it is final or predicted in mid-trajectory, so that every
+value in a table has one meaning. "Could not score" is the value None; it is counted and never turned into a number.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
+
+from tts.models.base import Condition
+from tts.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Score: TypeAlias = float | None
+
+
+class Reward(Protocol):
+    """A loaded reward. A row's value must not depend on the rows beside it.
+
+    Attributes:
+        host: scored by the CPU beside the device, from images in its memory; else on the model's device, in batches
+            that the engine pads to one fixed size.
+    """
+
+    host: bool
+
+    def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
+        """One value for each of ``[B, 3, H, W]`` uint8 images; higher is better."""
+        ...
+
+
+class RewardSettings(Settings):
+    """What a configuration says of a reward. Everything but :meth:`load` works without torch."""
+
+    summary: ClassVar[str]
+
+    def check(self) -> None:
+        """Find what can be wrong before anything is started or written; raises a ``TTSError``."""
+
+    def identity(self) -> dict[str, Any]:
+        """All that changes the values, as plain JSON values."""
+        return self.record()
+
+    @abstractmethod
+    def load(self, device: str = "cpu") -> Reward:
+        """The reward, ready to score."""

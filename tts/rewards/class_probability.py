@@ -1,0 +1,75 @@
+"""Class probability: how sure a classifier is that the image shows what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from tts import weights_file
+from tts.models.base import Condition
+from tts.rewards.base import Reward, RewardSettings, Score
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tts.models.small_resnet import SmallResNet
+
+
+class ClassProbability(RewardSettings):
+    """Softmax probability of the wanted class under the shipped CIFAR-10 classifier."""
+
+    weights: Path | None = Field(None, description="safetensors file; the shipped one when left out")
+
+    @property
+    def path(self) -> Path:
+        """The weights file in use."""
+        return self.weights or weights_file.SHIPPED / "cifar10-classifier.safetensors"
+
+    def check(self) -> None:
+        """See :class:`RewardSettings`."""
+        weights_file.digest(self.path)
+
+    def identity(self) -> dict[str, Any]:
+        """The digest of the weights, wherever they lie."""
+        return {"weights": weights_file.digest(self.path)}
+
+    def load(self, device: str = "cpu") -> Reward:
+        """See :class:`RewardSettings`."""
+        return ClassProbabilityReward(load_classifier(self.path, device), device)
+
+
+def load_classifier(path: Path, device: str = "cpu") -> SmallResNet:
+    """The classifier for images in [-1, 1], in evaluation mode.
+
+    Raises:
+        WeightsError: the file is missing, damaged or of another network.
+    """
+    import torch
+
+    from tts.models.small_resnet import SmallResNet
+
+    classifier = SmallResNet()
+    weights_file.load(classifier, path)
+    return classifier.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload,no-any-return]
+
+
+class ClassProbabilityReward:
+    """Probability in [0, 1] of each row's own class index."""
+
+    host = False
+
+    def __init__(self, classifier: SmallResNet, device: str) -> None:
+        self.classifier, self.device = classifier, device
+
+    def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
+        """See :class:`tts.rewards.base.Reward`."""
+        import torch
+
+        x = (images.to(self.device).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+        probability = self.classifier(x).double().softmax(dim=1)
+        labels = torch.tensor([int(condition) for condition in conditions], device=self.device)
+        values: list[Score] = probability[torch.arange(len(labels)), labels].tolist()
+        return values

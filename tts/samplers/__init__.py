@@ -1,0 +1,1 @@
+"""Samplers: transitions from one noise level to the next, with the noise as an argument."""

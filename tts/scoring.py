@@ -1,0 +1,128 @@
+"""Decoding and rewards in batches, CPU rewards beside the device."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from tts.models.base import Condition, Model
+from tts.rewards.base import Reward, Score
+from tts.search.segment import ALL
+
+T = TypeVar("T")
+
+
+class Wanted(NamedTuple):
+    """A clean state to be scored: by one reward, or by all and rendered (:data:`tts.search.segment.ALL`)."""
+
+    ticket: int
+    clean: Tensor
+    condition: Condition
+    reward: str
+
+
+@dataclass
+class Scored:
+    """What became of a :class:`Wanted`: values by reward, the image's PNG bytes if rendered, seconds spent on it."""
+
+    ticket: int
+    scores: dict[str, Score] = field(default_factory=dict)
+    image: bytes | None = None
+    seconds: float = 0.0
+
+
+class Scorer:
+    """Scores clean states in batches of one fixed size.
+
+    Args:
+        model: decodes.
+        rewards: by the names that segments use.
+        batch: rows that device rewards and the decoder always get; missing ones are padding.
+    """
+
+    def __init__(self, model: Model, rewards: Mapping[str, Reward], batch: int) -> None:
+        self.model, self.rewards, self.batch = model, dict(rewards), batch
+        self.waiting: deque[Wanted] = deque()
+        self._host = ThreadPoolExecutor(1, thread_name_prefix="rewards")
+        self._pending: deque[tuple[Future[None], list[Scored]]] = deque()
+
+    def add(self, wanted: Wanted) -> None:
+        """Queue a state; :meth:`flush` scores it."""
+        self.waiting.append(wanted)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is queued or being scored."""
+        return bool(self.waiting or self._pending)
+
+    def flush(self, partial: bool) -> None:
+        """Start scoring whole batches; with ``partial`` what is left as well."""
+        while len(self.waiting) >= self.batch or (partial and self.waiting):
+            self._score([self.waiting.popleft() for _ in range(min(self.batch, len(self.waiting)))])
+
+    def collect(self, wait: bool) -> list[Scored]:
+        """What is scored by now; with ``wait`` at least the oldest batch."""
+        done: list[Scored] = []
+        while self._pending and (self._pending[0][0].done() or (wait and not done)):
+            future, scored = self._pending.popleft()
+            future.result()
+            done += scored
+        return done
+
+    def close(self) -> None:
+        """End the thread for CPU rewards."""
+        self._host.shutdown()
+
+    def _score(self, rows: list[Wanted]) -> None:
+        start = time.perf_counter()
+        images = self.model.decode(pad([row.clean for row in rows], self.batch))
+        conditions = padded([row.condition for row in rows], self.batch)
+        results = [Scored(row.ticket) for row in rows]
+        for name, reward in self.rewards.items():
+            asked = [k for k, row in enumerate(rows) if row.reward in (name, ALL)]
+            if asked and not reward.host:
+                values = reward.score(images, conditions)
+                for k in asked:
+                    results[k].scores[name] = values[k]
+        for result in results:
+            result.seconds = (time.perf_counter() - start) / len(rows)
+        host = images[: len(rows)].cpu()
+        self._pending.append((self._host.submit(self._score_on_host, rows, host, results), results))
+
+    def _score_on_host(self, rows: Sequence[Wanted], images: Tensor, results: Sequence[Scored]) -> None:
+        for name, reward in self.rewards.items():
+            asked = [k for k, row in enumerate(rows) if row.reward in (name, ALL)]
+            if asked and reward.host:
+                values = reward.score(images[asked], [rows[k].condition for k in asked])
+                for k, value in zip(asked, values, strict=True):
+                    results[k].scores[name] = value
+        for row, image, result in zip(rows, images, results, strict=True):
+            if row.reward == ALL:
+                result.image = png(image)
+
+
+def pad(rows: Sequence[Tensor], size: int) -> Tensor:
+    """Rows as one batch ``[size, ...]``, the first row repeated in the places that are left."""
+    return torch.stack(padded(rows, size))
+
+
+def padded(rows: Sequence[T], size: int) -> list[T]:
+    """Rows and copies of the first one up to a size."""
+    return [*rows, *[rows[0]] * (size - len(rows))]
+
+
+def png(image: Tensor) -> bytes:
+    """``[3, H, W]`` uint8 as the bytes of a PNG file, the same for the same image."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(file, format="PNG")
+    return file.getvalue()

@@ -1,0 +1,43 @@
+"""Beam search over the noises (Ramesh and Mardani 2025, arXiv 2506.03164)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from tts.plan import Plan
+from tts.search.base import Problem, Run, Search, searched_nfe
+from tts.search.segment import best, top
+
+
+class Beam(Search):
+    """B states with N noises each; the best B of the B N predicted images survive; the best final image wins."""
+
+    budget: ClassVar[str] = "N"
+    N: int = Field(4, ge=1, description="noises tried from each state")
+    B: int = Field(2, ge=1, description="states that survive a step")
+
+    def run(self, problem: Problem) -> Run:
+        """See :class:`Search`."""
+        plan = problem.plan
+        beams = yield [problem.open(lane) for lane in range(self.B)]
+        for step in plan.actions:
+            if beams[0].state.step < step:
+                beams = yield [problem.coast(beam.state, step) for beam in beams]
+            candidates = yield [
+                problem.step(beam.state, problem.noise(step, k, lane))
+                for lane, beam in enumerate(beams)
+                for k in range(self.N)
+            ]
+            beams = top(candidates, self.B)
+        finals = yield [problem.coast(beam.state, scored=True) for beam in beams]
+        return best(finals)
+
+    def nfe(self, plan: Plan) -> int:
+        """B N C on each step that injects noise, B C on the others."""
+        return searched_nfe(plan, self.B * self.N, lanes=self.B)
+
+    def depth(self, plan: Plan) -> int:
+        """C T."""
+        return plan.nfe()

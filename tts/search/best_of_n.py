@@ -1,0 +1,31 @@
+"""Best of N (Ma et al. 2025, arXiv 2501.09732, "random search")."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from tts.plan import Plan
+from tts.search.base import Problem, Run, Search
+from tts.search.segment import best
+
+
+class BestOfN(Search):
+    """N whole trajectories, each with its own noises; the best final image wins."""
+
+    budget: ClassVar[str] = "N"
+    N: int = Field(4, ge=1, description="trajectories")
+
+    def run(self, problem: Problem) -> Run:
+        """See :class:`Search`."""
+        candidates = yield [problem.trajectory(k) for k in range(self.N)]
+        return best(candidates)
+
+    def nfe(self, plan: Plan) -> int:
+        """N C T."""
+        return self.N * plan.nfe()
+
+    def depth(self, plan: Plan) -> int:
+        """C T."""
+        return plan.nfe()

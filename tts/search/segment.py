@@ -1,0 +1,94 @@
+"""The one primitive that every search is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from tts.noise import Noise
+
+Condition: TypeAlias = int | str
+
+ALL = "*"
+"""In place of a reward's name: every reward of the run, and the image itself."""
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class State:
+    """A handle to a trajectory's state, which an engine holds for as long as the handle lives.
+
+    Args:
+        key: names the state in its engine.
+        engine: index of the engine that holds it.
+        step: steps done.
+        noises: the recipe of the whole trajectory so far: the initial noise and one for each step done.
+    """
+
+    key: int
+    engine: int
+    step: int
+    noises: tuple[Noise | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Go on from a state (or an initial noise) for some steps, and score where that leads, or not.
+
+    Args:
+        start: a state, or the initial noise of a new trajectory.
+        noises: one for each step to take; None takes the deterministic step.
+        condition: class index or prompt.
+        reward: name of the reward of the predicted clean image (after the last step: of the final image);
+            None leaves it unscored; :data:`ALL` scores all and renders the image.
+    """
+
+    start: State | Noise
+    noises: tuple[Noise | None, ...]
+    condition: Condition
+    reward: str | None = None
+
+    @property
+    def first(self) -> int:
+        """Index of the first step to take."""
+        return self.start.step if isinstance(self.start, State) else 0
+
+    @property
+    def recipe(self) -> tuple[Noise | None, ...]:
+        """The noises of the whole trajectory up to this segment's end."""
+        before = self.start.noises if isinstance(self.start, State) else (self.start,)
+        return before + self.noises
+
+    def without_history(self) -> Segment:
+        """The segment as an engine needs it: a handle's key, not the recipe that led to it."""
+        return replace(self, start=replace(self.start, noises=())) if isinstance(self.start, State) else self
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What came of a segment.
+
+    Args:
+        state: where it led.
+        reward: the value of the reward it was scored by; None when unscored or when the image could not be scored.
+        nfe: denoiser forwards spent on it.
+    """
+
+    state: State
+    reward: float | None
+    nfe: int
+
+    @property
+    def value(self) -> float:
+        """The reward for comparisons: an unscored evaluation is below all others."""
+        return -float("inf") if self.reward is None else self.reward
+
+
+def best(evaluations: Iterable[Evaluation]) -> Evaluation:
+    """The highest reward; the first of equals."""
+    return max(evaluations, key=lambda evaluation: evaluation.value)
+
+
+def top(evaluations: Iterable[Evaluation], n: int) -> list[Evaluation]:
+    """The n highest rewards, in order; the earlier of equals first."""
+    return sorted(evaluations, key=lambda evaluation: -evaluation.value)[:n]

@@ -1,0 +1,68 @@
+"""Typed settings that refuse unknown keys and say which one was meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from tts.errors import SettingError
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class Settings(BaseModel):
+    """Base of every settings class: frozen, strict about keys, filled by name or by the paper's symbol."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+
+    def record(self) -> dict[str, Any]:
+        """The settings as plain JSON values under the names that a configuration uses."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def parse(kind: type[S], values: Any, where: str) -> S:
+    """Settings of a kind from plain values.
+
+    Args:
+        kind: a :class:`Settings` class.
+        values: a mapping, as read from a file.
+        where: what the values describe, for the message.
+
+    Raises:
+        SettingError: the first thing wrong, with the key's name and, for an unknown key, the nearest known one.
+    """
+    if not isinstance(values, dict):
+        raise SettingError(f"{where}: expected settings as 'key: value', got {values!r}")
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise SettingError(f"{where}: {_explain(error.errors()[0], kind)}") from None
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """``did you mean 'x'?``, or the known names when none is near."""
+    known = sorted(known)
+    close = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+
+
+def _explain(error: ErrorDetails, kind: type[BaseModel]) -> str:
+    place = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"unknown key '{place}'; {nearest(error['loc'][-1], _known_keys(kind, error['loc'][:-1]))}"
+    if error["type"] == "missing":
+        return f"'{place}' is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{place} = {error['input']!r}: {message}" if place else message
+
+
+def _known_keys(kind: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    for part in path:
+        field = kind.model_fields.get(str(part))
+        if field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            kind = field.annotation
+    return [field.alias or name for name, field in kind.model_fields.items()]

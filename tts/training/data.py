@@ -1,0 +1,84 @@
+"""CIFAR-10 (Krizhevsky 2009) as uint8 tensors, from Parquet files or from torchvision."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tts.errors import DataError
+
+
+class Images(NamedTuple):
+    """Images ``[N, 3, 32, 32]`` uint8 and labels ``[N]`` int64."""
+
+    pixels: Tensor
+    labels: Tensor
+
+
+def cifar10(folder: Path, split: str) -> Images:
+    """One split of CIFAR-10.
+
+    Args:
+        folder: holds ``cifar10_train.parquet`` and ``cifar10_test.parquet`` (columns ``image``: encoded bytes,
+            ``label``: 0..9), or is the root of ``torchvision.datasets.CIFAR10``.
+        split: ``"train"`` or ``"test"``.
+
+    Raises:
+        DataError: the folder holds neither form.
+    """
+    parquet = folder / f"cifar10_{split}.parquet"
+    if parquet.exists():
+        return _from_parquet(parquet)
+    from torchvision.datasets import CIFAR10
+
+    try:
+        data = CIFAR10(str(folder), train=split == "train")
+    except RuntimeError as error:
+        raise DataError(
+            f"--data {folder}: neither {parquet.name} nor torchvision's CIFAR10 files are in this folder"
+        ) from error
+    return Images(torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(data.targets))
+
+
+def _from_parquet(path: Path) -> Images:
+    import pyarrow.parquet as pq
+    from PIL import Image
+
+    table = pq.read_table(path, columns=["image", "label"])
+    rows = (Image.open(io.BytesIO(image)).convert("RGB") for image in table["image"].to_pylist())
+    pixels = np.stack([np.asarray(row) for row in rows])
+    return Images(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), torch.tensor(table["label"].to_pylist()))
+
+
+def to_unit(pixels: Tensor) -> Tensor:
+    """uint8 in 0..255 to float32 in [-1, 1]."""
+    return pixels.float() / 127.5 - 1
+
+
+def flip(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    """Each image mirrored left to right with probability 1/2."""
+    chosen = torch.rand(len(pixels), generator=generator) < 0.5
+    return torch.where(chosen[:, None, None, None], pixels.flip(-1), pixels)
+
+
+def shift(pixels: Tensor, generator: torch.Generator, by: int = 4) -> Tensor:
+    """Each image moved by up to ``by`` pixels in both directions, the border reflected."""
+    n, _, height, width = pixels.shape
+    padded = torch.nn.functional.pad(pixels.float(), (by,) * 4, mode="reflect").to(pixels.dtype)
+    top, left = torch.randint(0, 2 * by + 1, (2, n, 1), generator=generator)
+    rows, columns = top + torch.arange(height), left + torch.arange(width)
+    batch = torch.arange(n)[:, None, None]
+    return padded.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def cut(pixels: Tensor, generator: torch.Generator, size: int = 8) -> Tensor:
+    """A grey square at a random place of each image (DeVries and Taylor 2017, arXiv 1708.04552)."""
+    n, _, height, width = pixels.shape
+    y, x = torch.randint(0, height, (2, n, 1), generator=generator)
+    rows, columns = (torch.arange(height) - y).abs() < size // 2, (torch.arange(width) - x).abs() < size // 2
+    return pixels.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 127)

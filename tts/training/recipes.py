@@ -1,0 +1,55 @@
+"""The two trainings behind the embedded model: its denoiser and its classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tts.models.folded_unet import FoldedUNet
+from tts.models.precondition import EDMPrecond, edm_loss
+from tts.models.small_resnet import SmallResNet
+from tts.training.data import Images, cut, flip, shift, to_unit
+from tts.training.loop import Loss, Schedule
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A network, its loss and a schedule that suits two CPU cores."""
+
+    build: Callable[[], nn.Module]
+    loss: Loss
+    schedule: Schedule
+
+
+def denoiser_loss(network: Callable[..., Tensor], batch: Images, generator: torch.Generator) -> Tensor:
+    """EDM's loss on mirrored images."""
+    return edm_loss(network, to_unit(flip(batch.pixels, generator)), batch.labels, generator)
+
+
+def classifier_loss(network: Callable[..., Tensor], batch: Images, generator: torch.Generator) -> Tensor:
+    """Cross entropy, labels smoothed by 0.1, on mirrored, shifted and cut images."""
+    pixels = cut(shift(flip(batch.pixels, generator), generator), generator)
+    logits = network(to_unit(pixels)).float()
+    return nn.functional.cross_entropy(logits, batch.labels, label_smoothing=0.1)
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """The memory format in which CPU convolutions are fastest."""
+    return network.to(memory_format=torch.channels_last)
+
+
+RECIPES = {
+    "denoiser": Recipe(
+        build=lambda: channels_last(EDMPrecond(FoldedUNet())),
+        loss=denoiser_loss,
+        schedule=Schedule(images=800_000),
+    ),
+    "classifier": Recipe(
+        build=lambda: channels_last(SmallResNet()),
+        loss=classifier_loss,
+        schedule=Schedule(2_600_000, batch=128, lr=4e-3, warmup=0.1, cooldown=0.9, weight_decay=0.05, average=0.01),
+    ),
+}

@@ -1,0 +1,55 @@
+"""What a denoiser draws: plain samples and a grid of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from tts.models.cifar10 import CLASSES, PixelEDM
+from tts.noise import Noise, derive_seed, normal
+from tts.samplers.heun import StochasticHeun
+
+if TYPE_CHECKING:
+    from tts.models.precondition import EDMPrecond
+
+
+@torch.no_grad()
+def sample(denoiser: EDMPrecond, labels: list[int], batch: int = 64, seed: int = 0) -> Tensor:
+    """Plain samples of the stochastic Heun sampler with the study's settings, one for each label.
+
+    Sample ``k`` depends on ``seed`` and ``k`` only.
+
+    Returns:
+        ``[N, 3, 32, 32]`` uint8.
+    """
+    model = PixelEDM(denoiser, StochasticHeun(), (3, 32, 32), "cpu")
+    return torch.cat([_batch(model, labels[i : i + batch], i, seed) for i in range(0, len(labels), batch)])
+
+
+def _batch(model: PixelEDM, labels: list[int], first: int, seed: int) -> Tensor:
+    def noise(step: int) -> Tensor:
+        seeds = [derive_seed(seed, step, first + k) for k in range(len(labels))]
+        return torch.stack([torch.from_numpy(normal(Noise(s).seed, model.shape)) for s in seeds])
+
+    x = model.sampler.initial(noise(-1))
+    for index, injects in enumerate(model.sampler.plan.injects):
+        step = model.sampler.step(x, index, noise(index) if injects else None)
+        call = next(step)
+        try:
+            while True:
+                levels = torch.full((len(labels),), call.level, dtype=torch.float64)
+                call = step.send(model.denoise(call.x, levels, labels))
+        except StopIteration as end:
+            x = end.value.x
+    return model.decode(x)
+
+
+def grid(denoiser: EDMPrecond, columns: int = 8) -> Tensor:
+    """Samples of every class, a row each, ``[3, H, W]`` uint8."""
+    from torchvision.utils import make_grid
+
+    labels = [label for label in range(len(CLASSES)) for _ in range(columns)]
+    picture: Tensor = make_grid(sample(denoiser, labels), nrow=columns, padding=1)
+    return picture
