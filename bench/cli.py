@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +19,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Measure test-time scaling of diffusion models: search over the injected noise, at every budget.",
 )
-out = Console()
+PLAIN_WIDTH = 120  # where the output is no terminal, tables still need their columns
+
+out = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 err = Console(stderr=True)
 
 Overrides = Annotated[
@@ -29,7 +31,7 @@ Overrides = Annotated[
 Run = Annotated[Path, typer.Argument(help="Results folder of a run.")]
 
 
-class Plugins(str, Enum):
+class Plugins(StrEnum):
     """What can be listed."""
 
     models = "models"
@@ -37,7 +39,7 @@ class Plugins(str, Enum):
     searches = "searches"
 
 
-class Trainable(str, Enum):
+class Trainable(StrEnum):
     """What can be trained."""
 
     denoiser = "denoiser"

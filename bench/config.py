@@ -24,8 +24,8 @@ class Problems(Settings):
 class Engines(Settings):
     """The engines: how many there are, and how each computes.
 
-    Their number and place change no result. ``batch``, ``threads`` and ``device`` can change the last bit of one, and so
-    belong to the identity of a trial.
+    Their number and place change no result. ``batch``, ``threads`` and ``device`` can change the last bit of one,
+    and so belong to the identity of a trial.
     """
 
     backend: Literal["ray", "local"] = Field("ray", description="'local': one engine in this process, without Ray")
@@ -55,6 +55,7 @@ class RunConfig(Settings):
     engines: Engines = Field(default_factory=Engines, description="where to compute")
     seed: int = Field(0, ge=0, description="seed of the whole run")
     images: bool = Field(True, description="store each trial's image in its row")
+    flush_seconds: float = Field(10.0, ge=0, description="finished trials are stored at least this often")
     output: Path = Field(description="results folder")
 
 

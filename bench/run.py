@@ -45,7 +45,7 @@ def run(config: RunConfig, console: Console) -> Finished:
 def _run(study: Study, console: Console) -> Tally:
     with console.status("starting the engines"):
         pool = make_pool(study)
-    sink = Store(study.config.output, study.rewards)
+    sink = Store(study.config.output, study.rewards, flush_seconds=study.config.flush_seconds)
     try:
         done = sink.open(study.digest(), manifest.build(study, pool.describe()))
         if done:

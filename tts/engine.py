@@ -220,5 +220,5 @@ def rows_are_independent(model: Model, batch: int, condition: int | str) -> bool
     if not torch.isfinite(together).all():
         raise EngineError("the model answers with NaN or infinity; are its weights and precision right?")
     backwards = model.denoise(x.flip(0), levels.flip(0), conditions).flip(0)
-    alone = model.denoise(pad([x[1]], batch), levels[1].expand(batch), conditions)
-    return bool(torch.equal(together, backwards) and torch.equal(together[1], alone[0]))
+    alone = model.denoise(pad([x[-1]], batch), levels[-1].expand(batch), conditions)
+    return bool(torch.equal(together, backwards) and torch.equal(together[-1], alone[0]))

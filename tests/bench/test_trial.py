@@ -1,0 +1,57 @@
+"""A trial's identity: pinned, the same from plan and row, and changed by all that changes the result."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from bench.record import identity_columns
+from bench.trial import Context, Trial, canonical, identity
+from tts.search.eps_greedy import EpsGreedy
+from tts.search.naive import Naive
+
+CONTEXT = Context(model={"name": "m", "weights": "w"}, rewards={"r": {}}, numerics={"batch": 8})
+TRIAL = Trial("eps_greedy", EpsGreedy(K=2), "K", "r", 3, 0, 12345)
+
+
+def test_identity_is_pinned() -> None:
+    """Changing this value orphans every stored row: raise IDENTITY_VERSION on purpose, never by accident."""
+    assert TRIAL.key(CONTEXT) == "d0517f30943fadbf8ce45df76dde6678"
+
+
+def test_identity_of_a_row_is_that_of_the_plan() -> None:
+    row = json.loads(json.dumps(identity_columns(TRIAL, TRIAL.key(CONTEXT), "cat")))
+    again = identity(CONTEXT, row["search"], row["settings"], row["reward"], row["condition"], row["problem_seed"])
+    assert again == row["trial"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(TRIAL, algorithm=EpsGreedy(K=3)),
+        replace(TRIAL, algorithm=EpsGreedy(K=2, eps=0.5)),
+        replace(TRIAL, search="naive", algorithm=Naive()),
+        replace(TRIAL, reward="s"),
+        replace(TRIAL, condition=4),
+        replace(TRIAL, condition="3"),
+        replace(TRIAL, problem_seed=12346),
+    ],
+)
+def test_whatever_changes_the_result_changes_the_identity(other: Trial) -> None:
+    assert other.key(CONTEXT) != TRIAL.key(CONTEXT)
+
+
+@pytest.mark.parametrize("part", ["model", "rewards", "numerics"])
+def test_context_is_part_of_the_identity(part: str) -> None:
+    changed = replace(CONTEXT, **{part: {**getattr(CONTEXT, part), "name": "other"}})
+    assert TRIAL.key(changed) != TRIAL.key(CONTEXT)
+
+
+def test_budget_label_is_not_part_of_the_identity() -> None:
+    assert replace(TRIAL, budget="N").key(CONTEXT) == TRIAL.key(CONTEXT)
+
+
+def test_canonical_json_ignores_the_order_of_keys() -> None:
+    assert canonical({"b": 1, "a": [1, 2]}) == canonical({"a": [1, 2], "b": 1}) == '{"a":[1,2],"b":1}'

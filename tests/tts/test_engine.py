@@ -1,0 +1,255 @@
+"""The engine: continuous batching that changes nothing but the time it takes."""
+
+from __future__ import annotations
+
+import gc
+import io
+from collections.abc import Callable
+
+import pytest
+import torch
+from PIL import Image
+
+from toy import SEARCHES
+from toy_engine import SAMPLER, BrokenModel, ConvModel, CrowdedModel, Player, ToyModel, Trial, toy_engine
+from tts.engine import Engine, Job, rows_are_independent
+from tts.errors import EngineError
+from tts.noise import Noise
+from tts.search.base import Problem
+from tts.search.mcts import MCTS
+from tts.search.segment import ALL, Segment, State
+
+PLAN = SAMPLER.plan
+
+
+def trials() -> dict[str, Trial]:
+    """Every search on problems of both rewards and several classes."""
+    rewards = ["brightness", "compressibility"]
+    places = enumerate((name, reward) for name in SEARCHES for reward in rewards)
+    return {
+        f"{name}-{reward}": Trial(SEARCHES[name], Problem(k % 3, k % 4, PLAN, reward)) for k, (name, reward) in places
+    }
+
+
+def results(rearrange: Callable[[list[str]], list[list[str]]], model: ToyModel | None = None) -> dict[str, object]:
+    """All trials' results, played in groups one after another on one engine."""
+    engine, all_trials = toy_engine(model), trials()
+    player = Player(engine)
+    for group in rearrange(list(all_trials)):
+        player.play([all_trials[name] for name in group])
+    engine.close()
+    return {name: trial.result for name, trial in all_trials.items()}
+
+
+@pytest.fixture(scope="module")
+def together() -> dict[str, object]:
+    """All trials side by side."""
+    return results(lambda names: [names])
+
+
+@pytest.mark.parametrize(
+    "rearrange",
+    [
+        lambda names: [names[::-1]],
+        lambda names: [names[1::2] + names[::2]],
+        lambda names: [[name] for name in names],
+        lambda names: [names[:5], names[5:]],
+    ],
+    ids=["reversed", "shuffled", "one at a time", "in two groups"],
+)
+def test_results_do_not_depend_on_batch_mates(
+    together: dict[str, object], rearrange: Callable[[list[str]], list[list[str]]]
+) -> None:
+    """Rewards, recipes, images and costs: bit for bit the same."""
+    assert results(rearrange) == together
+
+
+def test_results_of_a_convolutional_model_do_not_depend_on_batch_mates() -> None:
+    assert results(lambda names: [names], ConvModel()) == results(lambda names: [names[::-1]], ConvModel())
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_charges_what_the_search_says(name: str) -> None:
+    trial = Trial(SEARCHES[name], Problem(1, 2, PLAN, "brightness"))
+    Player(toy_engine()).play([trial])
+    says = SEARCHES[name].nfe(PLAN)
+    assert trial.nfe <= says if isinstance(SEARCHES[name], MCTS) else trial.nfe == says
+    assert trial.nfe > 0
+
+
+def test_outcomes_add_up_to_the_engines_load() -> None:
+    engine, model = toy_engine(model := ToyModel()), model
+    every = list(trials().values())
+    Player(engine).play(every)
+    outcomes = [outcome for trial in every for outcome in trial.outcomes]
+    assert sum(outcome.nfe for outcome in outcomes) == engine.load.rows
+    assert engine.load.batches == model.forwards
+    assert engine.load.rows <= engine.load.batches * engine.batch
+    assert sum(outcome.seconds for outcome in outcomes) >= engine.load.seconds * 0.999
+
+
+def test_fills_its_batches() -> None:
+    """Trials of different searches, at different steps, share forward passes."""
+    engine = toy_engine()
+    names = ["naive", "random", "zero_order", "beam"] * 6
+    Player(engine).play([Trial(SEARCHES[name], Problem(0, k, PLAN, "brightness")) for k, name in enumerate(names)])
+    assert engine.load.rows / (engine.load.batches * engine.batch) > 0.9
+
+
+def test_a_search_finds_more_than_plain_sampling() -> None:
+    """Against a search that is silently a no-op."""
+    engine = toy_engine()
+    naive, random = (Trial(SEARCHES[name], Problem(1, 2, PLAN, "brightness")) for name in ("naive", "random"))
+    Player(engine).play([naive, random])
+    assert random.final.scores["brightness"] > naive.final.scores["brightness"] + 1e-3
+
+
+@pytest.mark.parametrize("step", PLAN.actions)
+def test_another_noise_gives_another_image(step: int) -> None:
+    problem = Problem(1, 2, PLAN, "brightness")
+    whole = problem.trajectory()
+    changed = tuple(problem.noise(step, 9) if k == step else noise for k, noise in enumerate(whole.noises))
+    first, second = Player(toy_engine()).ask(
+        Segment(whole.start, whole.noises, 1, ALL), Segment(whole.start, changed, 1, ALL)
+    )
+    assert first.image != second.image
+
+
+def test_another_condition_gives_another_image() -> None:
+    one, two = (Segment(Noise(1), (None,) * PLAN.steps, condition, ALL) for condition in (1, 2))
+    first, second = Player(toy_engine()).ask(one, two)
+    assert first.image != second.image
+
+
+def test_states_are_forgotten_with_their_handles() -> None:
+    engine = toy_engine()
+    Player(engine).play(list(trials().values()))
+    gc.collect()
+    assert engine.states == {}
+    assert not engine.busy
+
+
+def test_states_live_as_long_as_their_handles() -> None:
+    engine = toy_engine()
+    player = Player(engine)
+    segment = Segment(Noise(1), (None,), 0)
+    player.ask(segment)
+    handle = player.handle(0, segment)
+    assert set(engine.states) == {0}
+    del handle
+    assert engine.states == {}
+
+
+def test_releasing_twice_or_too_early_does_no_harm() -> None:
+    engine = toy_engine()
+    engine.release([5, 5])
+    assert engine.states == {}
+
+
+def test_whole_orders_return_everything() -> None:
+    [outcome] = Player(toy_engine()).ask(Segment(Noise(1), (None,) * PLAN.steps, 0, ALL))
+    assert set(outcome.scores) == {"brightness", "compressibility"}
+    assert Image.open(io.BytesIO(outcome.image)).size == (8, 8)
+    assert (outcome.reward, outcome.nfe, outcome.decodes, outcome.reward_calls) == (None, PLAN.nfe(), 1, 2)
+
+
+def test_single_orders_return_one_reward() -> None:
+    [outcome] = Player(toy_engine()).ask(Segment(Noise(1), (None,) * PLAN.steps, 0, "brightness"))
+    assert 0 < outcome.reward < 1
+    assert (outcome.scores, outcome.image, outcome.decodes, outcome.reward_calls) == (None, None, 1, 1)
+
+
+def test_unscored_segments_are_not_decoded() -> None:
+    [outcome] = Player(toy_engine()).ask(Segment(Noise(1), (None,), 0))
+    assert (outcome.reward, outcome.scores, outcome.decodes, outcome.reward_calls, outcome.nfe) == (None, None, 0, 0, 2)
+
+
+def test_a_segment_without_steps_costs_no_call() -> None:
+    engine = toy_engine()
+    [outcome] = Player(engine).ask(Segment(Noise(1), (), 0, "brightness"))
+    assert (outcome.nfe, engine.load.batches) == (0, 0)
+    assert outcome.reward is not None
+
+
+@pytest.mark.parametrize("stop", range(1, PLAN.steps))
+def test_a_recipe_leads_where_its_handle_leads(stop: int) -> None:
+    """A state can be made again from its noises alone."""
+    engine, problem = toy_engine(), Problem(1, 2, PLAN, "brightness")
+    player, whole = Player(engine), problem.trajectory()
+    before = Segment(whole.start, whole.noises[:stop], 1)
+    player.ask(before)
+    resumed = Segment(State(0, 0, stop, before.recipe), whole.noises[stop:], 1, ALL)
+    [late], [whole_way] = player.ask(resumed), player.ask(Segment(whole.start, whole.noises, 1, ALL))
+    assert (late.image, late.scores) == (whole_way.image, whole_way.scores)
+    assert torch.equal(engine.states[1], engine.states[2])
+    assert late.nfe + PLAN.nfe(0, stop) == whole_way.nfe
+
+
+def test_the_final_image_is_the_final_state() -> None:
+    """The reward of the last step and the reward of the finished image are one."""
+    engine, problem = toy_engine(), Problem(1, 2, PLAN, "brightness")
+    player = Player(engine)
+    [scored] = player.ask(problem.trajectory())
+    [final] = player.ask(Segment(State(0, 0, PLAN.steps, problem.trajectory().recipe), (), 1, ALL))
+    assert final.scores["brightness"] == scored.reward
+
+
+def test_a_predicted_image_is_the_steps_last_answer() -> None:
+    """Scoring in mid-trajectory costs no further call."""
+    [scored] = Player(toy_engine()).ask(Segment(Noise(1), (None,), 0, "brightness"))
+    assert (scored.nfe, scored.decodes) == (PLAN.calls[0], 1)
+
+
+def test_more_jobs_than_rows() -> None:
+    outcomes = Player(toy_engine(batch=2)).ask(*[Segment(Noise(k), (None,) * 2, 0, "brightness") for k in range(7)])
+    assert [outcome.nfe for outcome in outcomes] == [4] * 7
+
+
+def test_a_batch_of_one() -> None:
+    engine = toy_engine(batch=1)
+    trial = Trial(SEARCHES["beam"], Problem(0, 0, PLAN, "brightness"))
+    Player(engine).play([trial])
+    assert engine.load.batches == engine.load.rows == trial.nfe
+
+
+def test_jobs_can_come_while_others_run() -> None:
+    """A late job joins the batch at its own step and ends as it would have alone."""
+    engine = toy_engine()
+    segment = Segment(Noise(5), (None,) * PLAN.steps, 2, ALL)
+    [alone] = Player(toy_engine()).ask(segment)
+    engine.submit([Job(0, Segment(Noise(1), (None,) * PLAN.steps, 0))])
+    for _ in range(3):
+        engine.advance()
+    engine.submit([Job(1, segment)])
+    outcomes = {}
+    while engine.busy:
+        outcomes |= {outcome.ticket: outcome for outcome in engine.advance()}
+    assert (outcomes[1].image, outcomes[1].scores) == (alone.image, alone.scores)
+
+
+def test_an_idle_engine_has_nothing_to_do() -> None:
+    engine = toy_engine()
+    assert not engine.busy
+    assert engine.advance() == []
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5, 8])
+def test_rows_of_good_models_are_independent(batch: int) -> None:
+    assert rows_are_independent(ToyModel(), batch, 1)
+    assert rows_are_independent(ConvModel(), batch, 1)
+
+
+@pytest.mark.parametrize("batch", [2, 5, 8])
+def test_rows_of_a_faulty_model_are_not_independent(batch: int) -> None:
+    assert not rows_are_independent(CrowdedModel(), batch, 1)
+
+
+def test_a_broken_model_is_found_at_the_start() -> None:
+    with pytest.raises(EngineError, match="NaN"):
+        rows_are_independent(BrokenModel(), 4, 1)
+
+
+def test_advancing_tracks_no_gradients() -> None:
+    engine = Engine(ConvModel(), {}, batch=2)
+    Player(engine).ask(Segment(Noise(1), (None,) * 2, 0))
+    assert not engine.states[0].requires_grad

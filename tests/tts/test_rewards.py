@@ -1,0 +1,168 @@
+"""Rewards against closed forms and by hand."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from tts import weights_file
+from tts.errors import WeightsError
+from tts.models.small_resnet import SmallResNet
+from tts.registry import REWARDS
+from tts.rewards.base import Reward
+from tts.rewards.brightness import Brightness
+from tts.rewards.class_probability import ClassProbability
+from tts.rewards.compressibility import Compressibility, scale_to
+
+
+def random_images(count: int, size: int = 32, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, 3, size, size), generator=generator, dtype=torch.uint8)
+
+
+def colour(red: int, green: int, blue: int, size: int = 32) -> Tensor:
+    """One image of one colour."""
+    return torch.tensor([red, green, blue], dtype=torch.uint8).view(1, 3, 1, 1).expand(1, 3, size, size)
+
+
+@pytest.fixture(scope="module")
+def classifier_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of an untrained classifier."""
+    path = tmp_path_factory.mktemp("weights") / "classifier.safetensors"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        weights_file.save(SmallResNet(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def rewards(classifier_file: Path) -> dict[str, Reward]:
+    """Every reward of the package, loaded."""
+    settings = {"class_probability": {"weights": classifier_file}}
+    made = {name: REWARDS.make({"name": name, **settings.get(name, {})})[1] for name in REWARDS.targets}
+    return {name: reward.load() for name, reward in made.items()}
+
+
+@pytest.mark.parametrize(
+    ("rgb", "value"),
+    [((0, 0, 0), 0), ((255, 255, 255), 1), ((255, 0, 0), 0.2126), ((0, 255, 0), 0.7152), ((0, 0, 255), 0.0722)],
+)
+def test_brightness_of_one_colour(rgb: tuple[int, int, int], value: float) -> None:
+    assert Brightness().load().score(colour(*rgb), [0]) == [pytest.approx(value, abs=1e-15)]
+
+
+def test_brightness_equals_the_mean_over_pixels() -> None:
+    images = random_images(5)
+    unit = images.double() / 255
+    luminance = 0.2126 * unit[:, 0] + 0.7152 * unit[:, 1] + 0.0722 * unit[:, 2]
+    assert Brightness().load().score(images, [0] * 5) == pytest.approx(luminance.mean(dim=(1, 2)).tolist(), abs=1e-12)
+
+
+def test_brightness_does_not_change_with_the_order_of_pixels() -> None:
+    """Integers are summed, so that the value has no rounding of its own."""
+    images = random_images(1)
+    shuffled = images.flatten(2)[:, :, torch.randperm(1024)].view_as(images)
+    reward = Brightness().load()
+    assert reward.score(images, [0]) == reward.score(shuffled, [0])
+
+
+def jpeg_size(image: Tensor, quality: int = 80) -> int:
+    file = io.BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).numpy().copy()).save(file, "JPEG", quality=quality)
+    return len(file.getvalue())
+
+
+@pytest.mark.parametrize("quality", [20, 80])
+def test_compressibility_equals_pils_jpeg(quality: int) -> None:
+    images = random_images(3)
+    expected = [1 - jpeg_size(image, quality) / 5000 for image in images]
+    assert Compressibility(quality=quality, max_bytes=5000).load().score(images, [0] * 3) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("size", "limit"), [(32, 2000), (64, 3000), (512, 150_000)])
+def test_compressibility_knows_the_studys_sizes(size: int, limit: int) -> None:
+    image = colour(10, 200, 30, size)
+    assert scale_to(size) == limit
+    assert Compressibility().load().score(image, [0]) == [pytest.approx(1 - jpeg_size(image[0]) / limit)]
+
+
+def test_compressibility_scales_unknown_sizes_by_area() -> None:
+    assert scale_to(16) == 500
+    assert scale_to(1024) == 600_000
+
+
+def test_compressibility_ends_at_0() -> None:
+    assert Compressibility(max_bytes=10).load().score(random_images(2), [0, 0]) == [0, 0]
+
+
+def test_smooth_images_compress_better() -> None:
+    smooth, noisy = Compressibility(max_bytes=4000).load().score(torch.cat([colour(9, 9, 9), random_images(1)]), [0, 0])
+    assert smooth > noisy
+
+
+def unit(images: Tensor) -> Tensor:
+    return images.float() / 127.5 - 1
+
+
+def test_class_probability_is_the_softmax_of_the_wanted_class(classifier_file: Path) -> None:
+    """The classifier wants [-1, 1], not [0, 1]."""
+    network, images, labels = SmallResNet(), random_images(8), [0, 9, 3, 3, 1, 2, 4, 7]
+    weights_file.load(network, classifier_file)
+    with torch.no_grad():
+        expected = network.eval()(unit(images)).softmax(dim=1)[range(8), labels]
+    found = ClassProbability(weights=classifier_file).load().score(images, labels)
+    assert found == pytest.approx(expected.tolist(), rel=1e-4)
+
+
+def test_class_probabilities_of_all_classes_sum_to_1(classifier_file: Path) -> None:
+    same = random_images(1).expand(10, 3, 32, 32)
+    assert sum(ClassProbability(weights=classifier_file).load().score(same, list(range(10)))) == pytest.approx(1)
+
+
+def test_class_probability_without_weights_says_which_file_is_missing(tmp_path: Path) -> None:
+    settings = ClassProbability(weights=tmp_path / "none.safetensors")
+    for use in (settings.check, settings.identity, settings.load):
+        with pytest.raises(WeightsError, match=r"none\.safetensors"):
+            use()
+
+
+def test_class_probability_is_identified_by_its_weights_wherever_they_lie(classifier_file: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "other.safetensors"
+    elsewhere.write_bytes(classifier_file.read_bytes())
+    assert ClassProbability(weights=elsewhere).identity() == ClassProbability(weights=classifier_file).identity()
+
+
+@pytest.mark.parametrize("name", sorted(REWARDS.targets))
+def test_every_reward_is_between_0_and_1(rewards: dict[str, Reward], name: str) -> None:
+    images = torch.cat([random_images(4), colour(0, 0, 0), colour(255, 255, 255)])
+    values = rewards[name].score(images, [0, 1, 2, 3, 4, 5])
+    assert all(isinstance(value, float) and 0 <= value <= 1 for value in values)
+
+
+@pytest.mark.parametrize("name", sorted(REWARDS.targets))
+def test_a_row_does_not_depend_on_its_neighbours(rewards: dict[str, Reward], name: str) -> None:
+    """Another place in the batch, other neighbours: the same value, bit for bit."""
+    images, others = random_images(6), random_images(6, seed=1)
+    value = rewards[name].score(images, [3] * 6)[0]
+    for place in range(6):
+        row = others.clone()
+        row[place] = images[0]
+        conditions = [3 if k == place else k for k in range(6)]
+        assert rewards[name].score(row, conditions)[place] == value
+
+
+@pytest.mark.parametrize("name", sorted(REWARDS.targets))
+def test_scoring_leaves_the_images_as_they_were(rewards: dict[str, Reward], name: str) -> None:
+    images = random_images(4)
+    rewards[name].score(images, [0] * 4)
+    assert torch.equal(images, random_images(4))
+
+
+@pytest.mark.parametrize("name", sorted(REWARDS.targets))
+def test_one_value_for_each_image(rewards: dict[str, Reward], name: str) -> None:
+    assert len(rewards[name].score(random_images(3), [0, 1, 2])) == 3

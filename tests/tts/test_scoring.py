@@ -1,0 +1,133 @@
+"""Decoding and scoring in batches, on the device and beside it."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from toy_engine import ToyModel
+from tts.models.base import Condition
+from tts.scoring import Scored, Scorer, Wanted, pad, padded, png
+from tts.search.segment import ALL
+
+
+class Level:
+    """A reward that reads the first pixel, and remembers who asked for what."""
+
+    def __init__(self, host: bool) -> None:
+        self.host = host
+        self.threads: list[str] = []
+        self.batches: list[int] = []
+
+    def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[float | None]:
+        self.threads.append(threading.current_thread().name)
+        self.batches.append(len(images))
+        return [1000.0 * int(c) + int(image[0, 0, 0]) for image, c in zip(images, conditions, strict=True)]
+
+
+class Unsure(Level):
+    """Cannot score dark images."""
+
+    def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[float | None]:
+        return [None if image.max() < 128 else 1.0 for image in images]
+
+
+class Failing(Level):
+    """A reward with a fault."""
+
+    def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[float | None]:
+        raise ZeroDivisionError("a fault")
+
+
+def wanted(ticket: int, reward: str, condition: int = 0) -> Wanted:
+    """A state whose decoded pixels all are the ticket."""
+    return Wanted(ticket, torch.full((3, 8, 8), ticket / 127.5 - 1), condition, reward)
+
+
+def scored(scorer: Scorer, asked: list[Wanted]) -> dict[int, Scored]:
+    for want in asked:
+        scorer.add(want)
+    scorer.flush(partial=True)
+    done: list[Scored] = []
+    while scorer.busy:
+        done += scorer.collect(wait=True)
+    scorer.close()
+    return {score.ticket: score for score in done}
+
+
+def test_values_are_credited_to_the_right_ticket() -> None:
+    scorer = Scorer(ToyModel(), {"device": Level(False), "host": Level(True)}, batch=4)
+    names = ["device", "host", ALL]
+    asked = [wanted(ticket, names[ticket % 3], condition=ticket % 7) for ticket in (9, 3, 17, 4, 250, 0, 61, 8, 5, 2)]
+    found = scored(scorer, asked)
+    assert set(found) == {want.ticket for want in asked}
+    for want in asked:
+        value, scores = 1000.0 * int(want.condition) + want.ticket, found[want.ticket].scores
+        assert scores == dict.fromkeys(["device", "host"] if want.reward == ALL else [want.reward], value)
+
+
+def test_host_rewards_run_beside_the_device() -> None:
+    device, host = Level(False), Level(True)
+    scored(Scorer(ToyModel(), {"device": device, "host": host}, batch=2), [wanted(k, ALL) for k in range(4)])
+    assert set(device.threads) == {threading.current_thread().name}
+    assert all(name.startswith("rewards") for name in host.threads)
+
+
+def test_device_rewards_always_see_whole_batches() -> None:
+    """One fixed shape; CPU rewards are spared the padding."""
+    device, host = Level(False), Level(True)
+    scored(Scorer(ToyModel(), {"device": device, "host": host}, batch=4), [wanted(k, ALL) for k in range(5)])
+    assert device.batches == [4, 4]
+    assert host.batches == [4, 1]
+
+
+def test_a_reward_that_nobody_asked_for_is_not_computed() -> None:
+    device, host = Level(False), Level(True)
+    scored(Scorer(ToyModel(), {"device": device, "host": host}, batch=4), [wanted(1, "host"), wanted(2, "host")])
+    assert (device.batches, host.batches) == ([], [2])
+
+
+def test_partial_batches_wait_until_they_are_let_go() -> None:
+    scorer = Scorer(ToyModel(), {"host": Level(True)}, batch=4)
+    for ticket in range(6):
+        scorer.add(wanted(ticket, "host"))
+    scorer.flush(partial=False)
+    assert [score.ticket for score in scorer.collect(wait=True)] == [0, 1, 2, 3]
+    assert scorer.busy
+    assert set(scored(scorer, [])) == {4, 5}
+
+
+def test_unscorable_images_have_no_number() -> None:
+    found = scored(Scorer(ToyModel(), {"unsure": Unsure(True)}, batch=2), [wanted(5, "unsure"), wanted(200, "unsure")])
+    assert (found[5].scores, found[200].scores) == ({"unsure": None}, {"unsure": 1.0})
+
+
+@pytest.mark.parametrize("host", [True, False])
+def test_a_faulty_reward_is_not_swallowed(host: bool) -> None:
+    with pytest.raises(ZeroDivisionError, match="a fault"):
+        scored(Scorer(ToyModel(), {"faulty": Failing(host)}, batch=2), [wanted(5, "faulty")])
+
+
+def test_only_whole_orders_are_rendered() -> None:
+    found = scored(Scorer(ToyModel(), {"host": Level(True)}, batch=2), [wanted(5, ALL), wanted(6, "host")])
+    assert found[6].image is None
+    assert np.asarray(Image.open(io.BytesIO(found[5].image or b""))).tolist() == [[[5] * 3] * 8] * 8
+
+
+def test_png_keeps_every_pixel_and_its_bytes_repeat() -> None:
+    image = torch.randint(0, 256, (3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    decoded = np.asarray(Image.open(io.BytesIO(png(image))))
+    assert np.array_equal(decoded, image.permute(1, 2, 0).numpy())
+    assert png(image) == png(image.clone())
+
+
+def test_padding_repeats_the_first_row() -> None:
+    assert padded([1, 2], 4) == [1, 2, 1, 1]
+    assert pad([torch.tensor([1.0]), torch.tensor([2.0])], 3).tolist() == [[1.0], [2.0], [1.0]]
