@@ -54,9 +54,9 @@ class Registry(Generic[T]):
         Raises:
             UnknownNameError: nothing has this name.
         """
-        if name not in self.targets:
+        if not isinstance(name, str) or name not in self.targets:
             raise UnknownNameError(f"unknown {self.kind} '{name}'; {nearest(name, self.targets)}")
-        module, _, attribute = self.targets[str(name)].partition(":")
+        module, _, attribute = self.targets[name].partition(":")
         found: type[T] = getattr(import_module(module), attribute)
         return found
 

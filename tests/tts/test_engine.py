@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 import torch
 from PIL import Image
-
 from toy import SEARCHES
 from toy_engine import SAMPLER, BrokenModel, ConvModel, CrowdedModel, Player, ToyModel, Trial, toy_engine
+
 from tts.engine import Engine, Job, rows_are_independent
 from tts.errors import EngineError
 from tts.noise import Noise

@@ -131,7 +131,9 @@ def test_class_probability_without_weights_says_which_file_is_missing(tmp_path: 
             use()
 
 
-def test_class_probability_is_identified_by_its_weights_wherever_they_lie(classifier_file: Path, tmp_path: Path) -> None:
+def test_class_probability_is_identified_by_its_weights_wherever_they_lie(
+    classifier_file: Path, tmp_path: Path
+) -> None:
     elsewhere = tmp_path / "other.safetensors"
     elsewhere.write_bytes(classifier_file.read_bytes())
     assert ClassProbability(weights=elsewhere).identity() == ClassProbability(weights=classifier_file).identity()

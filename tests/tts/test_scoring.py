@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-
 from toy_engine import ToyModel
+
 from tts.models.base import Condition
 from tts.scoring import Scored, Scorer, Wanted, pad, padded, png
 from tts.search.segment import ALL

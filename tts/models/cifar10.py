@@ -40,7 +40,7 @@ class Cifar10(ModelSettings):
 
     def condition(self, value: object) -> Condition:
         """A class index 0..9, from the index or the class's name."""
-        if isinstance(value, str) and not value.isdigit():
+        if isinstance(value, str) and not value.isdecimal():
             if value not in CLASSES:
                 raise SettingError(f"unknown class '{value}'; {nearest(value, CLASSES)}")
             return CLASSES.index(value)

@@ -46,13 +46,17 @@ def cifar10(folder: Path, split: str) -> Images:
 
 
 def _from_parquet(path: Path) -> Images:
+    import pyarrow as pa
     import pyarrow.parquet as pq
     from PIL import Image
 
-    table = pq.read_table(path, columns=["image", "label"])
-    rows = (Image.open(io.BytesIO(image)).convert("RGB") for image in table["image"].to_pylist())
-    pixels = np.stack([np.asarray(row) for row in rows])
-    return Images(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), torch.tensor(table["label"].to_pylist()))
+    try:
+        table = pq.read_table(path, columns=["image", "label"])
+        rows = (Image.open(io.BytesIO(image)).convert("RGB") for image in table["image"].to_pylist())
+        pixels = torch.from_numpy(np.stack([np.asarray(row) for row in rows]))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"{path}: not a Parquet file with the columns 'image' (encoded bytes) and 'label'") from error
+    return Images(pixels.permute(0, 3, 1, 2).contiguous(), torch.tensor(table["label"].to_pylist()))
 
 
 def to_unit(pixels: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""What the harness costs over the bare network, each ratio measured side by side."""

@@ -1,0 +1,106 @@
+"""``make bench``: engine efficiency, and the gain over evaluating one candidate at a time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bench.benchmarks.bare import bare_rate
+from bench.benchmarks.harness import CURVE, make_study, timed
+from bench.files import atomic_write
+from bench.manifest import commit, versions
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+out = Console(width=110)
+
+Searches = Annotated[list[str] | None, typer.Option("--search", help="Only these searches.")]
+Output = Annotated[Path, typer.Option(help="Folder for the JSON files.")]
+RESULTS = Path("results/benchmarks")
+
+
+@app.command()
+def efficiency(
+    searches: Searches = None,
+    problems: Annotated[int, typer.Option(help="Problems, a multiple of ten.")] = 60,
+    reward: Annotated[str, typer.Option(help="Reward to search on.")] = "brightness",
+    batch: Annotated[int, typer.Option(help="Rows of a forward pass.")] = 16,
+    count: Annotated[int, typer.Option(help="Engine actors of one thread each.")] = 2,
+    output: Output = RESULTS,
+) -> None:
+    """Denoiser rows/s of a whole run on Ray over rows/s of the bare network, same batch and threads."""
+    table = Table("search", "rows/s", "bare rows/s", "efficiency", "full rows", title=f"Engine efficiency on {reward}")
+    records = []
+    for name in searches or ["eps_greedy", "mcts"]:
+        study = make_study(CURVE[name], problems, reward, backend="ray", count=count, batch=batch, threads=1)
+        before = bare_rate(study)
+        run = timed(study)
+        bare = (before + bare_rate(study)) / 2
+        record = {
+            "search": name,
+            "rows_per_second": run.rows_per_second,
+            "bare_rows_per_second": bare,
+            "efficiency": run.rows_per_second / bare,
+            "full": run.nfe / (run.passes * batch),
+            "problems": problems,
+            "seconds": run.seconds,
+        }
+        records.append(record)
+        table.add_row(
+            name,
+            f"{run.rows_per_second:.1f}",
+            f"{bare:.1f}",
+            f"{record['efficiency']:.3f}",
+            f"{100 * record['full']:.1f} %",
+        )
+    out.print(table)
+    _save(output / f"efficiency-{reward}.json", records)
+
+
+@app.command()
+def one_at_a_time(
+    searches: Searches = None,
+    problems: Annotated[int, typer.Option(help="Problems, a multiple of ten.")] = 40,
+    batch: Annotated[int, typer.Option(help="Rows of a forward pass.")] = 16,
+    output: Output = RESULTS,
+) -> None:
+    """Images/s of two engine actors over evaluating one candidate of one problem at a time with both cores."""
+    table = Table("search", "images/s", "one at a time", "ratio", title="Against one-at-a-time evaluation")
+    records = []
+    for name in searches or list(CURVE):
+        alone = timed(make_study(CURVE[name], 1, backend="local", batch=1, threads=2, oversupply=1))
+        run = timed(make_study(CURVE[name], problems, backend="ray", count=2, batch=batch, threads=1))
+        ratio = run.images_per_second / alone.images_per_second
+        records.append(
+            {
+                "search": name,
+                "images_per_second": run.images_per_second,
+                "one_at_a_time": alone.images_per_second,
+                "ratio": ratio,
+            }
+        )
+        table.add_row(name, f"{run.images_per_second:.3f}", f"{alone.images_per_second:.3f}", f"{ratio:.2f}")
+    out.print(table)
+    _save(output / "one-at-a-time.json", records)
+
+
+@app.command("all")
+def everything(output: Output = RESULTS) -> None:
+    """Every benchmark at its defaults."""
+    efficiency(output=output)
+    one_at_a_time(output=output)
+
+
+def _save(path: Path, records: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"records": records, "versions": versions(), "git": commit()}
+    atomic_write(path, json.dumps(content, indent=2).encode())
+    out.print(f"written to {path}")
+
+
+if __name__ == "__main__":
+    app()

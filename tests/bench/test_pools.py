@@ -1,0 +1,115 @@
+"""Where and in which order segments are computed changes nothing: every row is the same, bit for bit."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tiny_study import TINY
+
+from bench.config import RunConfig
+from bench.driver import Driver
+from bench.pools import LocalPool, Pool, make_pool
+from bench.record import TIMED
+from bench.replay import evaluate
+from bench.study import Study
+from tts.errors import EngineError
+from tts.noise import from_record
+from tts.search.segment import ALL, Segment
+
+Make = Callable[..., RunConfig]
+
+
+class Rows:
+    """A sink that keeps rows by identity, and refuses one that it has."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, dict[str, Any]] = {}
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Keep a row, without its times."""
+        assert row["trial"] not in self.rows
+        self.rows[row["trial"]] = {name: value for name, value in row.items() if name not in TIMED}
+
+    def tick(self) -> None:
+        """Nothing waits."""
+
+
+def run(study: Study, pool: Pool, shuffle: int | None = None) -> dict[str, dict[str, Any]]:
+    """All rows of a study, its trials in the planned or in a shuffled order."""
+    rows, trials = Rows(), list(study.trials())
+    if shuffle is not None:
+        random.Random(shuffle).shuffle(trials)
+    try:
+        Driver(study, pool, rows, trials=iter(trials)).run()
+    finally:
+        pool.close()
+    return rows.rows
+
+
+@pytest.fixture(scope="module")
+def reference() -> dict[str, dict[str, Any]]:
+    """The tiny study on the local pool."""
+    study = Study(RunConfig.model_validate({**TINY, "output": "unused"}))
+    return run(study, LocalPool(study))
+
+
+def test_every_trial_has_its_own_row(reference: dict[str, dict[str, Any]], tiny: Make) -> None:
+    study = Study(tiny())
+    assert set(reference) == {trial.key(study.context) for trial in study.trials()}
+    images = {row["image"] for row in reference.values() if row["reward"] == "brightness"}
+    assert len(images) > len(reference) / 3 / 2  # searches that find other noises draw other images
+
+
+def test_local_pool_in_another_order(reference: dict[str, dict[str, Any]], tiny: Make) -> None:
+    study = Study(tiny(engines={"oversupply": 1.0}))
+    assert run(study, LocalPool(study), shuffle=1) == reference
+
+
+@pytest.mark.parametrize("actors", [1, 2])
+def test_ray_actors_in_another_order(actors: int, reference: dict[str, dict[str, Any]], tiny: Make) -> None:
+    study = Study(tiny(engines={"backend": "ray", "count": actors}))
+    assert run(study, make_pool(study), shuffle=actors) == reference
+
+
+def test_nfe_of_a_row_is_the_formula(reference: dict[str, dict[str, Any]], tiny: Make) -> None:
+    study = Study(tiny())
+    for trial in study.trials():
+        spent, formula = reference[trial.key(study.context)]["nfe"], trial.algorithm.nfe(study.plan)
+        exact = trial.search != "mcts" or trial.algorithm.S <= trial.algorithm.N  # type: ignore[attr-defined]
+        assert spent == formula if exact else 0 < spent <= formula
+
+
+def test_every_row_can_be_made_again_from_its_recipe(reference: dict[str, dict[str, Any]], tiny: Make) -> None:
+    study = Study(tiny())
+    for trial in list(study.trials())[::7]:
+        row = reference[trial.key(study.context)]
+        first, *others = [from_record(record) for record in row["noises"]]
+        assert first is not None
+        outcome = evaluate(study, Segment(first, tuple(others), trial.condition, ALL))
+        assert outcome.image == row["image"]
+        assert outcome.scores is not None
+        assert outcome.scores[trial.reward] == row["value"]
+
+
+def test_engine_that_dies_is_named(tiny: Make) -> None:
+    import ray
+
+    study = Study(tiny(engines={"backend": "ray", "count": 1}))
+    pool = make_pool(study)
+    try:
+        ray.kill(pool.actors[0])  # type: ignore[attr-defined]
+        with pytest.raises(EngineError, match=r"engine 0 died.*run the same command to resume"):
+            Driver(study, pool, Rows()).run()
+    finally:
+        pool.close()
+
+
+def test_cuda_without_a_gpu_is_refused(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(EngineError, match=r"engines\.device=cpu"):
+        make_pool(Study(tiny(engines={"device": "cuda"})))
