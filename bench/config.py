@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field
+from pydantic import Field, StrictInt
 
 from tts.errors import SettingError
 from tts.settings import Settings, nearest, parse
@@ -17,7 +17,7 @@ CONFIGS = Path(__file__).parent / "configs"
 class Problems(Settings):
     """The problems: every condition with every seed."""
 
-    conditions: Literal["all"] | list[int | str] = Field("all", description="class indices or names, or prompts")
+    conditions: Literal["all"] | list[StrictInt | str] = Field("all", description="class indices or names, or prompts")
     seeds: int = Field(1, ge=1, description="seeds for each condition")
 
 
@@ -89,7 +89,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """A mapping from a YAML file."""
     try:
         values = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date that does not exist
         raise SettingError(f"configuration {path}: not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(values, dict):
         raise SettingError(f"configuration {path}: expected 'key: value' lines")
@@ -110,11 +110,12 @@ def _override(values: dict[str, Any], override: str) -> None:
     if not equals:
         raise SettingError(f"--set {override}: expected key=value")
     *path, last = key.strip().split(".")
-    for part in path:
+    for depth, part in enumerate(path, 1):
         values = values.setdefault(part, {})
         if not isinstance(values, dict):
-            raise SettingError(f"--set {override}: '{part}' holds no settings; replace it whole with --set {part}=...")
+            place = ".".join(path[:depth])
+            raise SettingError(f"--set {override}: '{place}' holds no settings; replace it whole: --set {place}=...")
     try:
         values[last] = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise SettingError(f"--set {override}: '{text}' is not a YAML value") from None

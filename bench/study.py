@@ -58,8 +58,9 @@ class Study:
             if not given:
                 raise SettingError("problems.conditions: the list is empty")
             found = [self.model.condition(value) for value in given]
-            if len(set(found)) < len(found):
-                raise SettingError("problems.conditions: the list names a condition twice")
+            for value in found:
+                if found.count(value) > 1:
+                    raise SettingError(f"problems.conditions: {self.model.label(value)} is named twice")
             return found
         if not self.model.conditions():
             raise SettingError(f"problems.conditions: model {self.model_name} has no list of conditions; name some")
@@ -124,7 +125,7 @@ def _entries(given: str | dict[str, Any]) -> list[Entry]:
     values = {"name": given} if isinstance(given, str) else dict(given)
     budget = values.pop("budget", None)
     name = values.get("name")
-    if budget is None:
+    if budget is None or name is None:
         return [_entry(values, None)]
     if not isinstance(budget, dict) or len(budget) != 1:
         raise SettingError(f"search {name}: budget names one setting that grows, as 'budget: {{N: [1, 2, 4]}}'")
@@ -141,9 +142,13 @@ def _entries(given: str | dict[str, Any]) -> list[Entry]:
 
 def _entry(values: dict[str, Any], budget: str | None) -> Entry:
     name, algorithm = SEARCHES.make(values)
-    if budget is not None and not isinstance(algorithm.record()[budget], int | float):
+    if budget is not None and not _is_number(algorithm.record()[budget]):
         raise SettingError(f"search {name}: budget '{budget}' is not a number")
     return Entry(name, algorithm, budget)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _distinct(entries: list[Entry]) -> list[Entry]:
@@ -157,7 +162,9 @@ def _distinct(entries: list[Entry]) -> list[Entry]:
 
 
 def _unique(rewards: list[tuple[str, RewardSettings]]) -> dict[str, RewardSettings]:
-    named = dict(rewards)
-    if len(named) < len(rewards):
-        raise SettingError("rewards: one is named twice")
+    named: dict[str, RewardSettings] = {}
+    for name, reward in rewards:
+        if name in named:
+            raise SettingError(f"rewards: {name} is named twice")
+        named[name] = reward
     return named

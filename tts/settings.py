@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -12,6 +13,9 @@ from pydantic_core import ErrorDetails
 from tts.errors import SettingError
 
 S = TypeVar("S", bound=BaseModel)
+
+UNION_TAG = re.compile(r"(str|int|float|bool|list|dict|literal)(\[.*\])?|\[key\]")
+"""What pydantic puts into a place to tell the alternatives of a union apart; no part of the place to people."""
 
 
 class Settings(BaseModel):
@@ -40,7 +44,7 @@ def parse(kind: type[S], values: Any, where: str) -> S:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise SettingError(f"{where}: {_explain(error.errors()[0], kind)}") from None
+        raise SettingError(f"{where}: {_explain(error.errors(), kind)}") from None
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
@@ -50,14 +54,22 @@ def nearest(name: object, known: Iterable[str]) -> str:
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
 
 
-def _explain(error: ErrorDetails, kind: type[BaseModel]) -> str:
-    place = ".".join(str(part) for part in error["loc"])
+def _explain(errors: list[ErrorDetails], kind: type[BaseModel]) -> str:
+    error, place = errors[0], _place(errors[0])
     if error["type"] == "extra_forbidden":
         return f"unknown key '{place}'; {nearest(error['loc'][-1], _known_keys(kind, error['loc'][:-1]))}"
     if error["type"] == "missing":
         return f"'{place}' is missing"
-    message = error["msg"].removeprefix("Value error, ")
+    alternatives = [other for other in errors if _place(other).startswith(place)]
+    error = max(alternatives, key=lambda other: _place(other).count("."))  # the nearest to what is wrong
+    place = _place(error)
+    messages = [other["msg"].removeprefix("Value error, ") for other in alternatives if _place(other) == place]
+    message = " or ".join([messages[0], *(other.removeprefix("Input should be ") for other in messages[1:])])
     return f"{place} = {error['input']!r}: {message}" if place else message
+
+
+def _place(error: ErrorDetails) -> str:
+    return ".".join(str(part) for part in error["loc"] if not UNION_TAG.fullmatch(str(part)))
 
 
 def _known_keys(kind: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -40,7 +40,7 @@ def efficiency(
         before = bare_rate(study)
         run = timed(study)
         bare = (before + bare_rate(study)) / 2
-        record = {
+        record: dict[str, Any] = {
             "search": name,
             "rows_per_second": run.rows_per_second,
             "bare_rows_per_second": bare,

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import gc
 import io
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 from toy import SEARCHES
 from toy_engine import SAMPLER, BrokenModel, ConvModel, CrowdedModel, Player, ToyModel, Trial, toy_engine
 
-from tts.engine import Engine, Job, rows_are_independent
+from tts.engine import Engine, Job, Outcome, rows_are_independent
 from tts.errors import EngineError
+from tts.models.base import Condition
 from tts.noise import Noise
+from tts.rewards.brightness import Brightness
 from tts.search.base import Problem
 from tts.search.mcts import MCTS
 from tts.search.segment import ALL, Segment, State
 
 PLAN = SAMPLER.plan
+
+
+class RememberingModel(ToyModel):
+    """Keeps its last answer."""
+
+    def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        self.answer = super().denoise(x, levels, conditions)
+        return self.answer
 
 
 def trials() -> dict[str, Trial]:
@@ -194,10 +206,13 @@ def test_the_final_image_is_the_final_state() -> None:
     assert final.scores["brightness"] == scored.reward
 
 
-def test_a_predicted_image_is_the_steps_last_answer() -> None:
+@pytest.mark.parametrize("steps", range(1, PLAN.steps + 1))
+def test_a_predicted_image_is_the_steps_last_answer(steps: int) -> None:
     """Scoring in mid-trajectory costs no further call."""
-    [scored] = Player(toy_engine()).ask(Segment(Noise(1), (None,), 0, "brightness"))
-    assert (scored.nfe, scored.decodes) == (PLAN.calls[0], 1)
+    model = RememberingModel()
+    [scored] = Player(toy_engine(model)).ask(Segment(Noise(1), (None,) * steps, 2, "brightness"))
+    assert [scored.reward] == Brightness().load().score(model.decode(model.answer[:1]), [2])
+    assert scored.nfe == PLAN.nfe(0, steps)
 
 
 def test_more_jobs_than_rows() -> None:
@@ -225,6 +240,30 @@ def test_jobs_can_come_while_others_run() -> None:
     while engine.busy:
         outcomes |= {outcome.ticket: outcome for outcome in engine.advance()}
     assert (outcomes[1].image, outcomes[1].scores) == (alone.image, alone.scores)
+
+
+class Gate:
+    """A CPU reward that takes until it is let go."""
+
+    host = True
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+
+    def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[float | None]:
+        return [float(self.open.wait(timeout=5))] * len(images)
+
+
+def test_the_device_does_not_wait_for_cpu_rewards() -> None:
+    gate = Gate()
+    engine = Engine(ToyModel(), {"gate": gate}, batch=2)
+    engine.submit([Job(0, Segment(Noise(1), (None,), 0, "gate")), Job(1, Segment(Noise(1), (None,) * PLAN.steps, 0))])
+    first: list[Outcome] = []
+    while not first:
+        first = engine.advance()
+    gate.open.set()
+    assert [outcome.ticket for outcome in first] == [1]
+    assert [(outcome.ticket, outcome.reward) for outcome in engine.advance()] == [(0, 1.0)]
 
 
 def test_an_idle_engine_has_nothing_to_do() -> None:

@@ -134,6 +134,15 @@ def test_a_move_has_exactly_its_radius(seed: int, move: int, radius: float) -> N
     assert length == pytest.approx(radius * math.sqrt(3 * 32 * 32), rel=1e-4)
 
 
+@given(SEEDS, st.permutations(range(3)))
+def test_moves_add_up(seed: int, order: list[int]) -> None:
+    noise, expected = Noise(seed), normal(seed, SHAPE)
+    for move in order:
+        noise = noise.moved(move, 0.1 * (1 + move))
+        expected = expected + np.float32(0.1 * (1 + move)) * direction(move, SHAPE)
+    assert np.array_equal(NoiseBank(SHAPE)(noise), expected)
+
+
 @given(st.lists(NOISES, min_size=1, max_size=8), st.randoms())
 def test_a_bank_gives_the_same_bits_whatever_it_keeps_and_in_any_order(noises: list[Noise], dice: object) -> None:
     wide, narrow = NoiseBank((3, 4, 4), keep=1024), NoiseBank((3, 4, 4), keep=1)
