@@ -61,7 +61,11 @@ class EngineActor:
         with self.changed:
             self.changed.wait_for(lambda: self.outbox or self.failure, timeout=POLL_SECONDS)
             if self.failure is not None:
-                raise EngineError(f"engine {self.index} failed: {self.failure!r}")
+                raise (
+                    self.failure
+                    if isinstance(self.failure, TTSError)
+                    else EngineError(f"engine {self.index} failed: {self.failure!r}")
+                )
             outcomes, self.outbox = self.outbox, []
         load = self.engine.load
         return Replies(self.index, outcomes, Load(load.batches, load.rows, load.seconds))

@@ -82,12 +82,14 @@ def replay(
     output: Annotated[Path | None, typer.Option(help="PNG file to write.")] = None,
 ) -> None:
     """Make a trial's image again from its row, and say whether it is the same; exit code 1 if it is not."""
-    from bench.files import atomic_write
+    from bench.files import check_file, write_output
     from bench.replay import replay as replay_trial
 
+    if output is not None:
+        check_file(output)
     result = replay_trial(run, trial)
     if output is not None:
-        atomic_write(output, result.image)
+        write_output(output, result.image)
     for name, value in result.scores.items():
         out.print(f"{name}: {value} (stored: {result.row[f'score_{name}']})", highlight=False)
     if result.identical is None:
@@ -146,22 +148,22 @@ def generate(
 ) -> None:
     """Draw one image with a search; prints its rewards before and after."""
     from bench.config import assignments
-    from bench.files import atomic_write, check_writable
+    from bench.files import check_file, write_output
     from bench.generate import generate as draw
     from bench.listing import before_and_after
 
-    check_writable(output)
+    check_file(output)
     values = {
         "model": model,
-        "rewards": [reward],
+        "rewards": list(dict.fromkeys([reward, "brightness", "compressibility"])),
         "problems": {"conditions": [condition], "seeds": 1},
         "engines": {"backend": "local", "batch": batch, "threads": threads},
         "seed": seed,
     }
     before, after = draw(values, {"name": search, **assignments(settings or [])})
-    atomic_write(output, after["image"])
+    write_output(output, after["image"])
     out.print(before_and_after(before, after))
-    out.print(f"written to {output}")
+    out.print(f"written to {output}", highlight=False, markup=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -140,6 +140,7 @@ class Driver:
                 self.update(replies)
             self.sink.tick()
             self.progress(self.tally)
+        self.dispatch()  # the states of the last trials
         return self.tally
 
     def schedule(self) -> None:

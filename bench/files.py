@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -35,17 +36,43 @@ def atomic_write(path: Path, data: bytes) -> None:
     _sync_folder(path.parent)
 
 
-def check_writable(path: Path) -> None:
-    """Check that a file or folder can be made or written to, without writing.
+def write_output(path: Path, data: bytes) -> None:
+    """Write a file that a user asked for, and the folders above it.
 
     Raises:
-        SettingError: it cannot.
+        SettingError: it cannot be written.
     """
-    parent = path
-    while not parent.exists():
-        parent = parent.parent
-    if not os.access(parent, os.W_OK) or (parent != path and not parent.is_dir()):
-        raise SettingError(f"output {path}: cannot be written to ({parent} is not a writable folder)")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(path, data)
+    except OSError as error:
+        raise SettingError(f"output {path}: cannot be written to ({error.strerror})") from None
+
+
+def check_folder(path: Path) -> None:
+    """Check that files can be made in a folder, or the folder itself if it is missing; leaves nothing behind.
+
+    Raises:
+        SettingError: they cannot.
+    """
+    try:
+        nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+        with tempfile.TemporaryFile(dir=nearest):  # os.access would trust root with every folder, even those of /proc
+            pass
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise SettingError(f"output {path}: cannot be written to ({reason})") from None
+
+
+def check_file(path: Path) -> None:
+    """Check that :func:`write_output` will succeed; leaves nothing behind.
+
+    Raises:
+        SettingError: it will not.
+    """
+    check_folder(path.parent)
+    if path.is_dir():
+        raise SettingError(f"output {path}: is a folder; name a file")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -15,6 +15,7 @@ from tts.engine import Job, Outcome
 from tts.errors import DataError, SettingError
 from tts.noise import from_record
 from tts.search.segment import ALL, Segment
+from tts.settings import parse
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def stored_study(folder: Path) -> Study:
         SettingError: weights, settings or code have changed since.
     """
     manifest = store.read_manifest(folder)
-    study = Study(RunConfig.model_validate(manifest["config"]))
+    study = Study(parse(RunConfig, manifest["config"], str(folder)))
     if study.digest() != manifest["digest"]:
         raise SettingError(f"{folder}: was made with other weights or by another version than this one")
     return study

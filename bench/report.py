@@ -9,6 +9,7 @@ from rich.console import Console
 
 from bench import store
 from bench.curves import curves, write_curves
+from bench.files import check_folder
 from bench.plots import plot_curves, plot_images
 from bench.table import render
 
@@ -21,6 +22,7 @@ def report(folders: list[Path], console: Console) -> None:
     """
     frames = [store.read(folder).to_pandas() for folder in folders]
     for folder, frame in zip(folders, frames, strict=True):
+        check_folder(folder)
         points = curves(frame)
         write_curves(points, folder / "curves.parquet")
         plot_curves(points, folder / "curves.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -9,7 +10,7 @@ from rich.console import Console
 from bench import manifest, store
 from bench.config import RunConfig
 from bench.driver import Driver, Tally
-from bench.files import check_writable
+from bench.files import check_folder
 from bench.pools import make_pool
 from bench.progress import run_progress
 from bench.store import Store
@@ -33,8 +34,8 @@ def run(config: RunConfig, console: Console) -> Finished:
         TTSError: a setting cannot be used, or an engine failed; what was finished is stored.
     """
     study, folder = Study(config), config.output
+    check_folder(folder)
     store.check(folder, study.digest())
-    check_writable(folder)
     done = store.done(folder)
     if done and done >= {trial.key(study.context) for trial in study.trials()}:
         console.print(f"{folder}: all {study.size} trials are done")
@@ -46,16 +47,13 @@ def _run(study: Study, console: Console) -> Tally:
     with console.status("starting the engines"):
         pool = make_pool(study)
     sink = Store(study.config.output, study.rewards, flush_seconds=study.config.flush_seconds)
-    try:
+    with closing(pool), closing(sink):
         done = sink.open(study.digest(), manifest.build(study, pool.describe()))
         if done:
             console.print(f"resuming: {len(done)} of {study.size} trials are done")
         _warn_of_other_devices(study, pool.describe(), console)
         with run_progress(console) as progress:
             return Driver(study, pool, sink, done, progress).run()
-    finally:
-        sink.close()
-        pool.close()
 
 
 def _warn_of_other_devices(study: Study, devices: list[str], console: Console) -> None:

@@ -14,7 +14,8 @@ import io
 import json
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -57,15 +58,15 @@ class Store:
             RunMismatchError: the folder belongs to another configuration.
             SettingError: the folder cannot be written to, or another driver holds it.
         """
-        try:
-            check(self.folder, digest)
+        check(self.folder, digest)
+        with _writing(self.folder):
             (self.folder / "trials").mkdir(parents=True, exist_ok=True)
             self._lock = (self.folder / ".lock").open("w")
-            self._claim()
-            if not (self.folder / "manifest.json").exists():
+        self._claim()
+        check(self.folder, digest)  # another driver may have been here since
+        if not (self.folder / "manifest.json").exists():
+            with _writing(self.folder):
                 atomic_write(self.folder / "manifest.json", json.dumps(manifest, indent=2, default=str).encode())
-        except OSError as error:
-            raise SettingError(f"output {self.folder}: cannot be written to ({error.strerror})") from None
         return done(self.folder)
 
     def _claim(self) -> None:
@@ -74,6 +75,7 @@ class Store:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self._lock.close()
             raise SettingError(f"output {self.folder}: another run is writing to this folder") from None
 
     def add(self, row: dict[str, Any]) -> None:
@@ -88,21 +90,36 @@ class Store:
             self.flush()
 
     def flush(self) -> None:
-        """Write every waiting row as one part."""
+        """Write every waiting row as one part.
+
+        Raises:
+            SettingError: it could not be written; no part has appeared, and the rows wait on.
+        """
         self._flushed = time.monotonic()
         if not self._rows:
             return
         buffer = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(self._rows, schema=self.schema), buffer, compression="zstd")
-        atomic_write(self.folder / "trials" / f"part-{self._writer}-{self._parts:05}.parquet", buffer.getvalue())
+        with _writing(self.folder):
+            atomic_write(self.folder / "trials" / f"part-{self._writer}-{self._parts:05}.parquet", buffer.getvalue())
         self._rows, self._parts = [], self._parts + 1
 
     def close(self) -> None:
         """Write what waits and let the folder go."""
-        self.flush()
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        try:
+            self.flush()
+        finally:
+            if self._lock is not None:
+                self._lock.close()
+                self._lock = None
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SettingError(f"output {folder}: cannot be written to ({error.strerror or error})") from None
 
 
 def check(folder: Path, digest: str) -> None:
@@ -130,25 +147,37 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a run.
 
     Raises:
-        DataError: there is none, or it is damaged.
+        DataError: there is none, or it is damaged or of another program.
     """
     try:
-        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+        manifest = json.loads((folder / "manifest.json").read_text())
     except (OSError, ValueError):
-        raise DataError(f"{folder}: not a results folder (no readable manifest.json)") from None
+        manifest = None
+    if not isinstance(manifest, dict) or not {"digest", "config"} <= manifest.keys():
+        raise DataError(f"{folder}: not a results folder (no readable manifest.json of a run)")
     return manifest
 
 
-def dataset(folder: Path) -> ds.Dataset | None:
-    """A run's trials, or None while there are none."""
+def table(folder: Path, columns: list[str] | None = None, rows: ds.Expression | None = None) -> pa.Table | None:
+    """A run's trials, or None while there are none.
+
+    Raises:
+        DataError: a part is damaged.
+    """
     parts = sorted((folder / "trials").glob("part-*.parquet"))
-    return ds.dataset([str(part) for part in parts], format="parquet") if parts else None
+    if not parts:
+        return None
+    try:
+        return ds.dataset([str(part) for part in parts], format="parquet").to_table(columns=columns, filter=rows)
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{folder}: a part is damaged; delete it and run the same command again ({reason})") from None
 
 
 def done(folder: Path) -> set[str]:
     """Identities of the trials that a run holds."""
-    found = dataset(folder)
-    return set() if found is None else set(found.to_table(columns=["trial"])["trial"].to_pylist())
+    found = table(folder, ["trial"])
+    return set() if found is None else set(found["trial"].to_pylist())
 
 
 def read(folder: Path, columns: list[str] | None = None) -> pa.Table:
@@ -158,10 +187,10 @@ def read(folder: Path, columns: list[str] | None = None) -> pa.Table:
         DataError: the folder holds no run, or no trial yet.
     """
     read_manifest(folder)
-    found = dataset(folder)
+    found = table(folder, columns)
     if found is None:
         raise DataError(f"{folder}: no trial is finished yet")
-    return found.to_table(columns=columns)
+    return found
 
 
 def find(folder: Path, trial: str) -> dict[str, Any]:
@@ -170,12 +199,12 @@ def find(folder: Path, trial: str) -> dict[str, Any]:
     Raises:
         DataError: no trial, or more than one, begins so.
     """
-    table = read(folder, ["trial"])
-    matches = sorted({key for key in table["trial"].to_pylist() if key.startswith(trial)})
-    if len(matches) != 1:
-        found = "no trial" if not matches else f"{len(matches)} trials"
-        raise DataError(f"{folder}: {found} begin with '{trial}'; give more digits of the column 'trial'")
-    found_rows = dataset(folder)
-    assert found_rows is not None  # it has just been read
-    row: dict[str, Any] = found_rows.to_table(filter=ds.field("trial") == matches[0]).to_pylist()[0]
+    matches = sorted({key for key in read(folder, ["trial"])["trial"].to_pylist() if key.startswith(trial)})
+    if not matches:
+        raise DataError(f"{folder}: no trial begins with '{trial}'; the column 'trial' holds their names")
+    if len(matches) > 1:
+        raise DataError(f"{folder}: {len(matches)} trials begin with '{trial}'; give more digits")
+    found = table(folder, rows=ds.field("trial") == matches[0])
+    assert found is not None  # it has just been read
+    row: dict[str, Any] = found.to_pylist()[0]
     return row

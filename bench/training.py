@@ -12,12 +12,13 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from bench.files import atomic_write, check_writable
+from bench.files import atomic_write, check_folder
 from bench.progress import training_bar
 from tts import weights_file
+from tts.errors import DataError
 from tts.models.precondition import EDMPrecond
 from tts.scoring import png
-from tts.training.data import cifar10
+from tts.training.data import Images, cifar10
 from tts.training.evaluate import accuracy
 from tts.training.loop import Progress, Trainer
 from tts.training.recipes import RECIPES, Recipe
@@ -61,10 +62,11 @@ def train(options: TrainOptions, console: Console) -> dict[str, Any]:
     Raises:
         DataError, WeightsError, SettingError: the data, an old checkpoint or the folder cannot be used.
     """
-    check_writable(options.output)
+    check_folder(options.output)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     trainer, recipe = build(options)
+    test = cifar10(options.data, "test") if options.what == "classifier" else None
     checkpoint = options.output / "checkpoint.pt"
     options.output.mkdir(parents=True, exist_ok=True)
     if checkpoint.exists():
@@ -78,7 +80,7 @@ def train(options: TrainOptions, console: Console) -> dict[str, Any]:
         for progress in acting(trainer.run(), options.save_every, save):
             bar(progress)
     save()
-    return _figures(options, trainer)
+    return _figures(trainer, test)
 
 
 def build(options: TrainOptions) -> tuple[Trainer, Recipe]:
@@ -89,6 +91,9 @@ def build(options: TrainOptions) -> tuple[Trainer, Recipe]:
     torch.manual_seed(0)
     precision = torch.bfloat16 if options.bf16 else torch.float32
     data = cifar10(options.data, "train")
+    n, batch = len(data.labels), recipe.schedule.batch
+    if n < batch:
+        raise DataError(f"--data {options.data}: {n} images do not fill one batch of {batch}")
     return Trainer(recipe.build(), recipe.loss, data, recipe.schedule, precision, options.compiled), recipe
 
 
@@ -109,9 +114,8 @@ def _export(options: TrainOptions, average: nn.Module) -> None:
         atomic_write(options.output / "samples.png", png(grid(average)))
 
 
-def _figures(options: TrainOptions, trainer: Trainer) -> dict[str, Any]:
+def _figures(trainer: Trainer, test: Images | None) -> dict[str, Any]:
     figures: dict[str, Any] = {"images seen": trainer.step * trainer.schedule.batch}
-    if options.what == "classifier":
-        test = cifar10(options.data, "test")
+    if test is not None:
         figures["test accuracy"] = accuracy(trainer.average.module, test)
     return figures

@@ -182,7 +182,8 @@ class Engine:
         """Keep the state; whether nothing is left to do for the job."""
         assert running.end is not None  # only ended jobs come here
         job = running.job
-        self.states[job.ticket] = running.end.x
+        # A copy: the last step's state can be a view that would keep (or share) a whole batch.
+        self.states[job.ticket] = running.end.x.clone()
         if job.segment.reward is None:
             return True
         self._finishing[job.ticket] = running

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from tts.errors import EngineError
 from tts.models.base import Condition, Model
 from tts.rewards.base import Reward, Score
 from tts.search.segment import ALL
@@ -31,7 +33,7 @@ class Wanted(NamedTuple):
 
 @dataclass
 class Scored:
-    """What became of a :class:`Wanted`: values by reward, the image's PNG bytes if rendered, seconds spent on it."""
+    """What became of a :class:`Wanted`: values by reward, the image's PNG bytes if rendered, seconds on the device."""
 
     ticket: int
     scores: dict[str, Score] = field(default_factory=dict)
@@ -89,7 +91,7 @@ class Scorer:
         for name, reward in self.rewards.items():
             asked = [k for k, row in enumerate(rows) if row.reward in (name, ALL)]
             if asked and not reward.host:
-                values = reward.score(images, conditions)
+                values = ask(name, reward, images, conditions)
                 for k in asked:
                     results[k].scores[name] = values[k]
         for result in results:
@@ -101,12 +103,25 @@ class Scorer:
         for name, reward in self.rewards.items():
             asked = [k for k, row in enumerate(rows) if row.reward in (name, ALL)]
             if asked and reward.host:
-                values = reward.score(images[asked], [rows[k].condition for k in asked])
+                values = ask(name, reward, images[asked], [rows[k].condition for k in asked])
                 for k, value in zip(asked, values, strict=True):
                     results[k].scores[name] = value
         for row, image, result in zip(rows, images, results, strict=True):
             if row.reward == ALL:
                 result.image = png(image)
+
+
+def ask(name: str, reward: Reward, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
+    """A reward's values; one that is no finite number counts as "could not score".
+
+    Raises:
+        EngineError: the reward failed; the message names it.
+    """
+    try:
+        values = reward.score(images, conditions)
+    except Exception as error:
+        raise EngineError(f"reward {name} failed: {type(error).__name__}: {error}") from error
+    return [value if value is not None and math.isfinite(value) else None for value in values]
 
 
 def pad(rows: Sequence[Tensor], size: int) -> Tensor:

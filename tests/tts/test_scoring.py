@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from toy_engine import ToyModel
 
+from tts.errors import EngineError
 from tts.models.base import Condition
 from tts.scoring import Scored, Scorer, Wanted, pad, padded, png
 from tts.search.segment import ALL
@@ -111,8 +112,20 @@ def test_unscorable_images_have_no_number() -> None:
 
 @pytest.mark.parametrize("host", [True, False])
 def test_a_faulty_reward_is_not_swallowed(host: bool) -> None:
-    with pytest.raises(ZeroDivisionError, match="a fault"):
+    with pytest.raises(EngineError, match="reward faulty failed: ZeroDivisionError: a fault"):
         scored(Scorer(ToyModel(), {"faulty": Failing(host)}, batch=2), [wanted(5, "faulty")])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
+def test_a_value_that_is_no_number_counts_as_not_scored(value: float | None) -> None:
+    class Odd:
+        host = False
+
+        def score(self, images: torch.Tensor, conditions: object) -> list[float | None]:
+            return [value] * len(images)
+
+    [result] = scored(Scorer(ToyModel(), {"odd": Odd()}, batch=2), [wanted(5, "odd")]).values()
+    assert result.scores == {"odd": None}
 
 
 def test_only_whole_orders_are_rendered() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from tts.models.base import Condition
 from tts.settings import Settings
@@ -36,8 +36,6 @@ class Reward(Protocol):
 
 class RewardSettings(Settings):
     """What a configuration says of a reward. Everything but :meth:`load` works without torch."""
-
-    summary: ClassVar[str]
 
     def check(self) -> None:
         """Find what can be wrong before anything is started or written; raises a ``TTSError``."""

@@ -22,12 +22,12 @@ class Node:
         self.state = state
         self.end: Evaluation | None = None  # where the deterministic rollout from here leads
         self.children: list[Node] = []
-        self.visits, self.total = 0, 0.0
+        self.visits, self.scored, self.total = 0, 0, 0.0
 
     @property
     def mean(self) -> float:
-        """Mean reward of the simulations through this node."""
-        return self.total / self.visits
+        """Mean reward of the simulations through this node; those that could not be scored are left out."""
+        return self.total / self.scored if self.scored else -math.inf
 
 
 class MCTS(Search):
@@ -116,6 +116,9 @@ class MCTS(Search):
 
 def _back_up(path: list[Node], leaf: Node) -> None:
     assert leaf.end is not None  # every simulated node has been rolled out
+    reward = leaf.end.reward
     for node in path:
         node.visits += 1
-        node.total += leaf.end.value
+        if reward is not None:
+            node.scored += 1
+            node.total += reward

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from tts.errors import WeightsError
+from tts.errors import DataError, WeightsError
 from tts.training.data import Images
 
 Loss = Callable[[Callable[..., Tensor], Images, torch.Generator], Tensor]
@@ -52,7 +52,9 @@ class Schedule:
     def rate(self, step: int) -> float:
         """Learning rate of a step: a ramp, a plateau, a ramp to zero."""
         done = (step + 1) / self.steps
-        return self.lr * min(1.0, done / self.warmup, (1 - step / self.steps) / self.cooldown)
+        rise = done / self.warmup if self.warmup else 1.0
+        fall = (1 - step / self.steps) / self.cooldown if self.cooldown else 1.0
+        return self.lr * min(1.0, rise, fall)
 
     def decay(self, step: int) -> float:
         """How much of the averaged weights a step keeps."""
@@ -77,6 +79,9 @@ class Trainer:
         schedule: how long and how fast.
         precision: ``torch.float32``, or ``torch.bfloat16`` for automatic mixed precision.
         compiled: run the forward and backward pass through ``torch.compile``.
+
+    Raises:
+        DataError: the data set is smaller than a batch.
     """
 
     def __init__(
@@ -88,6 +93,8 @@ class Trainer:
         precision: torch.dtype = torch.float32,
         compiled: bool = False,
     ) -> None:
+        if len(data.labels) < schedule.batch:
+            raise DataError(f"the data set has {len(data.labels)} images, fewer than one batch of {schedule.batch}")
         self.network, self.loss, self.data, self.schedule = network, loss, data, schedule
         self.precision, self.step = precision, 0
         self.forward = torch.compile(network) if compiled else network
@@ -159,7 +166,7 @@ class Trainer:
             self.network.load_state_dict(state["network"])
             self.average.module.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
+            self.step = state["step"]
         except Exception as error:  # torch raises many kinds for one mistake
             raise WeightsError(f"{path}: not a checkpoint of this training; delete it to start anew") from error
-        self.step = state["step"]
         self.average.n_averaged.fill_(self.step)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tts.models.cifar10 import CLASSES, PixelEDM
-from tts.noise import Noise, derive_seed, normal
+from tts.noise import derive_seed, normal
 from tts.samplers.heun import StochasticHeun
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def sample(denoiser: EDMPrecond, labels: list[int], batch: int = 64, seed: int =
 def _batch(model: PixelEDM, labels: list[int], first: int, seed: int) -> Tensor:
     def noise(step: int) -> Tensor:
         seeds = [derive_seed(seed, step, first + k) for k in range(len(labels))]
-        return torch.stack([torch.from_numpy(normal(Noise(s).seed, model.shape)) for s in seeds])
+        return torch.stack([torch.from_numpy(normal(s, model.shape)) for s in seeds])
 
     x = model.sampler.initial(noise(-1))
     for index, injects in enumerate(model.sampler.plan.injects):
