@@ -106,16 +106,3 @@ def describe_device(device: str) -> str:
     if device == "cuda":
         return str(torch.cuda.get_device_name())
     return f"{platform.processor() or platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
-
-
-def make_pool(study: Study) -> Pool:
-    """The pool that a configuration asks for.
-
-    Raises:
-        EngineError: engines cannot be had.
-    """
-    if study.config.engines.backend == "local":
-        return LocalPool(study)
-    from bench.actors import RayPool
-
-    return RayPool(study)

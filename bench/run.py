@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from bench import manifest, store
+from bench.backends import make_pool
 from bench.config import RunConfig
 from bench.driver import Driver, Tally
 from bench.files import check_folder
-from bench.pools import make_pool
 from bench.progress import run_progress
 from bench.store import Store
 from bench.study import Study

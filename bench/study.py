@@ -12,8 +12,9 @@ from typing import Any
 from bench.config import RunConfig
 from bench.trial import IDENTITY_VERSION, Context, Trial, canonical
 from tts.errors import SettingError
-from tts.models.base import Condition, ModelSettings
+from tts.models.base import ModelSettings
 from tts.noise import derive_seed
+from tts.plan import Condition
 from tts.registry import MODELS, REWARDS, SEARCHES
 from tts.rewards.base import RewardSettings
 from tts.search.base import Search

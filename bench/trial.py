@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tts.noise import VERSION as NOISE_VERSION
-from tts.plan import Plan
+from tts.plan import Condition, Plan
 from tts.search.base import Problem, Search
-from tts.search.segment import Condition
 
 IDENTITY_VERSION = 1
 """Changes whenever the same trial would give another row."""

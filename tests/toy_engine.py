@@ -13,7 +13,7 @@ from torch import Tensor
 from toy import Recipe
 
 from tts.engine import Engine, Job, Outcome
-from tts.models.base import Condition
+from tts.plan import Condition
 from tts.rewards.brightness import Brightness
 from tts.rewards.compressibility import Compressibility
 from tts.samplers.heun import StochasticHeun

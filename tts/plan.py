@@ -1,8 +1,12 @@
-"""What a search must know of a sampler: how many steps, which of them inject noise, what each costs."""
+"""What a search must know of a trajectory: its condition, its steps, which of them inject noise, what each costs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
+
+Condition: TypeAlias = int | str
+"""What an image is to show: a class index or a prompt."""
 
 
 @dataclass(frozen=True)

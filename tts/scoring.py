@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from tts.errors import EngineError
-from tts.models.base import Condition, Model
+from tts.models.base import Model
+from tts.plan import Condition
 from tts.rewards.base import Reward, Score
 from tts.search.segment import ALL
 

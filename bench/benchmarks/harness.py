@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from bench.backends import make_pool
 from bench.config import RunConfig
 from bench.driver import Driver
-from bench.pools import make_pool
 from bench.study import Study
 from tts.settings import parse
 

@@ -93,7 +93,7 @@ def test_the_later_override_wins(tmp_path: Path) -> None:
         ("engines.count=[1", "--set engines.count=[1: '[1' is not a YAML value"),
         ("seed=2024-13-45", "--set seed=2024-13-45: '2024-13-45' is not a YAML value"),
         ("seed=!!python/name:os.system", "is not a YAML value"),
-        ("engines.count.x=3", "'engines.count' holds no settings; replace it whole: --set engines.count=..."),
+        ("engines.batch.x=3", "'engines.batch' holds no settings; replace it whole: --set engines.batch=..."),
         ("searches.0=naive", "'searches' holds no settings; replace it whole: --set searches=..."),
         ("engines.cout=2", "unknown key 'engines.cout'; did you mean 'count'?"),
         ("=3", "unknown key ''; known: engines, "),

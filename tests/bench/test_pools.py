@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from tiny_study import TINY
 
+from bench.backends import make_pool
 from bench.config import RunConfig
 from bench.driver import Driver
-from bench.pools import LocalPool, Pool, make_pool
+from bench.pools import LocalPool, Pool
 from bench.record import TIMED
 from bench.replay import evaluate
 from bench.study import Study

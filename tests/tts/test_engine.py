@@ -16,8 +16,8 @@ from toy_engine import SAMPLER, BrokenModel, ConvModel, CrowdedModel, Player, To
 
 from tts.engine import Engine, Job, Outcome, rows_are_independent
 from tts.errors import EngineError
-from tts.models.base import Condition
 from tts.noise import Noise
+from tts.plan import Condition
 from tts.rewards.brightness import Brightness
 from tts.search.base import Problem
 from tts.search.mcts import MCTS

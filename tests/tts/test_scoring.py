@@ -14,7 +14,7 @@ from torch import Tensor
 from toy_engine import ToyModel
 
 from tts.errors import EngineError
-from tts.models.base import Condition
+from tts.plan import Condition
 from tts.scoring import Scored, Scorer, Wanted, pad, padded, png
 from tts.search.segment import ALL
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
-from tts.plan import Plan
+from tts.plan import Condition, Plan
 from tts.settings import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from tts.samplers.base import Sampler
-
-Condition: TypeAlias = int | str
-"""What an image is to show: a class index or a prompt."""
 
 
 class Model(Protocol):

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from tts import weights_file
 from tts.errors import SettingError
-from tts.models.base import Condition, Model, ModelSettings
-from tts.plan import Plan
+from tts.models.base import Model, ModelSettings
+from tts.plan import Condition, Plan
 from tts.samplers.heun import StochasticHeun
 from tts.settings import nearest
 

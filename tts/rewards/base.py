@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from tts.models.base import Condition
+from tts.plan import Condition
 from tts.settings import Settings
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tts.models.base import Condition
+from tts.plan import Condition
 from tts.rewards.base import Reward, RewardSettings, Score
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from tts import weights_file
-from tts.models.base import Condition
+from tts.plan import Condition
 from tts.rewards.base import Reward, RewardSettings, Score
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from tts.models.base import Condition
+from tts.plan import Condition
 from tts.rewards.base import Reward, RewardSettings, Score
 
 if TYPE_CHECKING:

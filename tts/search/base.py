@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 from tts.noise import Noise, derive_seed
-from tts.plan import Plan
-from tts.search.segment import Condition, Evaluation, Segment, State
+from tts.plan import Condition, Plan
+from tts.search.segment import Evaluation, Segment, State
 from tts.settings import Settings
 
 Run: TypeAlias = Generator[list[Segment], list[Evaluation], Evaluation]

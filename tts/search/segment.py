@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 from tts.noise import Noise
-
-Condition: TypeAlias = int | str
+from tts.plan import Condition
 
 ALL = "*"
 """In place of a reward's name: every reward of the run, and the image itself."""
