@@ -31,6 +31,5 @@ def report(folders: list[Path], console: Console) -> None:
     everything = pd.concat(frames).drop_duplicates("trial")
     console.print(render(curves(everything)))
     for folder in folders:
-        console.print(
-            f"{folder}: curves.parquet, curves.png" + (", images.png" if (folder / "images.png").exists() else "")
-        )
+        pictures = ", images.png" if (folder / "images.png").exists() else ""
+        console.print(f"{folder}: curves.parquet, curves.png{pictures}", markup=False, soft_wrap=True)

@@ -38,7 +38,7 @@ def run(config: RunConfig, console: Console) -> Finished:
     store.check(folder, study.digest())
     done = store.done(folder)
     if done and done >= {trial.key(study.context) for trial in study.trials()}:
-        console.print(f"{folder}: all {study.size} trials are done")
+        console.print(f"{folder}: all {study.size} trials are done", markup=False, soft_wrap=True)
         return Finished(study, None)
     return Finished(study, _run(study, console))
 

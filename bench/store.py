@@ -64,8 +64,10 @@ class Store:
             self._lock = (self.folder / ".lock").open("w")
         self._claim()
         check(self.folder, digest)  # another driver may have been here since
-        if not (self.folder / "manifest.json").exists():
-            with _writing(self.folder):
+        with _writing(self.folder):
+            for torn in self.folder.glob("trials/.*.tmp"):  # of a driver that was killed while it wrote
+                torn.unlink()
+            if not (self.folder / "manifest.json").exists():
                 atomic_write(self.folder / "manifest.json", json.dumps(manifest, indent=2, default=str).encode())
         return done(self.folder)
 

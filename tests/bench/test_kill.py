@@ -70,4 +70,4 @@ def test_killed_driver_resumes_to_the_undisturbed_table(tiny: Callable[..., RunC
     assert 0 < len(store.done(killed.output)) < len(store.done(calm.output))
     assert start(path).wait() == 0
     assert table(killed.output) == table(calm.output)
-    assert not list(killed.output.rglob("part-*.tmp"))
+    assert not list(killed.output.rglob(".*.tmp"))

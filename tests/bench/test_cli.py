@@ -1,0 +1,493 @@
+"""The command line: help everywhere, one line for a mistake, and every command to its end."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+import typer
+import yaml
+from PIL import Image
+from tiny_study import TINY
+from torch import Tensor, nn
+
+from bench import store
+from bench.cli import app, main
+from bench.driver import Driver
+from tts.models.precondition import EDMPrecond
+from tts.registry import MODELS, REWARDS, SEARCHES
+from tts.training.recipes import RECIPES
+from tts.weights_file import SHIPPED
+
+HEAVY = {"torch", "ray", "pandas", "pyarrow", "diffusers", "matplotlib"}
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+STUDY: dict[str, Any] = {
+    **TINY,
+    "model": {"name": "cifar10", "sampler": {"steps": 3, "S_max": 90}},
+    "rewards": ["brightness", "compressibility"],
+    "searches": ["naive", {"name": "random", "budget": {"N": [2]}}],
+    "problems": {"conditions": ["cat"], "seeds": 2},
+    "engines": {"backend": "local", "batch": 4, "oversupply": 1.0, "threads": 1},
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def words(self) -> str:
+        """What it printed, however it was wrapped."""
+        return " ".join(self.out.split())
+
+
+def bench(*arguments: object) -> Result:
+    """Run ``tts-bench`` in this process, through its entry point."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["tts-bench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+    assert isinstance(end.value.code, int)
+    return Result(end.value.code, out.getvalue(), err.getvalue())
+
+
+def refused(message: str, *arguments: object, code: int = 2) -> None:
+    """A mistake: its exit code, one line on stderr that names it, nothing else."""
+    result = bench(*arguments)
+    assert message in result.err
+    assert result.err.startswith("error: ")
+    assert result.err.count("\n") == 1
+    assert result.err.endswith("\n")
+    assert (result.code, result.out) == (code, "")
+
+
+def tree(folder: Path) -> dict[Path, tuple[bytes, int] | None]:
+    """Everything below a folder, of files their content and the time of their last change."""
+    return {
+        path: (path.read_bytes(), path.stat().st_mtime_ns) if path.is_file() else None for path in folder.rglob("*")
+    }
+
+
+def size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture."""
+    with Image.open(path) as picture:
+        return picture.size
+
+
+def written(path: Path, output: Path, **changes: Any) -> Path:
+    """The study as a file."""
+    path.write_text(yaml.safe_dump({**STUDY, "output": str(output), **changes}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run."""
+    folder = tmp_path_factory.mktemp("cli") / "finished"
+    result = bench("run", written(folder.with_name("finished.yaml"), folder))
+    assert (result.code, result.err) == (0, "")
+    return folder
+
+
+# Help and lists
+
+
+def test_every_command_and_option_has_a_help_text() -> None:
+    assert set(COMMANDS) == {"run", "curves", "replay", "list", "train", "generate"}
+    for name, command in COMMANDS.items():
+        assert command.help, name
+        for parameter in command.params:
+            assert parameter.help, f"{name} {parameter.name}"
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_help_names_every_option(name: str) -> None:
+    result = bench(name, "--help")
+    assert (result.code, result.err) == (0, "")
+    for parameter in COMMANDS[name].params:
+        assert parameter.opts[0] in result.out or parameter.opts[0].upper() in result.out
+
+
+def test_help_appears_at_once() -> None:
+    def seconds() -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "bench", "--help"], check=True, capture_output=True)
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(3)) < 2.0
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in COMMANDS), ["list", "searches"]])
+def test_help_and_lists_import_nothing_heavy(arguments: list[str], fresh_python: Callable[..., str]) -> None:
+    code = (
+        "import sys; from bench.cli import main\n"
+        f"sys.argv = ['tts-bench', *{arguments!r}]\n"
+        "try: main()\n"
+        f"except SystemExit as end: print(end.code, sorted({HEAVY!r} & set(sys.modules)))"
+    )
+    assert fresh_python(code).splitlines()[-1] == "0 []"
+
+
+@pytest.mark.parametrize(("kind", "registry"), [("models", MODELS), ("rewards", REWARDS), ("searches", SEARCHES)])
+def test_a_list_shows_every_name_with_its_settings(kind: str, registry: Any) -> None:
+    result = bench("list", kind)
+    assert (result.code, result.err) == (0, "")
+    first_words = {line.strip("│ ").split()[0] for line in result.out.splitlines() if line.strip("│ ")}
+    assert set(registry.targets) <= first_words
+    for name in registry.targets:
+        for key, setting in registry.get(name).model_fields.items():
+            assert f"{setting.alias or key}" in result.words
+            assert setting.description
+            assert setting.description.split()[0] in result.words
+
+
+@pytest.mark.parametrize("arguments", [["lst"], ["list", "search"], ["run"], ["generate", "--sed", "3"], ["curves"]])
+def test_a_wrong_call_has_exit_code_2(arguments: list[str]) -> None:
+    result = bench(*arguments)
+    assert result.code == 2
+    assert "Traceback" not in result.err
+    assert "Usage" in result.err
+
+
+# Mistakes
+
+
+BAD: list[tuple[str, str]] = [
+    ("searches=[beem]", "unknown search 'beem'; did you mean 'beam'?"),
+    ("rewards=[brightnes]", "unknown reward 'brightnes'; did you mean 'brightness'?"),
+    ("model=cifar", "unknown model 'cifar'; did you mean 'cifar10'?"),
+    ("engines.cout=2", "unknown key 'engines.cout'; did you mean 'count'?"),
+    ("ouput=x", "unknown key 'ouput'; did you mean 'output'?"),
+    ("model.sampler.stps=2", "model cifar10: unknown key 'sampler.stps'; did you mean 'steps'?"),
+    ("searches=[{name: beam, M: 2}]", "search beam: unknown key 'M'; known: B, N"),
+    ("searches=[{name: best_of_n, N: 0}]", "search best_of_n: N = 0: "),
+    ("searches=[{name: best_of_n, budget: {N: [4, 0]}}]", "search best_of_n: N = 0: "),
+    ("searches=[{name: zero_order, K: 0}]", "search zero_order: K = 0: "),
+    ("searches=[{name: eps_greedy, eps: 1.01}]", "search eps_greedy: eps = 1.01: "),
+    ("searches=[{name: eps_greedy, eps: -0.01}]", "search eps_greedy: eps = -0.01: "),
+    ("problems.conditions=[12]", "class 12 is out of range: this model has the classes 0 to 9"),
+    ("problems.conditions=[cta]", "unknown class 'cta'; did you mean 'cat'?"),
+    ("searches=[{name: random, budget: {N: []}}]", "search random: budget N needs a list of at least one value"),
+    ("problems.seeds=0", "problems.seeds = 0: "),
+    ("engines.batch=0", "engines.batch = 0: "),
+    ("model.sampler.S_churn=0", "model cifar10: its sampler injects no noise at any step"),
+    ("engines", "--set engines: expected key=value"),
+]
+
+
+@pytest.mark.parametrize(("override", "message"), BAD, ids=[override for override, _ in BAD])
+def test_run_refuses_a_bad_setting_before_it_writes(override: str, message: str, tmp_path: Path) -> None:
+    config = written(tmp_path / "study.yaml", tmp_path / "out" / "run")
+    refused(message, "run", config, "--set", override)
+    assert list(tmp_path.iterdir()) == [config]
+
+
+def test_run_refuses_a_configuration_that_is_not_there(tmp_path: Path) -> None:
+    refused("configuration 'quikstart': no such file, and none of ours; did you mean 'quickstart'?", "run", "quikstart")
+
+
+def test_run_refuses_damaged_weights(tmp_path: Path) -> None:
+    weights, config = tmp_path / "w.safetensors", written(tmp_path / "study.yaml", tmp_path / "run")
+    weights.write_bytes((SHIPPED / "cifar10-denoiser.safetensors").read_bytes()[:-1])
+    refused(f"weights {weights}: damaged", "run", config, "--set", f"model.weights={weights}")
+    assert sorted(tmp_path.iterdir()) == [config, weights]
+
+
+def test_run_refuses_the_folder_of_another_configuration(finished: Path, tmp_path: Path) -> None:
+    before = tree(finished)
+    config = written(tmp_path / "study.yaml", finished)
+    refused(f"output {finished}: belongs to another configuration", "run", config, "--set", "seed=1")
+    assert tree(finished) == before
+
+
+def test_run_refuses_a_folder_with_other_files(tmp_path: Path) -> None:
+    config = written(tmp_path / "study.yaml", tmp_path)
+    refused(f"output {tmp_path}: holds other files", "run", config)
+    assert list(tmp_path.iterdir()) == [config]
+
+
+@pytest.mark.parametrize("place", ["study.yaml/run", "study.yaml", "x" * 300, "/proc/run"])
+def test_run_refuses_a_folder_that_cannot_be_written(place: str, tmp_path: Path) -> None:
+    config = written(tmp_path / "study.yaml", tmp_path / place)
+    refused(f"output {tmp_path / place}: cannot be written to (", "run", config)
+    assert list(tmp_path.iterdir()) == [config]
+
+
+def test_run_without_the_device_has_exit_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    config = written(tmp_path / "study.yaml", tmp_path / "run")
+    message = "engines.device: cuda is asked for, but torch finds no GPU; set engines.device=cpu"
+    refused(message, "run", config, "--set", "engines.device=cuda", code=1)
+    assert list(tmp_path.iterdir()) == [config]
+
+
+@pytest.mark.parametrize("arguments", [["curves"], ["replay", "0"]])
+def test_a_folder_without_a_run_is_refused(arguments: list[str], tmp_path: Path) -> None:
+    command, *others = arguments
+    refused(f"{tmp_path}: not a results folder", command, tmp_path, *others)
+    assert not list(tmp_path.iterdir())
+
+
+# Runs
+
+
+def test_run_leaves_rows_curves_and_pictures(finished: Path) -> None:
+    assert store.read(finished).num_rows == 2 * 2 * 2
+    names = {path.name for path in finished.iterdir() if not path.name.startswith(".")}
+    assert names == {"manifest.json", "trials", "curves.parquet", "curves.png", "images.png"}
+    assert {row["search"] for row in pq.read_table(finished / "curves.parquet").to_pylist()} == {"naive", "random"}
+
+
+def test_run_again_finds_everything_done(finished: Path) -> None:
+    before = tree(finished / "trials")
+    result = bench("run", finished.with_name("finished.yaml"))
+    assert (result.code, result.err) == (0, "")
+    assert f"{finished}: all 8 trials are done" in result.out
+    assert "random" in result.out
+    assert tree(finished / "trials") == before
+
+
+def test_run_goes_on_after_it_was_stopped(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, update = written(tmp_path / "study.yaml", tmp_path / "run"), Driver.update
+
+    def interrupted(self: Driver, replies: Any) -> None:
+        if self.tally.done >= 3:
+            raise KeyboardInterrupt
+        update(self, replies)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Driver, "update", interrupted)
+        result = bench("run", config)
+    assert result.code == 130
+    assert result.err == "stopped; what was finished is stored, and the same command goes on from there\n"
+    stored = len(store.done(tmp_path / "run"))
+    assert 3 <= stored < 8
+    result = bench("run", config)
+    assert result.code == 0
+    assert f"resuming: {stored} of 8 trials are done" in result.words
+    columns = [name for name in store.read(finished).column_names if name != "device_seconds"]
+    rows, again = (store.read(folder, columns).sort_by("trial") for folder in (finished, tmp_path / "run"))
+    assert again.equals(rows)
+
+
+def test_curves_are_made_again_and_printed(finished: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    for picture in ("curves.parquet", "curves.png", "images.png"):
+        (copy / picture).unlink()
+    result = bench("curves", copy, finished)
+    assert (result.code, result.err) == (0, "")
+    assert "random" in result.out
+    assert f"{copy}: curves.parquet, curves.png, images.png\n" in result.out
+    assert (copy / "curves.parquet").read_bytes() == (finished / "curves.parquet").read_bytes()
+    assert size(copy / "images.png") == size(finished / "images.png")
+
+
+def test_replay_draws_the_stored_image_again(finished: Path, tmp_path: Path) -> None:
+    row = next(row for row in store.read(finished).to_pylist() if row["search"] == "random")
+    result = bench("replay", finished, row["trial"][:12], "--output", tmp_path / "new" / "again.png")
+    assert (result.code, result.err) == (0, "")
+    assert "the image is identical to the stored one" in result.out
+    assert f"brightness: {row['score_brightness']} (stored: {row['score_brightness']})" in result.out
+    assert (tmp_path / "new" / "again.png").read_bytes() == row["image"]
+
+
+@pytest.mark.parametrize(("column", "value"), [("image", b"\x89PNG other"), ("score_brightness", 0.123)])
+def test_replay_tells_a_row_that_was_tampered_with(column: str, value: Any, finished: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    for part in (copy / "trials").glob("part-*.parquet"):
+        table = pq.read_table(part)
+        place = table.column_names.index(column)
+        changed = pa.array([value] * table.num_rows, table.schema.field(place).type)
+        pq.write_table(table.set_column(place, table.schema.field(place), changed), part)
+    result = bench("replay", copy, store.read(copy).to_pylist()[0]["trial"])
+    assert (result.code, result.err) == (1, "")
+    expected = "the image differs from the stored one" if column == "image" else "(stored: 0.123)"
+    assert expected in result.out
+
+
+def test_replay_refuses_what_it_cannot_replay(finished: Path, tmp_path: Path) -> None:
+    refused(f"{finished}: no trial begins with 'xyz'", "replay", finished, "xyz")
+    refused(f"{finished}: 8 trials begin with ''; give more digits", "replay", finished, "")
+    refused(f"output {tmp_path}: is a folder; name a file", "replay", finished, "0", "--output", tmp_path)
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    manifest = store.read_manifest(copy)
+    (copy / "manifest.json").write_text(json.dumps({**manifest, "digest": "0" * 32}))
+    trial = store.read(copy).to_pylist()[0]["trial"]
+    refused(f"{copy}: was made with other weights or by another version", "replay", copy, trial)
+
+
+def test_replay_without_a_stored_image_compares_the_rewards(tmp_path: Path) -> None:
+    changes = {"images": False, "searches": ["naive"], "problems": {"conditions": [1]}}
+    assert bench("run", written(tmp_path / "study.yaml", tmp_path / "run", **changes)).code == 0
+    assert not (tmp_path / "run" / "images.png").exists()
+    result = bench("replay", tmp_path / "run", store.read(tmp_path / "run").to_pylist()[0]["trial"])
+    assert result.code == 0
+    assert "no image is stored to compare with" in result.out
+
+
+# One image
+
+
+def test_generate_draws_an_image_and_tells_before_and_after(tmp_path: Path) -> None:
+    path = tmp_path / "new [x]" / "cat.png"
+    small = ["--batch", 2, "--threads", 1, "--output", path]
+    result = bench("generate", "--search", "random", "--set", "N=2", "--class", "cat", *small)
+    assert (result.code, result.err) == (0, "")
+    assert size(path) == (32, 32)
+    assert "random on brightness: cat" in result.out
+    assert "before" in result.out
+    assert "after" in result.out
+    assert any(line.split()[1:4:2] == ["NFE", "35"] for line in result.out.splitlines())
+    assert f"written to {path}\n" in result.out
+
+
+def test_generate_without_a_search_is_plain_sampling(tmp_path: Path) -> None:
+    result = bench("generate", "--search", "naive", "--batch", 1, "--threads", 1, "--output", tmp_path / "x.png")
+    assert result.code == 0
+    [brightness] = [line.split() for line in result.out.splitlines() if "brightness " in line]
+    assert brightness[3] == brightness[5]
+
+
+WRONG: list[tuple[list[str], str]] = [
+    (["--class", "12"], "class 12 is out of range"),
+    (["--class", "cta"], "unknown class 'cta'; did you mean 'cat'?"),
+    (["--search", "beem"], "unknown search 'beem'; did you mean 'beam'?"),
+    (["--reward", "brightnes"], "unknown reward 'brightnes'; did you mean 'brightness'?"),
+    (["--model", "cifar"], "unknown model 'cifar'; did you mean 'cifar10'?"),
+    (["--set", "K=0"], "search eps_greedy: K = 0: "),
+    (["--set", "N=0"], "search eps_greedy: N = 0: "),
+    (["--set", "eps=1.5"], "search eps_greedy: eps = 1.5: "),
+    (["--set", "epss=0.5"], "search eps_greedy: unknown key 'epss'; did you mean 'eps'?"),
+    (["--set", "K"], "--set K: expected key=value"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG, ids=[" ".join(arguments) for arguments, _ in WRONG])
+def test_generate_refuses_a_bad_setting(arguments: list[str], message: str, tmp_path: Path) -> None:
+    refused(message, "generate", *arguments, "--output", tmp_path / "new" / "image.png")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", ["file/image.png", "folder", "/proc/image.png"])
+def test_generate_refuses_a_file_that_cannot_be_written(place: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder").mkdir()
+    before = tree(tmp_path)
+    refused("output ", "generate", "--output", tmp_path / place)
+    assert tree(tmp_path) == before
+
+
+# Training
+
+
+class TinyNetwork(nn.Module):
+    """In place of the denoiser's network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.classes = nn.Conv2d(3, 3, 3, padding=1), nn.Embedding(10, 3)
+
+    def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
+        return self.conv(x) * (1 + c_noise.view(-1, 1, 1, 1)) + self.classes(labels)[:, :, None, None]
+
+
+@pytest.fixture(autouse=True)
+def tiny_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks that train in a moment."""
+    builds = {
+        "denoiser": lambda: EDMPrecond(TinyNetwork()),
+        "classifier": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 10)),
+    }
+    for name, build in builds.items():
+        schedule = replace(RECIPES[name].schedule, batch=16)
+        monkeypatch.setitem(RECIPES, name, replace(RECIPES[name], build=build, schedule=schedule))
+
+
+def data_set(folder: Path, images: int = 48, splits: tuple[str, ...] = ("train", "test")) -> Path:
+    """A folder like CIFAR-10's, of noise."""
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for split in splits:
+        rows = []
+        for k in range(images):
+            file = io.BytesIO()
+            Image.fromarray(generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(file, "PNG")
+            rows.append({"image": file.getvalue(), "label": k % 10})
+        pq.write_table(pa.Table.from_pylist(rows), folder / f"cifar10_{split}.parquet")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("what", "files"),
+    [
+        ("classifier", {"checkpoint.pt", "classifier.safetensors"}),
+        ("denoiser", {"checkpoint.pt", "denoiser.safetensors", "samples.png"}),
+    ],
+)
+def test_train_leaves_weights_and_goes_on(what: str, files: set[str], tmp_path: Path) -> None:
+    data, folder = data_set(tmp_path / "data"), tmp_path / "deep" / what
+    command = ["train", what, "--data", data, "--output", folder, "--threads", 1, "--images"]
+    result = bench(*command, 64)
+    assert (result.code, result.err) == (0, "")
+    assert "images seen: 64\n" in result.out
+    assert ("test accuracy: 0." in result.out) == (what == "classifier")
+    assert {path.name for path in folder.iterdir()} == files
+    weights = (folder / f"{what}.safetensors").read_bytes()
+    if what == "denoiser":
+        assert size(folder / "samples.png") == (8 * 33 + 1, 10 * 33 + 1)
+
+    again = bench(*command, 64)  # has nothing left to do
+    assert (again.code, again.err) == (0, "")
+    assert "images seen: 64\n" in again.out
+    assert (folder / f"{what}.safetensors").read_bytes() == weights
+
+    assert "images seen: 96\n" in bench(*command, 96).out
+    assert (folder / f"{what}.safetensors").read_bytes() != weights
+
+
+def test_train_refuses_what_it_cannot_use_before_it_writes(tmp_path: Path) -> None:
+    few = data_set(tmp_path / "few", images=15)
+    untested = data_set(tmp_path / "untested", splits=("train",))
+    before = tree(tmp_path)
+
+    def train(what: str, data: Path, output: Path) -> list[object]:
+        return ["train", what, "--data", data, "--output", output, "--images", 32]
+
+    out, nowhere = tmp_path / "out", tmp_path / "nowhere"
+    refused(f"--data {nowhere}: neither cifar10_train.parquet nor", *train("denoiser", nowhere, out))
+    refused(f"--data {few}: 15 images do not fill one batch of 16", *train("denoiser", few, out))
+    refused(f"--data {untested}: neither cifar10_test.parquet nor", *train("classifier", untested, out))
+    below = few / "cifar10_test.parquet" / "out"
+    refused(f"output {below}: cannot be written to", *train("denoiser", untested, below))
+    refused(f"output {below.parent}: cannot be written to", *train("denoiser", untested, below.parent))
+    assert tree(tmp_path) == before
+
+
+def test_train_refuses_a_checkpoint_of_another_training(tmp_path: Path) -> None:
+    data, folder = data_set(tmp_path / "data"), tmp_path / "out"
+    folder.mkdir()
+    (folder / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    before = tree(folder)
+    message = f"{folder / 'checkpoint.pt'}: not a checkpoint of this training; delete it to start anew"
+    refused(message, "train", "denoiser", "--data", data, "--output", folder, "--images", 32)
+    assert tree(folder) == before

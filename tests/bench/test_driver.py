@@ -1,0 +1,347 @@
+"""The driver against engines that are late, come in any order and forget what they may forget."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_study import TINY
+from toy import Recipe, luck
+
+from bench.config import RunConfig
+from bench.driver import Driver, Tally
+from bench.pools import Replies
+from bench.study import Study
+from bench.trial import Trial
+from tts.engine import Job, Load, Outcome
+from tts.errors import EngineError
+from tts.noise import from_record
+from tts.plan import Plan
+from tts.search.base import Problem, Run
+from tts.search.naive import Naive
+from tts.search.segment import ALL, State
+
+TICK = 0.25  # seconds an engine charges for a forward; sums of it are exact in any order
+
+SEARCHES: list[Any] = [
+    "naive",
+    {"name": "best_of_n", "N": 3},
+    {"name": "random", "N": 3},
+    {"name": "beam", "N": 2, "B": 2},
+    {"name": "mcts", "N": 2, "budget": {"S": [1, 5]}},
+    {"name": "zero_order", "N": 2, "K": 2},
+    {"name": "eps_greedy", "N": 2, "K": 2},
+]
+
+
+def study(oversupply: float = 3.0, batch: int = 4, **changes: Any) -> Study:
+    """Every search on two problems and two rewards."""
+    values = {
+        **TINY,
+        "model": {"name": "cifar10", "sampler": {"steps": 6, "S_max": 90}},
+        "rewards": ["brightness", "compressibility"],
+        "searches": SEARCHES,
+        "engines": {"backend": "local", "batch": batch, "oversupply": oversupply},
+        "output": "unused",
+        **changes,
+    }
+    return Study(RunConfig.model_validate(values))
+
+
+def score(name: str, recipe: Recipe) -> float | None:
+    """A reward without a pattern; one in twenty images cannot be scored."""
+    value = luck(name, recipe)
+    return None if value < 0.05 else value
+
+
+class FakePool:
+    """Engines without a model: a state is its recipe. They check what they are asked.
+
+    Args:
+        engines: how many.
+        of: the study, for the costs of steps and the names of rewards.
+        coins: which engine answers next, how many of its jobs, in which order, and whether others poll in vain.
+        before_wait: called with the number of jobs under way.
+    """
+
+    def __init__(
+        self, engines: int, of: Study, coins: random.Random, before_wait: Callable[[int], None] = lambda _: None
+    ) -> None:
+        self.engines, self.study, self.coins, self.before_wait = engines, of, coins, before_wait
+        self.jobs: list[list[Job]] = [[] for _ in range(engines)]
+        self.states: list[dict[int, Recipe]] = [{} for _ in range(engines)]
+        self.answered: set[int] = set()
+        self.outcomes: list[Outcome] = []
+
+    def submit(self, engine: int, jobs: Sequence[Job], released: Iterable[int]) -> None:
+        """See :class:`bench.pools.Pool`."""
+        for key in released:
+            assert self.states[engine].pop(key, None) is not None, "released twice, or held elsewhere"
+        for job in jobs:
+            assert job.ticket not in self.answered
+            self._start(engine, job)
+        self.jobs[engine] += jobs
+
+    def _start(self, engine: int, job: Job) -> Recipe:
+        """The recipe up to a job's first step; the state it starts from must be held here, then and later."""
+        start = job.segment.start
+        if not isinstance(start, State):
+            return (start,)
+        assert start.engine == engine
+        assert start.noises == ()  # histories are not sent
+        recipe = self.states[engine][start.key]
+        assert len(recipe) == start.step + 1
+        return recipe
+
+    def wait(self) -> list[Replies]:
+        """See :class:`bench.pools.Pool`."""
+        busy = [engine for engine in range(self.engines) if self.jobs[engine]]
+        assert busy, "the driver waits for nothing"
+        self.before_wait(sum(map(len, self.jobs)))
+        chosen = self.coins.sample(range(self.engines), self.coins.randint(1, self.engines))
+        return [self.reply(engine, self.coins.randint(0, len(self.jobs[engine]))) for engine in chosen]
+
+    def reply(self, engine: int, count: int) -> Replies:
+        """Answers to some of an engine's jobs, in any order; to none of them, if a poll came too early."""
+        self.coins.shuffle(self.jobs[engine])
+        now, self.jobs[engine] = self.jobs[engine][:count], self.jobs[engine][count:]
+        outcomes = [self._answer(engine, job) for job in now]
+        self.outcomes += outcomes
+        return Replies(engine, outcomes, Load(rows=len(self.outcomes)))
+
+    def _answer(self, engine: int, job: Job) -> Outcome:
+        segment = job.segment
+        recipe = self._start(engine, job) + segment.noises
+        self.states[engine][job.ticket] = recipe
+        self.answered.add(job.ticket)
+        nfe = self.study.plan.nfe(segment.first, segment.first + len(segment.noises))
+        outcome = Outcome(job.ticket, nfe=nfe, seconds=TICK * nfe)
+        if segment.reward is not None:
+            names = list(self.study.rewards) if segment.reward == ALL else [segment.reward]
+            scores = {name: score(name, recipe) for name in names}
+            outcome.decodes, outcome.reward_calls = 1, len(names)
+            if segment.reward == ALL:
+                outcome.scores, outcome.image = scores, repr(recipe).encode()
+            else:
+                outcome.reward = scores[segment.reward]
+        return outcome
+
+    def describe(self) -> list[str]:
+        """See :class:`bench.pools.Pool`."""
+        return ["fake"] * self.engines
+
+    def close(self) -> None:
+        """See :class:`bench.pools.Pool`."""
+
+
+@dataclass
+class Rows:
+    """A sink that refuses a row that it has."""
+
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ticks: int = 0
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Keep a row."""
+        assert row["trial"] not in self.rows
+        self.rows[row["trial"]] = row
+
+    def tick(self) -> None:
+        """Count."""
+        self.ticks += 1
+
+
+def play(of: Study, engines: int = 1, seed: int = 0, **how: Any) -> tuple[dict[str, dict[str, Any]], Tally, FakePool]:
+    """Run a study on a fake pool: its rows, the tally, and the pool."""
+    rows, pool = Rows(), FakePool(engines, of, random.Random(seed))
+    tally = Driver(of, pool, rows, **how).run()
+    return rows.rows, tally, pool
+
+
+@pytest.fixture(scope="module")
+def reference() -> dict[str, dict[str, Any]]:
+    """Every row of the study, made by one engine."""
+    return play(study())[0]
+
+
+@given(
+    engines=st.integers(1, 5),
+    seed=st.integers(0, 2**32),
+    order=st.integers(0, 2**32),
+    oversupply=st.sampled_from([1.0, 3.0, 50.0]),
+)
+def test_rows_depend_on_nothing_but_the_trial(
+    reference: dict[str, dict[str, Any]], engines: int, seed: int, order: int, oversupply: float
+) -> None:
+    """Neither on the number of engines nor on how they interleave, nor on the order of trials or the supply."""
+    of = study(oversupply)
+    trials = random.Random(order).sample(list(of.trials()), of.size)
+    rows, _, pool = play(of, engines, seed, trials=iter(trials))
+    assert rows == reference
+    assert not any(pool.jobs)
+    assert pool.states == [{}] * engines
+
+
+def test_every_trial_has_its_row(reference: dict[str, dict[str, Any]]) -> None:
+    of = study()
+    assert set(reference) == {trial.key(of.context) for trial in of.trials()}
+    for trial in of.trials():
+        row = reference[trial.key(of.context)]
+        assert (row["search"], row["settings"], row["reward"]) == (trial.search, trial.settings, trial.reward)
+        assert (row["label"], row["seed"]) == ({0: "airplane", 3: "cat"}[trial.condition], trial.seed)
+        assert row["value"] == row[f"score_{trial.reward}"]
+
+
+def test_a_row_holds_the_recipe_of_its_image_and_scores(reference: dict[str, dict[str, Any]]) -> None:
+    for row in reference.values():
+        recipe = tuple(from_record(record) for record in row["noises"])
+        assert len(recipe) == 1 + 6
+        assert row["image"] == repr(recipe).encode()
+        assert {name: row[f"score_{name}"] for name in ("brightness", "compressibility")} == {
+            name: score(name, recipe) for name in ("brightness", "compressibility")
+        }
+
+
+def exact(trial: Trial) -> bool:
+    """Whether a search's formula of its cost is no mere bound."""
+    settings = trial.algorithm.record()
+    return trial.search != "mcts" or settings["S"] <= settings["N"]
+
+
+def test_a_row_costs_what_the_search_promises(reference: dict[str, dict[str, Any]]) -> None:
+    of = study()
+    assert sum(exact(trial) for trial in of.trials()) == of.size * 7 // 8
+    for trial in of.trials():
+        row, promised = reference[trial.key(of.context)], trial.algorithm.nfe(of.plan)
+        assert row["nfe"] == promised if exact(trial) else 0 < row["nfe"] <= promised
+        assert row["device_seconds"] == TICK * row["nfe"]
+        assert row["reward_calls"] == row["decodes"] + 1  # the last image is scored by both rewards
+
+
+def test_costs_are_summed_over_all_jobs() -> None:
+    rows, tally, pool = play(study(), engines=3)
+    for column, name in [("nfe", "nfe"), ("decodes", "decodes"), ("reward_calls", "reward_calls")]:
+        assert sum(row[column] for row in rows.values()) == sum(getattr(outcome, name) for outcome in pool.outcomes)
+    assert sum(row["device_seconds"] for row in rows.values()) == sum(outcome.seconds for outcome in pool.outcomes)
+    assert tally.nfe == sum(outcome.nfe for outcome in pool.outcomes)
+
+
+@pytest.mark.parametrize("engines", [1, 3])
+def test_the_tally_ends_with_everything_done(engines: int) -> None:
+    seen: list[Tally] = []
+    of = study()
+    _, tally, _ = play(of, engines, progress=lambda tally: seen.append(deepcopy(tally)))
+    assert (tally.done, tally.trials) == (of.size, of.size)
+    assert tally.planned == tally.nfe
+    assert set(tally.loads) <= set(range(engines))
+    assert (seen[0].done, seen[0].nfe) == (0, 0)
+    assert seen[0].planned == sum(trial.algorithm.nfe(of.plan) for trial in of.trials())
+    assert [tally.done for tally in seen] == sorted(tally.done for tally in seen)
+    assert all(tally.nfe <= tally.planned for tally in seen)
+    assert seen[-1] == tally
+
+
+@given(st.integers(0, 2**32), st.floats(0, 1))
+def test_trials_that_are_done_are_left_out(reference: dict[str, dict[str, Any]], seed: int, share: float) -> None:
+    coins = random.Random(seed)
+    done = {key for key in reference if coins.random() < share}
+    rows, tally, pool = play(study(), 2, seed, done=done | {"of another run"})
+    assert rows == {key: row for key, row in reference.items() if key not in done}
+    assert (tally.done, tally.trials) == (len(reference), len(reference))
+    assert tally.planned == tally.nfe == sum(row["nfe"] for row in rows.values())
+    assert sum(outcome.scores is not None for outcome in pool.outcomes) == len(rows)  # one last image each
+
+
+def test_nothing_left_to_do_asks_no_engine(reference: dict[str, dict[str, Any]]) -> None:
+    rows, tally, pool = play(study(), done=set(reference))
+    assert (rows, pool.outcomes) == ({}, [])
+    assert (tally.done, tally.planned) == (len(reference), 0)
+
+
+@pytest.mark.parametrize("engines", [1, 3])
+@pytest.mark.parametrize("oversupply", [1.0, 2.0])
+def test_engines_never_starve(engines: int, oversupply: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before each wait, enough segments are under way, or no trial is left to be opened."""
+    of, opened, waits = study(oversupply), 0, 0
+
+    def opening(self: Trial, plan: Plan) -> Problem:
+        nonlocal opened
+        opened += 1
+        return problem(self, plan)
+
+    def before_wait(under_way: int) -> None:
+        nonlocal waits
+        waits += 1
+        assert under_way >= oversupply * 4 * engines or opened == of.size
+
+    problem = Trial.problem
+    monkeypatch.setattr(Trial, "problem", opening)
+    rows = Rows()
+    Driver(of, FakePool(engines, of, random.Random(1), before_wait), rows).run()
+    assert len(rows.rows) == opened == of.size
+    assert waits == rows.ticks > 10
+
+
+def test_trials_are_opened_no_earlier_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else memory would grow with the study: what is under way exceeds the target by one list of segments at most."""
+    of = study(1.0, searches=[{"name": "best_of_n", "N": 5}], problems={"conditions": "all", "seeds": 4})
+    most = 0
+
+    def before_wait(under_way: int) -> None:
+        nonlocal most
+        most = max(most, under_way)
+
+    Driver(of, FakePool(2, of, random.Random(1), before_wait), Rows()).run()
+    assert 2 * 4 <= most < 2 * 4 + 5
+
+
+def test_new_trajectories_go_to_the_engine_with_the_least_to_do() -> None:
+    of = study(1.0, searches=[{"name": "best_of_n", "N": 8}], problems={"conditions": "all"})
+    pool = FakePool(4, of, random.Random(0))
+    driver = Driver(of, pool, Rows())
+    driver.schedule()
+    driver.dispatch()
+    assert [len(jobs) for jobs in pool.jobs] == [4, 4, 4, 4]
+    driver.update(pool.reply(2, 4))
+    driver.schedule()
+    driver.dispatch()
+    assert [len(jobs) for jobs in pool.jobs] == [5, 5, 5, 5]
+
+
+def test_images_are_left_out_if_asked() -> None:
+    rows, _, _ = play(study(images=False, searches=["naive"]))
+    assert {row["image"] for row in rows.values()} == {None}
+
+
+class Hasty(Naive):
+    """A faulty search that ends before its trajectory does."""
+
+    def run(self, problem: Problem) -> Run:
+        """One step, and away."""
+        [first] = yield [problem.open()]
+        [second] = yield [problem.step(first.state, problem.noise(first.state.step))]
+        return second
+
+
+def test_a_search_that_ends_early_is_named() -> None:
+    of = study()
+    hasty = Trial("hasty", Hasty(), None, "brightness", 0, 0, 1)
+    with pytest.raises(EngineError, match=r"^search hasty: ended at step \d of 6; a search must return") as caught:
+        play(of, trials=iter([hasty]))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_engine_that_fails_ends_the_run() -> None:
+    def fail(under_way: int) -> None:
+        raise EngineError("engine 0 died")
+
+    of, rows = study(), Rows()
+    with pytest.raises(EngineError, match="engine 0 died"):
+        Driver(of, FakePool(1, of, random.Random(0), fail), rows).run()
+    assert rows.rows == {}

@@ -1,0 +1,351 @@
+"""The store: what was flushed is there, whole and once, whatever was killed and whoever else wrote there."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import store
+from bench.record import COLUMNS, SCHEMA_VERSION, schema
+from bench.store import Store
+from tts.errors import DataError, RunMismatchError, SettingError
+
+REWARDS = ("brightness", "sharpness")
+MANIFEST = {"digest": "d", "config": {}, "devices": []}
+
+
+def name(k: int) -> str:
+    """The identity of the k-th trial."""
+    return f"{k:032x}"
+
+
+def row(k: int) -> dict[str, Any]:
+    """The row of the k-th trial."""
+    return {
+        "trial": name(k),
+        "search": "zero_order",
+        "settings": '{"K":2}',
+        "budget": "K",
+        "budget_value": 2.0,
+        "condition": "3",
+        "label": "cat",
+        "seed": k,
+        "problem_seed": 2**63 - 1 - k,
+        "reward": "brightness",
+        "value": 0.1 * k,
+        "nfe": 10 + k,
+        "decodes": 3,
+        "reward_calls": 4,
+        "device_seconds": 0.5,
+        "noises": [{"seed": k, "moves": []}, None, {"seed": 1, "moves": [{"seed": 2, "radius": 0.25}]}],
+        "image": b"\x89PNG" + bytes([k % 256]),
+        "score_brightness": 0.1 * k,
+        "score_sharpness": None,
+    }
+
+
+def opened(folder: Path, **settings: Any) -> Store:
+    """A store that holds a folder; flushes only when told."""
+    made = Store(folder, REWARDS, **{"flush_rows": 10**6, "flush_seconds": 10**6, **settings})
+    made.open("d", MANIFEST)
+    return made
+
+
+def crash(dropped: Store) -> None:
+    """What the end of a process leaves: nothing is written, and the lock is gone."""
+    assert dropped._lock is not None
+    dropped._lock.close()
+
+
+def parts(folder: Path) -> list[Path]:
+    """Finished parts."""
+    return sorted((folder / "trials").glob("part-*.parquet"))
+
+
+def stored(folder: Path) -> list[str]:
+    """Identities in the finished parts, part by part."""
+    return [key for part in parts(folder) for key in pq.read_table(part, columns=["trial"])["trial"].to_pylist()]
+
+
+def tree(folder: Path) -> dict[str, tuple[bytes | None, int]]:
+    """Everything below a folder: content and time of its last change."""
+    return {
+        str(path.relative_to(folder)): (path.read_bytes() if path.is_file() else None, path.stat().st_mtime_ns)
+        for path in sorted([folder, *folder.rglob("*")])
+    }
+
+
+def test_rows_survive_as_they_were(tmp_path: Path) -> None:
+    first = opened(tmp_path / "deep" / "run")
+    for k in range(3):
+        first.add(row(k))
+    first.close()
+    assert len(parts(first.folder)) == 1
+    assert store.read(first.folder).to_pylist() == [row(0), row(1), row(2)]
+    assert store.read_manifest(first.folder) == MANIFEST
+    again = Store(first.folder, REWARDS)
+    assert again.open("d", {**MANIFEST, "devices": ["other"]}) == {name(0), name(1), name(2)}
+    again.close()
+    assert store.read_manifest(first.folder) == MANIFEST  # of the first session
+    assert len(parts(first.folder)) == 1  # nothing new, no new part
+
+
+def test_writers_do_not_overwrite_each_others_parts(tmp_path: Path) -> None:
+    for k in range(3):
+        session = opened(tmp_path)
+        session.add(row(k))
+        session.close()
+    assert len(parts(tmp_path)) == 3
+    assert sorted(store.read(tmp_path, ["trial"])["trial"].to_pylist()) == [name(0), name(1), name(2)]
+
+
+def test_every_column_is_documented_in_the_file(tmp_path: Path) -> None:
+    session = opened(tmp_path)
+    session.add(row(0))
+    session.close()
+    found = pq.read_schema(parts(tmp_path)[0])
+    assert found.metadata[b"schema_version"].decode() == str(SCHEMA_VERSION)
+    assert found.equals(schema(REWARDS))
+    docs = {field.name: field.metadata[b"doc"].decode() for field in found}
+    assert list(docs) == [column for column, _, _ in COLUMNS] + ["score_brightness", "score_sharpness"]
+    assert all(len(doc) > 5 for doc in docs.values())
+
+
+def test_a_part_is_written_when_enough_rows_wait(tmp_path: Path) -> None:
+    session = opened(tmp_path, flush_rows=3)
+    for k in range(7):
+        session.add(row(k))
+        session.tick()
+    assert [pq.read_metadata(part).num_rows for part in parts(tmp_path)] == [3, 3]
+    session.close()
+    assert [pq.read_metadata(part).num_rows for part in parts(tmp_path)] == [3, 3, 1]
+
+
+def test_a_part_is_written_when_rows_have_waited_long_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    session = opened(tmp_path, flush_seconds=10)
+    session.add(row(0))
+    now = 109.0
+    session.tick()
+    assert not parts(tmp_path)
+    now = 110.0
+    session.tick()
+    assert len(parts(tmp_path)) == 1
+    now = 200.0
+    session.tick()  # nothing waits
+    assert len(parts(tmp_path)) == 1
+    session.add(row(1))
+    session.tick()  # more than ten seconds since the last part
+    assert len(parts(tmp_path)) == 2
+    session.close()
+
+
+def test_what_is_no_part_is_ignored(tmp_path: Path) -> None:
+    session = opened(tmp_path)
+    session.add(row(0))
+    session.close()
+    whole = parts(tmp_path)[0].read_bytes()
+    for stranger in (".part-x-00000.parquet.123.tmp", "notes.txt", "part-x.parquet.bak", "other.parquet"):
+        (tmp_path / "trials" / stranger).write_bytes(whole[: len(whole) // 2])
+    assert store.done(tmp_path) == {name(0)}
+    assert store.read(tmp_path).to_pylist() == [row(0)]
+    opened(tmp_path).close()  # sweeps up what a killed driver left, and nothing else
+    assert {path.name for path in (tmp_path / "trials").iterdir()} == {
+        *(path.name for path in parts(tmp_path)),
+        "notes.txt",
+        "part-x.parquet.bak",
+        "other.parquet",
+    }
+
+
+@pytest.mark.parametrize("keep", [0, 10, -20])
+def test_a_damaged_part_is_named(tmp_path: Path, keep: int) -> None:
+    session = opened(tmp_path)
+    session.add(row(0))
+    session.close()
+    part = parts(tmp_path)[0]
+    part.write_bytes(part.read_bytes()[:keep])
+    for read in (lambda: store.done(tmp_path), lambda: store.read(tmp_path), lambda: store.find(tmp_path, "0")):
+        with pytest.raises(DataError, match=r"a part is damaged; delete it") as caught:
+            read()
+        assert part.name in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_one_driver_at_a_time(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    first.add(row(0))
+    second = Store(tmp_path, REWARDS)
+    with pytest.raises(SettingError, match="another run is writing to this folder"):
+        second.open("d", MANIFEST)
+    second.close()
+    first.close()
+    assert second.open("d", MANIFEST) == {name(0)}
+    second.close()
+
+
+def test_a_folder_of_another_configuration_is_refused_untouched(tmp_path: Path) -> None:
+    session = opened(tmp_path)
+    session.add(row(0))
+    session.close()
+    before = tree(tmp_path)
+    other = Store(tmp_path, REWARDS)
+    with pytest.raises(RunMismatchError, match=r"belongs to another configuration.*--set output="):
+        other.open("e", {**MANIFEST, "digest": "e"})
+    other.close()
+    assert tree(tmp_path) == before
+
+
+def test_a_folder_that_another_configuration_took_meanwhile_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is free at the first look, and another driver comes and goes before the lock is taken."""
+
+    def overtaken(self: Store) -> None:
+        (self.folder / "manifest.json").write_text(json.dumps({**MANIFEST, "digest": "other"}))
+
+    session = Store(tmp_path, REWARDS)
+    monkeypatch.setattr(Store, "_claim", overtaken)
+    with pytest.raises(RunMismatchError):
+        session.open("d", MANIFEST)
+    session.close()
+
+
+def test_a_folder_with_other_files_is_refused_untouched(tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").write_bytes(b"x")
+    before = tree(tmp_path)
+    session = Store(tmp_path, REWARDS)
+    with pytest.raises(SettingError, match=r"holds other files and no manifest\.json; choose an empty folder"):
+        session.open("d", MANIFEST)
+    assert tree(tmp_path) == before
+
+
+def test_an_interrupted_start_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "trials").mkdir()
+    (tmp_path / ".lock").write_text("")
+    opened(tmp_path).close()
+    assert store.read_manifest(tmp_path) == MANIFEST
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"name": "web app", "icons": []}'])
+def test_a_manifest_that_is_none_of_ours_is_refused_untouched(content: str, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(content)
+    before = tree(tmp_path)
+    with pytest.raises(DataError, match="not a results folder"):
+        Store(tmp_path, REWARDS).open("d", MANIFEST)
+    assert tree(tmp_path) == before
+
+
+def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "taken"
+    path.write_text("x")
+    with pytest.raises(SettingError, match=rf"output {path}: is not a folder"):
+        Store(path, REWARDS).open("d", MANIFEST)
+
+
+@pytest.mark.parametrize("place", ["below a file", "/proc"])
+def test_an_unwritable_folder_is_refused(place: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    folder = tmp_path / "file" / "run" if place == "below a file" else Path("/proc/run")
+    session = Store(folder, REWARDS)
+    with pytest.raises(SettingError, match=rf"^output {folder}: cannot be written to \(.+\)$"):
+        session.open("d", MANIFEST)
+    session.close()
+
+
+def disk_full(*_: object) -> None:
+    """What a full disk answers."""
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_part_that_cannot_be_written_leaves_its_rows_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    session = opened(tmp_path)
+    session.add(row(0))
+    with monkeypatch.context() as broken:
+        broken.setattr(os, failing, disk_full)
+        with pytest.raises(SettingError, match=r"cannot be written to \(No space left on device\)"):
+            session.flush()
+    assert not list((tmp_path / "trials").iterdir())
+    session.add(row(1))
+    session.close()
+    assert store.read(tmp_path).to_pylist() == [row(0), row(1)]
+
+
+def test_a_folder_is_let_go_even_if_its_last_part_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = opened(tmp_path)
+    session.add(row(0))
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", disk_full)
+        with pytest.raises(SettingError, match="No space left"):
+            session.close()
+    again = Store(tmp_path, REWARDS)
+    assert again.open("d", MANIFEST) == set()
+    again.close()
+
+
+def test_a_trial_is_found_by_its_first_digits(tmp_path: Path) -> None:
+    session = opened(tmp_path)
+    for k, key in enumerate(("aa11", "aa22", "bb33")):
+        session.add({**row(k), "trial": key})
+    session.close()
+    assert store.find(tmp_path, "bb") == {**row(2), "trial": "bb33"}
+    assert store.find(tmp_path, "aa2")["seed"] == 1
+    with pytest.raises(DataError, match="2 trials begin with 'aa'; give more digits"):
+        store.find(tmp_path, "aa")
+    with pytest.raises(DataError, match="no trial begins with 'c'"):
+        store.find(tmp_path, "c")
+
+
+def test_a_folder_without_a_run_or_a_trial_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="not a results folder"):
+        store.read(tmp_path)
+    opened(tmp_path).close()
+    with pytest.raises(DataError, match="no trial is finished yet"):
+        store.find(tmp_path, "0")
+
+
+@given(st.lists(st.sampled_from(["add", "add", "add", "flush", "crash", "close"]), max_size=30), st.integers(1, 5))
+def test_whatever_happens_every_trial_is_stored_once(
+    tmp_path_factory: pytest.TempPathFactory, events: list[str], flush_rows: int
+) -> None:
+    """A driver that adds what ``open`` says is missing, killed at any moment: no duplicate, nothing flushed is lost."""
+    folder = tmp_path_factory.mktemp("run")
+    session = opened(folder, flush_rows=flush_rows)
+    todo, waiting, safe = list(range(12)), set(), set()
+    for event in events:
+        if event == "add" and todo:
+            session.add(row(todo[0]))
+            waiting.add(name(todo.pop(0)))
+        elif event == "flush":
+            session.flush()
+        elif event == "close":
+            session.close()
+        elif event == "crash":
+            crash(session)
+            waiting.clear()
+        if event in {"flush", "close"} or len(waiting) == flush_rows:
+            safe |= waiting
+            waiting.clear()
+        assert sorted(stored(folder)) == sorted(safe)
+        if event in {"crash", "close"}:
+            session = Store(folder, REWARDS, flush_rows=flush_rows, flush_seconds=10**6)
+            assert session.open("d", MANIFEST) == safe
+            todo = [k for k in range(12) if name(k) not in safe]
+    for k in todo:
+        session.add(row(k))
+    session.close()
+    assert sorted(stored(folder)) == [name(k) for k in range(12)]
