@@ -122,12 +122,13 @@ def train(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; left out: torch's choice.")] = None,
     bf16: Annotated[bool, typer.Option(help="Mixed precision.")] = False,
     compile: Annotated[bool, typer.Option("--compile", help="Compile the network first (needs a C compiler).")] = False,
+    samples: Annotated[int, typer.Option(min=0, help="Plain samples by which a finished denoiser is judged.")] = 1000,
 ) -> None:
     """Train the embedded denoiser or classifier; the same command goes on after an interruption."""
     from bench.training import TrainOptions
     from bench.training import train as train_network
 
-    options = TrainOptions(what.value, data, output, images, save_every, threads, bf16, compile)
+    options = TrainOptions(what.value, data, output, images, save_every, threads, bf16, compile, samples)
     for name, value in train_network(options, out).items():
         out.print(f"{name}: {value}", highlight=False)
 

@@ -111,6 +111,8 @@ def _override(values: dict[str, Any], override: str) -> None:
         raise SettingError(f"--set {override}: expected key=value")
     *path, last = key.strip().split(".")
     for depth, part in enumerate(path, 1):
+        if part == "model" and isinstance(values.get(part), str):  # a bare name is short for {name: ...}
+            values[part] = {"name": values[part]}
         values = values.setdefault(part, {})
         if not isinstance(values, dict):
             place = ".".join(path[:depth])

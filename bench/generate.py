@@ -10,6 +10,7 @@ from bench.config import RunConfig
 from bench.driver import Driver
 from bench.pools import LocalPool
 from bench.study import Study
+from tts.errors import SettingError
 from tts.settings import parse
 
 
@@ -41,6 +42,8 @@ def generate(values: dict[str, Any], search: str | dict[str, Any]) -> tuple[dict
         TTSError: something asked for cannot be had; the message names it.
     """
     name = search if isinstance(search, str) else search["name"]
+    if isinstance(search, dict) and "budget" in search:
+        raise SettingError("budget: one image has no curve; set the setting itself, for example --set K=4")
     searches = [search] if name == "naive" else ["naive", search]
     config = parse(RunConfig, {**values, "searches": searches, "output": Path("unused")}, "generate")
     study = Study(config)

@@ -16,13 +16,15 @@ from bench.files import atomic_write, check_folder
 from bench.progress import training_bar
 from tts import weights_file
 from tts.errors import DataError
+from tts.models.cifar10 import CLASSES
 from tts.models.precondition import EDMPrecond
+from tts.rewards.class_probability import ClassProbability, load_classifier
 from tts.scoring import png
 from tts.training.data import Images, cifar10
-from tts.training.evaluate import accuracy
+from tts.training.evaluate import accuracy, sample_figures
 from tts.training.loop import Progress, Trainer
 from tts.training.recipes import RECIPES, Recipe
-from tts.training.samples import grid
+from tts.training.samples import grid, sample
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class TrainOptions:
         threads: CPU threads; None leaves torch's choice.
         bf16: train in mixed precision.
         compiled: compile the network first.
+        samples: plain samples by which a finished denoiser is judged.
     """
 
     what: str
@@ -48,6 +51,7 @@ class TrainOptions:
     threads: int | None = None
     bf16: bool = False
     compiled: bool = False
+    samples: int = 1000
 
 
 def train(options: TrainOptions, console: Console) -> dict[str, Any]:
@@ -66,7 +70,7 @@ def train(options: TrainOptions, console: Console) -> dict[str, Any]:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     trainer, recipe = build(options)
-    test = cifar10(options.data, "test") if options.what == "classifier" else None
+    test = cifar10(options.data, "test")
     checkpoint = options.output / "checkpoint.pt"
     options.output.mkdir(parents=True, exist_ok=True)
     if checkpoint.exists():
@@ -80,7 +84,7 @@ def train(options: TrainOptions, console: Console) -> dict[str, Any]:
         for progress in acting(trainer.run(), options.save_every, save):
             bar(progress)
     save()
-    return _figures(trainer, test)
+    return _figures(options, trainer, test)
 
 
 def build(options: TrainOptions) -> tuple[Trainer, Recipe]:
@@ -114,8 +118,20 @@ def _export(options: TrainOptions, average: nn.Module) -> None:
         atomic_write(options.output / "samples.png", png(grid(average)))
 
 
-def _figures(trainer: Trainer, test: Images | None) -> dict[str, Any]:
-    figures: dict[str, Any] = {"images seen": trainer.step * trainer.schedule.batch}
-    if test is not None:
-        figures["test accuracy"] = accuracy(trainer.average.module, test)
-    return figures
+def _figures(options: TrainOptions, trainer: Trainer, test: Images) -> dict[str, Any]:
+    seen, network = {"images seen": trainer.step * trainer.schedule.batch}, trainer.average.module
+    if isinstance(network, EDMPrecond):
+        return seen | (judge(network, options.samples, test) if options.samples else {})
+    return seen | {"test accuracy": accuracy(network, test)}
+
+
+def judge(denoiser: EDMPrecond, samples: int, test: Images) -> dict[str, Any]:
+    """What the shipped classifier says of plain samples, as many of each class, against the test images."""
+    labels = torch.arange(samples) % len(CLASSES)
+    pixels = sample(denoiser.eval(), labels.tolist())
+    figures = sample_figures(load_classifier(ClassProbability().path), Images(pixels, labels), test)
+    return {
+        "plain samples": figures.n,
+        "share given to the wanted class": figures.wanted,
+        "Frechet distance to the test images, classifier features": figures.frechet,
+    }

@@ -75,7 +75,9 @@ class Registry(Generic[T]):
         return str(name), settings
 
 
-MODELS: Registry[ModelSettings] = Registry("model", "tts.models", {"cifar10": "tts.models.cifar10:Cifar10"})
+MODELS: Registry[ModelSettings] = Registry(
+    "model", "tts.models", {"cifar10": "tts.models.cifar10:Cifar10", "edm": "tts.models.edm:EDM"}
+)
 
 REWARDS: Registry[RewardSettings] = Registry(
     "reward",

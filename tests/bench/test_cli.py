@@ -446,11 +446,12 @@ def data_set(folder: Path, images: int = 48, splits: tuple[str, ...] = ("train",
 )
 def test_train_leaves_weights_and_goes_on(what: str, files: set[str], tmp_path: Path) -> None:
     data, folder = data_set(tmp_path / "data"), tmp_path / "deep" / what
-    command = ["train", what, "--data", data, "--output", folder, "--threads", 1, "--images"]
+    command = ["train", what, "--data", data, "--output", folder, "--threads", 1, "--samples", 20, "--images"]
     result = bench(*command, 64)
     assert (result.code, result.err) == (0, "")
     assert "images seen: 64\n" in result.out
     assert ("test accuracy: 0." in result.out) == (what == "classifier")
+    assert ("plain samples: 20\nshare given to the wanted class: 0." in result.out) == (what == "denoiser")
     assert {path.name for path in folder.iterdir()} == files
     weights = (folder / f"{what}.safetensors").read_bytes()
     if what == "denoiser":

@@ -174,3 +174,8 @@ def test_a_missing_file_is_named_with_the_nearest_of_ours(source: str) -> None:
 def test_assignments_are_yaml_values() -> None:
     given = ["K=20", "eps=0.5", "keep_best=false", "sampler.steps=6", "sampler.rho=5"]
     assert assignments(given) == {"K": 20, "eps": 0.5, "keep_best": False, "sampler": {"steps": 6, "rho": 5}}
+
+
+def test_a_setting_of_a_model_that_is_only_named() -> None:
+    config = load("quickstart", ["model.sampler.steps=6"])
+    assert config.model == {"name": "cifar10", "sampler": {"steps": 6}}

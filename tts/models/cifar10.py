@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 
 from tts import weights_file
 from tts.errors import SettingError
 from tts.models.base import Model, ModelSettings
+from tts.models.pixel_edm import PixelEDM, class_index
 from tts.plan import Condition, Plan
 from tts.samplers.heun import StochasticHeun
 from tts.settings import nearest
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from tts.models.precondition import EDMPrecond
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -44,9 +39,7 @@ class Cifar10(ModelSettings):
             if value not in CLASSES:
                 raise SettingError(f"unknown class '{value}'; {nearest(value, CLASSES)}")
             return CLASSES.index(value)
-        if isinstance(value, bool) or not isinstance(value, int | str) or not 0 <= int(value) < len(CLASSES):
-            raise SettingError(f"class {value} is out of range: this model has the classes 0 to {len(CLASSES) - 1}")
-        return int(value)
+        return class_index(value, len(CLASSES))
 
     def conditions(self) -> tuple[Condition, ...]:
         """The ten class indices."""
@@ -75,24 +68,3 @@ class Cifar10(ModelSettings):
         weights_file.load(denoiser, self.path)
         denoiser.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
         return PixelEDM(denoiser, self.sampler, (3, 32, 32), device)
-
-
-class PixelEDM:
-    """An EDM denoiser on pixels in [-1, 1]; see :class:`tts.models.base.Model`."""
-
-    def __init__(self, denoiser: EDMPrecond, sampler: StochasticHeun, shape: tuple[int, ...], device: str) -> None:
-        self.denoiser, self.sampler, self.shape, self.device = denoiser, sampler, shape, device
-
-    def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
-        """See :class:`tts.models.base.Model`; conditions are class indices."""
-        import torch
-
-        labels = torch.tensor([int(condition) for condition in conditions], device=self.device)
-        result: Tensor = self.denoiser(x, levels.to(self.device), labels)
-        return result
-
-    def decode(self, x: Tensor) -> Tensor:
-        """[-1, 1] to 0..255, rounded to the nearest and clipped."""
-        import torch
-
-        return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tts.models.cifar10 import CLASSES, PixelEDM
+from tts.models.cifar10 import CLASSES
+from tts.models.pixel_edm import PixelEDM
 from tts.noise import derive_seed, normal
 from tts.samplers.heun import StochasticHeun
 

@@ -1,0 +1,228 @@
+"""NVIDIA's pickled EDM networks, read without running or importing anything that they name.
+
+Such a file is a pickle of ``{'ema': network, ...}``. Every module in it is a call of
+``torch_utils.persistence._reconstruct_persistent_obj`` with the module's source code, class name and attributes, and
+the official loader runs that source. Here each of the few names that such a file needs stands for an inert record
+of ours, tensors become numpy arrays, and every other name is refused. Needs no torch.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tts.errors import WeightsError
+
+STORAGES = {
+    "BoolStorage": "?",
+    "ByteStorage": "u1",
+    "DoubleStorage": "<f8",
+    "FloatStorage": "<f4",
+    "HalfStorage": "<f2",
+    "IntStorage": "<i4",
+    "LongStorage": "<i8",
+}
+"""torch's classes of storages, and numpy's names for what they hold."""
+
+STORAGE_HEADER = (0x1950A86A20F9469CFC6C, 1001)
+"""Magic number and version of a storage written by ``torch.save`` in its older form, as pickles hold it."""
+
+SCALARS = {"b1", "f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An EDM network taken apart.
+
+    Args:
+        sigma_data: the preconditioning's standard deviation of the data.
+        architecture: class name of the raw network.
+        arguments: what its constructor was called with, by name.
+        tensors: its parameters and buffers by dotted name.
+    """
+
+    sigma_data: float
+    architecture: str
+    arguments: dict[str, Any]
+    tensors: dict[str, npt.NDArray[Any]]
+
+
+def read(path: Path) -> Checkpoint:
+    """Open a checkpoint.
+
+    Raises:
+        WeightsError: missing, damaged, of another form, or naming anything that an EDM network does not need.
+    """
+    try:
+        with path.open("rb") as file:
+            return _taken_apart(_Reader(file).load()["ema"])
+    except _RefusedError as refused:
+        raise WeightsError(
+            f"checkpoint {path}: refused, because it names {str(refused)!r}, which no EDM network needs; "
+            "nothing in it was executed"
+        ) from None
+    except WeightsError as error:
+        raise WeightsError(f"checkpoint {path}: {error}") from None
+    except FileNotFoundError:
+        raise WeightsError(f"checkpoint {path}: no such file") from None
+    except Exception as error:  # a damaged or foreign file can make anything of an unpickler
+        raise WeightsError(f"checkpoint {path}: damaged, or not an EDM pickle ({error!r})") from None
+
+
+class _RefusedError(Exception):
+    """A pickle names something that is not on the list."""
+
+
+class _Sealed(type):
+    """Type of the records: a pickle can set attributes of what it names, so what it names cannot be changed."""
+
+    def __setattr__(cls, name: str, value: object) -> None:
+        raise TypeError(f"{cls.__name__} cannot be changed")
+
+
+class _EasyDict(dict[str, Any], metaclass=_Sealed):
+    """Stands for ``dnnlib.util.EasyDict``."""
+
+
+class _Module(metaclass=_Sealed):
+    """A module's class name and attributes; without a name, one of torch's own containers."""
+
+    class_name = "ModuleDict"
+
+    def __init__(self, meta: dict[str, Any]) -> None:
+        self.class_name = str(meta["class_name"])
+        self.__setstate__(meta["state"])
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.state = dict(state)
+
+
+class _DType(metaclass=_Sealed):
+    """Stands for ``numpy.dtype``."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        if code not in SCALARS:
+            raise TypeError(f"numpy scalars of type {code!r}")
+        self.code = f"<{code}"
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        if state[1] == ">":
+            raise TypeError("big-endian numpy scalars")
+
+
+class _Scalar(metaclass=_Sealed):
+    """A numpy scalar."""
+
+    def __init__(self, dtype: _DType, data: bytes) -> None:
+        self.value = np.frombuffer(data, dtype.code, count=1)[0].item()
+
+
+class _Storage(metaclass=_Sealed):
+    """Numbers that tensors share, from the bytes that ``torch.save`` makes of a storage.
+
+    Five pickles (magic number, version, machine, the storage's class, name and length, list of names), then the
+    length and the numbers.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        stream = io.BytesIO(data)
+        magic, version, machine, (_, dtype, key, _, length, *view), keys = (
+            _StorageHeader(stream).load() for _ in range(5)
+        )
+        start = stream.tell() + 8
+        size = int.from_bytes(data[start - 8 : start], "little")
+        known = (magic, version) == STORAGE_HEADER and machine["little_endian"] and not any(view)
+        if not known or keys != [key] or size != length or len(data) - start != size * np.dtype(dtype).itemsize:
+            raise ValueError("a tensor's storage is damaged or of an unknown form")
+        self.numbers = np.frombuffer(data, dtype, count=size, offset=start)
+
+
+class _StorageHeader(pickle.Unpickler):
+    """Opens the pickles of a storage's header, which name the storage's class and nothing else."""
+
+    def find_class(self, module: str, name: str) -> str:
+        """numpy's name of the type that a storage class holds."""
+        if module != "torch" or name not in STORAGES:
+            raise _RefusedError(f"{module}.{name}")
+        return STORAGES[name]
+
+    def persistent_load(self, pid: Any) -> Any:
+        """A storage's class, name, device and length, as they stand."""
+        return pid
+
+
+class _Tensor(metaclass=_Sealed):
+    """A view of a storage."""
+
+    def __init__(self, storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> None:
+        numbers = storage.numbers
+        last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+        if min(offset, *size, *stride) < 0 or last >= len(numbers):
+            raise ValueError("a tensor reaches beyond its storage")
+        strides = tuple(step * numbers.itemsize for step in stride)
+        self.array = np.lib.stride_tricks.as_strided(numbers[offset:], size, strides, writeable=False)
+
+
+class _Parameter(_Tensor):
+    """A tensor that was trained."""
+
+    def __init__(self, tensor: _Tensor, *_: Any) -> None:
+        self.array = tensor.array
+
+
+class _Reader(pickle.Unpickler):
+    """Opens a checkpoint; everything that it can name is in :data:`NAMES`."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The stand-in of a name."""
+        if f"{module}.{name}" not in NAMES:
+            raise _RefusedError(f"{module}.{name}")
+        return NAMES[f"{module}.{name}"]
+
+
+NAMES: dict[str, type] = {
+    "__builtin__.set": set,
+    "builtins.set": set,
+    "collections.OrderedDict": dict,
+    "dnnlib.util.EasyDict": _EasyDict,
+    "numpy._core.multiarray.scalar": _Scalar,
+    "numpy.core.multiarray.scalar": _Scalar,
+    "numpy.dtype": _DType,
+    "torch._utils._rebuild_parameter": _Parameter,
+    "torch._utils._rebuild_tensor_v2": _Tensor,
+    "torch.nn.modules.container.ModuleDict": _Module,
+    "torch.storage._load_from_bytes": _Storage,
+    "torch_utils.persistence._reconstruct_persistent_obj": _Module,
+}
+"""All that a checkpoint may name, and what stands for it here."""
+
+
+def _taken_apart(precond: _Module) -> Checkpoint:
+    if precond.class_name != "EDMPrecond":
+        raise WeightsError(f"its network is wrapped in a {precond.class_name}; only EDMPrecond can be read")
+    network: _Module = precond.state["_modules"]["model"]
+    if network.state.get("_init_args"):
+        raise WeightsError(f"its {network.class_name} was built from unnamed arguments")
+    arguments = {key: _plain(value) for key, value in network.state["_init_kwargs"].items()}
+    sigma_data = float(_plain(precond.state["sigma_data"]))
+    return Checkpoint(sigma_data, network.class_name, arguments, dict(_tensors(network, "")))
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, _Scalar) else value
+
+
+def _tensors(module: _Module, prefix: str) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    for name, tensor in [*module.state["_parameters"].items(), *module.state["_buffers"].items()]:
+        if tensor is not None:
+            yield f"{prefix}{name}", tensor.array
+    for name, child in module.state["_modules"].items():
+        if child is not None:
+            yield from _tensors(child, f"{prefix}{name}.")

@@ -1,0 +1,48 @@
+"""EDM denoisers that work on pixels, as engines use them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tts.errors import SettingError
+from tts.plan import Condition
+from tts.samplers.heun import StochasticHeun
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tts.models.precondition import EDMPrecond
+
+
+class PixelEDM:
+    """An EDM denoiser on pixels in [-1, 1]; see :class:`tts.models.base.Model`."""
+
+    def __init__(self, denoiser: EDMPrecond, sampler: StochasticHeun, shape: tuple[int, ...], device: str) -> None:
+        self.denoiser, self.sampler, self.shape, self.device = denoiser, sampler, shape, device
+
+    def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        """See :class:`tts.models.base.Model`; conditions are class indices."""
+        import torch
+
+        labels = torch.tensor([int(condition) for condition in conditions], device=self.device)
+        result: Tensor = self.denoiser(x, levels.to(self.device), labels)
+        return result
+
+    def decode(self, x: Tensor) -> Tensor:
+        """[-1, 1] to 0..255, rounded to the nearest and clipped."""
+        import torch
+
+        return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def class_index(value: object, classes: int) -> int:
+    """A class index 0 .. classes - 1, from a number or its digits.
+
+    Raises:
+        SettingError: it is none.
+    """
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < classes:
+        raise SettingError(f"class {value} is out of range: this model has the classes 0 to {classes - 1}")
+    return number
