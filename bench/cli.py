@@ -102,6 +102,19 @@ def replay(
         raise typer.Exit(1)
 
 
+@app.command()
+def export(
+    run: Run,
+    folder: Annotated[Path, typer.Argument(help="New folder.")],
+    images: Annotated[bool, typer.Option(help="Keep the images in the rows.")] = True,
+) -> None:
+    """Copy a run into a small folder to hand on: one part, curves, pictures; images can be left out."""
+    from bench.export import export as export_run
+
+    rows = export_run(run, folder, images)
+    out.print(f"{folder}: {rows} trials", markup=False, soft_wrap=True)
+
+
 @app.command("list")
 def list_plugins(kind: Annotated[Plugins, typer.Argument(help="What to list.")]) -> None:
     """List models, rewards or searches with their settings and defaults."""

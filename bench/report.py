@@ -23,13 +23,18 @@ def report(folders: list[Path], console: Console) -> None:
     frames = [store.read(folder).to_pandas() for folder in folders]
     for folder, frame in zip(folders, frames, strict=True):
         check_folder(folder)
-        points = curves(frame)
-        write_curves(points, folder / "curves.parquet")
-        plot_curves(points, folder / "curves.png")
-        if frame["image"].notna().any():
-            plot_images(frame, folder / "images.png")
+        write_curves_and_pictures(frame, folder)
     everything = pd.concat(frames).drop_duplicates("trial")
     console.print(render(curves(everything)))
     for folder in folders:
         pictures = ", images.png" if (folder / "images.png").exists() else ""
         console.print(f"{folder}: curves.parquet, curves.png{pictures}", markup=False, soft_wrap=True)
+
+
+def write_curves_and_pictures(trials: pd.DataFrame, folder: Path) -> None:
+    """Write curves.parquet, curves.png and, if images are stored, images.png."""
+    points = curves(trials)
+    write_curves(points, folder / "curves.parquet")
+    plot_curves(points, folder / "curves.png")
+    if trials["image"].notna().any():
+        plot_images(trials, folder / "images.png")

@@ -113,7 +113,6 @@ class Study:
             "conditions": self.conditions,
             "seeds": self.config.problems.seeds,
             "seed": self.config.seed,
-            "images": self.config.images,
         }
 
     def digest(self) -> str:

@@ -178,6 +178,7 @@ TRANSPORT: list[dict[str, Any]] = [
     {"engines": {"oversupply": 9.0}},
     {"output": "elsewhere"},
     {"flush_seconds": 0.0},
+    {"images": False},
     {"problems": {"conditions": ["airplane", 3], "seeds": 1}},  # the same, in other words
     {"model": {"name": "cifar10", "sampler": {"steps": 4}, "weights": str(SHIPPED / "cifar10-denoiser.safetensors")}},
 ]
@@ -198,7 +199,6 @@ IDENTITY: list[dict[str, Any]] = [
     {"engines": {"threads": 2}},
     {"engines": {"device": "cuda"}},
     {"seed": 1},
-    {"images": False},
     {"problems": {"conditions": [0, "cat"], "seeds": 2}},
     {"problems": {"conditions": [0, "dog"], "seeds": 1}},
     {"searches": ["naive", {"name": "beam", "B": 3}]},

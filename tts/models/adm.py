@@ -54,7 +54,7 @@ class ADM(nn.Module):
         _fill(self.unet, weights)
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
-        """Raw network output, shaped like ``x`` ``[B, 3, H, W]``; c_noise, labels ``[B]``, labels unused without classes."""
+        """Raw output, shaped like ``x`` ``[B, 3, H, W]``; c_noise and labels ``[B]``, labels unused without classes."""
         result: Tensor = self.unet(x, c_noise, labels if self.labelled else None, return_dict=False)[0]
         return result
 

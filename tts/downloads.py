@@ -1,0 +1,132 @@
+"""Files at web addresses, fetched once into a cache folder."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from tts.errors import WeightsError
+
+ATTEMPTS = 5
+"""Connections to try before giving up; each goes on where the one before ended."""
+
+TIMEOUT = 30.0
+"""Seconds of silence after which a connection counts as lost."""
+
+
+def folder() -> Path:
+    """Where fetched files lie: ``$TTS_CACHE``, or ``~/.cache/tts-bench``."""
+    return Path(os.environ.get("TTS_CACHE") or "~/.cache/tts-bench").expanduser()
+
+
+def place(url: str) -> Path:
+    """Where the file of an address lies once it is fetched."""
+    name = PurePosixPath(urlsplit(url).path).name or "file"
+    return folder() / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"
+
+
+def fetch(url: str, setting: str) -> Path:
+    """The file of an http(s) address, from the cache or fetched into it.
+
+    A fetch that was interrupted goes on where it ended, also in another process. Of processes that ask for the same
+    file at once, one fetches and the others wait.
+
+    Args:
+        setting: the setting that named the address, for the message.
+
+    Raises:
+        WeightsError: the file is not in the cache and cannot be fetched.
+    """
+    target = place(url)
+    if not target.exists():
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _fetch(url, target)
+        except (OSError, HTTPException, ValueError) as error:
+            raise WeightsError(
+                f"{setting} {url}: not in the cache and cannot be fetched ({error or type(error).__name__}); fetch it "
+                f"elsewhere and set {setting} to its path, or put it at {target}"
+            ) from None
+    return target
+
+
+def _fetch(url: str, target: Path) -> None:
+    part = target.with_name(f".{target.name}.part")
+    with part.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+        if target.exists():  # another process was here first
+            part.unlink(missing_ok=True)
+            return
+        _Part(url, file, part.with_suffix(".version")).complete()
+        file.flush()
+        os.fsync(file.fileno())
+        part.replace(target)
+        part.with_suffix(".version").unlink(missing_ok=True)
+
+
+class _Part:
+    """A file on its way.
+
+    Args:
+        file: what came so far, open for appending.
+        version: file that keeps the server's name of the version that came.
+    """
+
+    def __init__(self, url: str, file: BinaryIO, version: Path) -> None:
+        self.url, self.file, self.version = url, file, version
+
+    def complete(self) -> None:
+        """Connect until everything is there.
+
+        Raises:
+            OSError, HTTPException: it is not, and the last connections brought nothing or were too many.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            before = self.size
+            try:
+                self._receive(before)
+                break
+            except (OSError, HTTPException):
+                if attempt == ATTEMPTS or self.size == before:
+                    raise
+
+    @property
+    def size(self) -> int:
+        """Bytes that came so far."""
+        return self.file.seek(0, os.SEEK_END)
+
+    def _receive(self, have: int) -> None:
+        """One connection: all that is missing, or all anew when the server has another version or no ranges."""
+        try:
+            response: HTTPResponse = urlopen(self._request(have), timeout=TIMEOUT)  # noqa: S310  (http by the caller)
+        except HTTPError as error:
+            error.close()
+            if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                self.file.truncate(0)
+            raise
+        with response:
+            if response.status != HTTPStatus.PARTIAL_CONTENT:
+                self.file.truncate(have := 0)
+            elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+                raise OSError("the server answered with another range of bytes")
+            self.version.write_text(response.headers.get("ETag") or response.headers.get("Last-Modified") or "")
+            while block := response.read(1 << 20):
+                self.file.write(block)
+            self._compare(response.headers.get("Content-Length"), have)
+
+    def _request(self, have: int) -> Request:
+        version = self.version.read_text() if have and self.version.exists() else ""
+        headers = {"Range": f"bytes={have}-"} if have else {}
+        return Request(self.url, headers=headers | ({"If-Range": version} if version else {}))  # noqa: S310
+
+    def _compare(self, length: str | None, have: int) -> None:
+        if length is not None and self.size != have + int(length):
+            raise OSError(f"interrupted after {self.size} of {have + int(length)} bytes, which are kept")

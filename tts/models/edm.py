@@ -1,0 +1,125 @@
+"""EDM's class-conditional ADM networks (Karras et al. 2022, arXiv 2206.00364), from NVIDIA's published pickles."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, field_validator
+
+from tts import downloads
+from tts.errors import SettingError, WeightsError
+from tts.models.base import Model, ModelSettings
+from tts.models.pixel_edm import PixelEDM, class_index
+from tts.plan import Condition, Plan
+from tts.samplers.heun import StochasticHeun
+from tts.settings import parse
+
+if TYPE_CHECKING:
+    from tts.models.adm_weights import ADMShape, Arrays
+
+PUBLISHED = "https://nvlabs-fi-cdn.nvidia.com/edm/pretrained/edm-imagenet-64x64-cond-adm.pkl"
+"""The study's network: ImageNet at 64x64, a thousand classes."""
+
+
+class EDM(ModelSettings):
+    """EDM's ADM networks on pixels, from NVIDIA's pickles: ImageNet at 64x64 unless told otherwise; stochastic Heun."""
+
+    checkpoint: str = Field(
+        PUBLISHED, description="pickle of an EDMPrecond around a DhariwalUNet: a file, or an address fetched once"
+    )
+    classes: int = Field(1000, ge=0, description="classes of the network; 0 for one without labels")
+    sampler: StochasticHeun = Field(default_factory=StochasticHeun, description="the sampler's settings")
+
+    @field_validator("checkpoint", mode="before")
+    @classmethod
+    def _file_or_address(cls, value: object) -> object:
+        scheme, separator, _ = str(value).partition("://")
+        if separator and scheme not in ("http", "https"):
+            raise ValueError("name a file or an https address")
+        return str(value) if isinstance(value, Path) else value
+
+    @property
+    def path(self) -> Path:
+        """The checkpoint's file, fetched first if need be."""
+        if "://" in self.checkpoint:
+            return downloads.fetch(self.checkpoint, "checkpoint")
+        return Path(self.checkpoint).expanduser()
+
+    def plan(self) -> Plan:
+        """See :class:`ModelSettings`."""
+        return self.sampler.plan
+
+    def condition(self, value: object) -> Condition:
+        """A class index; 0 alone for a network without labels."""
+        return class_index(value, max(self.classes, 1))
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """The class indices."""
+        return tuple(range(max(self.classes, 1)))
+
+    def label(self, condition: Condition) -> str:
+        """The class's index; the checkpoint holds no names."""
+        return f"class {condition}" if self.classes else "any"
+
+    def check(self) -> None:
+        """Read the checkpoint whole, without torch."""
+        self._open()
+
+    def identity(self) -> dict[str, Any]:
+        """The sampler's settings and the digest of the checkpoint, wherever it lies."""
+        return {"sampler": self.sampler.record(), "weights": _sha256(self.path)}
+
+    def load(self, device: str = "cpu") -> Model:
+        """The denoiser in float32 and channels-last."""
+        import torch
+
+        from tts.models.adm import ADM
+        from tts.models.precondition import EDMPrecond
+
+        shape, weights, sigma_data = self._open()
+        try:
+            denoiser = EDMPrecond(ADM(shape, weights), sigma_data)
+        except WeightsError as error:
+            raise WeightsError(f"checkpoint {self.path}: {error}") from None
+        denoiser.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+        return PixelEDM(denoiser, self.sampler, (shape.in_channels, *[shape.img_resolution] * 2), device)
+
+    def _open(self) -> tuple[ADMShape, Arrays, float]:
+        """The network's shape, its weights under diffusers' names, and sigma_data."""
+        from tts.models.adm_weights import ADMShape, translate
+        from tts.models.edm_pickle import read
+
+        found = read(self.path)
+        if found.architecture != "DhariwalUNet":
+            raise WeightsError(
+                f"checkpoint {self.path}: its network is a {found.architecture}; only DhariwalUNet (ADM) can be read"
+            )
+        try:
+            shape = parse(ADMShape, found.arguments, "its DhariwalUNet's arguments")
+            weights = translate(shape, found.tensors)
+        except (SettingError, WeightsError) as error:
+            raise WeightsError(f"checkpoint {self.path}: {error}") from None
+        if shape.label_dim != self.classes:
+            raise WeightsError(
+                f"checkpoint {self.path}: its network has {shape.label_dim} classes, but the setting 'classes' says "
+                f"{self.classes}"
+            )
+        return shape, weights, found.sigma_data
+
+
+def _sha256(path: Path) -> str:
+    try:
+        stat = path.stat()
+        return _sha256_of(path, stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        raise WeightsError(f"checkpoint {path}: {error.strerror}") from None
+
+
+@lru_cache(maxsize=8)
+def _sha256_of(path: Path, size: int, modified: int) -> str:
+    """Digest of a file that has this size and time of change, which make the key of what is remembered."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
