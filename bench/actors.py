@@ -7,6 +7,7 @@ takes outcomes out by a long poll. Messages carry recipes and handles, a few hun
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from bench.config import RunConfig
+from bench.config import Engines, RunConfig
 from bench.pools import Replies, build_engine, describe_device
 from bench.study import Study
 from tts.engine import Job, Load, Outcome
@@ -98,6 +99,9 @@ class RayPool:
         try:
             self._start()
             self.names: list[str] = ray.get([actor.describe.remote() for actor in self.actors])
+        except TTSError:
+            self.close()
+            raise
         except RayTaskError as error:
             self.close()
             raise _cause(error) from None
@@ -109,6 +113,7 @@ class RayPool:
     def _start(self) -> None:
         engines = self.study.config.engines
         connect(engines.address, engines.count * engines.threads)
+        check_resources(engines)
         gpus = 1 if engines.device == "cuda" else 0
         variables = {name: str(engines.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         remote = ray.remote(EngineActor).options(
@@ -165,6 +170,22 @@ def connect(address: str, cpus: int) -> None:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
 
 
+def check_resources(engines: Engines) -> None:
+    """Refuse engines that the cluster has no place for; Ray would wait for it for ever.
+
+    Raises:
+        EngineError: there are too few GPUs or CPUs.
+    """
+    gpu = engines.device == "cuda"
+    kind, needed = ("GPU", engines.count) if gpu else ("CPU", engines.count * engines.threads)
+    found = ray.cluster_resources().get(kind, 0)
+    if found < needed:
+        remedy = "lower engines.count or set engines.device=cpu" if gpu else "lower engines.count or engines.threads"
+        raise EngineError(
+            f"engines.count = {engines.count}: needs {needed} {kind}s, the cluster has {found:g}; {remedy}"
+        )
+
+
 def _cause(error: RayTaskError) -> TTSError:
     """Our own error if an engine raised one, else one that says where it came from."""
     cause = error.cause
@@ -174,4 +195,8 @@ def _cause(error: RayTaskError) -> TTSError:
 
 
 def _first_line(error: BaseException) -> str:
+    """Our own message where an actor's constructor raised one, else the first line that says anything."""
+    ours = re.search(r"tts\.errors\.\w+: (.+)", str(error))
+    if ours:
+        return ours[1]
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -108,6 +108,11 @@ def test_engine_that_dies_is_named(tiny: Make) -> None:
         pool.close()
 
 
+def test_more_engines_than_the_cluster_has_place_for_are_refused(tiny: Make) -> None:
+    with pytest.raises(EngineError, match=r"engines\.count = 99: needs 99 GPUs.*engines\.device=cpu"):
+        make_pool(Study(tiny(engines={"backend": "ray", "count": 99, "device": "cuda"})))
+
+
 def test_cuda_without_a_gpu_is_refused(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
