@@ -1,0 +1,220 @@
+"""Fetched files: whole or not at all, whatever becomes of the connection."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tts import downloads
+from tts.downloads import fetch, folder, place
+from tts.errors import WeightsError
+from tts.models.edm import EDM
+
+CONTENT = bytes(range(256)) * 400
+
+
+@dataclass
+class Site:
+    """A web server with one file.
+
+    Args:
+        cuts: after how many bytes each connection breaks; those after the last of them do not.
+        ranges: whether it can send the rest of a file.
+        version: name of the file's version.
+        asked: first byte that each connection asked for; None for the whole file.
+    """
+
+    content: bytes = CONTENT
+    cuts: list[int] = field(default_factory=list)
+    ranges: bool = True
+    version: str = '"1"'
+    length: bool = True
+    asked: list[int | None] = field(default_factory=list)
+    url: str = ""
+
+
+class Handler(BaseHTTPRequestHandler):
+    site: Site
+
+    def do_GET(self) -> None:
+        site, wanted = self.site, re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        site.asked.append(int(wanted[1]) if wanted else None)
+        if not self.path.endswith(".pkl"):
+            return self.send_error(404)
+        current = self.headers.get("If-Range", site.version) == site.version
+        start = int(wanted[1]) if wanted and site.ranges and current else 0
+        if start and start >= len(site.content):
+            return self.send_error(416)
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(site.content) - 1}/{len(site.content)}")
+        if site.length:
+            self.send_header("Content-Length", str(len(site.content) - start))
+        self.send_header("ETag", site.version)
+        self.end_headers()
+        stop = start + site.cuts.pop(0) if site.cuts else len(site.content)
+        self.wfile.write(site.content[start:stop])
+        return None
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A web server on this machine."""
+    site = Site()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("SiteHandler", (Handler,), {"site": site}))
+    site.url = f"http://127.0.0.1:{server.server_port}/some/network.pkl"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield site
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, and no proxy before the server."""
+    monkeypatch.setenv("TTS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "*")
+    return tmp_path / "cache"
+
+
+def only(cache: Path, *content: bytes) -> bool:
+    """Whether the cache holds nothing but these contents."""
+    return [path.read_bytes() for path in cache.iterdir()] == list(content)
+
+
+def part(url: str) -> Path:
+    """Where a file lies on its way."""
+    return place(url).with_name(f".{place(url).name}.part")
+
+
+def test_fetches_once(site: Site, cache: Path) -> None:
+    path = fetch(site.url, "checkpoint")
+    assert path.read_bytes() == CONTENT
+    assert (path.parent, path.name.endswith("-network.pkl")) == (cache, True)
+    assert fetch(site.url, "checkpoint") == path
+    assert site.asked == [None]
+    assert only(cache, CONTENT)
+
+
+def test_the_cache_lies_in_the_home_folder_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TTS_CACHE")
+    assert folder() == Path.home() / ".cache" / "tts-bench"
+
+
+def test_files_of_the_same_name_are_kept_apart() -> None:
+    assert place("https://one.org/network.pkl") != place("https://two.org/network.pkl")
+
+
+def test_a_broken_connection_is_taken_up_where_it_broke(site: Site, cache: Path) -> None:
+    site.cuts = [30_000, 50_000]
+    assert fetch(site.url, "checkpoint").read_bytes() == CONTENT
+    assert site.asked == [None, 30_000, 80_000]
+    assert only(cache, CONTENT)
+
+
+def test_another_process_takes_up_an_interrupted_fetch(site: Site, cache: Path) -> None:
+    site.cuts = [10_000, 0]
+    with pytest.raises(WeightsError, match=r"interrupted after 10000 of 102400 bytes, which are kept"):
+        fetch(site.url, "checkpoint")
+    assert not place(site.url).exists()
+    assert fetch(site.url, "checkpoint").read_bytes() == CONTENT
+    assert site.asked == [None, 10_000, 10_000]
+    assert only(cache, CONTENT)
+
+
+def test_gives_up_after_some_connections(site: Site) -> None:
+    site.cuts = [1] * 100
+    with pytest.raises(WeightsError, match="interrupted after 5 of 102400 bytes"):
+        fetch(site.url, "checkpoint")
+    assert len(site.asked) == downloads.ATTEMPTS
+
+
+def test_a_new_version_is_fetched_from_its_start(site: Site) -> None:
+    site.cuts = [10_000, 0]
+    with pytest.raises(WeightsError):
+        fetch(site.url, "checkpoint")
+    site.content, site.version = CONTENT[::-1], '"2"'
+    assert fetch(site.url, "checkpoint").read_bytes() == CONTENT[::-1]
+
+
+def test_a_server_without_ranges_starts_again(site: Site) -> None:
+    site.cuts, site.ranges = [10_000], False
+    assert fetch(site.url, "checkpoint").read_bytes() == CONTENT
+    assert site.asked == [None, 10_000]
+
+
+def test_a_server_without_ranges_that_always_breaks_is_given_up(site: Site) -> None:
+    site.cuts, site.ranges = [10_000] * 100, False
+    with pytest.raises(WeightsError, match="interrupted after 10000 of 102400"):
+        fetch(site.url, "checkpoint")
+    assert len(site.asked) == 2
+
+
+@pytest.mark.parametrize("extra", [b"", b"more"])
+def test_a_part_that_is_whole_or_too_long_is_fetched_anew(site: Site, cache: Path, extra: bytes) -> None:
+    """A process may be killed between the last byte and the new name."""
+    cache.mkdir()
+    part(site.url).write_bytes(CONTENT + extra)
+    assert fetch(site.url, "checkpoint").read_bytes() == CONTENT
+    assert site.asked == [len(CONTENT) + len(extra), None]
+
+
+def test_a_server_that_names_no_length_is_believed(site: Site) -> None:
+    site.length = False
+    assert fetch(site.url, "checkpoint").read_bytes() == CONTENT
+
+
+def test_of_several_that_ask_one_fetches(site: Site, cache: Path) -> None:
+    threads = [threading.Thread(target=fetch, args=(site.url, "checkpoint")) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert site.asked == [None]
+    assert only(cache, CONTENT)
+
+
+def test_an_address_that_has_nothing_is_named(site: Site) -> None:
+    url = site.url.replace(".pkl", ".zip")
+    with pytest.raises(WeightsError, match=r"not in the cache and cannot be fetched \(HTTP Error 404: Not Found"):
+        fetch(url, "checkpoint")
+    assert len(site.asked) == 1
+
+
+def test_an_unreachable_address_says_what_to_do(cache: Path) -> None:
+    url = "http://127.0.0.1:9/network.pkl"
+    model = EDM(checkpoint=url)
+    for use in (model.check, model.identity, model.load):
+        with pytest.raises(WeightsError) as error:
+            use()
+        assert re.fullmatch(
+            re.escape(f"checkpoint {url}: not in the cache and cannot be fetched (")
+            + ".*[Cc]onnection refused.*"
+            + re.escape("); fetch it elsewhere and set checkpoint to its path, ")
+            + re.escape(f"or put it at {place(url)}"),
+            str(error.value),
+        )
+
+
+def test_a_cache_that_cannot_be_written_is_named(site: Site, cache: Path) -> None:
+    cache.write_bytes(b"a file")
+    with pytest.raises(WeightsError, match=rf"cannot be fetched \(.*File exists.*{cache}"):
+        fetch(site.url, "checkpoint")
+
+
+def test_a_fetched_checkpoint_is_used(site: Site) -> None:
+    """And what came is not trusted."""
+    site.content = b"<html>please log in</html>"
+    with pytest.raises(WeightsError, match=r"-network\.pkl: damaged, or not an EDM pickle"):
+        EDM(checkpoint=site.url).check()
