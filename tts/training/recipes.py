@@ -45,7 +45,7 @@ RECIPES = {
     "denoiser": Recipe(
         build=lambda: channels_last(EDMPrecond(FoldedUNet())),
         loss=denoiser_loss,
-        schedule=Schedule(images=800_000),
+        schedule=Schedule(images=440_000),
     ),
     "classifier": Recipe(
         build=lambda: channels_last(SmallResNet()),
