@@ -28,7 +28,7 @@ def efficiency(
     searches: Searches = None,
     problems: Annotated[int, typer.Option(help="Problems, a multiple of ten.")] = 60,
     reward: Annotated[str, typer.Option(help="Reward to search on.")] = "brightness",
-    batch: Annotated[int, typer.Option(help="Rows of a forward pass.")] = 16,
+    batch: Annotated[int, typer.Option(help="Rows of a forward pass.")] = 32,
     count: Annotated[int, typer.Option(help="Engine actors of one thread each.")] = 2,
     output: Output = RESULTS,
 ) -> None:
@@ -64,8 +64,8 @@ def efficiency(
 @app.command()
 def one_at_a_time(
     searches: Searches = None,
-    problems: Annotated[int, typer.Option(help="Problems, a multiple of ten.")] = 40,
-    batch: Annotated[int, typer.Option(help="Rows of a forward pass.")] = 16,
+    problems: Annotated[int, typer.Option(help="Problems, a multiple of ten.")] = 20,
+    batch: Annotated[int, typer.Option(help="Rows of a forward pass.")] = 32,
     output: Output = RESULTS,
 ) -> None:
     """Images/s of two engine actors over evaluating one candidate of one problem at a time with both cores."""
