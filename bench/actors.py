@@ -18,11 +18,12 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from bench.config import Engines, RunConfig
 from bench.pools import Replies, build_engine, describe_device
 from bench.study import Study
+from tts import errors
 from tts.engine import Job, Load, Outcome
 from tts.errors import EngineError, TTSError
 
@@ -36,8 +37,10 @@ OBJECT_STORE_BYTES = 80 * 2**20  # nothing is stored there; Ray's default would 
 class EngineActor:
     """An engine with a device thread, behind three calls."""
 
-    def __init__(self, config: RunConfig, index: int) -> None:
+    def __init__(self, config: RunConfig, digest: str, index: int) -> None:
         self.index, self.study = index, Study(config)
+        if self.study.digest() != digest:
+            raise EngineError(f"engine {index}: its machine has other weights or another version of this package")
         self.engine = build_engine(self.study)
         self.changed = threading.Condition()
         self.inbox: list[Job] = []
@@ -105,9 +108,9 @@ class RayPool:
         except RayTaskError as error:
             self.close()
             raise _cause(error) from None
-        except (RayError, ConnectionError, ValueError, RuntimeError) as error:
+        except (RayError, OSError, ValueError, RuntimeError) as error:
             self.close()
-            raise EngineError(f"engines: Ray could not start them ({_first_line(error)})") from None
+            raise _ours(error) or EngineError(f"engines: Ray could not start them ({_cause_line(error)})") from None
         self.polls: dict[ObjectRef[Any], int] = {actor.poll.remote(): k for k, actor in enumerate(self.actors)}
 
     def _start(self) -> None:
@@ -116,6 +119,7 @@ class RayPool:
         check_resources(engines)
         gpus = 1 if engines.device == "cuda" else 0
         variables = {name: str(engines.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        digest = self.study.digest()
         remote = ray.remote(EngineActor).options(
             num_cpus=0 if gpus else engines.threads,
             num_gpus=gpus,
@@ -123,7 +127,7 @@ class RayPool:
             max_restarts=0,
             runtime_env={"env_vars": variables},
         )
-        self.actors = [remote.remote(self.study.config, index) for index in range(self.engines)]
+        self.actors = [remote.remote(self.study.config, digest, index) for index in range(self.engines)]
 
     def submit(self, engine: int, jobs: Sequence[Job], released: Iterable[int]) -> None:
         """See :class:`bench.pools.Pool`."""
@@ -141,7 +145,7 @@ class RayPool:
             replies: Replies = ray.get(poll)
         except RayTaskError as error:
             raise _cause(error) from None
-        except RayActorError as error:
+        except RayError as error:
             raise EngineError(f"engine {engine} died ({_first_line(error)}); run the same command to resume") from None
         self.polls[self.actors[engine].poll.remote()] = engine
         return replies
@@ -177,12 +181,14 @@ def check_resources(engines: Engines) -> None:
         EngineError: there are too few GPUs or CPUs.
     """
     gpu = engines.device == "cuda"
-    kind, needed = ("GPU", engines.count) if gpu else ("CPU", engines.count * engines.threads)
-    found = ray.cluster_resources().get(kind, 0)
-    if found < needed:
+    kind, each = ("GPU", 1) if gpu else ("CPU", engines.threads)
+    nodes = [node["Resources"].get(kind, 0) for node in ray.nodes() if node["Alive"]]
+    places = sum(int(found // each) for found in nodes)
+    if places < engines.count:
         remedy = "lower engines.count or set engines.device=cpu" if gpu else "lower engines.count or engines.threads"
         raise EngineError(
-            f"engines.count = {engines.count}: needs {needed} {kind}s, the cluster has {found:g}; {remedy}"
+            f"engines.count = {engines.count}: each needs {each} {kind} of one machine, and the cluster has place for "
+            f"{places}; {remedy}"
         )
 
 
@@ -194,9 +200,19 @@ def _cause(error: RayTaskError) -> TTSError:
     return EngineError(f"an engine failed: {_first_line(cause or error)}")
 
 
+def _ours(error: BaseException) -> TTSError | None:
+    """Our own error, where an actor's constructor raised one: Ray hands on only its text."""
+    found = re.search(r"tts\.errors\.(\w+): (.+)", str(error))
+    if found is None:
+        return None
+    kind: type[TTSError] = getattr(errors, found[1], EngineError)
+    return kind(found[2])
+
+
+def _cause_line(error: BaseException) -> str:
+    """The last line that says anything: that of the cause, where there is a traceback."""
+    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
+
+
 def _first_line(error: BaseException) -> str:
-    """Our own message where an actor's constructor raised one, else the first line that says anything."""
-    ours = re.search(r"tts\.errors\.\w+: (.+)", str(error))
-    if ours:
-        return ours[1]
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

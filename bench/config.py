@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, StrictInt
+from pydantic import Field, StrictInt, field_validator, model_validator
 
 from tts.errors import SettingError
 from tts.settings import Settings, nearest, parse
@@ -36,6 +36,12 @@ class Engines(Settings):
     device: Literal["cpu", "cuda"] = Field("cpu", description="where the model runs")
     oversupply: float = Field(3.0, ge=1, description="segments kept in flight, in batches for each engine")
 
+    @model_validator(mode="after")
+    def _one_here(self) -> Engines:
+        if self.backend == "local" and self.count > 1:
+            raise ValueError("count: more than one engine needs backend: ray")
+        return self
+
     def numerics(self) -> dict[str, Any]:
         """What can change the last bit of a result."""
         return {"batch": self.batch, "threads": self.threads, "device": self.device}
@@ -57,6 +63,13 @@ class RunConfig(Settings):
     images: bool = Field(True, description="store each trial's image in its row")
     flush_seconds: float = Field(10.0, ge=0, description="finished trials are stored at least this often")
     output: Path = Field(description="results folder")
+
+    @field_validator("output", mode="before")
+    @classmethod
+    def _folder(cls, value: object) -> object:
+        if "://" in str(value):
+            raise ValueError("name a folder; addresses of object stores cannot be written to")
+        return Path(value).expanduser() if isinstance(value, str) else value
 
 
 def load(source: str, overrides: list[str] | None = None) -> RunConfig:
@@ -89,6 +102,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """A mapping from a YAML file."""
     try:
         values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise SettingError(f"configuration {path}: cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date that does not exist
         raise SettingError(f"configuration {path}: not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(values, dict):

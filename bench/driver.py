@@ -77,7 +77,7 @@ class Ticket:
 class Tally:
     """What a run has done so far, for progress bars and reports.
 
-    ``nfe`` counts this session's forwards as they come back; ``planned`` is what the trials of this session cost by
+    ``nfe`` counts this start's forwards as they come back; ``planned`` is what the trials left at this start cost by
     formula (an upper bound for MCTS).
     """
 
@@ -146,8 +146,8 @@ class Driver:
     def schedule(self) -> None:
         """Open trials until every engine has enough segments waiting."""
         engines = self.study.config.engines
-        target = engines.oversupply * engines.batch * self.pool.engines
-        while self._todo and len(self._tickets) < target:
+        target = engines.oversupply * engines.batch
+        while self._todo and min(self._in_flight) < target:
             trial, key = self._todo.pop()
             opened = OpenTrial(trial, key, trial.algorithm.run(trial.problem(self.plan)))
             self._open += 1
@@ -157,9 +157,10 @@ class Driver:
         """Send every engine its new jobs, and the states that no search holds any more."""
         for engine, (jobs, released) in enumerate(zip(self._jobs, self._released, strict=True)):
             if jobs or released:
-                self.pool.submit(engine, list(jobs), list(released))
+                forgotten = list(released)
+                self.pool.submit(engine, list(jobs), forgotten)
                 jobs.clear()
-                released.clear()  # in place: the handles' finalizers hold this list
+                del released[: len(forgotten)]  # in place: handles' finalizers hold this list, and may add to it now
 
     def update(self, replies: Replies) -> None:
         """Hand outcomes to their searches; each search whose list is complete goes on."""

@@ -1,4 +1,4 @@
-"""What a run's manifest says: the configuration as given and as resolved, versions, the commit, the devices."""
+"""What a run's manifest says: the the configuration, what it resolves to, versions, the commit, the devices."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from bench.study import Study
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished run: its study, and what this session did; None when nothing was left to do."""
+    """A finished run: its study, and what this start did; None when nothing was left to do."""
 
     study: Study
     tally: Tally | None

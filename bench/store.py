@@ -1,6 +1,6 @@
 """A run on disk: a manifest, and Parquet parts that are written whole and never changed.
 
-    <run>/manifest.json            configuration as given and as resolved, versions, git commit, devices
+    <run>/manifest.json            the configuration, what it resolves to, versions, git commit, devices
     <run>/trials/part-*.parquet    one row per trial
 
 A part appears under its final name only when all of it is on the disk, so that whatever is killed at whatever moment,

@@ -49,9 +49,10 @@ class Study:
         self.conditions = self._conditions()
         self.plan = self.model.plan()
         self._refuse_idle_searches()
-        self.model.check()
         for reward in self.rewards.values():
+            reward.suits(self.model)
             reward.check()
+        self.model.check()  # last: it may have to fetch a checkpoint
 
     def _conditions(self) -> list[Condition]:
         given = self.config.problems.conditions
@@ -68,9 +69,10 @@ class Study:
         return list(self.model.conditions())
 
     def _refuse_idle_searches(self) -> None:
-        if not self.plan.actions and any(entry.name != "naive" for entry in self.entries):
+        idle = next((entry.name for entry in self.entries if entry.algorithm.needs_injection), None)
+        if idle and not self.plan.actions:
             raise SettingError(
-                f"model {self.model_name}: its sampler injects no noise at any step, so that a search over noises "
+                f"model {self.model_name}: its sampler injects no noise at any step, so that search {idle} over noises "
                 "would change nothing; raise S_churn (or eta)"
             )
 
@@ -127,6 +129,9 @@ def _entries(given: str | dict[str, Any]) -> list[Entry]:
     name = values.get("name")
     if budget is None or name is None:
         return [_entry(values, None)]
+    default = SEARCHES.get(name).budget
+    if isinstance(budget, list) and default is not None:
+        budget = {default: budget}
     if not isinstance(budget, dict) or len(budget) != 1:
         raise SettingError(f"search {name}: budget names one setting that grows, as 'budget: {{N: [1, 2, 4]}}'")
     [(setting, points)] = budget.items()

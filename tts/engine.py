@@ -163,6 +163,8 @@ class Engine:
         for running, answer in zip(self._running, answers, strict=False):  # the padding's answers are dropped
             running.send(answer)
             running.outcome.nfe += 1
+        if self.device == "cuda":
+            torch.cuda.synchronize()  # or the time would be charged to whoever waits for the device next
         self._account(time.perf_counter() - start)
 
     def _account(self, seconds: float) -> None:
@@ -203,7 +205,7 @@ class Engine:
 
 
 @torch.inference_mode()
-def rows_are_independent(model: Model, batch: int, condition: int | str) -> bool:
+def rows_are_independent(model: Model, batch: int, condition: int | str, device: str = "cpu") -> bool:
     """Whether a row's result is the same, bit for bit, at another place among other rows.
 
     Every promise of reproducible results rests on this; engines check it when they start.
@@ -213,7 +215,7 @@ def rows_are_independent(model: Model, batch: int, condition: int | str) -> bool
     """
     bank, plan = NoiseBank(model.shape), model.sampler.plan
     rows = [model.sampler.initial(torch.from_numpy(bank(Noise(k)))) for k in range(batch)]
-    x, conditions = torch.stack(rows), [condition] * batch
+    x, conditions = torch.stack(rows).to(device), [condition] * batch
     first = next(model.sampler.step(x[0], 0, None)).level
     last = next(model.sampler.step(x[0], plan.steps - 1, None)).level
     levels = torch.tensor([first if k % 2 else last for k in range(batch)], dtype=torch.float64)

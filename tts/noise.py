@@ -99,8 +99,13 @@ class NoiseBank:
     def _make(self, noise: Noise) -> Array:
         if not noise.moves:
             return normal(noise.seed, self.shape)
-        *before, last = noise.moves
-        return self(Noise(noise.seed, tuple(before))) + np.float32(last.radius) * direction(last.seed, self.shape)
+        kept = len(noise.moves) - 1  # moves of the longest beginning that is at hand
+        while kept > 0 and Noise(noise.seed, noise.moves[:kept]) not in self._recent:
+            kept -= 1
+        value = self(Noise(noise.seed, noise.moves[:kept]))
+        for move in noise.moves[kept:]:
+            value = value + np.float32(move.radius) * direction(move.seed, self.shape)
+        return value
 
 
 def to_record(noise: Noise | None) -> dict[str, Any] | None:

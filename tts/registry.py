@@ -5,6 +5,7 @@ Other packages add theirs through the entry-point groups ``tts.models``, ``tts.r
 
 from __future__ import annotations
 
+import inspect
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -53,11 +54,18 @@ class Registry(Generic[T]):
 
         Raises:
             UnknownNameError: nothing has this name.
+            SettingError: another package's registration cannot be imported.
         """
         if not isinstance(name, str) or name not in self.targets:
             raise UnknownNameError(f"unknown {self.kind} '{name}'; {nearest(name, self.targets)}")
         module, _, attribute = self.targets[name].partition(":")
-        found: type[T] = getattr(import_module(module), attribute)
+        try:
+            found: type[T] = getattr(import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise SettingError(f"{self.kind} '{name}': {module}:{attribute} cannot be imported ({error})") from error
+        if inspect.isabstract(found):
+            missing = ", ".join(sorted(found.__abstractmethods__))  # type: ignore[attr-defined]
+            raise SettingError(f"{self.kind} '{name}': {module}:{attribute} lacks {missing}")
         return found
 
     def make(self, given: Any) -> tuple[str, T]:

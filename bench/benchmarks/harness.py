@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from bench import manifest
 from bench.backends import make_pool
 from bench.config import RunConfig
 from bench.driver import Driver
+from bench.store import Store
 from bench.study import Study
 from tts.settings import parse
 
@@ -22,20 +27,6 @@ CURVE: dict[str, dict[str, Any]] = {
     "eps_greedy": {"name": "eps_greedy", "N": 4, "K": 2},
 }
 """The searches measured, at settings small enough for a CPU."""
-
-
-@dataclass
-class Count:
-    """A sink that only counts."""
-
-    rows: int = 0
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Count a row."""
-        self.rows += 1
-
-    def tick(self) -> None:
-        """Nothing waits."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +64,13 @@ def make_study(search: dict[str, Any], problems: int, reward: str = "brightness"
 
 
 def timed(study: Study) -> Timed:
-    """Run a study without storing it."""
-    pool, count = make_pool(study), Count()
-    try:
-        start = time.perf_counter()
-        tally = Driver(study, pool, count).run()
-        seconds = time.perf_counter() - start
-    finally:
-        pool.close()
-    return Timed(count.rows, tally.nfe, sum(load.batches for load in tally.loads.values()), seconds)
+    """Run a study as ``tts-bench run`` does, stored in a folder that is thrown away."""
+    with TemporaryDirectory() as folder, closing(make_pool(study)) as pool:
+        store = Store(Path(folder) / "run", study.rewards)
+        with closing(store):
+            store.open(study.digest(), manifest.build(study, pool.describe()))
+            start = time.perf_counter()
+            tally = Driver(study, pool, store).run()
+            store.flush()
+            seconds = time.perf_counter() - start
+    return Timed(tally.done, tally.nfe, sum(load.batches for load in tally.loads.values()), seconds)

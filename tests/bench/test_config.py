@@ -60,7 +60,7 @@ def test_what_has_no_default_must_be_there(key: str) -> None:
 def test_overrides_reach_into_nested_settings(tmp_path: Path) -> None:
     overrides = [
         "seed=7",
-        "engines.count=3",
+        "engines.batch=3",
         "problems.conditions=[1, cat]",
         "model.sampler.S_churn=2.5",
         "searches=[naive, {name: random, N: 2}]",
@@ -71,7 +71,7 @@ def test_overrides_reach_into_nested_settings(tmp_path: Path) -> None:
     config, before = load(written(tmp_path / "mine.yaml"), overrides), load(written(tmp_path / "mine.yaml"))
     assert (config.seed, config.images, config.output) == (7, False, Path("a=b"))
     assert config.problems.model_dump() == {"conditions": [1, "cat"], "seeds": 2}
-    assert config.engines == before.engines.model_copy(update={"count": 3})
+    assert config.engines == before.engines.model_copy(update={"batch": 3})
     assert config.model == {"name": "cifar10", "sampler": {"steps": 4, "S_churn": 2.5}}
     assert config.searches == ["naive", {"name": "random", "N": 2}]
     assert config.rewards == before.rewards
@@ -179,3 +179,18 @@ def test_assignments_are_yaml_values() -> None:
 def test_a_setting_of_a_model_that_is_only_named() -> None:
     config = load("quickstart", ["model.sampler.steps=6"])
     assert config.model == {"name": "cifar10", "sampler": {"steps": 6}}
+
+
+def test_several_engines_in_one_process_are_refused() -> None:
+    with pytest.raises(SettingError, match="count: more than one engine needs backend: ray"):
+        load("quickstart", ["engines.backend=local"])
+
+
+@pytest.mark.parametrize("output", ["s3://bucket/run", "gs://bucket/run"])
+def test_an_object_store_is_refused_rather_than_a_folder_of_that_name_made(output: str) -> None:
+    with pytest.raises(SettingError, match=r"output = .*name a folder"):
+        load("quickstart", [f"output={output}"])
+
+
+def test_the_output_may_begin_at_home() -> None:
+    assert load("quickstart", ["output=~/run"]).output == Path.home() / "run"

@@ -289,7 +289,7 @@ def test_engines_never_starve(engines: int, oversupply: float, monkeypatch: pyte
 
 
 def test_trials_are_opened_no_earlier_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else memory would grow with the study: what is under way exceeds the target by one list of segments at most."""
+    """Else memory would grow with the study: what an engine has exceeds its target by one list of segments at most."""
     of = study(1.0, searches=[{"name": "best_of_n", "N": 5}], problems={"conditions": "all", "seeds": 4})
     most = 0
 
@@ -298,7 +298,7 @@ def test_trials_are_opened_no_earlier_than_needed(monkeypatch: pytest.MonkeyPatc
         most = max(most, under_way)
 
     Driver(of, FakePool(2, of, random.Random(1), before_wait), Rows()).run()
-    assert 2 * 4 <= most < 2 * 4 + 5
+    assert 2 * 4 <= most < 2 * (4 + 5)
 
 
 def test_new_trajectories_go_to_the_engine_with_the_least_to_do() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 import yaml
 
 from bench import store
@@ -59,11 +60,15 @@ def write(config: RunConfig, path: Path) -> Path:
     return path
 
 
-def test_killed_driver_resumes_to_the_undisturbed_table(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", ["local", "ray"])
+def test_killed_driver_resumes_to_the_undisturbed_table(
+    backend: str, tiny: Callable[..., RunConfig], tmp_path: Path
+) -> None:
     problems = {"conditions": [0, 1, 2, 3, 4], "seeds": 1}
     calm = tiny(output="calm", problems=problems)
     assert start(write(calm, tmp_path / "calm.yaml")).wait() == 0
-    killed = tiny(output="killed", problems=problems, flush_seconds=0.0)
+    engines = {"backend": backend, "count": 2 if backend == "ray" else 1}
+    killed = tiny(output="killed", problems=problems, flush_seconds=0.0, engines=engines)
     path, moments = write(killed, tmp_path / "killed.yaml"), random.Random()
     kills = sum(kill_after_progress(start(path), killed.output, moments.uniform(0.0, 0.5)) for _ in range(KILLS))
     assert kills == KILLS

@@ -172,7 +172,7 @@ def test_a_problem_does_not_depend_on_its_neighbours(tiny: Make) -> None:
 
 
 TRANSPORT: list[dict[str, Any]] = [
-    {"engines": {"count": 7}},
+    {"engines": {"backend": "ray", "count": 7}},
     {"engines": {"backend": "ray"}},
     {"engines": {"address": "ray://head:10001"}},
     {"engines": {"oversupply": 9.0}},
@@ -255,3 +255,18 @@ def test_a_study_is_built_without_torch(fresh_python: Callable[..., str]) -> Non
     size, modules = fresh_python(code).split(maxsplit=1)
     assert int(size) > 100
     assert modules == "[]"
+
+
+def test_a_budget_without_a_name_grows_the_searchs_own(tiny: Make) -> None:
+    named = Study(tiny(searches=[{"name": "beam", "budget": {"N": [2, 4]}}]))
+    assert Study(tiny(searches=[{"name": "beam", "budget": [2, 4]}])).entries == named.entries
+
+
+def test_a_reward_refuses_a_model_that_it_cannot_judge(tiny: Make) -> None:
+    with pytest.raises(SettingError, match="class_probability: its classifier knows CIFAR-10's classes"):
+        Study(tiny(model="edm", rewards=["class_probability"], problems={"conditions": [0], "seeds": 1}))
+
+
+def test_initial_noises_differ_even_where_none_is_injected(tiny: Make) -> None:
+    idle = {"name": "cifar10", "sampler": {"steps": 4, "S_churn": 0}}
+    assert Study(tiny(model=idle, searches=["naive", {"name": "best_of_n", "N": 2}])).plan.actions == ()

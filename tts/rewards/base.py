@@ -10,6 +10,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from tts.models.base import ModelSettings
 from tts.plan import Condition
 from tts.settings import Settings
 
@@ -39,6 +40,9 @@ class RewardSettings(Settings):
 
     def check(self) -> None:
         """Find what can be wrong before anything is started or written; raises a ``TTSError``."""
+
+    def suits(self, model: ModelSettings) -> None:
+        """Refuse a model whose images this reward cannot judge; raises a ``SettingError``."""
 
     def identity(self) -> dict[str, Any]:
         """All that changes the values, as plain JSON values."""

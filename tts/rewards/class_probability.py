@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from tts import weights_file
+from tts.errors import SettingError
+from tts.models.base import ModelSettings
+from tts.models.cifar10 import CLASSES
 from tts.plan import Condition
 from tts.rewards.base import Reward, RewardSettings, Score
 
@@ -31,6 +34,12 @@ class ClassProbability(RewardSettings):
     def check(self) -> None:
         """See :class:`RewardSettings`."""
         weights_file.digest(self.path)
+
+    def suits(self, model: ModelSettings) -> None:
+        """CIFAR-10's ten classes only."""
+        labels = tuple(model.label(condition) for condition in model.conditions())
+        if labels != CLASSES:
+            raise SettingError("reward class_probability: its classifier knows CIFAR-10's classes, not this model's")
 
     def identity(self) -> dict[str, Any]:
         """The digest of the weights, wherever they lie."""

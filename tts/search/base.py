@@ -80,7 +80,10 @@ class Search(Settings):
     """
 
     budget: ClassVar[str | None] = None
-    """The setting that a scaling curve grows, unless a configuration names another."""
+    """The setting that grows along a curve where a configuration gives values and no name; None: there is none."""
+
+    needs_injection: ClassVar[bool] = True
+    """Whether the search has nothing to choose with a sampler that injects no noise."""
 
     @abstractmethod
     def run(self, problem: Problem) -> Run:

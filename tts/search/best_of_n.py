@@ -15,6 +15,7 @@ class BestOfN(Search):
     """N whole trajectories, each with its own noises; the best final image wins."""
 
     budget: ClassVar[str] = "N"
+    needs_injection: ClassVar[bool] = False  # the initial noises differ
     N: int = Field(4, ge=1, description="trajectories")
 
     def run(self, problem: Problem) -> Run:

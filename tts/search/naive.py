@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from tts.plan import Plan
 from tts.search.base import Problem, Run, Search
 
 
 class Naive(Search):
     """One trajectory, nothing searched."""
+
+    needs_injection: ClassVar[bool] = False
 
     def run(self, problem: Problem) -> Run:
         """See :class:`Search`."""

@@ -80,9 +80,12 @@ def shift(pixels: Tensor, generator: torch.Generator, by: int = 4) -> Tensor:
     return padded.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def cut(pixels: Tensor, generator: torch.Generator, size: int = 8) -> Tensor:
-    """A grey square at a random place of each image (DeVries and Taylor 2017, arXiv 1708.04552)."""
+def cut(pixels: Tensor, generator: torch.Generator, reach: int = 4) -> Tensor:
+    """A grey square of ``2 reach - 1`` pixels around a random place of each image.
+
+    DeVries and Taylor 2017, arXiv 1708.04552.
+    """
     n, _, height, width = pixels.shape
     y, x = torch.randint(0, height, (2, n, 1), generator=generator)
-    rows, columns = (torch.arange(height) - y).abs() < size // 2, (torch.arange(width) - x).abs() < size // 2
+    rows, columns = (torch.arange(height) - y).abs() < reach, (torch.arange(width) - x).abs() < reach
     return pixels.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 127)
