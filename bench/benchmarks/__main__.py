@@ -26,7 +26,7 @@ RESULTS = Path("results/benchmarks")
 @app.command()
 def efficiency(
     searches: Searches = None,
-    problems: Annotated[int, typer.Option(help="Problems, a multiple of ten.")] = 60,
+    problems: Annotated[int, typer.Option(help="Problems, a multiple of ten.")] = 70,
     reward: Annotated[str, typer.Option(help="Reward to search on.")] = "brightness",
     batch: Annotated[int, typer.Option(help="Rows of a forward pass.")] = 32,
     count: Annotated[int, typer.Option(help="Engine actors of one thread each.")] = 2,
