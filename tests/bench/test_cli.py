@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 import typer
 import yaml
-from PIL import Image
+from command_line import bench, refused, size, tree
 from tiny_study import TINY
-from torch import Tensor, nn
 
 from bench import store
-from bench.cli import app, main
+from bench.cli import app
 from bench.driver import Driver
-from tts.models.precondition import EDMPrecond
 from tts.registry import MODELS, REWARDS, SEARCHES
-from tts.training.recipes import RECIPES
 from tts.weights_file import SHIPPED
 
 HEAVY = {"torch", "ray", "pandas", "pyarrow", "diffusers", "matplotlib"}
@@ -44,54 +37,6 @@ STUDY: dict[str, Any] = {
     "problems": {"conditions": ["cat"], "seeds": 2},
     "engines": {"backend": "local", "batch": 4, "oversupply": 1.0, "threads": 1},
 }
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def words(self) -> str:
-        """What it printed, however it was wrapped."""
-        return " ".join(self.out.split())
-
-
-def bench(*arguments: object) -> Result:
-    """Run ``tts-bench`` in this process, through its entry point."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", ["tts-bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-    assert isinstance(end.value.code, int)
-    return Result(end.value.code, out.getvalue(), err.getvalue())
-
-
-def refused(message: str, *arguments: object, code: int = 2) -> None:
-    """A mistake: its exit code, one line on stderr that names it, nothing else."""
-    result = bench(*arguments)
-    assert message in result.err
-    assert result.err.startswith("error: ")
-    assert result.err.count("\n") == 1
-    assert result.err.endswith("\n")
-    assert (result.code, result.out) == (code, "")
-
-
-def tree(folder: Path) -> dict[Path, tuple[bytes, int] | None]:
-    """Everything below a folder, of files their content and the time of their last change."""
-    return {
-        path: (path.read_bytes(), path.stat().st_mtime_ns) if path.is_file() else None for path in folder.rglob("*")
-    }
-
-
-def size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture."""
-    with Image.open(path) as picture:
-        return picture.size
 
 
 def written(path: Path, output: Path, **changes: Any) -> Path:
@@ -395,100 +340,3 @@ def test_generate_refuses_a_file_that_cannot_be_written(place: str, tmp_path: Pa
     before = tree(tmp_path)
     refused("output ", "generate", "--output", tmp_path / place)
     assert tree(tmp_path) == before
-
-
-# Training
-
-
-class TinyNetwork(nn.Module):
-    """In place of the denoiser's network."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.classes = nn.Conv2d(3, 3, 3, padding=1), nn.Embedding(10, 3)
-
-    def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
-        return self.conv(x) * (1 + c_noise.view(-1, 1, 1, 1)) + self.classes(labels)[:, :, None, None]
-
-
-@pytest.fixture(autouse=True)
-def tiny_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Networks that train in a moment."""
-    builds = {
-        "denoiser": lambda: EDMPrecond(TinyNetwork()),
-        "classifier": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 10)),
-    }
-    for name, build in builds.items():
-        schedule = replace(RECIPES[name].schedule, batch=16)
-        monkeypatch.setitem(RECIPES, name, replace(RECIPES[name], build=build, schedule=schedule))
-
-
-def data_set(folder: Path, images: int = 48, splits: tuple[str, ...] = ("train", "test")) -> Path:
-    """A folder like CIFAR-10's, of noise."""
-    folder.mkdir()
-    generator = np.random.default_rng(0)
-    for split in splits:
-        rows = []
-        for k in range(images):
-            file = io.BytesIO()
-            Image.fromarray(generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(file, "PNG")
-            rows.append({"image": file.getvalue(), "label": k % 10})
-        pq.write_table(pa.Table.from_pylist(rows), folder / f"cifar10_{split}.parquet")
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("what", "files"),
-    [
-        ("classifier", {"checkpoint.pt", "classifier.safetensors"}),
-        ("denoiser", {"checkpoint.pt", "denoiser.safetensors", "samples.png"}),
-    ],
-)
-def test_train_leaves_weights_and_goes_on(what: str, files: set[str], tmp_path: Path) -> None:
-    data, folder = data_set(tmp_path / "data"), tmp_path / "deep" / what
-    command = ["train", what, "--data", data, "--output", folder, "--threads", 1, "--samples", 20, "--images"]
-    result = bench(*command, 64)
-    assert (result.code, result.err) == (0, "")
-    assert "images seen: 64\n" in result.out
-    assert ("test accuracy: 0." in result.out) == (what == "classifier")
-    assert ("plain samples: 20\nshare given to the wanted class: 0." in result.out) == (what == "denoiser")
-    assert {path.name for path in folder.iterdir()} == files
-    weights = (folder / f"{what}.safetensors").read_bytes()
-    if what == "denoiser":
-        assert size(folder / "samples.png") == (8 * 33 + 1, 10 * 33 + 1)
-
-    again = bench(*command, 64)  # has nothing left to do
-    assert (again.code, again.err) == (0, "")
-    assert "images seen: 64\n" in again.out
-    assert (folder / f"{what}.safetensors").read_bytes() == weights
-
-    assert "images seen: 96\n" in bench(*command, 96).out
-    assert (folder / f"{what}.safetensors").read_bytes() != weights
-
-
-def test_train_refuses_what_it_cannot_use_before_it_writes(tmp_path: Path) -> None:
-    few = data_set(tmp_path / "few", images=15)
-    untested = data_set(tmp_path / "untested", splits=("train",))
-    before = tree(tmp_path)
-
-    def train(what: str, data: Path, output: Path) -> list[object]:
-        return ["train", what, "--data", data, "--output", output, "--images", 32]
-
-    out, nowhere = tmp_path / "out", tmp_path / "nowhere"
-    refused(f"--data {nowhere}: neither cifar10_train.parquet nor", *train("denoiser", nowhere, out))
-    refused(f"--data {few}: 15 images do not fill one batch of 16", *train("denoiser", few, out))
-    refused(f"--data {untested}: neither cifar10_test.parquet nor", *train("classifier", untested, out))
-    below = few / "cifar10_test.parquet" / "out"
-    refused(f"output {below}: cannot be written to", *train("denoiser", untested, below))
-    refused(f"output {below.parent}: cannot be written to", *train("denoiser", untested, below.parent))
-    assert tree(tmp_path) == before
-
-
-def test_train_refuses_a_checkpoint_of_another_training(tmp_path: Path) -> None:
-    data, folder = data_set(tmp_path / "data"), tmp_path / "out"
-    folder.mkdir()
-    (folder / "checkpoint.pt").write_bytes(b"not a checkpoint")
-    before = tree(folder)
-    message = f"{folder / 'checkpoint.pt'}: not a checkpoint of this training; delete it to start anew"
-    refused(message, "train", "denoiser", "--data", data, "--output", folder, "--images", 32)
-    assert tree(folder) == before

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_network import TinyNetwork
 from torch import Tensor, nn
 
 from tts.errors import WeightsError
@@ -17,17 +18,6 @@ from tts.training.loop import Loss, Schedule, Trainer
 from tts.training.recipes import RECIPES, classifier_loss, denoiser_loss
 
 SCHEDULE = Schedule(images=160, batch=16, lr=1e-2, warmup=0.2, cooldown=0.5)
-
-
-class TinyNetwork(nn.Module):
-    """The smallest ``F(x, c_noise, y)``."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.classes = nn.Conv2d(3, 3, 3, padding=1), nn.Embedding(10, 3)
-
-    def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
-        return self.conv(x) * (1 + c_noise.view(-1, 1, 1, 1)) + self.classes(labels)[:, :, None, None]
 
 
 def tiny_denoiser() -> nn.Module:

@@ -1,0 +1,102 @@
+"""``tts-bench train``: weights, figures, going on, and what it refuses."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from command_line import bench, refused, size, tree
+from PIL import Image
+from tiny_network import TinyNetwork
+from torch import nn
+
+from tts.models.precondition import EDMPrecond
+from tts.training.recipes import RECIPES
+
+
+@pytest.fixture(autouse=True)
+def tiny_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks that train in a moment."""
+    builds = {
+        "denoiser": lambda: EDMPrecond(TinyNetwork()),
+        "classifier": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 10)),
+    }
+    for name, build in builds.items():
+        schedule = replace(RECIPES[name].schedule, batch=16)
+        monkeypatch.setitem(RECIPES, name, replace(RECIPES[name], build=build, schedule=schedule))
+
+
+def data_set(folder: Path, images: int = 48, splits: tuple[str, ...] = ("train", "test")) -> Path:
+    """A folder like CIFAR-10's, of noise."""
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for split in splits:
+        rows = []
+        for k in range(images):
+            file = io.BytesIO()
+            Image.fromarray(generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(file, "PNG")
+            rows.append({"image": file.getvalue(), "label": k % 10})
+        pq.write_table(pa.Table.from_pylist(rows), folder / f"cifar10_{split}.parquet")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("what", "files"),
+    [
+        ("classifier", {"checkpoint.pt", "classifier.safetensors"}),
+        ("denoiser", {"checkpoint.pt", "denoiser.safetensors", "samples.png"}),
+    ],
+)
+def test_train_leaves_weights_and_goes_on(what: str, files: set[str], tmp_path: Path) -> None:
+    data, folder = data_set(tmp_path / "data"), tmp_path / "deep" / what
+    command = ["train", what, "--data", data, "--output", folder, "--threads", 1, "--samples", 20, "--images"]
+    result = bench(*command, 64)
+    assert (result.code, result.err) == (0, "")
+    assert "images seen: 64\n" in result.out
+    assert ("test accuracy: 0." in result.out) == (what == "classifier")
+    assert ("plain samples: 20\nshare given to the wanted class: 0." in result.out) == (what == "denoiser")
+    assert {path.name for path in folder.iterdir()} == files
+    weights = (folder / f"{what}.safetensors").read_bytes()
+    if what == "denoiser":
+        assert size(folder / "samples.png") == (8 * 33 + 1, 10 * 33 + 1)
+
+    again = bench(*command, 64)  # has nothing left to do
+    assert (again.code, again.err) == (0, "")
+    assert "images seen: 64\n" in again.out
+    assert (folder / f"{what}.safetensors").read_bytes() == weights
+
+    assert "images seen: 96\n" in bench(*command, 96).out
+    assert (folder / f"{what}.safetensors").read_bytes() != weights
+
+
+def test_train_refuses_what_it_cannot_use_before_it_writes(tmp_path: Path) -> None:
+    few = data_set(tmp_path / "few", images=15)
+    untested = data_set(tmp_path / "untested", splits=("train",))
+    before = tree(tmp_path)
+
+    def train(what: str, data: Path, output: Path) -> list[object]:
+        return ["train", what, "--data", data, "--output", output, "--images", 32]
+
+    out, nowhere = tmp_path / "out", tmp_path / "nowhere"
+    refused(f"--data {nowhere}: neither cifar10_train.parquet nor", *train("denoiser", nowhere, out))
+    refused(f"--data {few}: 15 images do not fill one batch of 16", *train("denoiser", few, out))
+    refused(f"--data {untested}: neither cifar10_test.parquet nor", *train("classifier", untested, out))
+    below = few / "cifar10_test.parquet" / "out"
+    refused(f"output {below}: cannot be written to", *train("denoiser", untested, below))
+    refused(f"output {below.parent}: cannot be written to", *train("denoiser", untested, below.parent))
+    assert tree(tmp_path) == before
+
+
+def test_train_refuses_a_checkpoint_of_another_training(tmp_path: Path) -> None:
+    data, folder = data_set(tmp_path / "data"), tmp_path / "out"
+    folder.mkdir()
+    (folder / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    before = tree(folder)
+    message = f"{folder / 'checkpoint.pt'}: not a checkpoint of this training; delete it to start anew"
+    refused(message, "train", "denoiser", "--data", data, "--output", folder, "--images", 32)
+    assert tree(folder) == before

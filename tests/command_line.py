@@ -1,0 +1,62 @@
+"""Runs ``tts-bench`` as its users do, and looks at what it leaves behind."""
+
+from __future__ import annotations
+
+import io
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from bench.cli import main
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def words(self) -> str:
+        """What it printed, however it was wrapped."""
+        return " ".join(self.out.split())
+
+
+def bench(*arguments: object) -> Result:
+    """Run ``tts-bench`` in this process, through its entry point."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["tts-bench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+    assert isinstance(end.value.code, int)
+    return Result(end.value.code, out.getvalue(), err.getvalue())
+
+
+def refused(message: str, *arguments: object, code: int = 2) -> None:
+    """A mistake: its exit code, one line on stderr that names it, nothing else."""
+    result = bench(*arguments)
+    assert message in result.err
+    assert result.err.startswith("error: ")
+    assert result.err.count("\n") == 1
+    assert result.err.endswith("\n")
+    assert (result.code, result.out) == (code, "")
+
+
+def tree(folder: Path) -> dict[Path, tuple[bytes, int] | None]:
+    """Everything below a folder, of files their content and the time of their last change."""
+    return {
+        path: (path.read_bytes(), path.stat().st_mtime_ns) if path.is_file() else None for path in folder.rglob("*")
+    }
+
+
+def size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture."""
+    with Image.open(path) as picture:
+        return picture.size
