@@ -187,7 +187,7 @@ class Driver:
     def _state(self, key: int, ticket: Ticket) -> State:
         """The handle of a job's state; when nothing refers to it any more, the engine is told."""
         segment = ticket.segment
-        state = State(key, ticket.engine, segment.first + len(segment.noises), segment.recipe)
+        state = State(key, ticket.engine, segment.stop, segment.recipe)
         weakref.finalize(state, self._released[ticket.engine].append, key).atexit = False
         return state
 

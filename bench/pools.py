@@ -59,7 +59,7 @@ def build_engine(study: Study) -> Engine:
         raise EngineError("engines.device: cuda is asked for, but torch finds no GPU; set engines.device=cpu")
     torch.set_num_threads(engines.threads)
     model = study.model.load(engines.device)
-    rewards = {name: settings.load(engines.device) for name, settings in study.rewards.items()}
+    rewards = {name: settings.load(engines.device, study.model.caption) for name, settings in study.rewards.items()}
     if not rows_are_independent(model, engines.batch, study.conditions[0], engines.device):
         raise EngineError(
             f"engines.batch = {engines.batch}: on this device a row's result depends on the rows beside it, so that no "

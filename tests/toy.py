@@ -39,9 +39,12 @@ EVERY = Plan((1, 1, 1, 1), (True,) * 4)
 GAPPY = Plan((2, 2, 2, 2, 2, 1), (False, True, False, True, True, False))
 """Like Heun's: nothing to choose at the ends and once in between."""
 
+AHEAD = Plan((1, 1, 1, 0), (True,) * 4, opening=1)
+"""Like DDIM's: a state has its prediction already."""
+
 LATE = Plan((2, 2, 1), (False, False, True))
 SILENT = Plan((2, 2, 1), (False, False, False))
-PLANS = {"every": EVERY, "gappy": GAPPY, "late": LATE, "silent": SILENT}
+PLANS = {"every": EVERY, "gappy": GAPPY, "ahead": AHEAD, "late": LATE, "silent": SILENT}
 
 
 def luck(*parts: object) -> float:
@@ -99,7 +102,7 @@ class World:
 
     def cost(self, segment: Segment) -> int:
         """Denoiser calls of a segment."""
-        return self.plan.nfe(segment.first, segment.first + len(segment.noises))
+        return self.plan.nfe(segment.first if isinstance(segment.start, State) else None, segment.stop)
 
     @property
     def nfe(self) -> int:

@@ -26,6 +26,9 @@ SAMPLER = StochasticHeun(steps=7, S_churn=16)
 class ToyModel:
     """A denoiser of one formula: shrink towards a wave whose phase is the condition."""
 
+    passes = 1
+    previews = False
+
     def __init__(self, sampler: StochasticHeun = SAMPLER, shape: tuple[int, ...] = (3, 8, 8)) -> None:
         self.sampler, self.shape = sampler, shape
         self.forwards = 0
@@ -36,7 +39,7 @@ class ToyModel:
         phase = torch.tensor([float(c) for c in conditions]).view(-1, 1, 1, 1)
         return keep * x + (1 - keep) * 0.5 * torch.sin(x / (1 + levels.float().view(-1, 1, 1, 1)) + phase)
 
-    def decode(self, x: Tensor) -> Tensor:
+    def decode(self, x: Tensor, preview: bool = False) -> Tensor:
         return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,9 +18,9 @@ from torch import Tensor
 
 from tts.errors import EngineError
 from tts.models.base import Model
-from tts.noise import Noise, NoiseBank
+from tts.noise import Array, Noise, NoiseBank
 from tts.rewards.base import Reward
-from tts.samplers.base import Call, Transition
+from tts.samplers.base import Call, Position, Step, drive, follow
 from tts.scoring import Scored, Scorer, Wanted, pad, padded
 from tts.search.segment import ALL, Segment, State
 
@@ -67,11 +67,11 @@ class Load:
 class _Running:
     """A job at work: its coroutine of denoiser calls and the call that it waits for."""
 
-    def __init__(self, job: Job, steps: Generator[Call, Tensor, Transition]) -> None:
+    def __init__(self, job: Job, steps: Step) -> None:
         self.job, self.steps = job, steps
         self.outcome = Outcome(job.ticket)
         self.call: Call | None = None
-        self.end: Transition | None = None
+        self.end: Position | None = None
 
     def send(self, answer: Tensor | None) -> None:
         """Advance to the next call, or to the end."""
@@ -93,7 +93,7 @@ class Engine:
     def __init__(self, model: Model, rewards: Mapping[str, Reward], batch: int, device: str = "cpu") -> None:
         self.model, self.batch, self.device = model, batch, device
         self.load = Load()
-        self.states: dict[int, Tensor] = {}
+        self.states: dict[int, Position] = {}
         self._noise = NoiseBank(model.shape)
         self._scorer = Scorer(model, rewards, batch)
         self._queue: deque[Job] = deque()
@@ -139,16 +139,12 @@ class Engine:
             self._running.append(running)
         return self._retire()
 
-    def _steps(self, segment: Segment) -> Generator[Call, Tensor, Transition]:
+    def _steps(self, segment: Segment) -> Step:
         """All denoiser calls of a segment, one after another."""
-        if isinstance(segment.start, State):
-            x = self.states[segment.start.key]
-        else:
-            x = self.model.sampler.initial(self._tensor(segment.start))
-        end = Transition(x, x)
-        for index, noise in enumerate(segment.noises, segment.first):
-            end = yield from self.model.sampler.step(end.x, index, None if noise is None else self._tensor(noise))
-        return end
+        start = segment.start
+        at = self.states[start.key] if isinstance(start, State) else self._tensor(start)
+        noises = [None if noise is None else self._tensor(noise) for noise in segment.noises]
+        return follow(self.model.sampler, at, noises, segment.first)
 
     def _tensor(self, noise: Noise) -> Tensor:
         return torch.from_numpy(self._noise(noise)).to(self.device)
@@ -162,7 +158,7 @@ class Engine:
         answers = self.model.denoise(x, levels, conditions)
         for running, answer in zip(self._running, answers, strict=False):  # the padding's answers are dropped
             running.send(answer)
-            running.outcome.nfe += 1
+            running.outcome.nfe += self.model.passes
         if self.device == "cuda":
             torch.cuda.synchronize()  # or the time would be charged to whoever waits for the device next
         self._account(time.perf_counter() - start)
@@ -185,11 +181,12 @@ class Engine:
         assert running.end is not None  # only ended jobs come here
         job = running.job
         # A copy: the last step's state can be a view that would keep (or share) a whole batch.
-        self.states[job.ticket] = running.end.x.clone()
+        self.states[job.ticket] = Position(*(tensor.clone() for tensor in running.end))
         if job.segment.reward is None:
             return True
         self._finishing[job.ticket] = running
-        self._scorer.add(Wanted(job.ticket, running.end.predicted, job.segment.condition, job.segment.reward))
+        preview = self.model.previews and job.segment.stop < self.model.sampler.plan.steps
+        self._scorer.add(Wanted(job.ticket, running.end.predicted, job.segment.condition, job.segment.reward, preview))
         return False
 
     def _finish(self, scored: Scored) -> Outcome:
@@ -213,15 +210,26 @@ def rows_are_independent(model: Model, batch: int, condition: int | str, device:
     Raises:
         EngineError: the model's answer is not finite.
     """
-    bank, plan = NoiseBank(model.shape), model.sampler.plan
-    rows = [model.sampler.initial(torch.from_numpy(bank(Noise(k)))) for k in range(batch)]
-    x, conditions = torch.stack(rows).to(device), [condition] * batch
-    first = next(model.sampler.step(x[0], 0, None)).level
-    last = next(model.sampler.step(x[0], plan.steps - 1, None)).level
-    levels = torch.tensor([first if k % 2 else last for k in range(batch)], dtype=torch.float64)
+    bank = NoiseBank(model.shape)
+    calls = [_calls(model, bank(Noise(k))) for k in range(batch)]
+    x = torch.stack([row[0].x for row in calls]).to(device)
+    conditions = [condition] * batch
+    levels = torch.tensor([row[-(k % 2)].level for k, row in enumerate(calls)], dtype=torch.float64)
     together = model.denoise(x, levels, conditions)
     if not torch.isfinite(together).all():
         raise EngineError("the model answers with NaN or infinity; are its weights and precision right?")
     backwards = model.denoise(x.flip(0), levels.flip(0), conditions).flip(0)
     alone = model.denoise(pad([x[-1]], batch), levels[-1].expand(batch), conditions)
     return bool(torch.equal(together, backwards) and torch.equal(together[-1], alone[0]))
+
+
+def _calls(model: Model, noise: Array) -> list[Call]:
+    """The calls of a trajectory whose every prediction is its state."""
+    calls: list[Call] = []
+
+    def answer(call: Call) -> Tensor:
+        calls.append(call)
+        return call.x
+
+    drive(follow(model.sampler, torch.from_numpy(noise), [None] * model.sampler.plan.steps), answer)
+    return calls

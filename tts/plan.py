@@ -16,10 +16,13 @@ class Plan:
     Args:
         calls: denoiser forwards (NFE) of each step when a noise is injected there or none could be.
         injects: for each step, whether its noise changes the result. A search spends nothing on the other steps.
+        opening: denoiser forwards between the initial noise and the first step, for samplers whose steps start from
+            a state that has its prediction already.
     """
 
     calls: tuple[int, ...]
     injects: tuple[bool, ...]
+    opening: int = 0
 
     @property
     def steps(self) -> int:
@@ -31,9 +34,13 @@ class Plan:
         """The steps that inject noise, in order."""
         return tuple(step for step, injects in enumerate(self.injects) if injects)
 
-    def nfe(self, first: int = 0, stop: int | None = None) -> int:
-        """Denoiser forwards of the steps ``first .. stop - 1``."""
-        return sum(self.calls[first:stop])
+    def nfe(self, first: int | None = None, stop: int | None = None) -> int:
+        """Denoiser forwards of the steps ``first .. stop - 1``; with no ``first``, from the initial noise on."""
+        return sum(self.calls[first:stop]) + (self.opening if first is None else 0)
+
+    def times(self, passes: int) -> Plan:
+        """The same trajectory where every prediction takes this many forwards (two with guidance)."""
+        return Plan(tuple(passes * calls for calls in self.calls), self.injects, passes * self.opening)
 
     def next_action(self, step: int) -> int:
         """The first step from ``step`` on that injects noise; ``steps`` when none is left."""

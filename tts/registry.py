@@ -84,7 +84,15 @@ class Registry(Generic[T]):
 
 
 MODELS: Registry[ModelSettings] = Registry(
-    "model", "tts.models", {"cifar10": "tts.models.cifar10:Cifar10", "edm": "tts.models.edm:EDM"}
+    "model",
+    "tts.models",
+    {
+        "cifar10": "tts.models.cifar10:Cifar10",
+        "dit": "tts.models.dit:DiT",
+        "edm": "tts.models.edm:EDM",
+        "stable-diffusion": "tts.models.stable_diffusion:StableDiffusion",
+        "stable-diffusion-xl": "tts.models.stable_diffusion_xl:StableDiffusionXL",
+    },
 )
 
 REWARDS: Registry[RewardSettings] = Registry(
@@ -92,8 +100,16 @@ REWARDS: Registry[RewardSettings] = Registry(
     "tts.rewards",
     {
         "brightness": "tts.rewards.brightness:Brightness",
+        "aesthetic": "tts.rewards.aesthetic:Aesthetic",
         "class_probability": "tts.rewards.class_probability:ClassProbability",
+        "classifier": "tts.rewards.classifier:Classifier",
+        "clip": "tts.rewards.clip:Clip",
         "compressibility": "tts.rewards.compressibility:Compressibility",
+        "hpsv2": "tts.rewards.hpsv2:HPSv2",
+        "imagereward": "tts.rewards.imagereward:ImageReward",
+        "pickscore": "tts.rewards.pickscore:PickScore",
+        "rank_average": "tts.rewards.ensembles:RankAverage",
+        "weighted": "tts.rewards.ensembles:Weighted",
     },
 )
 

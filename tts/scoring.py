@@ -24,12 +24,16 @@ T = TypeVar("T")
 
 
 class Wanted(NamedTuple):
-    """A clean state to be scored: by one reward, or by all and rendered (:data:`tts.search.segment.ALL`)."""
+    """A clean state to be scored: by one reward, or by all and rendered (:data:`tts.search.segment.ALL`).
+
+    ``preview``: decode it by the model's cheaper means for predicted images.
+    """
 
     ticket: int
     clean: Tensor
     condition: Condition
     reward: str
+    preview: bool = False
 
 
 @dataclass
@@ -53,23 +57,24 @@ class Scorer:
 
     def __init__(self, model: Model, rewards: Mapping[str, Reward], batch: int) -> None:
         self.model, self.rewards, self.batch = model, dict(rewards), batch
-        self.waiting: deque[Wanted] = deque()
+        self.waiting: dict[bool, deque[Wanted]] = {False: deque(), True: deque()}  # by how they are decoded
         self._host = ThreadPoolExecutor(1, thread_name_prefix="rewards")
         self._pending: deque[tuple[Future[None], list[Scored]]] = deque()
 
     def add(self, wanted: Wanted) -> None:
         """Queue a state; :meth:`flush` scores it."""
-        self.waiting.append(wanted)
+        self.waiting[wanted.preview].append(wanted)
 
     @property
     def busy(self) -> bool:
         """Whether anything is queued or being scored."""
-        return bool(self.waiting or self._pending)
+        return any(self.waiting.values()) or bool(self._pending)
 
     def flush(self, partial: bool) -> None:
         """Start scoring whole batches; with ``partial`` what is left as well."""
-        while len(self.waiting) >= self.batch or (partial and self.waiting):
-            self._score([self.waiting.popleft() for _ in range(min(self.batch, len(self.waiting)))])
+        for waiting in self.waiting.values():
+            while len(waiting) >= self.batch or (partial and waiting):
+                self._score([waiting.popleft() for _ in range(min(self.batch, len(waiting)))])
 
     def collect(self, wait: bool) -> list[Scored]:
         """What is scored by now; with ``wait`` at least the oldest batch."""
@@ -86,7 +91,7 @@ class Scorer:
 
     def _score(self, rows: list[Wanted]) -> None:
         start = time.perf_counter()
-        images = self.model.decode(pad([row.clean for row in rows], self.batch))
+        images = self.model.decode(pad([row.clean for row in rows], self.batch), preview=rows[0].preview)
         conditions = padded([row.condition for row in rows], self.batch)
         results = [Scored(row.ticket) for row in rows]
         for name, reward in self.rewards.items():

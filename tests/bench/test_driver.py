@@ -120,7 +120,7 @@ class FakePool:
         recipe = self._start(engine, job) + segment.noises
         self.states[engine][job.ticket] = recipe
         self.answered.add(job.ticket)
-        nfe = self.study.plan.nfe(segment.first, segment.first + len(segment.noises))
+        nfe = self.study.plan.nfe(segment.first if isinstance(segment.start, State) else None, segment.stop)
         outcome = Outcome(job.ticket, nfe=nfe, seconds=TICK * nfe)
         if segment.reward is not None:
             names = list(self.study.rewards) if segment.reward == ALL else [segment.reward]

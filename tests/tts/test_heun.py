@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from tts.noise import normal
-from tts.samplers.base import Call
+from tts.samplers.base import Call, Position, drive, follow
 from tts.samplers.heun import StochasticHeun
 from tts.settings import parse
 
@@ -33,16 +33,22 @@ def sample(
 ) -> tuple[Tensor, list[Call]]:
     """Run all steps; the final state and every call."""
     calls: list[Call] = []
-    for index, noise in enumerate(noises):
-        step = sampler.step(x, index, noise)
-        call = next(step)
-        try:
-            while True:
-                calls.append(call)
-                call = step.send(denoiser(call.x, call.level))
-        except StopIteration as end:
-            x = end.value.x
-    return x, calls
+
+    def answer(call: Call) -> Tensor:
+        calls.append(call)
+        return denoiser(call.x, call.level)
+
+    return drive(follow(sampler, at(x), noises), answer).x, calls
+
+
+def at(x: Tensor) -> Position:
+    """A position whose prediction nobody asks for."""
+    return Position(x, x)
+
+
+def start(sampler: StochasticHeun, noise: Tensor) -> Tensor:
+    """The first state; reached without a call."""
+    return drive(sampler.initial(noise), lambda _: pytest.fail("no call is needed")).x
 
 
 def algorithm_2(denoiser: Denoiser, noise: Tensor, noises: list[Tensor]) -> list[Tensor]:
@@ -68,7 +74,7 @@ def algorithm_2(denoiser: Denoiser, noise: Tensor, noises: list[Tensor]) -> list
 @pytest.mark.parametrize("stop", range(1, 19))
 def test_equals_algorithm_2(stop: int) -> None:
     sampler, noises = StochasticHeun(), [drawn(k) for k in range(18)]
-    x, _ = sample(sampler, wavy, sampler.initial(drawn(99)), list(noises[:stop]))
+    x, _ = sample(sampler, wavy, start(sampler, drawn(99)), list(noises[:stop]))
     torch.testing.assert_close(x, algorithm_2(wavy, drawn(99), noises)[stop - 1], rtol=1e-6, atol=1e-6)
 
 
@@ -80,9 +86,9 @@ def gaussian(s: float) -> Denoiser:
 def error_of(steps: int, s: float = 0.5) -> float:
     """How far the deterministic sampler ends from the exact solution of its differential equation."""
     sampler = StochasticHeun(steps=steps)
-    start = sampler.initial(drawn(1))
-    exact = start * s / math.sqrt(s**2 + sampler.levels[0] ** 2)
-    x, _ = sample(sampler, gaussian(s), start, [None] * steps)
+    first = start(sampler, drawn(1))
+    exact = first * s / math.sqrt(s**2 + sampler.levels[0] ** 2)
+    x, _ = sample(sampler, gaussian(s), first, [None] * steps)
     return float((x - exact).norm() / exact.norm())
 
 
@@ -103,7 +109,7 @@ def test_churned_samples_have_the_datas_spread() -> None:
     shape = (20_000,)
     noises = [torch.from_numpy(normal(k, shape)).double() for k in range(73)]
     injected = [noise if injects else None for noise, injects in zip(noises, sampler.plan.injects, strict=False)]
-    x, _ = sample(sampler, gaussian(0.5), sampler.initial(noises[72]), injected)
+    x, _ = sample(sampler, gaussian(0.5), start(sampler, noises[72]), injected)
     assert float(x.std()) == pytest.approx(0.5, rel=0.03)
 
 
@@ -127,7 +133,7 @@ def test_levels_run_from_sigma_max_over_sigma_min_to_0() -> None:
 
 def test_every_call_is_counted_by_the_plan() -> None:
     sampler = StochasticHeun()
-    _, calls = sample(sampler, wavy, sampler.initial(drawn(1)), [drawn(k) for k in range(18)])
+    _, calls = sample(sampler, wavy, start(sampler, drawn(1)), [drawn(k) for k in range(18)])
     assert len(calls) == sampler.plan.nfe()
 
 
@@ -135,14 +141,14 @@ def test_every_call_is_counted_by_the_plan() -> None:
 def test_a_step_without_noise_tells_the_denoiser_the_true_level(index: int) -> None:
     """Neither the state nor its level is raised: gamma = 0."""
     sampler, x = StochasticHeun(), drawn(1)
-    call = next(sampler.step(x, index, None))
+    call = next(sampler.step(at(x), index, None))
     assert call.level == sampler.levels[index]
     assert torch.equal(call.x, x)
 
 
 def test_a_step_with_noise_raises_level_and_variance_alike() -> None:
     sampler, noise = StochasticHeun(), drawn(2)
-    call = next(sampler.step(torch.zeros(SHAPE, dtype=torch.float64), 7, noise))
+    call = next(sampler.step(at(torch.zeros(SHAPE, dtype=torch.float64)), 7, noise))
     t = sampler.levels[7]
     assert call.level == pytest.approx(t * math.sqrt(2))  # S_churn/N > sqrt(2) - 1
     torch.testing.assert_close(call.x, t * 1.003 * noise)
@@ -162,18 +168,12 @@ def sampler_state() -> Tensor:
 
 def sample_step(sampler: StochasticHeun, x: Tensor, index: int, noise: Tensor) -> Tensor:
     """One step's new state."""
-    step = sampler.step(x, index, noise)
-    call = next(step)
-    try:
-        while True:
-            call = step.send(wavy(call.x, call.level))
-    except StopIteration as end:
-        return end.value.x
+    return drive(sampler.step(at(x), index, noise), lambda call: wavy(call.x, call.level)).x
 
 
 def test_prediction_is_the_last_calls_answer() -> None:
     sampler, answers = StochasticHeun(), [drawn(10), drawn(11)]
-    step = sampler.step(drawn(1), 5, drawn(2))
+    step = sampler.step(at(drawn(1)), 5, drawn(2))
     next(step)
     step.send(answers[0])
     with pytest.raises(StopIteration) as end:
@@ -182,7 +182,7 @@ def test_prediction_is_the_last_calls_answer() -> None:
 
 
 def test_last_step_ends_on_its_prediction() -> None:
-    step, answer = StochasticHeun().step(drawn(1), 17, None), drawn(10)
+    step, answer = StochasticHeun().step(at(drawn(1)), 17, None), drawn(10)
     next(step)
     with pytest.raises(StopIteration) as end:
         step.send(answer)
@@ -191,7 +191,7 @@ def test_last_step_ends_on_its_prediction() -> None:
 
 def test_float32_states_stay_float32() -> None:
     sampler = StochasticHeun()
-    x, calls = sample(sampler, wavy, sampler.initial(drawn(1).float()), [drawn(k).float() for k in range(18)])
+    x, calls = sample(sampler, wavy, start(sampler, drawn(1).float()), [drawn(k).float() for k in range(18)])
     assert {x.dtype, *(call.x.dtype for call in calls)} == {torch.float32}
 
 

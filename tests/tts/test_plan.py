@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from toy import EVERY, GAPPY, SILENT
+from toy import AHEAD, EVERY, GAPPY, SILENT
+
+from tts.plan import Plan
 
 
 def test_actions_are_the_injecting_steps() -> None:
@@ -17,3 +19,11 @@ def test_next_action_includes_the_step_itself() -> None:
 
 def test_nfe_sums_the_calls_of_a_range() -> None:
     assert (GAPPY.nfe(), GAPPY.nfe(4), GAPPY.nfe(1, 3), GAPPY.nfe(3, 3)) == (11, 3, 4, 0)
+
+
+def test_the_opening_is_paid_once_and_only_from_the_initial_noise() -> None:
+    assert (AHEAD.nfe(), AHEAD.nfe(stop=1), AHEAD.nfe(0), AHEAD.nfe(0, 2)) == (4, 2, 3, 2)
+
+
+def test_guidance_pays_every_forward_twice() -> None:
+    assert AHEAD.times(2) == Plan((2, 2, 2, 0), (True,) * 4, opening=2)

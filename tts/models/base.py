@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
 
 class Model(Protocol):
-    """A denoiser on one device. A row's result must not depend on the rows beside it."""
+    """A denoiser on one device. A row's result must not depend on the rows beside it.
+
+    Attributes:
+        passes: forwards of the network that one prediction takes; two with guidance.
+        previews: whether predicted images have a cheaper decoder than final ones.
+    """
+
+    passes: int
+    previews: bool
 
     @property
     def sampler(self) -> Sampler:
@@ -41,8 +49,12 @@ class Model(Protocol):
         """
         ...
 
-    def decode(self, x: Tensor) -> Tensor:
-        """Clean states ``[B, *shape]`` as 8-bit RGB images, ``[B, 3, H, W]`` uint8."""
+    def decode(self, x: Tensor, preview: bool = False) -> Tensor:
+        """Clean states ``[B, *shape]`` as 8-bit RGB images, ``[B, 3, H, W]`` uint8.
+
+        Args:
+            preview: the images are predicted in mid-trajectory, and may be decoded by cheaper means.
+        """
         ...
 
 
@@ -69,6 +81,14 @@ class ModelSettings(Settings):
     def label(self, condition: Condition) -> str:
         """A condition as people read it."""
 
+    def caption(self, condition: Condition) -> str:
+        """A condition as a text that describes its image, for rewards that compare images with texts."""
+        return f"a photo of {with_article(self.label(condition))}" if isinstance(condition, int) else condition
+
+    def notes(self, conditions: Sequence[Condition]) -> list[str]:
+        """What a user should know of some conditions before they are drawn, a line each; asked after :meth:`check`."""
+        return []
+
     @abstractmethod
     def check(self) -> None:
         """Find what can be wrong with the weights before anything is started or written.
@@ -84,3 +104,8 @@ class ModelSettings(Settings):
     @abstractmethod
     def load(self, device: str = "cpu") -> Model:
         """The model, ready on a device."""
+
+
+def with_article(noun: str) -> str:
+    """``a tench``, ``an ostrich``."""
+    return f"{'an' if noun[:1].lower() in tuple('aeiou') else 'a'} {noun}"

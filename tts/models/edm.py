@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
 from tts import downloads
+from tts.digests import sha256
 from tts.errors import SettingError, WeightsError
 from tts.models.base import Model, ModelSettings
 from tts.models.pixel_edm import PixelEDM, class_index
@@ -70,7 +69,7 @@ class EDM(ModelSettings):
 
     def identity(self) -> dict[str, Any]:
         """The sampler's settings and the digest of the checkpoint, wherever it lies."""
-        return {"sampler": self.sampler.record(), "weights": _sha256(self.path)}
+        return {"sampler": self.sampler.record(), "weights": sha256(self.path, "checkpoint")}
 
     def load(self, device: str = "cpu") -> Model:
         """The denoiser in float32 and channels-last."""
@@ -108,18 +107,3 @@ class EDM(ModelSettings):
                 f"{self.classes}"
             )
         return shape, weights, found.sigma_data
-
-
-def _sha256(path: Path) -> str:
-    try:
-        stat = path.stat()
-        return _sha256_of(path, stat.st_size, stat.st_mtime_ns)
-    except OSError as error:
-        raise WeightsError(f"checkpoint {path}: {error.strerror}") from None
-
-
-@lru_cache(maxsize=8)
-def _sha256_of(path: Path, size: int, modified: int) -> str:
-    """Digest of a file that has this size and time of change, which make the key of what is remembered."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

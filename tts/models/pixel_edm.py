@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 class PixelEDM:
     """An EDM denoiser on pixels in [-1, 1]; see :class:`tts.models.base.Model`."""
 
+    passes = 1
+    previews = False
+
     def __init__(self, denoiser: EDMPrecond, sampler: StochasticHeun, shape: tuple[int, ...], device: str) -> None:
         self.denoiser, self.sampler, self.shape, self.device = denoiser, sampler, shape, device
 
@@ -29,7 +32,7 @@ class PixelEDM:
         result: Tensor = self.denoiser(x, levels.to(self.device), labels)
         return result
 
-    def decode(self, x: Tensor) -> Tensor:
+    def decode(self, x: Tensor, preview: bool = False) -> Tensor:
         """[-1, 1] to 0..255, rounded to the nearest and clipped."""
         import torch
 

@@ -7,7 +7,7 @@ value in a table has one meaning. "Could not score" is the value None; it is cou
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from tts.models.base import ModelSettings
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Score: TypeAlias = float | None
+Caption: TypeAlias = Callable[[Condition], str]
 
 
 class Reward(Protocol):
@@ -49,5 +50,11 @@ class RewardSettings(Settings):
         return self.record()
 
     @abstractmethod
-    def load(self, device: str = "cpu") -> Reward:
-        """The reward, ready to score."""
+    def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
+        """The reward, ready to score.
+
+        Args:
+            device: where it computes, if it needs a device.
+            caption: a condition as a text that describes its image; the model's own
+                (:meth:`tts.models.base.ModelSettings.caption`).
+        """

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tts.plan import Condition
-from tts.rewards.base import Reward, RewardSettings, Score
+from tts.rewards.base import Caption, Reward, RewardSettings, Score
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Brightness(RewardSettings):
     """Mean of 0.2126 R + 0.7152 G + 0.0722 B over pixels in [0, 1]."""
 
-    def load(self, device: str = "cpu") -> Reward:
+    def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
         """See :class:`RewardSettings`."""
         return BrightnessReward()
 

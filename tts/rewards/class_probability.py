@@ -13,7 +13,7 @@ from tts.errors import SettingError
 from tts.models.base import ModelSettings
 from tts.models.cifar10 import CLASSES
 from tts.plan import Condition
-from tts.rewards.base import Reward, RewardSettings, Score
+from tts.rewards.base import Caption, Reward, RewardSettings, Score
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,7 +45,7 @@ class ClassProbability(RewardSettings):
         """The digest of the weights, wherever they lie."""
         return {"weights": weights_file.digest(self.path)}
 
-    def load(self, device: str = "cpu") -> Reward:
+    def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
         """See :class:`RewardSettings`."""
         return ClassProbabilityReward(load_classifier(self.path, device), device)
 

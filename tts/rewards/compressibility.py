@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from tts.plan import Condition
-from tts.rewards.base import Reward, RewardSettings, Score
+from tts.rewards.base import Caption, Reward, RewardSettings, Score
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +27,7 @@ class Compressibility(RewardSettings):
         None, ge=1, description="size that earns 0; left out: 2000 at 32 pixels, 3000 at 64, 150000 at 512"
     )
 
-    def load(self, device: str = "cpu") -> Reward:
+    def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
         """See :class:`RewardSettings`."""
         return CompressibilityReward(self.quality, self.max_bytes)
 

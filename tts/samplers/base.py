@@ -6,7 +6,7 @@ engine can put the calls of many trajectories, at different steps, into one forw
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 from torch import Tensor
@@ -26,14 +26,20 @@ class Call(NamedTuple):
     level: float
 
 
-class Transition(NamedTuple):
-    """The end of a step: the new state, and the clean state that the step's last call predicts from there."""
+class Position(NamedTuple):
+    """A place on a trajectory.
+
+    Args:
+        x: the state, without a batch dimension.
+        predicted: the clean state that the last call predicts from there; ``x`` itself where nothing was predicted
+            yet and where the trajectory has ended.
+    """
 
     x: Tensor
     predicted: Tensor
 
 
-Step: TypeAlias = Generator[Call, Tensor, Transition]
+Step: TypeAlias = Generator[Call, Tensor, Position]
 
 
 class Sampler(Protocol):
@@ -44,10 +50,35 @@ class Sampler(Protocol):
         """Steps, injections and costs."""
         ...
 
-    def initial(self, noise: Tensor) -> Tensor:
-        """The first state, from a unit normal noise of the state's shape."""
+    def initial(self, noise: Tensor) -> Step:
+        """To the first position, from a unit normal noise of the state's shape."""
         ...
 
-    def step(self, x: Tensor, index: int, noise: Tensor | None) -> Step:
-        """Step ``index`` from state ``x``; ``noise`` is unit normal, or None for the deterministic step."""
+    def step(self, at: Position, index: int, noise: Tensor | None) -> Step:
+        """Step ``index`` from a position; ``noise`` is unit normal, or None for the deterministic step."""
         ...
+
+
+def follow(sampler: Sampler, start: Position | Tensor, noises: Sequence[Tensor | None], first: int = 0) -> Step:
+    """Some steps, one after another.
+
+    Args:
+        start: a position, or the initial unit normal noise of a new trajectory.
+        noises: one for each step; None takes the deterministic step.
+        first: index of the first step.
+    """
+    at = start if isinstance(start, Position) else (yield from sampler.initial(start))
+    for index, noise in enumerate(noises, first):
+        at = yield from sampler.step(at, index, noise)
+    return at
+
+
+def drive(step: Step, answer: Callable[[Call], Tensor]) -> Position:
+    """Run a coroutine of calls to its end, each call answered by a function."""
+    try:
+        call = next(step)
+        while True:
+            call = step.send(answer(call))
+    except StopIteration as end:
+        position: Position = end.value
+        return position

@@ -14,7 +14,7 @@ from tts.settings import Settings
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tts.samplers.base import Step
+    from tts.samplers.base import Position, Step
 
 
 class StochasticHeun(Settings):
@@ -65,24 +65,28 @@ class StochasticHeun(Settings):
         calls = (2,) * (self.steps - 1) + (1,)
         return Plan(calls, tuple(self.gamma(i) > 0 for i in range(self.steps)))
 
-    def initial(self, noise: Tensor) -> Tensor:
-        """``t_0`` times a unit normal noise."""
-        return self.levels[0] * noise
+    def initial(self, noise: Tensor) -> Step:
+        """``t_0`` times a unit normal noise; the first prediction depends on the first step's noise."""
+        from tts.samplers.base import Position
 
-    def step(self, x: Tensor, index: int, noise: Tensor | None) -> Step:
+        x = self.levels[0] * noise
+        return Position(x, x)
+        yield  # a coroutine without calls
+
+    def step(self, at: Position, index: int, noise: Tensor | None) -> Step:
         """Step ``index`` (0-based) of Algorithm 2; see :class:`tts.samplers.base.Sampler`."""
-        from tts.samplers.base import Call, Transition
+        from tts.samplers.base import Call, Position
 
-        t, t_next = self.levels[index : index + 2]
+        x, t, t_next = at.x, *self.levels[index : index + 2]
         t_hat, x_hat = t, x
         if noise is not None:
             t_hat = t * (1 + self.gamma(index))
             x_hat = x + math.sqrt(t_hat**2 - t**2) * self.S_noise * noise
         D = yield Call(x_hat, t_hat)
         if t_next == 0:  # Euler's step to level 0 ends exactly on the prediction
-            return Transition(D, D)
+            return Position(D, D)
         d = (x_hat - D) / t_hat
         x_next = x_hat + (t_next - t_hat) * d
         D = yield Call(x_next, t_next)
         d_next = (x_next - D) / t_next
-        return Transition(x_hat + (t_next - t_hat) * (0.5 * d + 0.5 * d_next), D)
+        return Position(x_hat + (t_next - t_hat) * (0.5 * d + 0.5 * d_next), D)

@@ -117,6 +117,6 @@ def step_by_step(problem: Problem, choose: Callable[[State], Run]) -> Run:
 
 def searched_nfe(plan: Plan, candidates: int, lanes: int = 1) -> int:
     """Denoiser forwards when each injecting step tries some candidates and the other steps are taken once a lane."""
-    return sum(
+    return plan.opening * lanes + sum(
         calls * (candidates if injects else lanes) for calls, injects in zip(plan.calls, plan.injects, strict=True)
     )

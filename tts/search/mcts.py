@@ -106,12 +106,12 @@ class MCTS(Search):
 
     def nfe(self, plan: Plan) -> int:
         """Up to S simulations from each injecting step to the end; exactly so while S <= N."""
-        return plan.nfe(0, plan.next_action(0)) + self.S * sum(plan.nfe(step) for step in plan.actions)
+        return plan.nfe(stop=plan.next_action(0)) + self.S * sum(plan.nfe(step) for step in plan.actions)
 
     def depth(self, plan: Plan) -> int:
         """A bound: side by side while S <= N; else one after another, for a root may bring all its children along."""
         rounds = 1 if self.S <= self.N else self.S
-        return plan.nfe(0, plan.next_action(0)) + rounds * sum(plan.nfe(step) for step in plan.actions)
+        return plan.nfe(stop=plan.next_action(0)) + rounds * sum(plan.nfe(step) for step in plan.actions)
 
 
 def _back_up(path: list[Node], leaf: Node) -> None:

@@ -52,6 +52,11 @@ class Segment:
         return self.start.step if isinstance(self.start, State) else 0
 
     @property
+    def stop(self) -> int:
+        """Steps done at its end."""
+        return self.first + len(self.noises)
+
+    @property
     def recipe(self) -> tuple[Noise | None, ...]:
         """The noises of the whole trajectory up to this segment's end."""
         before = self.start.noises if isinstance(self.start, State) else (self.start,)

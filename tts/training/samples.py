@@ -10,6 +10,7 @@ from torch import Tensor
 from tts.models.cifar10 import CLASSES
 from tts.models.pixel_edm import PixelEDM
 from tts.noise import derive_seed, normal
+from tts.samplers.base import Call, drive, follow
 from tts.samplers.heun import StochasticHeun
 
 if TYPE_CHECKING:
@@ -34,17 +35,11 @@ def _batch(model: PixelEDM, labels: list[int], first: int, seed: int) -> Tensor:
         seeds = [derive_seed(seed, step, first + k) for k in range(len(labels))]
         return torch.stack([torch.from_numpy(normal(s, model.shape)) for s in seeds])
 
-    x = model.sampler.initial(noise(-1))
-    for index, injects in enumerate(model.sampler.plan.injects):
-        step = model.sampler.step(x, index, noise(index) if injects else None)
-        call = next(step)
-        try:
-            while True:
-                levels = torch.full((len(labels),), call.level, dtype=torch.float64)
-                call = step.send(model.denoise(call.x, levels, labels))
-        except StopIteration as end:
-            x = end.value.x
-    return model.decode(x)
+    def answer(call: Call) -> Tensor:
+        return model.denoise(call.x, torch.full((len(labels),), call.level, dtype=torch.float64), labels)
+
+    noises = [noise(index) if injects else None for index, injects in enumerate(model.sampler.plan.injects)]
+    return model.decode(drive(follow(model.sampler, noise(-1), noises), answer).x)
 
 
 def grid(denoiser: EDMPrecond, columns: int = 8) -> Tensor:

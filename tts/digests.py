@@ -1,0 +1,32 @@
+"""Digests of files, each computed once."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+from tts.errors import WeightsError
+
+
+def sha256(path: Path, setting: str) -> str:
+    """SHA-256 of a file, in hex.
+
+    Args:
+        setting: what named the file, for the message.
+
+    Raises:
+        WeightsError: the file cannot be read.
+    """
+    try:
+        stat = path.stat()
+        return _sha256(path, stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        raise WeightsError(f"{setting} {path}: {error.strerror}") from None
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, size: int, modified: int) -> str:
+    """Digest of a file that has this size and time of change, which make the key of what is remembered."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,232 @@
+"""Diffusers checkpoints: local folders, the hub's repositories, single files. Nothing in them is executed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from tts import downloads
+from tts.digests import sha256
+from tts.errors import WeightsError
+
+INDEX = "model_index.json"
+UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
+"""Parts of Stable Diffusion's repositories that drawing images does not need."""
+TEXTS = ("*.json", "*.txt", "*.model")
+"""Configurations and vocabularies."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a pipeline's files come from.
+
+    Args:
+        id: local folder, or name of a repository on the hub.
+        revision: branch, tag or commit of the repository.
+        variant: infix of the weight files to use, for example ``fp16``.
+        file: path or address of a single safetensors file in the original authors' form, whose weights are used with
+            the configuration that ``id`` has.
+    """
+
+    id: str
+    revision: str | None = None
+    variant: str | None = None
+    file: str | None = None
+
+    def config(self, name: str) -> dict[str, Any]:
+        """One of its JSON files, fetched alone.
+
+        Raises:
+            WeightsError: there is none, or it holds something else.
+        """
+        path = self._file(name)
+        try:
+            content = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise WeightsError(f"id {self.id}: {name} cannot be read ({error})") from None
+        if not isinstance(content, dict):
+            raise WeightsError(f"id {self.id}: {name} holds no settings")
+        return content
+
+    def _file(self, name: str) -> Path:
+        folder = local_folder(self.id, "id")
+        if folder is None:
+            return _fetch_file(self.id, self.revision, name)
+        if not (folder / name).is_file():
+            raise WeightsError(f"id {self.id}: the folder has no {name}; is it a diffusers checkpoint?")
+        return folder / name
+
+    def folder(self) -> Path:
+        """A local folder with all that is needed beside a single file, fetched first if need be.
+
+        Raises:
+            WeightsError: it cannot be fetched.
+        """
+        return local_folder(self.id, "id") or _fetch(self)
+
+    def single_file(self) -> Path | None:
+        """The single file, fetched first if need be."""
+        if self.file is None:
+            return None
+        if "://" in self.file:
+            return downloads.fetch(self.file, "file")
+        return Path(self.file).expanduser()
+
+    def check(self, pipeline: str, components: Mapping[str, str]) -> None:
+        """Find what is missing or damaged before anything is loaded.
+
+        Args:
+            pipeline: the class that the checkpoint must name.
+            components: parts with weights, and the class of each.
+
+        Raises:
+            WeightsError: a part is missing, damaged or of another class.
+        """
+        index = self.config(INDEX)
+        if index.get("_class_name") != pipeline:
+            raise WeightsError(f"id {self.id}: holds a {index.get('_class_name')}, not a {pipeline}; set another model")
+        for component, kind in components.items():
+            found = index.get(component)
+            if not isinstance(found, list) or found[-1] != kind:
+                raise WeightsError(f"id {self.id}: its {component} is {found}, not a {kind}")
+        for file in self._weights(components):
+            check_safetensors(file)
+
+    def identity(self, components: Mapping[str, str]) -> dict[str, str]:
+        """Digest of every file that decides what the parts compute, by its name in the checkpoint."""
+        folder, weights = self.folder(), self._weights(components)
+        parts = [*components, "tokenizer", "tokenizer_2"]
+        texts = [file for part in parts for kind in TEXTS for file in sorted((folder / part).glob(kind))]
+        names = ["file" if self.file else str(file.relative_to(folder)) for file in weights]
+        return {
+            **{name: _digest(file) for name, file in zip(names, weights, strict=True)},
+            **{str(file.relative_to(folder)): _digest(file) for file in texts},
+        }
+
+    def _weights(self, components: Mapping[str, str]) -> list[Path]:
+        single = self.single_file()
+        if single is not None:
+            return [single]
+        folder = self.folder()
+        return [file for component in components for file in self._component_weights(folder / component)]
+
+    def _component_weights(self, folder: Path) -> list[Path]:
+        infix = rf"\.{re.escape(self.variant)}" if self.variant else ""
+        pattern = re.compile(rf"(diffusion_pytorch_)?model{infix}(-\d+-of-\d+)?\.safetensors")
+        files = [file for file in sorted(folder.glob("*")) if pattern.fullmatch(file.name)]
+        if not files:
+            wanted = f"safetensors weights of variant '{self.variant}'" if self.variant else "safetensors weights"
+            raise WeightsError(
+                f"id {self.id}: its {folder.name} has no {wanted}; set variant to what it has, or save it as "
+                "safetensors (pickled weights are not opened)"
+            )
+        return files
+
+
+@contextmanager
+def unreachable(id: str, setting: str = "id") -> Iterator[None]:
+    """Turn whatever the hub's client raises into one line that says what to do."""
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    remedy = f"set {setting} to a local folder, or fetch it on a machine with access: hf download {id}"
+    try:
+        yield
+    except RepositoryNotFoundError:
+        raise WeightsError(
+            f"{setting} {id}: the hub has no such repository, or it needs a login (hf auth login)"
+        ) from None
+    except LocalEntryNotFoundError:
+        raise WeightsError(f"{setting} {id}: is not in the cache, and the hub cannot be reached; {remedy}") from None
+    except EntryNotFoundError as error:
+        raise WeightsError(f"{setting} {id}: {_line(error)}") from None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{setting} {id}: cannot be fetched ({_line(error)}); {remedy}") from None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the libraries' own messages and progress bars: what matters of them, we say ourselves."""
+    import diffusers.utils.logging as diffusers
+    import transformers.utils.logging as transformers
+
+    levels = [(library, library.get_verbosity()) for library in (diffusers, transformers)]
+    for library, _ in levels:
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library, level in levels:
+            library.set_verbosity(level)
+            library.enable_progress_bar()
+
+
+def local_folder(id: str, setting: str) -> Path | None:
+    """The folder, if the id names one.
+
+    Raises:
+        WeightsError: it is a path without a folder.
+    """
+    path = Path(id).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise WeightsError(f"{setting} {id}: is a file; name a folder (a single-file checkpoint is set as 'file')")
+    if id.startswith(("/", ".", "~")) or id.count("/") != 1:
+        raise WeightsError(f"{setting} {id}: no such folder, and no name of a repository on the hub (owner/name)")
+    return None
+
+
+@lru_cache(maxsize=64)
+def _fetch_file(id: str, revision: str | None, name: str) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    with unreachable(id):
+        return Path(hf_hub_download(id, name, revision=revision))
+
+
+@lru_cache(maxsize=8)
+def _fetch(checkpoint: Checkpoint) -> Path:
+    from diffusers import DiffusionPipeline
+    from huggingface_hub import snapshot_download
+
+    with unreachable(checkpoint.id), quiet():
+        if checkpoint.file is not None:
+            return Path(snapshot_download(checkpoint.id, revision=checkpoint.revision, allow_patterns=list(TEXTS)))
+        folder = DiffusionPipeline.download(
+            checkpoint.id,
+            revision=checkpoint.revision,
+            variant=checkpoint.variant,
+            use_safetensors=True,
+            **dict.fromkeys(UNUSED),  # parts that are handed over are not fetched
+        )
+    return Path(folder)
+
+
+def check_safetensors(path: Path) -> None:
+    """A file that is cut short or no safetensors file is known by its header and size."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+    except FileNotFoundError:
+        raise WeightsError(f"weights {path}: no such file") from None
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"weights {path}: damaged or not a safetensors file ({_line(error)})") from None
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file; of large files the hub's cache knows it as the name of what a link points to."""
+    name = path.resolve().name
+    return name if path.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", name) else sha256(path, "id")
+
+
+def _line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,88 @@
+"""Diffusion transformers for ImageNet classes (Peebles and Xie 2023, arXiv 2212.09748)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from tts.models import autoencoder
+from tts.models.base import Model
+from tts.models.latent import LatentModel, LatentSettings
+from tts.models.pixel_edm import class_index
+from tts.plan import Condition
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+IMAGENET = 1000
+"""Classes of ImageNet."""
+
+
+class DiT(LatentSettings):
+    """DiT: class-conditional latent diffusion, DDIM with noise; ImageNet at 256x256 unless told otherwise."""
+
+    PIPELINE: ClassVar[str] = "DiTPipeline"
+    COMPONENTS: ClassVar[dict[str, str]] = {"transformer": "DiTTransformer2DModel", "vae": "AutoencoderKL"}
+
+    id: str = Field(
+        "facebook/DiT-XL-2-256", description="local folder, or name of a repository on the hub (owner/name)"
+    )
+    guidance: float = Field(4.0, ge=1, description="scale of classifier-free guidance; 1: none, half the forwards")
+
+    @property
+    def classes(self) -> int:
+        """Classes of the network."""
+        return int(self.config_of("transformer")["num_embeds_ada_norm"])
+
+    def condition(self, value: object) -> Condition:
+        """A class index, or the name of a class of ImageNet."""
+        from tts import imagenet
+
+        named = isinstance(value, str) and not value.isdecimal()
+        return imagenet.index(str(value)) if named and self.classes == IMAGENET else class_index(value, self.classes)
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """The class indices."""
+        return tuple(range(self.classes))
+
+    def label(self, condition: Condition) -> str:
+        """The class's name."""
+        from tts import imagenet
+
+        return imagenet.names()[int(condition)] if self.classes == IMAGENET else f"class {condition}"
+
+    def load(self, device: str = "cpu") -> Model:
+        """The model in its precision."""
+        pipeline = self.pipeline()
+        for part in self.COMPONENTS:
+            getattr(pipeline, part).to(device).eval().requires_grad_(False)
+        config = pipeline.transformer.config
+        return LatentModel(
+            ClassTransformer(pipeline.transformer),
+            self.predicts(),
+            self.sampler(),
+            self.guidance,
+            autoencoder.decoder(pipeline.vae),
+            None,
+            (int(config.in_channels), int(config.sample_size), int(config.sample_size)),
+        )
+
+
+class ClassTransformer:
+    """A DiT whose class beyond the last stands for none; its learned variance is ignored."""
+
+    def __init__(self, transformer: Any) -> None:
+        self.transformer, self.none = transformer, int(transformer.config.num_embeds_ada_norm)
+
+    def __call__(self, x: Tensor, times: Tensor, conditions: Sequence[Condition | None]) -> Tensor:
+        """See :data:`tts.models.latent.Network`."""
+        import torch
+
+        labels = [self.none if condition is None else int(condition) for condition in conditions]
+        classes = torch.tensor(labels, device=x.device)
+        output: Tensor = self.transformer(
+            x.to(self.transformer.dtype), timestep=times, class_labels=classes, return_dict=False
+        )[0]
+        return output[:, : x.shape[1]]

@@ -1,0 +1,53 @@
+"""Stable Diffusion 1.x and 2.x (Rombach et al. 2022, arXiv 2112.10752)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from tts.models.prompted import Encoded, PromptedSettings
+
+
+class StableDiffusion(PromptedSettings):
+    """Stable Diffusion 1.x or 2.x: prompts, DDIM with noise; 1.5 at 512x512 unless told otherwise."""
+
+    PIPELINE: ClassVar[str] = "StableDiffusionPipeline"
+    COMPONENTS: ClassVar[dict[str, str]] = {
+        "unet": "UNet2DConditionModel",
+        "vae": "AutoencoderKL",
+        "text_encoder": "CLIPTextModel",
+    }
+
+    id: str = Field(
+        "stable-diffusion-v1-5/stable-diffusion-v1-5",
+        description="local folder, or name of a repository on the hub (owner/name)",
+    )
+
+    def schedule(self, config: dict[str, Any]) -> dict[str, Any]:
+        """The pipeline's own mends of configurations that are older than their schedule's settings."""
+        return {**config, "steps_offset": 1, "clip_sample": False}
+
+    def absent(self) -> dict[str, Any]:
+        """The filter of images, which would replace what is measured by black."""
+        names = ("safety_checker", "feature_extractor", "image_encoder")
+        return {**dict.fromkeys(names), "requires_safety_checker": False}
+
+    def encoder(self, pipeline: Any, device: str) -> Callable[[str | None], Encoded]:
+        """The text encoder's last hidden states."""
+
+        def encode(prompt: str | None) -> Encoded:
+            if prompt is None:
+                _, tokens = pipeline.encode_prompt("", device, 1, True, negative_prompt=self.negative_prompt)
+            else:
+                tokens, _ = pipeline.encode_prompt(prompt, device, 1, False)
+            return Encoded(tokens[0])
+
+        return encode
+
+    def unet_arguments(self, encoded: Sequence[Encoded]) -> dict[str, Any]:
+        """The prompts' tokens."""
+        import torch
+
+        return {"encoder_hidden_states": torch.stack([prompt.tokens for prompt in encoded])}

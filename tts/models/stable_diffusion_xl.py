@@ -1,0 +1,64 @@
+"""Stable Diffusion XL (Podell et al. 2023, arXiv 2307.01952), the base model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from tts.models.prompted import Encoded, PromptedSettings
+
+
+class StableDiffusionXL(PromptedSettings):
+    """Stable Diffusion XL's base model: prompts, DDIM with noise, 1024x1024 unless told otherwise."""
+
+    PIPELINE: ClassVar[str] = "StableDiffusionXLPipeline"
+    COMPONENTS: ClassVar[dict[str, str]] = {
+        "unet": "UNet2DConditionModel",
+        "vae": "AutoencoderKL",
+        "text_encoder": "CLIPTextModel",
+        "text_encoder_2": "CLIPTextModelWithProjection",
+    }
+
+    id: str = Field(
+        "stabilityai/stable-diffusion-xl-base-1.0",
+        description="local folder, or name of a repository on the hub (owner/name)",
+    )
+    guidance: float = Field(5.0, ge=1, description="scale of classifier-free guidance; 1: none, half the forwards")
+
+    def absent(self) -> dict[str, Any]:
+        """Parts that take images, and the watermark."""
+        return {"feature_extractor": None, "image_encoder": None, "add_watermarker": False}
+
+    def pipeline(self) -> Any:
+        """Its autoencoder overflows in float16, and then computes in float32, as the checkpoint asks."""
+        pipeline = super().pipeline()
+        if self.precision == "fp16" and pipeline.vae.config.force_upcast:
+            pipeline.vae.float()
+        return pipeline
+
+    def encoder(self, pipeline: Any, device: str) -> Callable[[str | None], Encoded]:
+        """Both text encoders' hidden states, and the second one's pooled state."""
+
+        def encode(prompt: str | None) -> Encoded:
+            if prompt is None:
+                _, tokens, _, pooled = pipeline.encode_prompt(
+                    "", device=device, do_classifier_free_guidance=True, negative_prompt=self.negative_prompt
+                )
+            else:
+                tokens, _, pooled, _ = pipeline.encode_prompt(prompt, device=device, do_classifier_free_guidance=False)
+            return Encoded(tokens[0], pooled[0])
+
+        return encode
+
+    def unet_arguments(self, encoded: Sequence[Encoded]) -> dict[str, Any]:
+        """Tokens, pooled states and sizes: drawn at the wanted size, nothing cropped."""
+        import torch
+
+        pooled = torch.stack([prompt.pooled for prompt in encoded if prompt.pooled is not None])
+        sizes = torch.tensor([self.pixels, self.pixels, 0, 0, self.pixels, self.pixels]).to(pooled)
+        return {
+            "encoder_hidden_states": torch.stack([prompt.tokens for prompt in encoded]),
+            "added_cond_kwargs": {"text_embeds": pooled, "time_ids": sizes.expand(len(encoded), -1)},
+        }
