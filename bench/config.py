@@ -32,6 +32,9 @@ class Engines(Settings):
     count: int = Field(1, ge=1, description="engine actors")
     address: str = Field("local", description="Ray cluster to join; 'local' starts one on this machine")
     batch: int = Field(32, ge=1, description="rows of every forward pass")
+    score_batch: int | None = Field(
+        None, ge=1, description="images decoded and scored at once; left out: as batch. Large images need fewer"
+    )
     threads: int = Field(1, ge=1, description="CPU threads of each engine")
     device: Literal["cpu", "cuda"] = Field("cpu", description="where the model runs")
     oversupply: float = Field(3.0, ge=1, description="segments kept in flight, in batches for each engine")
@@ -44,7 +47,15 @@ class Engines(Settings):
 
     def numerics(self) -> dict[str, Any]:
         """What can change the last bit of a result."""
-        return {"batch": self.batch, "threads": self.threads, "device": self.device}
+        scoring = {} if self.score_batch is None else {"score_batch": self.score_batch}
+        return {"batch": self.batch, "threads": self.threads, "device": self.device, **scoring}
+
+    def halved(self) -> Engines | None:
+        """With half the batches, for devices with too little memory; None when they cannot be halved."""
+        if self.batch == 1:
+            return None
+        scoring = None if self.score_batch is None else max(1, self.score_batch // 2)
+        return self.model_copy(update={"batch": self.batch // 2, "score_batch": scoring})
 
 
 class RunConfig(Settings):
@@ -52,7 +63,11 @@ class RunConfig(Settings):
 
     model: str | dict[str, Any] = Field(description="a name, or {name: ..., setting: value}")
     rewards: list[str | dict[str, Any]] = Field(
-        min_length=1, description="searched on one by one; all score each image"
+        min_length=1,
+        description="searched on one by one; all score each image; names, or {name: ..., as: ..., setting: value}",
+    )
+    held_out: list[str | dict[str, Any]] = Field(
+        [], description="rewards that score final images and are never searched on, to tell gain from reward hacking"
     )
     searches: list[str | dict[str, Any]] = Field(
         min_length=1, description="names, or {name: ..., setting: value, budget: {setting: [value, ...]}}"

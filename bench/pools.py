@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from bench.study import Study
-from tts.engine import Engine, Job, Load, Outcome, rows_are_independent
+from tts.engine import (
+    Engine,
+    Job,
+    Load,
+    Outcome,
+    first_dependent_score,
+    memory_named,
+    rows_are_independent,
+)
 from tts.errors import EngineError
 
 
@@ -58,14 +66,27 @@ def build_engine(study: Study) -> Engine:
     if engines.device == "cuda" and not torch.cuda.is_available():
         raise EngineError("engines.device: cuda is asked for, but torch finds no GPU; set engines.device=cpu")
     torch.set_num_threads(engines.threads)
+    with memory_named(engines.batch):
+        return _build(study)
+
+
+def _build(study: Study) -> Engine:
+    engines, condition = study.config.engines, study.conditions[0]
     model = study.model.load(engines.device)
     rewards = {name: settings.load(engines.device, study.model.caption) for name, settings in study.rewards.items()}
-    if not rows_are_independent(model, engines.batch, study.conditions[0], engines.device):
+    if not rows_are_independent(model, engines.batch, condition, engines.device):
         raise EngineError(
             f"engines.batch = {engines.batch}: on this device a row's result depends on the rows beside it, so that no "
             "result could be repeated; try another batch size"
         )
-    return Engine(model, rewards, engines.batch, engines.device)
+    scored = engines.score_batch or engines.batch
+    dependent = first_dependent_score(model, rewards, scored, condition, engines.device)
+    if dependent is not None:
+        raise EngineError(
+            f"engines.score_batch = {scored}: on this device {dependent} lets an image's value depend on the images "
+            "beside it, so that no result could be repeated; try another one"
+        )
+    return Engine(model, rewards, engines.batch, engines.device, scored)
 
 
 class LocalPool:

@@ -15,6 +15,7 @@ from bench.files import check_folder
 from bench.progress import run_progress
 from bench.store import Store
 from bench.study import Study
+from tts.errors import DeviceMemoryError
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,42 @@ def run(config: RunConfig, console: Console) -> Finished:
     Raises:
         TTSError: a setting cannot be used, or an engine failed; what was finished is stored.
     """
-    study, folder = Study(config), config.output
+    study, folder = _as_begun(Study(config), console), config.output
     check_folder(folder)
     store.check(folder, study.digest())
     done = store.done(folder)
     if done and done >= {trial.key(study.context) for trial in study.trials()}:
         console.print(f"{folder}: all {study.size} trials are done", markup=False, soft_wrap=True)
         return Finished(study, None)
+    for note in study.notes():
+        console.print(note, style="yellow", markup=False, soft_wrap=True)
+    try:
+        return Finished(study, _run(study, console))
+    except DeviceMemoryError as error:
+        study = _halved(study, error, console)
+    # out of the except block, for the error's traceback holds the model that was too large
     return Finished(study, _run(study, console))
+
+
+def _halved(study: Study, error: DeviceMemoryError, console: Console) -> Study:
+    """The study with half the batch; the error again, if its run has begun with the whole one or cannot be halved."""
+    half = study.config.engines.halved()
+    if half is None or store.begun(study.config.output) is not None:
+        raise error
+    console.print(f"{error}; trying once with {half.batch}", style="yellow", markup=False, soft_wrap=True)
+    return Study(study.config.model_copy(update={"engines": half}))
+
+
+def _as_begun(study: Study, console: Console) -> Study:
+    """The study with half the batch, if that is how its folder's run began for want of memory."""
+    half, begun = study.config.engines.halved(), store.begun(study.config.output)
+    if half is None or begun in (None, study.digest()):
+        return study
+    halved = Study(study.config.model_copy(update={"engines": half}))
+    if halved.digest() != begun:
+        return study
+    console.print(f"this run began with engines.batch = {half.batch} for want of memory, and goes on so")
+    return halved
 
 
 def _run(study: Study, console: Console) -> Tally:

@@ -145,6 +145,11 @@ def check(folder: Path, digest: str) -> None:
         raise SettingError(f"output {folder}: holds other files and no manifest.json; choose an empty folder")
 
 
+def begun(folder: Path) -> str | None:
+    """The digest of the run that a folder holds; None if it holds none."""
+    return str(read_manifest(folder)["digest"]) if (folder / "manifest.json").exists() else None
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a run.
 

@@ -44,7 +44,8 @@ class Study:
         self.config = config
         model: tuple[str, ModelSettings] = MODELS.make(config.model)
         self.model_name, self.model = model
-        self.rewards = _unique([REWARDS.make(given) for given in config.rewards])
+        self.searched = tuple(_unique([_reward(given) for given in config.rewards]))
+        self.rewards = _unique([_reward(given) for given in [*config.rewards, *config.held_out]])
         self.entries = _distinct([entry for given in config.searches for entry in _entries(given)])
         self.conditions = self._conditions()
         self.plan = self.model.plan()
@@ -85,6 +86,10 @@ class Study:
             numerics=self.config.engines.numerics(),
         )
 
+    def notes(self) -> list[str]:
+        """What a user should know before the run, a line each."""
+        return self.model.notes(self.conditions)
+
     @property
     def problems(self) -> int:
         """How many problems there are."""
@@ -93,13 +98,13 @@ class Study:
     @property
     def size(self) -> int:
         """How many trials there are."""
-        return self.problems * len(self.entries) * len(self.rewards)
+        return self.problems * len(self.entries) * len(self.searched)
 
     def trials(self) -> Iterator[Trial]:
         """Every trial, those that take longest from start to end first."""
         entries = sorted(self.entries, key=lambda entry: -entry.algorithm.depth(self.plan))
         for entry, seed, condition, reward in product(
-            entries, range(self.config.problems.seeds), self.conditions, self.rewards
+            entries, range(self.config.problems.seeds), self.conditions, self.searched
         ):
             problem_seed = derive_seed("problem", self.config.seed, canonical(condition), seed)
             yield Trial(entry.name, entry.algorithm, entry.budget, reward, condition, seed, problem_seed)
@@ -111,6 +116,7 @@ class Study:
             "model": self.context.model,
             "rewards": self.context.rewards,
             "numerics": self.context.numerics,
+            **({"held_out": sorted(set(self.rewards) - set(self.searched))} if self.config.held_out else {}),
             "searches": [[entry.name, entry.algorithm.record(), entry.budget] for entry in self.entries],
             "conditions": self.conditions,
             "seeds": self.config.problems.seeds,
@@ -166,10 +172,19 @@ def _distinct(entries: list[Entry]) -> list[Entry]:
     return entries
 
 
+def _reward(given: str | dict[str, Any]) -> tuple[str, RewardSettings]:
+    """A reward under its own name, or under the one that ``as`` gives it."""
+    alias = given.get("as") if isinstance(given, dict) else None
+    name, reward = REWARDS.make({k: v for k, v in given.items() if k != "as"} if isinstance(given, dict) else given)
+    if alias is not None and not (isinstance(alias, str) and alias.isidentifier()):
+        raise SettingError(f"reward {name}: as = {alias!r} is no name; use letters, digits and _")
+    return alias or name, reward
+
+
 def _unique(rewards: list[tuple[str, RewardSettings]]) -> dict[str, RewardSettings]:
     named: dict[str, RewardSettings] = {}
     for name, reward in rewards:
         if name in named:
-            raise SettingError(f"rewards: {name} is named twice")
+            raise SettingError(f"rewards: {name} is named twice; give one of them another name with 'as'")
         named[name] = reward
     return named

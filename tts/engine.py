@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from tts.errors import EngineError
+from tts.errors import DeviceMemoryError, EngineError
 from tts.models.base import Model
 from tts.noise import Array, Noise, NoiseBank
 from tts.rewards.base import Reward
 from tts.samplers.base import Call, Position, Step, drive, follow
-from tts.scoring import Scored, Scorer, Wanted, pad, padded
+from tts.scoring import Scored, Scorer, Wanted, ask, pad, padded
 from tts.search.segment import ALL, Segment, State
 
 
@@ -88,14 +89,22 @@ class Engine:
         model: the denoiser.
         rewards: by the names that segments use.
         batch: rows of every forward pass.
+        score_batch: images decoded and scored at once; None: as many.
     """
 
-    def __init__(self, model: Model, rewards: Mapping[str, Reward], batch: int, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        model: Model,
+        rewards: Mapping[str, Reward],
+        batch: int,
+        device: str = "cpu",
+        score_batch: int | None = None,
+    ) -> None:
         self.model, self.batch, self.device = model, batch, device
         self.load = Load()
         self.states: dict[int, Position] = {}
         self._noise = NoiseBank(model.shape)
-        self._scorer = Scorer(model, rewards, batch)
+        self._scorer = Scorer(model, rewards, score_batch or batch)
         self._queue: deque[Job] = deque()
         self._running: list[_Running] = []
         self._finishing: dict[int, _Running] = {}
@@ -114,9 +123,18 @@ class Engine:
         """Whether :meth:`advance` has anything to do."""
         return bool(self._queue or self._running or self._scorer.busy)
 
-    @torch.inference_mode()
     def advance(self) -> list[Outcome]:
-        """One forward pass, and the rewards that are due; returns the jobs that are done by now."""
+        """One forward pass, and the rewards that are due; returns the jobs that are done by now.
+
+        Raises:
+            EngineError: a reward failed.
+            DeviceMemoryError: the device's memory is too small for the batch.
+        """
+        with memory_named(self.batch):
+            return self._advance()
+
+    @torch.inference_mode()
+    def _advance(self) -> list[Outcome]:
         done = self._admit()
         if self._running:
             self._forward()
@@ -201,6 +219,21 @@ class Engine:
         return outcome
 
 
+@contextmanager
+def memory_named(batch: int) -> Iterator[None]:
+    """Turn a device's "out of memory" into our error, which names the settings to change."""
+    try:
+        yield
+    except RuntimeError as error:
+        # a GPU's has a class of its own; the CPU's is a word in the message
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise DeviceMemoryError(
+            f"out of memory with engines.batch = {batch}; set engines.batch lower, engines.score_batch if it is the "
+            "images that are large, or the model's precision to fp16"
+        ) from None
+
+
 @torch.inference_mode()
 def rows_are_independent(model: Model, batch: int, condition: int | str, device: str = "cpu") -> bool:
     """Whether a row's result is the same, bit for bit, at another place among other rows.
@@ -221,6 +254,28 @@ def rows_are_independent(model: Model, batch: int, condition: int | str, device:
     backwards = model.denoise(x.flip(0), levels.flip(0), conditions).flip(0)
     alone = model.denoise(pad([x[-1]], batch), levels[-1].expand(batch), conditions)
     return bool(torch.equal(together, backwards) and torch.equal(together[-1], alone[0]))
+
+
+@torch.inference_mode()
+def first_dependent_score(
+    model: Model, rewards: Mapping[str, Reward], batch: int, condition: int | str, device: str = "cpu"
+) -> str | None:
+    """Which of the decoder and the rewards gives an image another value at another place among other rows.
+
+    Returns:
+        A word on the first one; None when there is none.
+    """
+    bank, conditions = NoiseBank(model.shape), [condition] * batch
+    clean = torch.stack([torch.from_numpy(bank(Noise(k))) for k in range(batch)]).to(device)
+    for preview in {False, model.previews}:
+        images = model.decode(clean, preview)
+        if not torch.equal(model.decode(clean.flip(0), preview).flip(0), images):
+            return "the decoder of previews" if preview else "the decoder"
+    for name, reward in rewards.items():
+        given = images.cpu() if reward.host else images
+        if ask(name, reward, given.flip(0), conditions)[::-1] != ask(name, reward, given, conditions):
+            return f"reward {name}"
+    return None
 
 
 def _calls(model: Model, noise: Array) -> list[Call]:

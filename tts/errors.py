@@ -7,6 +7,7 @@
     ├── WeightsError (OSError)           a weights file is missing, damaged or of another network
     ├── DataError (OSError)              a data set is missing or has another form
     └── EngineError (RuntimeError)       an engine could not go on
+        └── DeviceMemoryError            its device has too little memory
 
 The command line prints the message of a ``TTSError`` in one line, without a traceback.
 """
@@ -42,3 +43,7 @@ class DataError(TTSError, OSError):
 
 class EngineError(TTSError, RuntimeError):
     """An engine failed while it evaluated segments."""
+
+
+class DeviceMemoryError(EngineError):
+    """A device's memory is too small for the batch."""

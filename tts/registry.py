@@ -1,18 +1,22 @@
 """Names for models, rewards and searches, bound to ``module:object`` and imported only when used.
 
-Other packages add theirs through the entry-point groups ``tts.models``, ``tts.rewards`` and ``tts.searches``.
+Other packages add theirs through the entry-point groups ``tts.models``, ``tts.rewards`` and ``tts.searches``; a
+configuration may also name its own as ``module:object``.
 """
 
 from __future__ import annotations
 
 import inspect
+import sys
+from collections.abc import Callable
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from tts.errors import SettingError, UnknownNameError
-from tts.settings import nearest, parse
+from tts.settings import Settings, nearest, parse
 
 if TYPE_CHECKING:
     from tts.models.base import ModelSettings
@@ -29,10 +33,12 @@ class Registry(Generic[T]):
         kind: what the names stand for, for messages.
         group: entry-point group in which other packages register.
         builtin: names to ``module:object``.
+        wrapper: ``module:object`` of the settings class that stands for a plain function named by its user, which it
+            gets as ``target``; None: such a function makes settings.
     """
 
-    def __init__(self, kind: str, group: str, builtin: dict[str, str]) -> None:
-        self.kind, self.group, self._builtin = kind, group, builtin
+    def __init__(self, kind: str, group: str, builtin: dict[str, str], wrapper: str | None = None) -> None:
+        self.kind, self.group, self._builtin, self._wrapper = kind, group, builtin, wrapper
 
     @cached_property
     def targets(self) -> dict[str, str]:
@@ -56,17 +62,25 @@ class Registry(Generic[T]):
             UnknownNameError: nothing has this name.
             SettingError: another package's registration cannot be imported.
         """
-        if not isinstance(name, str) or name not in self.targets:
+        if not isinstance(name, str) or (name not in self.targets and ":" not in name):
             raise UnknownNameError(f"unknown {self.kind} '{name}'; {nearest(name, self.targets)}")
-        module, _, attribute = self.targets[name].partition(":")
-        try:
-            found: type[T] = getattr(import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise SettingError(f"{self.kind} '{name}': {module}:{attribute} cannot be imported ({error})") from error
+        target = self.targets.get(name, name)
+        found = self._object(name, target)
+        if not (isinstance(found, type) and issubclass(found, Settings)):
+            raise SettingError(f"{self.kind} '{name}': {target} is no settings class")
         if inspect.isabstract(found):
-            missing = ", ".join(sorted(found.__abstractmethods__))  # type: ignore[attr-defined]
-            raise SettingError(f"{self.kind} '{name}': {module}:{attribute} lacks {missing}")
-        return found
+            missing = ", ".join(sorted(found.__abstractmethods__))
+            raise SettingError(f"{self.kind} '{name}': {target} lacks {missing}")
+        return cast(type[T], found)
+
+    def _object(self, name: str, target: str) -> Any:
+        module, _, attribute = target.partition(":")
+        if name == target and str(Path.cwd()) not in sys.path:  # installed commands do not search the working folder
+            sys.path.append(str(Path.cwd()))
+        try:
+            return getattr(import_module(module), attribute)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise SettingError(f"{self.kind} '{name}': {target} cannot be imported ({error})") from error
 
     def make(self, given: Any) -> tuple[str, T]:
         """Name and settings from a configuration's ``name`` or ``{name: ..., key: value, ...}``.
@@ -77,10 +91,35 @@ class Registry(Generic[T]):
         values: dict[str, Any] = {"name": given} if isinstance(given, str) else given
         if not isinstance(values, dict) or "name" not in values:
             raise SettingError(f"{self.kind}: expected a name or '{{name: ..., key: value}}', got {given!r}")
-        name = values["name"]
+        name, given = values["name"], {key: value for key, value in values.items() if key != "name"}
+        if isinstance(name, str) and name not in self.targets and ":" in name:
+            return name.partition(":")[2], self._own(name, given)
         kind: Any = self.get(name)
-        settings: T = parse(kind, {key: value for key, value in values.items() if key != "name"}, f"{self.kind} {name}")
+        settings: T = parse(kind, given, f"{self.kind} {name}")
         return str(name), settings
+
+    def _own(self, name: str, given: dict[str, Any]) -> T:
+        """Settings of a class, or from a function, of the user's own."""
+        found = self._object(name, name)
+        if isinstance(found, type):
+            kind: Any = self.get(name)
+        elif not callable(found):
+            raise SettingError(f"{self.kind} '{name}': is neither a class nor a function")
+        elif self._wrapper is None:
+            return self._made(name, found, given)
+        else:
+            kind, given = self._object(name, self._wrapper), {**given, "target": name}
+        settings: T = parse(kind, given, f"{self.kind} {name}")
+        return settings
+
+    def _made(self, name: str, factory: Callable[..., Any], given: dict[str, Any]) -> T:
+        try:
+            made = factory(**given)
+        except TypeError as error:
+            raise SettingError(f"{self.kind} {name}: {error}") from error
+        if not isinstance(made, Settings):
+            raise SettingError(f"{self.kind} {name}: makes a {type(made).__name__}, which is no settings object")
+        return cast(T, made)
 
 
 MODELS: Registry[ModelSettings] = Registry(
@@ -111,6 +150,7 @@ REWARDS: Registry[RewardSettings] = Registry(
         "rank_average": "tts.rewards.ensembles:RankAverage",
         "weighted": "tts.rewards.ensembles:Weighted",
     },
+    wrapper="tts.rewards.own:Own",
 )
 
 SEARCHES: Registry[Search] = Registry(

@@ -1,0 +1,60 @@
+"""A reward that is a user's own function."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from tts.digests import sha256
+from tts.errors import EngineError
+from tts.plan import Condition
+from tts.rewards.base import Caption, Reward, RewardSettings, Score
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Own(RewardSettings):
+    """A function ``f(images, conditions) -> values`` of the user's own.
+
+    It gets ``[B, 3, H, W]`` uint8 images and B conditions (or captions), and returns B numbers, None for what cannot be
+    scored. A value must depend on its own image and condition only.
+    """
+
+    target: str = Field(description="module:function")
+    host: bool = Field(True, description="images in the CPU's memory, beside the device; false: on the device")
+    captions: bool = Field(False, description="hand over texts in place of class indices")
+
+    def identity(self) -> dict[str, Any]:
+        """The settings and the digest of the function's source file; what that file imports is not looked at."""
+        source = inspect.getsourcefile(self._function())
+        return {**self.record(), "source": sha256(Path(source), "reward") if source else None}
+
+    def _function(self) -> Callable[..., Any]:
+        module, _, name = self.target.partition(":")
+        function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        return function
+
+    def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
+        """See :class:`RewardSettings`."""
+        return OwnReward(self._function(), self.host, caption if self.captions else None)
+
+
+class OwnReward:
+    """Calls the function, and looks at the number of its answers."""
+
+    def __init__(self, function: Callable[..., Any], host: bool, caption: Caption | None) -> None:
+        self.function, self.host, self.caption = function, host, caption
+
+    def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
+        """See :class:`tts.rewards.base.Reward`."""
+        given = [self.caption(condition) for condition in conditions] if self.caption else list(conditions)
+        values = [None if value is None else float(value) for value in self.function(images, given)]
+        if len(values) != len(images):
+            raise EngineError(f"it returned {len(values)} values for {len(images)} images")
+        return values
