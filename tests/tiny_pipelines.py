@@ -18,7 +18,7 @@ from diffusers import (
 )
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from tts.models.checkpoint import quiet
+from tts.quiet import quiet
 
 SCHEDULE: dict[str, Any] = {
     "beta_start": 0.00085,

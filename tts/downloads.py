@@ -33,7 +33,7 @@ def place(url: str) -> Path:
     return folder() / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"
 
 
-def fetch(url: str, setting: str) -> Path:
+def fetch(url: str, setting: str, sha256: str | None = None) -> Path:
     """The file of an http(s) address, from the cache or fetched into it.
 
     A fetch that was interrupted goes on where it ended, also in another process. Of processes that ask for the same
@@ -41,15 +41,16 @@ def fetch(url: str, setting: str) -> Path:
 
     Args:
         setting: the setting that named the address, for the message.
+        sha256: digest of the right file, or the first digits of it; None: unknown.
 
     Raises:
-        WeightsError: the file is not in the cache and cannot be fetched.
+        WeightsError: the file is not in the cache and cannot be fetched, or what came is another file.
     """
     target = place(url)
     if not target.exists():
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            _fetch(url, target)
+            _fetch(url, target, sha256)
         except (OSError, HTTPException, ValueError) as error:
             raise WeightsError(
                 f"{setting} {url}: not in the cache and cannot be fetched ({error or type(error).__name__}); fetch it "
@@ -58,7 +59,7 @@ def fetch(url: str, setting: str) -> Path:
     return target
 
 
-def _fetch(url: str, target: Path) -> None:
+def _fetch(url: str, target: Path, sha256: str | None) -> None:
     part = target.with_name(f".{target.name}.part")
     with part.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
@@ -67,9 +68,20 @@ def _fetch(url: str, target: Path) -> None:
             return
         _Part(url, file, part.with_suffix(".version")).complete()
         file.flush()
+        if sha256 is not None:
+            _compare_digest(part, sha256)
         os.fsync(file.fileno())
         part.replace(target)
         part.with_suffix(".version").unlink(missing_ok=True)
+
+
+def _compare_digest(part: Path, sha256: str) -> None:
+    """Remove a file that is another than the wanted one, so that the next attempt begins anew."""
+    with part.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if not found.startswith(sha256):
+        part.unlink()
+        raise OSError(f"what came has the SHA-256 {found[:16]}..., and not {sha256[:16]}...")
 
 
 class _Part:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tts.digests import sha256
 from tts.errors import WeightsError
-from tts.models.checkpoint import check_safetensors, local_folder, quiet, unreachable
+from tts.hub import folder
+from tts.models.checkpoint import check_safetensors
+from tts.quiet import quiet
 
 if TYPE_CHECKING:
     import torch
@@ -38,20 +39,9 @@ def decoder(vae: Any) -> Callable[[Tensor], Tensor]:
     return decode
 
 
-@lru_cache(maxsize=8)
 def tiny_folder(id: str) -> Path:
-    """Folder of an ``AutoencoderTiny``, local or fetched from the hub.
-
-    Raises:
-        WeightsError: it cannot be had.
-    """
-    from huggingface_hub import snapshot_download
-
-    folder = local_folder(id, "preview")
-    if folder is None:
-        with unreachable(id, "preview"):
-            folder = Path(snapshot_download(id, allow_patterns=["config.json", "*.safetensors"]))
-    return folder
+    """Folder of an ``AutoencoderTiny``, local or fetched from the hub."""
+    return folder(id, ("config.json", "*.safetensors"), "preview")
 
 
 def tiny_weights(id: str) -> list[str]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 from tts import downloads
 from tts.digests import sha256
 from tts.errors import WeightsError
+from tts.hub import first_line, hub_file, hub_folder, local_folder, unreachable
+from tts.quiet import quiet
 
 INDEX = "model_index.json"
 UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
@@ -57,7 +58,7 @@ class Checkpoint:
     def _file(self, name: str) -> Path:
         folder = local_folder(self.id, "id")
         if folder is None:
-            return _fetch_file(self.id, self.revision, name)
+            return hub_file(self.id, name, "id", self.revision)
         if not (folder / name).is_file():
             raise WeightsError(f"id {self.id}: the folder has no {name}; is it a diffusers checkpoint?")
         return folder / name
@@ -129,76 +130,13 @@ class Checkpoint:
         return files
 
 
-@contextmanager
-def unreachable(id: str, setting: str = "id") -> Iterator[None]:
-    """Turn whatever the hub's client raises into one line that says what to do."""
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
-
-    remedy = f"set {setting} to a local folder, or fetch it on a machine with access: hf download {id}"
-    try:
-        yield
-    except RepositoryNotFoundError:
-        raise WeightsError(
-            f"{setting} {id}: the hub has no such repository, or it needs a login (hf auth login)"
-        ) from None
-    except LocalEntryNotFoundError:
-        raise WeightsError(f"{setting} {id}: is not in the cache, and the hub cannot be reached; {remedy}") from None
-    except EntryNotFoundError as error:
-        raise WeightsError(f"{setting} {id}: {_line(error)}") from None
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{setting} {id}: cannot be fetched ({_line(error)}); {remedy}") from None
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without the libraries' own messages and progress bars: what matters of them, we say ourselves."""
-    import diffusers.utils.logging as diffusers
-    import transformers.utils.logging as transformers
-
-    levels = [(library, library.get_verbosity()) for library in (diffusers, transformers)]
-    for library, _ in levels:
-        library.set_verbosity_error()
-        library.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library, level in levels:
-            library.set_verbosity(level)
-            library.enable_progress_bar()
-
-
-def local_folder(id: str, setting: str) -> Path | None:
-    """The folder, if the id names one.
-
-    Raises:
-        WeightsError: it is a path without a folder.
-    """
-    path = Path(id).expanduser()
-    if path.is_dir():
-        return path
-    if path.is_file():
-        raise WeightsError(f"{setting} {id}: is a file; name a folder (a single-file checkpoint is set as 'file')")
-    if id.startswith(("/", ".", "~")) or id.count("/") != 1:
-        raise WeightsError(f"{setting} {id}: no such folder, and no name of a repository on the hub (owner/name)")
-    return None
-
-
-@lru_cache(maxsize=64)
-def _fetch_file(id: str, revision: str | None, name: str) -> Path:
-    from huggingface_hub import hf_hub_download
-
-    with unreachable(id):
-        return Path(hf_hub_download(id, name, revision=revision))
-
-
 @lru_cache(maxsize=8)
 def _fetch(checkpoint: Checkpoint) -> Path:
     from diffusers import DiffusionPipeline
-    from huggingface_hub import snapshot_download
 
+    if checkpoint.file is not None:
+        return hub_folder(checkpoint.id, TEXTS, "id", checkpoint.revision)
     with unreachable(checkpoint.id), quiet():
-        if checkpoint.file is not None:
-            return Path(snapshot_download(checkpoint.id, revision=checkpoint.revision, allow_patterns=list(TEXTS)))
         folder = DiffusionPipeline.download(
             checkpoint.id,
             revision=checkpoint.revision,
@@ -219,14 +157,10 @@ def check_safetensors(path: Path) -> None:
     except FileNotFoundError:
         raise WeightsError(f"weights {path}: no such file") from None
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"weights {path}: damaged or not a safetensors file ({_line(error)})") from None
+        raise WeightsError(f"weights {path}: damaged or not a safetensors file ({first_line(error)})") from None
 
 
 def _digest(path: Path) -> str:
     """SHA-256 of a file; of large files the hub's cache knows it as the name of what a link points to."""
     name = path.resolve().name
     return name if path.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", name) else sha256(path, "id")
-
-
-def _line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -10,7 +10,8 @@ from pydantic import Field
 from tts import weights_file
 from tts.errors import SettingError
 from tts.models.base import Model, ModelSettings
-from tts.models.pixel_edm import PixelEDM, class_index
+from tts.models.classes import class_index
+from tts.models.pixel_edm import PixelEDM
 from tts.plan import Condition, Plan
 from tts.samplers.heun import StochasticHeun
 from tts.settings import nearest

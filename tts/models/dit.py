@@ -9,15 +9,12 @@ from pydantic import Field
 
 from tts.models import autoencoder
 from tts.models.base import Model
+from tts.models.classes import class_condition, class_label
 from tts.models.latent import LatentModel, LatentSettings
-from tts.models.pixel_edm import class_index
 from tts.plan import Condition
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-IMAGENET = 1000
-"""Classes of ImageNet."""
 
 
 class DiT(LatentSettings):
@@ -38,10 +35,7 @@ class DiT(LatentSettings):
 
     def condition(self, value: object) -> Condition:
         """A class index, or the name of a class of ImageNet."""
-        from tts import imagenet
-
-        named = isinstance(value, str) and not value.isdecimal()
-        return imagenet.index(str(value)) if named and self.classes == IMAGENET else class_index(value, self.classes)
+        return class_condition(value, self.classes)
 
     def conditions(self) -> tuple[Condition, ...]:
         """The class indices."""
@@ -49,9 +43,7 @@ class DiT(LatentSettings):
 
     def label(self, condition: Condition) -> str:
         """The class's name."""
-        from tts import imagenet
-
-        return imagenet.names()[int(condition)] if self.classes == IMAGENET else f"class {condition}"
+        return class_label(condition, self.classes)
 
     def load(self, device: str = "cpu") -> Model:
         """The model in its precision."""

@@ -11,7 +11,8 @@ from tts import downloads
 from tts.digests import sha256
 from tts.errors import SettingError, WeightsError
 from tts.models.base import Model, ModelSettings
-from tts.models.pixel_edm import PixelEDM, class_index
+from tts.models.classes import class_condition, class_label
+from tts.models.pixel_edm import PixelEDM
 from tts.plan import Condition, Plan
 from tts.samplers.heun import StochasticHeun
 from tts.settings import parse
@@ -52,16 +53,16 @@ class EDM(ModelSettings):
         return self.sampler.plan
 
     def condition(self, value: object) -> Condition:
-        """A class index; 0 alone for a network without labels."""
-        return class_index(value, max(self.classes, 1))
+        """A class index, or a name of ImageNet's for a network of a thousand classes; 0 for one without labels."""
+        return class_condition(value, max(self.classes, 1))
 
     def conditions(self) -> tuple[Condition, ...]:
         """The class indices."""
         return tuple(range(max(self.classes, 1)))
 
     def label(self, condition: Condition) -> str:
-        """The class's index; the checkpoint holds no names."""
-        return f"class {condition}" if self.classes else "any"
+        """The class's name where it is ImageNet's; the checkpoint itself holds no names."""
+        return class_label(condition, self.classes) if self.classes else "any"
 
     def check(self) -> None:
         """Read the checkpoint whole, without torch."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from pydantic import Field
 
 from tts.errors import WeightsError
 from tts.models.base import Model, ModelSettings
-from tts.models.checkpoint import Checkpoint, quiet
+from tts.models.checkpoint import Checkpoint
 from tts.models.schedule import Prediction, Spacing, ddim, prediction_type, to_clean
 from tts.plan import Condition, Plan
+from tts.precision import Precision, dtype
+from tts.quiet import quiet
 from tts.samplers.ddim import DDIM
 
 if TYPE_CHECKING:
@@ -20,9 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
-
-Precision: TypeAlias = Literal["fp32", "fp16", "bf16"]
-DTYPES: dict[Precision, str] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 Network: TypeAlias = "Callable[[Tensor, Tensor, Sequence[Condition | None]], Tensor]"
 """``(x [B, C, h, w], times [B] int64, conditions) -> [B, C, h, w]``; a condition of None is the unconditional one."""
@@ -105,11 +104,10 @@ class LatentSettings(ModelSettings):
             WeightsError: its weights do not fit its configuration.
         """
         import diffusers
-        import torch
 
         kind = getattr(diffusers, self.PIPELINE)
         folder, file = self.checkpoint.folder(), self.checkpoint.single_file()
-        common = {"dtype": getattr(torch, DTYPES[self.precision]), "local_files_only": True, **self.absent()}
+        common = {"dtype": dtype(self.precision), "local_files_only": True, **self.absent()}
         with quiet():
             try:
                 if file is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tts.errors import SettingError
 from tts.plan import Condition
 from tts.samplers.heun import StochasticHeun
 
@@ -37,15 +36,3 @@ class PixelEDM:
         import torch
 
         return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-
-
-def class_index(value: object, classes: int) -> int:
-    """A class index 0 .. classes - 1, from a number or its digits.
-
-    Raises:
-        SettingError: it is none.
-    """
-    number = int(value) if isinstance(value, str) and value.isdecimal() else value
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < classes:
-        raise SettingError(f"class {value} is out of range: this model has the classes 0 to {classes - 1}")
-    return number

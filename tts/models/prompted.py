@@ -12,9 +12,10 @@ from pydantic import Field
 from tts.errors import SettingError
 from tts.models import autoencoder
 from tts.models.base import Model
-from tts.models.checkpoint import Checkpoint, quiet
+from tts.models.checkpoint import Checkpoint
 from tts.models.latent import LatentModel, LatentSettings
 from tts.plan import Condition
+from tts.quiet import quiet
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,0 +1,63 @@
+"""ImageNet's thousand classes: their names, and how a configuration may point at some of them."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Literal
+
+from tts.errors import SettingError
+from tts.settings import nearest
+
+CLASSES = 1000
+RANGE = re.compile(r"(\d+)-(\d+)")
+
+
+@lru_cache(maxsize=1)
+def names() -> tuple[str, ...]:
+    """The names in the order of the indices, as torchvision has them: no two classes share one."""
+    from torchvision.models import ResNet18_Weights
+
+    return tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+@lru_cache(maxsize=1)
+def _places() -> dict[str, int]:
+    return {name: place for place, name in enumerate(names())}
+
+
+def index(value: object) -> int:
+    """A class's index 0..999, from the index, its digits or the name.
+
+    Raises:
+        SettingError: there is no such class.
+    """
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < CLASSES:
+        return number
+    if not isinstance(value, str) or value.isdecimal():
+        raise SettingError(f"class {value} is out of range: ImageNet has the classes 0 to {CLASSES - 1}")
+    if value not in _places():
+        raise SettingError(f"unknown class '{value}'; {nearest(value, names()) if value else 'name one'}")
+    return _places()[value]
+
+
+def indices(given: Literal["all"] | list[int | str]) -> list[int]:
+    """Class indices, in the order given, from a list of indices, names and ranges such as ``10-19`` (with both ends).
+
+    Raises:
+        SettingError: one of them is none.
+    """
+    if given == "all":
+        return list(range(CLASSES))
+    return [place for part in given for place in _part(part)]
+
+
+def _part(part: int | str) -> list[int]:
+    found = RANGE.fullmatch(part) if isinstance(part, str) else None
+    if found is None:
+        return [index(part)]
+    first, last = int(found[1]), int(found[2])
+    if not first <= last < CLASSES:
+        raise SettingError(f"classes {part}: a range goes up, within 0 to {CLASSES - 1}")
+    return list(range(first, last + 1))

@@ -1,0 +1,178 @@
+"""The noisy-image classifier of guided diffusion (Dhariwal and Nichol 2021, arXiv 2105.05233, Sec. 4 and App. F)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, scaled_dot_product_attention, silu
+
+from tts.errors import WeightsError
+
+HEAD = 64
+"""Channels of an attention head."""
+GROUPS = 32
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The network's form, as its weights tell it.
+
+    Args:
+        width: channels of the first convolution.
+        widths: channels of each level.
+        blocks: residual blocks of a level.
+        attends: whether each level attends.
+        classes: of the output.
+    """
+
+    width: int
+    widths: tuple[int, ...]
+    blocks: int
+    attends: tuple[bool, ...]
+    classes: int
+
+
+def shape_of(weights: Mapping[str, Tensor], image_size: int) -> Shape:
+    """The form of a published ``state_dict``.
+
+    A block that halves the resolution has the same parameters as any other; how many there are is known from the size
+    of the innermost level, which the positional embedding of the attention pooling tells.
+
+    Raises:
+        WeightsError: a weight is missing that every such network has.
+    """
+    try:
+        width, tokens = len(weights["input_blocks.0.0.weight"]), weights["out.2.positional_embedding"].shape[1]
+        levels = round(math.log2(image_size / math.isqrt(tokens - 1))) + 1
+        count = len({name.split(".")[1] for name in weights if name.startswith("input_blocks.")}) - 1
+        blocks = (count - (levels - 1)) // levels
+        firsts = [1 + level * (blocks + 1) for level in range(levels)]
+        widths = tuple(len(weights[f"input_blocks.{first}.0.out_layers.3.weight"]) for first in firsts)
+        attends = tuple(f"input_blocks.{first}.1.qkv.weight" in weights for first in firsts)
+        return Shape(width, widths, blocks, attends, len(weights["out.2.c_proj.weight"]))
+    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+        raise WeightsError(f"is no classifier of guided diffusion for {image_size} pixels (no {error})") from None
+
+
+class ADMClassifier(nn.Module):
+    """``(x [B, 3, S, S] in [-1, 1], t [B]) -> logits [B, classes]``; t = 0 for clean images.
+
+    The encoder half of an ADM network, pooled by attention. Its parts have the published names.
+    """
+
+    def __init__(self, shape: Shape, image_size: int) -> None:
+        super().__init__()
+        embedding = 4 * shape.width
+        self.width = shape.width
+        self.time_embed = nn.Sequential(nn.Linear(shape.width, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
+        parts: list[nn.ModuleList] = [nn.ModuleList([nn.Conv2d(3, shape.width, 3, padding=1)])]
+        now = shape.width
+        for level, (width, attends) in enumerate(zip(shape.widths, shape.attends, strict=True)):
+            if level:
+                parts.append(nn.ModuleList([Block(now, now, embedding, down=True)]))
+            for _ in range(shape.blocks):
+                attention = [Attention(width)] if attends else []
+                parts.append(nn.ModuleList([Block(now, width, embedding), *attention]))
+                now = width
+        self.input_blocks = nn.ModuleList(parts)
+        self.middle_block = nn.ModuleList([Block(now, now, embedding), Attention(now), Block(now, now, embedding)])
+        innermost = image_size >> (len(shape.widths) - 1)
+        self.out = nn.Sequential(nn.GroupNorm(GROUPS, now), nn.SiLU(), AttentionPool(now, innermost, shape.classes))
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Logits; see the class."""
+        embedding = self.time_embed(time_embedding(t, self.width).to(x.dtype))
+        for parts in [*self.input_blocks, self.middle_block]:
+            for part in parts:
+                x = part(x, embedding) if isinstance(part, Block) else part(x)
+        logits: Tensor = self.out(x)
+        return logits
+
+
+class CleanImages(nn.Module):
+    """A classifier of noisy images, told that they have no noise."""
+
+    def __init__(self, classifier: ADMClassifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, 3, S, S]`` in [-1, 1] to logits."""
+        logits: Tensor = self.classifier(x, torch.zeros(len(x), device=x.device))
+        return logits
+
+
+class Block(nn.Module):
+    """A residual block, scaled and shifted by the embedding; ``down`` halves the resolution first."""
+
+    def __init__(self, width: int, out: int, embedding: int, down: bool = False) -> None:
+        super().__init__()
+        self.down = down
+        self.in_layers = nn.Sequential(nn.GroupNorm(GROUPS, width), nn.SiLU(), nn.Conv2d(width, out, 3, padding=1))
+        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, 2 * out))
+        # the third is the published place of the dropout, which is off outside training
+        self.out_layers = nn.Sequential(
+            nn.GroupNorm(GROUPS, out), nn.SiLU(), nn.Identity(), nn.Conv2d(out, out, 3, padding=1)
+        )
+        self.skip_connection = nn.Conv2d(width, out, 1) if width != out else nn.Identity()
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """``[B, width, h, w]`` to ``[B, out, h', w']``."""
+        h = silu(self.in_layers[0](x))
+        if self.down:
+            h, x = avg_pool2d(h, 2), avg_pool2d(x, 2)
+        h = self.in_layers[2](h)
+        scale, shift = self.emb_layers(embedding)[:, :, None, None].chunk(2, dim=1)
+        h = self.out_layers[1:](self.out_layers[0](h) * (1 + scale) + shift)
+        result: Tensor = self.skip_connection(x) + h
+        return result
+
+
+class Attention(nn.Module):
+    """Self-attention over positions; q, k and v alternate head by head in the weights."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.heads = width // HEAD
+        self.norm = nn.GroupNorm(GROUPS, width)
+        self.qkv, self.proj_out = nn.Conv1d(width, 3 * width, 1), nn.Conv1d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, C, h, w]`` to the same."""
+        flat = x.flatten(2)
+        q, k, v = self.qkv(self.norm(flat)).unflatten(1, (self.heads, 3, HEAD)).transpose(3, 4).unbind(2)
+        attended = scaled_dot_product_attention(q, k, v).transpose(2, 3).flatten(1, 2)
+        result: Tensor = (flat + self.proj_out(attended)).view_as(x)
+        return result
+
+
+class AttentionPool(nn.Module):
+    """One token, the mean, attends to all positions (Radford et al. 2021, arXiv 2103.00020, Sec. 2.4)."""
+
+    def __init__(self, width: int, size: int, classes: int) -> None:
+        super().__init__()
+        self.heads = width // HEAD
+        self.positional_embedding = nn.Parameter(torch.empty(width, size**2 + 1))
+        self.qkv_proj, self.c_proj = nn.Conv1d(width, 3 * width, 1), nn.Conv1d(width, classes, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, C, size, size]`` to ``[B, classes]``."""
+        flat = x.flatten(2)
+        tokens = torch.cat([flat.mean(dim=2, keepdim=True), flat], dim=2) + self.positional_embedding
+        # here q, k and v come one after another, each with all its heads
+        q, k, v = self.qkv_proj(tokens).unflatten(1, (3, self.heads, HEAD)).transpose(3, 4).unbind(1)
+        pooled = scaled_dot_product_attention(q[:, :, :1], k, v).transpose(2, 3).flatten(1, 2)
+        result: Tensor = self.c_proj(pooled)[:, :, 0]
+        return result
+
+
+def time_embedding(t: Tensor, width: int) -> Tensor:
+    """Cosines, then sines, of t times ``10000^(-i / half)``; ``[B]`` to ``[B, width]`` float32."""
+    half = width // 2
+    frequencies = torch.exp(-math.log(10000) * torch.arange(half, device=t.device) / half)
+    angles = t[:, None].float() * frequencies
+    return torch.cat([angles.cos(), angles.sin()], dim=1)

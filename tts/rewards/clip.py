@@ -1,0 +1,35 @@
+"""CLIP: how well an image agrees with its text (Hessel et al. 2021, arXiv 2104.08718, without the factor 2.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tts.plan import Condition
+from tts.rewards.base import Caption, Reward, Score
+from tts.rewards.contrastive import ContrastiveSettings, Encoders, cosines
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Clip(ContrastiveSettings):
+    """Cosine of the embeddings of image and prompt, by any model of open_clip; texts are cut at the model's length."""
+
+    def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
+        """See :class:`tts.rewards.base.RewardSettings`."""
+        return ClipReward(self.encoders(device), caption)
+
+
+class ClipReward:
+    """Cosine in [-1, 1] of each image with its own caption."""
+
+    host = False
+
+    def __init__(self, encoders: Encoders, caption: Caption) -> None:
+        self.encoders, self.caption = encoders, caption
+
+    def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
+        """See :class:`tts.rewards.base.Reward`."""
+        texts = self.encoders.texts([self.caption(condition) for condition in conditions])
+        return [*cosines(self.encoders.images(images), texts)]

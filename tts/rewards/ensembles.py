@@ -1,0 +1,188 @@
+"""Rewards made of rewards: weighted sums, and averages of ranks (Ma et al. 2025, arXiv 2501.09732, Sec. 3.2)."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from tts.errors import DataError, SettingError
+from tts.models.base import ModelSettings
+from tts.plan import Condition
+from tts.registry import REWARDS
+from tts.rewards.base import Caption, Reward, RewardSettings, Score
+from tts.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Given = str | dict[str, Any]
+
+
+class EnsembleSettings(RewardSettings):
+    """What ensembles of rewards share: they check, and are loaded with, all their members."""
+
+    @property
+    @abstractmethod
+    def given(self) -> list[Given]:
+        """The members as a configuration writes them."""
+
+    @cached_property
+    def members(self) -> list[tuple[str, RewardSettings]]:
+        """Names and settings of the members."""
+        return [REWARDS.make(given) for given in self.given]
+
+    def check(self) -> None:
+        """See :class:`RewardSettings`."""
+        for _, member in self.members:
+            member.check()
+
+    def suits(self, model: ModelSettings) -> None:
+        """See :class:`RewardSettings`."""
+        for _, member in self.members:
+            member.suits(model)
+
+    def identity(self) -> dict[str, Any]:
+        """Names and identities of the members."""
+        return {"of": [[name, member.identity()] for name, member in self.members]}
+
+    def loaded(self, device: str, caption: Caption) -> list[Reward]:
+        """The members, ready to score."""
+        return [member.load(device, caption) for _, member in self.members]
+
+
+class Part(Settings):
+    """A member of a weighted sum."""
+
+    reward: Given = Field(description="a name, or {name: ..., setting: value}")
+    weight: float = Field(1.0, description="factor of its value; below 0: less is better")
+
+
+class Weighted(EnsembleSettings):
+    """A weighted sum of rewards; an image that one of them cannot score has no value."""
+
+    of: list[Part] = Field(min_length=1, description="list of {reward: ..., weight: ...}")
+
+    @property
+    def given(self) -> list[Given]:
+        """See :class:`EnsembleSettings`."""
+        return [part.reward for part in self.of]
+
+    def identity(self) -> dict[str, Any]:
+        """See :class:`EnsembleSettings`."""
+        return {**super().identity(), "weights": [part.weight for part in self.of]}
+
+    def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
+        """See :class:`RewardSettings`."""
+        weights = [part.weight for part in self.of]
+        return Combined(self.loaded(device, caption), [_times(weight) for weight in weights])
+
+
+class RankAverage(EnsembleSettings):
+    """The mean, over rewards of any scale, of a value's rank (0 to 1) among those of a run's plain images.
+
+    A rank among the images that happen to be compared would depend on them; one in a fixed sample is the image's own.
+    Beyond the sample's ends ranks go on along its range, below 0 and above 1, so that a search is not stopped there.
+    """
+
+    of: list[Given] = Field(min_length=1, description="names, or {name: ..., setting: value}")
+    reference: Path = Field(description="folder of a run that scored these rewards; its naive trials are the sample")
+
+    @property
+    def given(self) -> list[Given]:
+        """See :class:`EnsembleSettings`."""
+        return self.of
+
+    def check(self) -> None:
+        """Also reads the sample."""
+        super().check()
+        self._ranks()
+
+    def identity(self) -> dict[str, Any]:
+        """See :class:`EnsembleSettings`; and the digest of the sample, wherever it lies."""
+        digest = hashlib.sha256(b"".join(sample.tobytes() for sample in self._samples())).hexdigest()
+        return {**super().identity(), "reference": digest}
+
+    def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
+        """See :class:`RewardSettings`."""
+        ranks = self._ranks()
+        return Combined(self.loaded(device, caption), [_shared(rank, len(ranks)) for rank in ranks])
+
+    def _ranks(self) -> list[Callable[[float], float]]:
+        return [_rank(sample) for sample in self._samples()]
+
+    def _samples(self) -> list[NDArray[np.float64]]:
+        """Each member's values in the reference run, sorted."""
+        samples = [_sample(self.reference.expanduser(), name) for name, _ in self.members]
+        for (name, _), sample in zip(self.members, samples, strict=True):
+            if len(np.unique(sample)) < 2:
+                raise SettingError(f"reference {self.reference}: has fewer than two different values of {name}")
+        return samples
+
+
+class Combined:
+    """A sum of functions of rewards. Members that score on the host get their images there."""
+
+    def __init__(self, members: list[Reward], parts: list[Callable[[float], float]]) -> None:
+        self.members, self.parts = members, parts
+        self.host = all(member.host for member in members)
+
+    def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
+        """See :class:`tts.rewards.base.Reward`."""
+        columns = [member.score(images.cpu() if member.host else images, conditions) for member in self.members]
+        return [self._sum(row) for row in zip(*columns, strict=True)]
+
+    def _sum(self, row: Sequence[Score]) -> Score:
+        values = [value for value in row if value is not None]
+        if len(values) < len(row):
+            return None
+        return sum(part(value) for part, value in zip(self.parts, values, strict=True))
+
+
+def _times(weight: float) -> Callable[[float], float]:
+    return lambda value: weight * value
+
+
+def _shared(rank: Callable[[float], float], members: int) -> Callable[[float], float]:
+    return lambda value: rank(value) / members
+
+
+def _rank(sample: NDArray[np.float64]) -> Callable[[float], float]:
+    """Rank in a sorted sample: equal values share their middle, between values it grows evenly."""
+    values, first, counts = np.unique(sample, return_index=True, return_counts=True)
+    ranks = (first + (counts - 1) / 2) / (len(sample) - 1)
+    low, high = float(values[0]), float(values[-1])
+
+    def rank(value: float) -> float:
+        if low <= value <= high:
+            return float(np.interp(value, values, ranks))
+        end, at = (high, ranks[-1]) if value > high else (low, ranks[0])
+        return float(at + (value - end) / (high - low))
+
+    return rank
+
+
+def _sample(run: Path, reward: str) -> NDArray[np.float64]:
+    """A run's values of a reward, of its naive trials if there are any, sorted."""
+    import pyarrow.dataset as ds
+    from pyarrow import ArrowException
+
+    column: Literal["search"] = "search"
+    try:
+        table = ds.dataset(run / "trials", format="parquet", exclude_invalid_files=False)
+    except (OSError, ArrowException) as error:
+        raise DataError(f"reference {run}: is no run ({' '.join(str(error).split())[:160]})") from None
+    name = f"score_{reward}"
+    if name not in table.schema.names:
+        raise SettingError(f"reference {run}: has not scored {reward}; run it with this reward (rewards or held_out)")
+    rows = table.to_table(columns=[column, name]).to_pandas()
+    plain = rows[rows[column] == "naive"]
+    values = (plain if len(plain) else rows)[name].dropna()
+    return np.sort(values.to_numpy(np.float64))

@@ -1,0 +1,22 @@
+"""Human Preference Score v2.1 (Wu et al. 2023, arXiv 2306.09341)."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from tts.rewards.base import Caption, Reward
+from tts.rewards.clip import ClipReward
+from tts.rewards.contrastive import ContrastiveSettings
+
+
+class HPSv2(ContrastiveSettings):
+    """Cosine of image and prompt by CLIP ViT-H/14 as trained on human preferences; images are padded to squares."""
+
+    model: str = Field("ViT-H-14", description="open_clip's name, a folder in open_clip's form, or hf-hub:owner/name")
+    pretrained: str = Field(
+        "hf-hub:xswu/HPSv2/HPS_v2.1_compressed.pt", description="a file of weights, or hf-hub:owner/name/file"
+    )
+
+    def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
+        """See :class:`tts.rewards.base.RewardSettings`."""
+        return ClipReward(self.encoders(device, mode="longest"), caption)

@@ -1,0 +1,104 @@
+"""ImageReward (Xu et al. 2023, arXiv 2304.05977): BLIP's text encoder reads prompt and image, a head says the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from tts import tensors
+from tts.digests import sha256
+from tts.errors import WeightsError
+from tts.hub import folder, hub_file
+from tts.plan import Condition
+from tts.precision import Precision, dtype
+from tts.quiet import quiet
+from tts.rewards.base import Caption, Reward, RewardSettings, Score
+from tts.rewards.preprocess import Preprocess, by_row
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tts.models.blip_reward import BlipReward
+
+HUB = "hf-hub:"
+WORDS = ("*.json", "*.txt")
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+TOKENS = 35
+"""Length to which prompts are cut and padded."""
+AVERAGE, SPREAD = 0.16717362830052426, 1.0333394966054072
+"""Of the head's values in training; rewards are standardised by them."""
+
+
+class ImageReward(RewardSettings):
+    """What people who were asked prefer, of mean 0 and deviation 1 over their images."""
+
+    weights: str = Field("hf-hub:zai-org/ImageReward/ImageReward.pt", description="a file, or hf-hub:owner/name/file")
+    tokenizer: str = Field(
+        "google-bert/bert-base-uncased", description="folder, or name on the hub, of the tokenizer of BERT"
+    )
+    precision: Precision = Field("fp32", description="of the network")
+
+    def check(self) -> None:
+        """Read the weights whole, and find the tokenizer."""
+        self._network()
+        self._words()
+
+    def identity(self) -> dict[str, Any]:
+        """The settings, with digests in place of addresses."""
+        words = {file.name: sha256(file, "tokenizer") for kind in WORDS for file in sorted(self._words().glob(kind))}
+        return {**self.record(), "weights": sha256(self._path(), "weights"), "tokenizer": words}
+
+    def _path(self) -> Path:
+        if self.weights.startswith(HUB):
+            owner, name, file = self.weights.removeprefix(HUB).split("/", 2)
+            return hub_file(f"{owner}/{name}", file, "weights")
+        return Path(self.weights).expanduser()
+
+    def _words(self) -> Path:
+        return folder(self.tokenizer, WORDS, "tokenizer")
+
+    def _network(self) -> BlipReward:
+        from tts.models.blip_reward import build
+
+        path = self._path()
+        try:
+            return build(tensors.read(path, "weights"))
+        except KeyError as error:
+            raise WeightsError(f"weights {path}: are not of ImageReward (no {error})") from None
+
+    def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
+        """See :class:`RewardSettings`."""
+        from transformers import BertTokenizer
+
+        with quiet():
+            try:
+                tokenizer = BertTokenizer.from_pretrained(self._words())
+            except (OSError, ValueError, TypeError) as error:
+                raise WeightsError(f"tokenizer {self.tokenizer}: cannot be loaded ({error})") from None
+        network = self._network().to(device, dtype(self.precision)).eval().requires_grad_(False)
+        return ImageRewardReward(network, tokenizer, device, caption)
+
+
+class ImageRewardReward:
+    """The standardised value of each image with its own prompt."""
+
+    host = False
+
+    def __init__(
+        self, network: BlipReward, tokenizer: Callable[..., Mapping[str, Tensor]], device: str, caption: Caption
+    ) -> None:
+        self.network, self.tokenizer, self.device, self.caption = network, tokenizer, device, caption
+        self.prepare = Preprocess(network.image_size, MEAN, STD)
+
+    def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
+        """See :class:`tts.rewards.base.Reward`."""
+        texts = [self.caption(condition) for condition in conditions]
+        words = self.tokenizer(texts, padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt")
+        pixels = self.prepare(images.to(self.device))
+        values = by_row(
+            self.network, pixels, *(words[name].to(self.device) for name in ("input_ids", "attention_mask"))
+        )
+        return [(value - AVERAGE) / SPREAD for value in values.double().tolist()]

@@ -1,0 +1,67 @@
+"""Tensors from files of unknown origin: safetensors, or pickles of tensors and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+
+from tts.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def read(path: Path, setting: str) -> dict[str, Tensor]:
+    """The named tensors of a file; those below ``state_dict``, if there is such an entry.
+
+    Nothing in the file is executed or imported: what is no safetensors file is read by torch's restricted unpickler.
+
+    Args:
+        setting: what named the file, for the message.
+
+    Raises:
+        WeightsError: the file is missing or damaged, or holds anything but tensors.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            content: Any = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise WeightsError(f"{setting} {path}: no such file") from None
+    except (SafetensorError, UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        raise WeightsError(
+            f"{setting} {path}: damaged, or holds more than tensors, and so is not opened ({_short(error)})"
+        ) from None
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise WeightsError(f"{setting} {path}: holds no state_dict of tensors")
+    return {str(name): tensor for name, tensor in content.items()}
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Give a network its weights, all of them and no others.
+
+    Raises:
+        WeightsError: they are another network's; the message names the first that does not fit.
+    """
+    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    for name in sorted(wanted.keys() | tensors.keys()):
+        found = tuple(tensors[name].shape) if name in tensors else None
+        if found != wanted.get(name):
+            raise WeightsError(f"{where}: has {found} in place of {wanted.get(name)} for '{name}'")
+    network.load_state_dict(dict(tensors), assign=True)
+
+
+def _short(error: BaseException) -> str:
+    """What torch's refusals begin with are paragraphs of advice, among which is how to run the file after all."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    found = next((line for line in lines if "GLOBAL" in line or "Unsupported" in line), lines[0] if lines else "")
+    return (found or type(error).__name__)[:200]
