@@ -34,8 +34,9 @@ def run(config: RunConfig, console: Console) -> Finished:
     Raises:
         TTSError: a setting cannot be used, or an engine failed; what was finished is stored.
     """
-    study, folder = _as_begun(Study(config), console), config.output
+    study, folder = Study(config), config.output
     check_folder(folder)
+    study = _as_begun(study, console)
     store.check(folder, study.digest())
     done = store.done(folder)
     if done and done >= {trial.key(study.context) for trial in study.trials()}:

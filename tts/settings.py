@@ -49,9 +49,9 @@ def parse(kind: type[S], values: Any, where: str) -> S:
 
 def nearest(name: object, known: Iterable[str]) -> str:
     """``did you mean 'x'?``, or the known names when none is near."""
-    known = sorted(known)
-    close = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.5)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+    spelled = {word.lower(): word for word in sorted(known)}
+    close = difflib.get_close_matches(str(name).lower(), spelled, n=1, cutoff=0.5)
+    return f"did you mean '{spelled[close[0]]}'?" if close else f"known: {', '.join(sorted(known))}"
 
 
 def _explain(errors: list[ErrorDetails], kind: type[BaseModel]) -> str:

@@ -17,6 +17,12 @@ from tts.search.naive import Naive
 from tts.settings import Settings
 
 EVERY = [(kind, name) for kind in (MODELS, REWARDS, SEARCHES) for name in kind.targets]
+NEEDED: dict[str, dict[str, Any]] = {
+    "weighted": {"of": [{"reward": "brightness", "weight": 1.0}]},
+    "rank_average": {"of": ["brightness"], "reference": "a-run"},
+}
+"""Settings without a default."""
+
 IDS = [f"{kind.kind}-{name}" for kind, name in EVERY]
 
 
@@ -92,7 +98,7 @@ def test_making_leaves_the_configuration_as_it_was() -> None:
 
 @pytest.mark.parametrize(("kind", "name"), EVERY, ids=IDS)
 def test_records_round_trip(kind: Registry[Any], name: str) -> None:
-    settings = kind.make(name)[1]
+    settings = kind.make({"name": name, **NEEDED.get(name, {})})[1]
     assert kind.make({"name": name, **settings.record()})[1] == settings
 
 
@@ -106,7 +112,7 @@ def test_everything_is_documented(kind: Registry[Any], name: str) -> None:
 
 @pytest.mark.parametrize(("kind", "name"), EVERY, ids=IDS)
 def test_settings_are_frozen(kind: Registry[Any], name: str) -> None:
-    settings = kind.make(name)[1]
+    settings = kind.make({"name": name, **NEEDED.get(name, {})})[1]
     assert settings.model_config["frozen"]
     assert settings.model_config["extra"] == "forbid"
 
@@ -139,7 +145,9 @@ def test_making_everything_imports_no_torch(fresh_python: Callable[..., str]) ->
     """A search with its settings, and what a configuration says of models and rewards, are plain Python."""
     code = (
         "import sys; from tts.registry import MODELS, REWARDS, SEARCHES\n"
-        "made = [kind.make(name)[1] for kind in (MODELS, REWARDS, SEARCHES) for name in kind.targets]\n"
+        f"needed = {NEEDED!r}\n"
+        "everything = [(kind, name) for kind in (MODELS, REWARDS, SEARCHES) for name in kind.targets]\n"
+        "made = [kind.make({'name': name, **needed.get(name, {})})[1] for kind, name in everything]\n"
         "plan = MODELS.make('cifar10')[1].plan()\n"
         "costs = [(search.nfe(plan), search.depth(plan)) for search in made if hasattr(search, 'nfe')]\n"
         "assert len(costs) == len(SEARCHES.targets)\n"

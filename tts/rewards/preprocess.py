@@ -48,7 +48,10 @@ class Preprocess:
         if self.mode == "squash" or height == width:
             return self._resized(images, self.size, self.size)
         side = min(height, width) if self.mode == "shortest" else max(height, width)
-        tall, wide = (round(self.size * length / side) for length in (height, width))
+        whole: Callable[[float], int] = (
+            int if self.mode == "shortest" else round
+        )  # as torchvision and open_clip have it
+        tall, wide = (whole(self.size * length / side) for length in (height, width))
         resized = self._resized(images, tall, wide)
         if self.mode == "shortest":
             cropped: Tensor = center_crop(resized, [self.size, self.size])
