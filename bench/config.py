@@ -17,7 +17,11 @@ CONFIGS = Path(__file__).parent / "configs"
 class Problems(Settings):
     """The problems: every condition with every seed."""
 
-    conditions: Literal["all"] | list[StrictInt | str] = Field("all", description="class indices or names, or prompts")
+    conditions: Literal["all"] | list[StrictInt | str] | dict[str, Any] = Field(
+        "all",
+        description="class indices or names, or prompts; or {file: PATH, ...} or {imagenet: [...], ...}, "
+        "see bench/conditions.py",
+    )
     seeds: int = Field(1, ge=1, description="seeds for each condition")
 
 

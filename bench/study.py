@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from typing import Any
 
+from bench.conditions import resolve
 from bench.config import RunConfig
 from bench.trial import IDENTITY_VERSION, Context, Trial, canonical
 from tts.errors import SettingError
@@ -57,13 +59,18 @@ class Study:
 
     def _conditions(self) -> list[Condition]:
         given = self.config.problems.conditions
+        if isinstance(given, dict):
+            given = resolve(given, self.model)
+            # a list from here on: whoever gets this configuration may not have the file
+            problems = self.config.problems.model_copy(update={"conditions": given})
+            self.config = self.config.model_copy(update={"problems": problems})
         if given != "all":
             if not given:
                 raise SettingError("problems.conditions: the list is empty")
             found = [self.model.condition(value) for value in given]
-            for value in found:
-                if found.count(value) > 1:
-                    raise SettingError(f"problems.conditions: {self.model.label(value)} is named twice")
+            twice = next((value for value, times in Counter(found).items() if times > 1), None)
+            if twice is not None:
+                raise SettingError(f"problems.conditions: {self.model.label(twice)} is named twice")
             return found
         if not self.model.conditions():
             raise SettingError(f"problems.conditions: model {self.model_name} has no list of conditions; name some")
