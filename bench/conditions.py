@@ -191,8 +191,8 @@ def _tabs(text: str) -> tuple[Rows, list[int]]:
 
 
 def _json(text: str) -> tuple[Rows, list[int]]:
-    lines = [number for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+    found = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    rows, lines = [json.loads(line) for _, line in found], [number for number, _ in found]
     if not all(isinstance(row, dict) for row in rows):
         raise ValueError("a line holds no object")
     columns = {name for row in rows for name in row}

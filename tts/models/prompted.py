@@ -24,6 +24,10 @@ KEPT = 512
 """Encoded prompts that an engine keeps; a study's problems come in order, so that the recent ones are the wanted."""
 
 
+SHOWN = 60
+"""Letters of a prompt that name it in a message."""
+
+
 class PromptedSettings(LatentSettings):
     """Settings of a latent diffusion model whose conditions are prompts."""
 
@@ -166,4 +170,5 @@ def _cut(tokenizer: Any, prompt: str) -> str | None:
     if len(tokens) <= limit:
         return None
     lost = tokenizer.decode(tokens[limit - 1 : -1])
-    return f"prompt '{prompt[:40]}...' is longer than the {limit - 2} tokens that are read; cut: '{lost}'"
+    name = prompt if len(prompt) <= SHOWN else f"{prompt[:SHOWN]}..."
+    return f"prompt '{name}' is longer than the {limit - 2} tokens that are read; cut: '{lost}'"

@@ -1,0 +1,62 @@
+"""Every configuration that ships is one that runs, up to its weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bench import config
+from bench.conditions import resolve
+from bench.config import CONFIGS, load
+from bench.study import _entries, _reward
+from tts.registry import MODELS
+
+NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+TRIALS = {
+    "cifar10-reference": 50 * 16 * 3,
+    "imagenet256-dit": 1000 * 50 * 3,
+    "imagenet64-eval": 1000 * 50 * 3,
+    "quickstart": 10 * 15 * 3,
+    "study-edm": 36 * 8 * 3,
+    "study-sd15": 36 * 8 * 3,
+}
+
+
+class ThousandClasses:
+    """Stands for a model whose checkpoint is not here."""
+
+    def conditions(self) -> tuple[int, ...]:
+        return tuple(range(1000))
+
+
+def drawn(run: config.RunConfig) -> int:
+    """Number of conditions."""
+    name, model = MODELS.make(run.model)
+    given: Any = run.problems.conditions
+    known: Any = ThousandClasses() if name == "dit" else model
+    return len(resolve(given, known)) if isinstance(given, dict) else len(model.conditions())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_in_it_is_known_and_its_trials_are_counted(name: str) -> None:
+    run = load(name)
+    entries = [entry for given in run.searches for entry in _entries(given)]
+    rewards = [_reward(given)[0] for given in [*run.rewards, *run.held_out]]
+    assert len(set(rewards)) == len(rewards)
+    assert drawn(run) * run.problems.seeds * len(entries) * len(run.rewards) == TRIALS[name]
+    assert "random" in [entry.name for entry in entries] or not name.startswith("study")  # the control
+
+
+def test_the_studys_prompts_are_names_of_classes() -> None:
+    run = load("study-sd15")
+    prompts = resolve(run.problems.conditions, MODELS.make(run.model)[1])  # type: ignore[arg-type]
+    assert all(prompt.startswith(("a ", "an ")) for prompt in prompts)
+    labels = resolve(load("study-edm").problems.conditions, MODELS.make("edm")[1])  # type: ignore[arg-type]
+    edm = MODELS.make("edm")[1]
+    assert [prompt.split(" ", 1)[1] for prompt in prompts] == [edm.label(label) for label in labels]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_header_says_what_it_is(name: str) -> None:
+    assert (CONFIGS / f"{name}.yaml").read_text().startswith("# ")
