@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import threading
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 # Read by Ray when it is imported. Whoever joins a cluster without tokens says so with RAY_AUTH_MODE=disabled.
@@ -119,6 +121,7 @@ class RayPool:
         check_resources(engines)
         gpus = 1 if engines.device == "cuda" else 0
         variables = {name: str(engines.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        variables["PYTHONPATH"] = os.pathsep.join(own_folders())
         digest = self.study.digest()
         remote = ray.remote(EngineActor).options(
             num_cpus=0 if gpus else engines.threads,
@@ -157,6 +160,13 @@ class RayPool:
     def close(self) -> None:
         """See :class:`bench.pools.Pool`."""
         ray.shutdown()
+
+
+def own_folders() -> list[str]:
+    """Where this process finds modules that are not installed, such as a user's own reward in the working folder."""
+    installed = {sys.prefix, sys.base_prefix, sys.exec_prefix}
+    folders = dict.fromkeys(Path(folder).absolute() for folder in sys.path if Path(folder).is_dir())
+    return [str(folder) for folder in folders if not any(folder.is_relative_to(where) for where in installed)]
 
 
 def connect(address: str, cpus: int) -> None:

@@ -1,0 +1,127 @@
+"""Every model with every reward that suits it and every search, here and on Ray: the same rows, bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import edm_pickles
+import pandas as pd
+import pytest
+import tiny_pipelines
+import tiny_rewards
+from test_pools import run
+
+from bench.backends import make_pool
+from bench.config import RunConfig
+from bench.study import Study
+
+SEARCHES: list[Any] = [
+    "naive",
+    {"name": "best_of_n", "N": 2},
+    {"name": "random", "N": 2},
+    {"name": "beam", "N": 2, "B": 2},
+    {"name": "mcts", "N": 2, "S": 2},
+    {"name": "zero_order", "N": 2, "K": 2},
+    {"name": "eps_greedy", "N": 2, "K": 2},
+]
+CONDITIONS = {"stable-diffusion": ["a tench"], "stable-diffusion-xl": ["a tench"]}
+OWN: dict[str, Any] = {"name": "own_rewards:redness", "captions": True}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Every model on tiny random weights, with few steps."""
+    folder = tmp_path_factory.mktemp("models")
+    preview = str(tiny_pipelines.save_tiny_autoencoder(folder / "preview"))
+    found: dict[str, dict[str, Any]] = {
+        name: {"id": str(tiny_pipelines.save(make(), folder / name)), "steps": 3, "guidance": 3.0}
+        for name, make in tiny_pipelines.PIPELINES.items()
+    }
+    found["stable-diffusion"]["preview"] = preview
+    sampler = {"steps": 3, "S_max": 100}
+    checkpoint = str(edm_pickles.save(edm_pickles.network(**edm_pickles.TINY), folder / "edm.pkl"))
+    found["edm"] = {"checkpoint": checkpoint, "classes": 4, "sampler": sampler}
+    found["cifar10"] = {"sampler": sampler}
+    return found
+
+
+@pytest.fixture(scope="module")
+def rewards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Every reward but the classifiers, on tiny random weights; and a run for ranks."""
+    folder = tmp_path_factory.mktemp("rewards")
+    (folder / "run" / "trials").mkdir(parents=True)
+    plain = pd.DataFrame(
+        {"search": "naive", "score_brightness": [0.4, 0.5, 0.6], "score_compressibility": [0.1, 0.2, 0.9]}
+    )
+    plain.to_parquet(folder / "run" / "trials" / "part-0.parquet")
+    found: dict[str, Any] = {name: {"name": name, **v} for name, v in tiny_rewards.all_settings(folder / "w").items()}
+    clip = found["clip"]
+    return {
+        **{name: reward for name, reward in found.items() if name != "classifier"},
+        "brightness": "brightness",
+        "compressibility": "compressibility",
+        "weighted": {"name": "weighted", "of": [{"reward": clip, "weight": 2}, {"reward": "compressibility"}]},
+        "rank_average": {
+            "name": "rank_average",
+            "of": ["brightness", "compressibility"],
+            "reference": str(folder / "run"),
+        },
+        "redness": OWN,
+    }
+
+
+def classifiers(name: str, folder: Path) -> dict[str, Any]:
+    """The classifiers that know a model's classes."""
+    if name == "cifar10":
+        return {"class_probability": "class_probability"}
+    if name not in ("edm", "dit"):
+        return {}
+    classes = 1000 if name == "dit" else 4
+    guided = tiny_rewards.guided_classifier(folder / "guided.pt", classes)
+    squeeze = tiny_rewards.torchvision_classifier(folder / "squeeze.pth", classes=classes)
+    return {
+        "guided": {
+            "name": "classifier",
+            "as": "guided",
+            "model": "guided-diffusion-64",
+            "weights": str(guided),
+            "classes": classes,
+        },
+        "squeeze": {
+            "name": "classifier",
+            "as": "squeeze",
+            "model": "squeezenet1_1",
+            "weights": str(squeeze),
+            "classes": classes,
+        },
+    }
+
+
+@pytest.mark.parametrize("name", ["cifar10", "edm", "stable-diffusion", "stable-diffusion-xl", "dit"])
+def test_every_reward_and_search(
+    name: str, models: dict[str, dict[str, Any]], rewards: dict[str, Any], tmp_path: Path
+) -> None:
+    every = [*rewards.values(), *classifiers(name, tmp_path).values()]
+    config = {
+        "model": {"name": name, **models[name]},
+        "rewards": every,
+        "searches": SEARCHES,
+        "problems": {"conditions": CONDITIONS.get(name, [1])},
+        "engines": {"backend": "local", "batch": 6, "score_batch": 2},
+        "output": "unused",
+    }
+    here = Study(RunConfig.model_validate(config))
+    rows = run(here, make_pool(here))
+    assert len(rows) == here.size == len(SEARCHES) * len(every)
+    unscored = {row["reward"] for row in rows.values() if row["value"] is None}
+    assert unscored == set()
+    assert all(
+        row["nfe"] <= trial.algorithm.nfe(here.plan)
+        for trial in here.trials()
+        for row in [rows[trial.key(here.context)]]
+    )
+    assert len({row["image"] for row in rows.values()}) > len(rows) / 4  # searches for other rewards draw other images
+    engines = {"backend": "ray", "count": 2, "batch": 6, "score_batch": 2}
+    there = Study(RunConfig.model_validate({**config, "engines": engines}))
+    assert run(there, make_pool(there), shuffle=1) == rows
