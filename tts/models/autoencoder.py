@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tts.digests import sha256
 from tts.errors import WeightsError
 from tts.hub import folder
-from tts.models.checkpoint import check_safetensors
+from tts.models.checkpoint import check_filled, check_safetensors
 from tts.quiet import quiet
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def load_tiny(id: str, dtype: torch.dtype, device: str) -> Callable[[Tensor], Te
     with quiet():
         try:
             vae = AutoencoderTiny.from_pretrained(tiny_folder(id), dtype=dtype, use_safetensors=True)
+            check_filled(vae)
         except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
             raise WeightsError(f"preview {id}: cannot be loaded ({' '.join(str(error).split())[:300]})") from None
     return decoder(vae.to(device).eval().requires_grad_(False))

@@ -8,13 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tts import downloads
 from tts.digests import sha256
 from tts.errors import WeightsError
 from tts.hub import first_line, hub_file, hub_folder, local_folder, unreachable
 from tts.quiet import quiet
+
+if TYPE_CHECKING:
+    from torch import nn
 
 INDEX = "model_index.json"
 UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
@@ -145,6 +148,17 @@ def _fetch(checkpoint: Checkpoint) -> Path:
             **dict.fromkeys(UNUSED),  # parts that are handed over are not fetched
         )
     return Path(folder)
+
+
+def check_filled(module: nn.Module) -> None:
+    """Refuse a network that diffusers has not filled, which it only warns of.
+
+    Raises:
+        ValueError: it names a parameter without a value.
+    """
+    empty = next((name for name, value in module.state_dict().items() if value.is_meta), None)
+    if empty is not None:
+        raise ValueError(f"it has no weights for '{empty}'")
 
 
 def check_safetensors(path: Path) -> None:

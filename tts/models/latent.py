@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tts.errors import WeightsError
 from tts.models.base import Model, ModelSettings
-from tts.models.checkpoint import Checkpoint
+from tts.models.checkpoint import Checkpoint, check_filled
 from tts.models.schedule import Prediction, Spacing, ddim, prediction_type, to_clean
 from tts.plan import Condition, Plan
 from tts.precision import Precision, dtype
@@ -111,11 +111,15 @@ class LatentSettings(ModelSettings):
         with quiet():
             try:
                 if file is not None:
-                    return kind.from_single_file(str(file), config=str(folder), **common)
-                return kind.from_pretrained(folder, variant=self.variant, use_safetensors=True, **common)
+                    found = kind.from_single_file(str(file), config=str(folder), **common)
+                else:
+                    found = kind.from_pretrained(folder, variant=self.variant, use_safetensors=True, **common)
+                for component in self.COMPONENTS:
+                    check_filled(getattr(found, component))
             except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
                 text = " ".join(str(error).split())
                 raise WeightsError(f"id {self.id}: its parts cannot be loaded ({text[:300]})") from None
+        return found
 
     def absent(self) -> dict[str, Any]:
         """Parts to leave out."""

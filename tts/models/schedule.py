@@ -33,7 +33,10 @@ def ddim(config: Mapping[str, Any], steps: int, eta: float, spacing: Spacing | N
     if config.get("thresholding"):
         raise WeightsError("its scheduler thresholds predictions, which is not supported")
     changes = {} if spacing is None else {"timestep_spacing": spacing}
-    scheduler = DDIMScheduler.from_config(dict(config), **changes)
+    try:
+        scheduler = DDIMScheduler.from_config(dict(config), **changes)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise WeightsError(f"its schedule of betas cannot be used ({error})") from None
     train = scheduler.config.num_train_timesteps
     if steps > train:
         raise SettingError(f"steps = {steps}: the checkpoint's schedule has only {train}")
