@@ -5,6 +5,9 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
@@ -20,6 +23,9 @@ ATTEMPTS = 5
 
 TIMEOUT = 30.0
 """Seconds of silence after which a connection counts as lost."""
+
+LARGE = 16 << 20
+"""Bytes to come from which on progress is shown."""
 
 
 def folder() -> Path:
@@ -46,6 +52,8 @@ def fetch(url: str, setting: str, sha256: str | None = None) -> Path:
     Raises:
         WeightsError: the file is not in the cache and cannot be fetched, or what came is another file.
     """
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise WeightsError(f"{setting} {url}: is no address of the web; set {setting} to a file or an https address")
     target = place(url)
     if not target.exists():
         try:
@@ -69,19 +77,48 @@ def _fetch(url: str, target: Path, sha256: str | None) -> None:
         _Part(url, file, part.with_suffix(".version")).complete()
         file.flush()
         if sha256 is not None:
-            _compare_digest(part, sha256)
+            _compare_digest(part, file, sha256)
         os.fsync(file.fileno())
         part.replace(target)
         part.with_suffix(".version").unlink(missing_ok=True)
 
 
-def _compare_digest(part: Path, sha256: str) -> None:
-    """Remove a file that is another than the wanted one, so that the next attempt begins anew."""
-    with part.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if not found.startswith(sha256):
-        part.unlink()
-        raise OSError(f"what came has the SHA-256 {found[:16]}..., and not {sha256[:16]}...")
+def _compare_digest(part: Path, file: BinaryIO, sha256: str) -> None:
+    """Throw away what came if it is another file, so that the next attempt begins anew."""
+    with part.open("rb") as content:
+        found = hashlib.file_digest(content, "sha256").hexdigest()
+    if not found.startswith(sha256.lower()):
+        file.truncate(0)  # and not removed: others may be waiting for its lock
+        raise OSError(f"what came has the SHA-256 {found}, and the right file's begins with {sha256}")
+
+
+@contextmanager
+def _progress(name: str, have: int, total: int | None) -> Iterator[Callable[[int], object]]:
+    """Show on a terminal how far a large file is, at what rate and for how long.
+
+    Args:
+        have: bytes that came before.
+        total: bytes of the whole file; None: unknown, and so perhaps large.
+
+    Yields:
+        what takes the number of bytes that came since.
+    """
+    if not sys.stderr.isatty() or (total is not None and total - have < LARGE):
+        yield int
+        return
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task(name, total=total, completed=have)
+        yield lambda more: shown.advance(task, more)
 
 
 class _Part:
@@ -130,15 +167,19 @@ class _Part:
             elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
                 raise OSError("the server answered with another range of bytes")
             self.version.write_text(response.headers.get("ETag") or response.headers.get("Last-Modified") or "")
-            while block := response.read(1 << 20):
-                self.file.write(block)
-            self._compare(response.headers.get("Content-Length"), have)
+            length = response.headers.get("Content-Length")
+            self._write(response, have, None if length is None else have + int(length))
 
     def _request(self, have: int) -> Request:
         version = self.version.read_text() if have and self.version.exists() else ""
         headers = {"Range": f"bytes={have}-"} if have else {}
         return Request(self.url, headers=headers | ({"If-Range": version} if version else {}))  # noqa: S310
 
-    def _compare(self, length: str | None, have: int) -> None:
-        if length is not None and self.size != have + int(length):
-            raise OSError(f"interrupted after {self.size} of {have + int(length)} bytes, which are kept")
+    def _write(self, response: HTTPResponse, have: int, total: int | None) -> None:
+        """What one connection brings, after what came before."""
+        with _progress(PurePosixPath(urlsplit(self.url).path).name, have, total) as came:
+            while block := response.read(1 << 20):
+                self.file.write(block)
+                came(len(block))
+        if total is not None and self.size != total:
+            raise OSError(f"interrupted after {self.size} of {total} bytes, which are kept")

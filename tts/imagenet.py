@@ -15,31 +15,36 @@ RANGE = re.compile(r"(\d+)-(\d+)")
 
 @lru_cache(maxsize=1)
 def names() -> tuple[str, ...]:
-    """The names in the order of the indices, as torchvision has them: no two classes share one."""
+    """The names in the order of the indices, as torchvision has them: no two classes share one, but for case."""
     from torchvision.models import ResNet18_Weights
 
     return tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
-
-
-@lru_cache(maxsize=1)
-def _places() -> dict[str, int]:
-    return {name: place for place, name in enumerate(names())}
 
 
 def index(value: object) -> int:
     """A class's index 0..999, from the index, its digits or the name.
 
     Raises:
-        SettingError: there is no such class.
+        SettingError: there is no such class, or there are several.
     """
     number = int(value) if isinstance(value, str) and value.isdecimal() else value
     if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < CLASSES:
         return number
     if not isinstance(value, str) or value.isdecimal():
         raise SettingError(f"class {value} is out of range: ImageNet has the classes 0 to {CLASSES - 1}")
-    if value not in _places():
-        raise SettingError(f"unknown class '{value}'; {nearest(value, names()) if value else 'name one'}")
-    return _places()[value]
+    return _named(value)
+
+
+def _named(name: str) -> int:
+    """A class by its exact name: a dog (Cardigan) and a garment (cardigan) differ by nothing but the first letter."""
+    exact = [place for place, other in enumerate(names()) if other == name]
+    if len(exact) == 1:
+        return exact[0]
+    alike = exact or [place for place, other in enumerate(names()) if other.lower() == name.lower()]
+    if len(alike) > 1:
+        which = " or ".join(f"{place} ({names()[place]})" for place in alike)
+        raise SettingError(f"class '{name}' may be {which}; give the index")
+    raise SettingError(f"unknown class '{name}'; {nearest(name, names()) if name else 'name one'}")
 
 
 def indices(given: Literal["all"] | list[int | str]) -> list[int]:
@@ -50,7 +55,10 @@ def indices(given: Literal["all"] | list[int | str]) -> list[int]:
     """
     if given == "all":
         return list(range(CLASSES))
-    return [place for part in given for place in _part(part)]
+    try:
+        return [place for part in given for place in _part(part)]
+    except SettingError as error:
+        raise SettingError(f"imagenet: {error}") from None
 
 
 def _part(part: int | str) -> list[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import re
 import threading
 from collections.abc import Iterator
@@ -183,6 +185,127 @@ def test_of_several_that_ask_one_fetches(site: Site, cache: Path) -> None:
         thread.join()
     assert site.asked == [None]
     assert only(cache, CONTENT)
+
+
+# ---- digests --------------------------------------------------------------------------------------------------------
+
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.mark.parametrize("known", [DIGEST, DIGEST[:8], DIGEST.upper()], ids=["whole", "beginning", "capitals"])
+def test_a_file_of_the_right_digest_is_kept(site: Site, cache: Path, known: str) -> None:
+    site.cuts = [30_000]
+    assert fetch(site.url, "weights", known).read_bytes() == CONTENT
+    assert only(cache, CONTENT)
+
+
+@pytest.mark.parametrize("known", ["0" * 64, "00000000", DIGEST[:7] + "x"])
+def test_a_file_of_another_digest_is_refused(site: Site, known: str) -> None:
+    with pytest.raises(WeightsError) as error:
+        fetch(site.url, "weights", known)
+    message = str(error.value)
+    assert message.startswith(f"weights {site.url}: ")
+    assert f"what came has the SHA-256 {DIGEST}, and the right file's begins with {known}" in message
+    assert "\n" not in message
+    assert not place(site.url).exists()
+
+
+def test_after_another_digest_all_is_fetched_anew(site: Site, cache: Path) -> None:
+    site.content = CONTENT[::-1]
+    with pytest.raises(WeightsError):
+        fetch(site.url, "weights", DIGEST)
+    site.content = CONTENT
+    assert fetch(site.url, "weights", DIGEST).read_bytes() == CONTENT
+    assert site.asked == [None, None]
+    assert only(cache, CONTENT)
+
+
+def test_a_part_that_somebody_spoiled_is_found_by_the_digest(site: Site) -> None:
+    part(site.url).parent.mkdir()
+    part(site.url).write_bytes(b"x" * 1000)
+    with pytest.raises(WeightsError, match="what came has the SHA-256"):
+        fetch(site.url, "weights", DIGEST)
+    assert fetch(site.url, "weights", DIGEST).read_bytes() == CONTENT
+    assert site.asked == [1000, None]
+
+
+def test_of_several_that_ask_for_another_digest_each_is_refused(site: Site) -> None:
+    """None of them is left with a file that another threw away."""
+    messages: list[str] = []
+
+    def ask() -> None:
+        with pytest.raises(WeightsError) as error:
+            fetch(site.url, "weights", "00000000")
+        messages.append(str(error.value))
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [DIGEST in message for message in messages] == [True] * 6
+
+
+# ---- progress -------------------------------------------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    """What a user sees."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """No fixture: pytest takes stderr for itself between a fixture and its test."""
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    for name, value in {"TERM": "xterm", "COLUMNS": "200"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    return terminal
+
+
+@pytest.mark.parametrize("length", [True, False], ids=["length known", "length unknown"])
+def test_a_large_fetch_shows_on_a_terminal_how_far_it_is(
+    site: Site, monkeypatch: pytest.MonkeyPatch, length: bool
+) -> None:
+    terminal = on_terminal(monkeypatch)
+    monkeypatch.setattr(downloads, "LARGE", len(CONTENT))
+    site.length = length
+    assert fetch(site.url, "checkpoint").read_bytes() == CONTENT
+    shown = terminal.getvalue()
+    assert "network.pkl" in shown
+    assert ("102.4/102.4 kB" if length else "102.4/? kB") in shown
+
+
+def test_progress_goes_on_where_an_earlier_connection_ended(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_terminal(monkeypatch)
+    monkeypatch.setattr(downloads, "LARGE", 1)
+    site.cuts = [50_000]
+    fetch(site.url, "checkpoint")
+    assert "50.0/102.4 kB" in terminal.getvalue()
+
+
+def test_small_fetches_and_other_outputs_show_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_terminal(monkeypatch)
+    fetch(site.url, "checkpoint")
+    assert terminal.getvalue() == ""
+    monkeypatch.setattr(downloads, "LARGE", 1)
+    monkeypatch.setattr("sys.stderr", log := io.StringIO())
+    fetch(site.url.replace("some", "other"), "checkpoint")
+    assert log.getvalue() == ""
+
+
+# ---- addresses ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://one.org/w.pth", "s3://bucket/w.pth"])
+def test_other_addresses_than_the_webs_are_refused(url: str, cache: Path) -> None:
+    with pytest.raises(WeightsError, match=f"weights {url}: is no address of the web; set weights to a file"):
+        fetch(url, "weights")
+    assert not cache.exists()
 
 
 def test_an_address_that_has_nothing_is_named(site: Site) -> None:

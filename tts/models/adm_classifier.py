@@ -43,19 +43,48 @@ def shape_of(weights: Mapping[str, Tensor], image_size: int) -> Shape:
     of the innermost level, which the positional embedding of the attention pooling tells.
 
     Raises:
-        WeightsError: a weight is missing that every such network has.
+        WeightsError: a weight is missing that every such network has, or has a size that none has.
     """
     try:
-        width, tokens = len(weights["input_blocks.0.0.weight"]), weights["out.2.positional_embedding"].shape[1]
-        levels = round(math.log2(image_size / math.isqrt(tokens - 1))) + 1
-        count = len({name.split(".")[1] for name in weights if name.startswith("input_blocks.")}) - 1
-        blocks = (count - (levels - 1)) // levels
-        firsts = [1 + level * (blocks + 1) for level in range(levels)]
-        widths = tuple(len(weights[f"input_blocks.{first}.0.out_layers.3.weight"]) for first in firsts)
-        attends = tuple(f"input_blocks.{first}.1.qkv.weight" in weights for first in firsts)
-        return Shape(width, widths, blocks, attends, len(weights["out.2.c_proj.weight"]))
-    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
-        raise WeightsError(f"is no classifier of guided diffusion for {image_size} pixels (no {error})") from None
+        return _shape(weights, image_size)
+    except WeightsError as error:
+        raise WeightsError(f"is no classifier of guided diffusion for {image_size} pixels ({error})") from None
+
+
+def _shape(weights: Mapping[str, Tensor], image_size: int) -> Shape:
+    width = _size(weights, "input_blocks.0.0.weight", GROUPS)
+    levels = _levels(_size(weights, "out.2.positional_embedding", axis=1), image_size)
+    count = len({name.split(".")[1] for name in weights if name.startswith("input_blocks.")}) - 1
+    blocks = (count - (levels - 1)) // levels
+    if blocks < 1:
+        raise WeightsError(f"its {count} 'input_blocks' are too few for {levels} sizes")
+    firsts = [1 + level * (blocks + 1) for level in range(levels)]
+    attends = tuple(f"input_blocks.{first}.1.qkv.weight" in weights for first in firsts)
+    attending = [*attends[:-1], True]  # the innermost blocks always attend
+    widths = tuple(
+        _size(weights, f"input_blocks.{first}.0.out_layers.3.weight", HEAD if heads else GROUPS)
+        for first, heads in zip(firsts, attending, strict=True)
+    )
+    return Shape(width, widths, blocks, attends, _size(weights, "out.2.c_proj.weight"))
+
+
+def _size(weights: Mapping[str, Tensor], name: str, multiple: int = 1, axis: int = 0) -> int:
+    """Length of one axis of a weight."""
+    if name not in weights:
+        raise WeightsError(f"no '{name}'")
+    shape = tuple(weights[name].shape)
+    if len(shape) <= axis or not shape[axis] or shape[axis] % multiple:
+        of = f", which {multiple} does not divide" if multiple > 1 else ""
+        raise WeightsError(f"'{name}' has the shape {shape}{of}")
+    return shape[axis]
+
+
+def _levels(tokens: int, image_size: int) -> int:
+    """How many sizes there are from the image's to the innermost, which has one token a position and one for all."""
+    for levels in range(1, image_size.bit_length() + 1):
+        if (image_size >> (levels - 1)) ** 2 + 1 == tokens:
+            return levels
+    raise WeightsError(f"'out.2.positional_embedding' has {tokens} positions")
 
 
 class ADMClassifier(nn.Module):

@@ -1,7 +1,8 @@
-"""EDM's class-conditional ADM networks (Karras et al. 2022, arXiv 2206.00364), from NVIDIA's published pickles."""
+"""EDM's networks (Karras et al. 2022, arXiv 2206.00364), from NVIDIA's published pickles."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,24 +13,26 @@ from tts.digests import sha256
 from tts.errors import SettingError, WeightsError
 from tts.models.base import Model, ModelSettings
 from tts.models.classes import class_condition, class_label
+from tts.models.edm_pickle import Checkpoint, read
 from tts.models.pixel_edm import PixelEDM
 from tts.plan import Condition, Plan
 from tts.samplers.heun import StochasticHeun
 from tts.settings import parse
 
 if TYPE_CHECKING:
-    from tts.models.adm_weights import ADMShape, Arrays
+    from torch import nn
+
+    from tts.models.adm_weights import ADMShape
+    from tts.models.song import SongShape
 
 PUBLISHED = "https://nvlabs-fi-cdn.nvidia.com/edm/pretrained/edm-imagenet-64x64-cond-adm.pkl"
 """The study's network: ImageNet at 64x64, a thousand classes."""
 
 
 class EDM(ModelSettings):
-    """EDM's ADM networks on pixels, from NVIDIA's pickles: ImageNet at 64x64 unless told otherwise; stochastic Heun."""
+    """EDM's networks on pixels, from NVIDIA's pickles: ImageNet at 64x64 unless told otherwise; stochastic Heun."""
 
-    checkpoint: str = Field(
-        PUBLISHED, description="pickle of an EDMPrecond around a DhariwalUNet: a file, or an address fetched once"
-    )
+    checkpoint: str = Field(PUBLISHED, description="pickle of an EDMPrecond: a file, or an address fetched once")
     classes: int = Field(1000, ge=0, description="classes of the network; 0 for one without labels")
     sampler: StochasticHeun = Field(default_factory=StochasticHeun, description="the sampler's settings")
 
@@ -65,7 +68,7 @@ class EDM(ModelSettings):
         return class_label(condition, self.classes) if self.classes else "any"
 
     def check(self) -> None:
-        """Read the checkpoint whole, without torch."""
+        """Read the checkpoint whole, and name what does not fit."""
         self._open()
 
     def identity(self) -> dict[str, Any]:
@@ -76,35 +79,52 @@ class EDM(ModelSettings):
         """The denoiser in float32 and channels-last."""
         import torch
 
-        from tts.models.adm import ADM
         from tts.models.precondition import EDMPrecond
 
-        shape, weights, sigma_data = self._open()
+        sigma_data, shape, build = self._open()
         try:
-            denoiser = EDMPrecond(ADM(shape, weights), sigma_data)
+            denoiser = EDMPrecond(build(), sigma_data)
         except WeightsError as error:
             raise WeightsError(f"checkpoint {self.path}: {error}") from None
         denoiser.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
         return PixelEDM(denoiser, self.sampler, (shape.in_channels, *[shape.img_resolution] * 2), device)
 
-    def _open(self) -> tuple[ADMShape, Arrays, float]:
-        """The network's shape, its weights under diffusers' names, and sigma_data."""
-        from tts.models.adm_weights import ADMShape, translate
-        from tts.models.edm_pickle import read
-
+    def _open(self) -> tuple[float, ADMShape | SongShape, Callable[[], nn.Module]]:
+        """Sigma_data, the network's form, and what makes the network."""
         found = read(self.path)
-        if found.architecture != "DhariwalUNet":
-            raise WeightsError(
-                f"checkpoint {self.path}: its network is a {found.architecture}; only DhariwalUNet (ADM) can be read"
-            )
         try:
-            shape = parse(ADMShape, found.arguments, "its DhariwalUNet's arguments")
-            weights = translate(shape, found.tensors)
+            shape, build = self._adm(found) if found.architecture == "DhariwalUNet" else self._song(found)
         except (SettingError, WeightsError) as error:
             raise WeightsError(f"checkpoint {self.path}: {error}") from None
+        return found.sigma_data, shape, build
+
+    def _adm(self, found: Checkpoint) -> tuple[ADMShape, Callable[[], nn.Module]]:
+        """Without torch, until the network is made."""
+        from tts.models.adm_weights import ADMShape, translate
+
+        shape = parse(ADMShape, found.arguments, "its DhariwalUNet's arguments")
+        weights = translate(shape, found.tensors)
+        self._compare(shape)
+
+        def build() -> nn.Module:
+            from tts.models.adm import ADM
+
+            return ADM(shape, weights)
+
+        return shape, build
+
+    def _song(self, found: Checkpoint) -> tuple[SongShape, Callable[[], nn.Module]]:
+        if found.architecture != "SongUNet":
+            raise WeightsError(f"its network is a {found.architecture}; DhariwalUNet and SongUNet can be read")
+        from tts.models.song import Song, SongShape
+
+        shape = parse(SongShape, found.arguments, "its SongUNet's arguments")
+        self._compare(shape)
+        network = Song(shape, found.tensors)
+        return shape, lambda: network
+
+    def _compare(self, shape: ADMShape | SongShape) -> None:
         if shape.label_dim != self.classes:
             raise WeightsError(
-                f"checkpoint {self.path}: its network has {shape.label_dim} classes, but the setting 'classes' says "
-                f"{self.classes}"
+                f"its network has {shape.label_dim} classes, but the setting 'classes' says {self.classes}"
             )
-        return shape, weights, found.sigma_data

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tts.errors import WeightsError
 from tts.models.base import Model, ModelSettings
-from tts.models.checkpoint import Checkpoint, check_filled
+from tts.models.checkpoint import Checkpoint, check_filled, check_safetensors
 from tts.models.schedule import Prediction, Spacing, ddim, prediction_type, to_clean
 from tts.plan import Condition, Plan
 from tts.precision import Precision, dtype
@@ -108,6 +108,8 @@ class LatentSettings(ModelSettings):
         kind = getattr(diffusers, self.PIPELINE)
         folder, file = self.checkpoint.folder(), self.checkpoint.single_file()
         common = {"dtype": dtype(self.precision), "local_files_only": True, **self.absent()}
+        if file is not None:
+            check_safetensors(file)  # nothing else is opened
         with quiet():
             try:
                 if file is not None:

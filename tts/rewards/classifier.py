@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from pydantic import Field
 from tts import downloads, imagenet, tensors
 from tts.digests import sha256
 from tts.errors import SettingError, WeightsError
+from tts.models import torchvision_classifier as torchvisions
 from tts.models.base import ModelSettings
 from tts.plan import Condition
 from tts.precision import Precision, dtype
@@ -22,18 +23,24 @@ from tts.settings import nearest
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+DEFAULT = torchvisions.DEFAULT
 GUIDED = "guided-diffusion-64"
 GUIDED_SIZE = 64
 GUIDED_WEIGHTS = "https://openaipublic.blob.core.windows.net/diffusion/jul-2021/64x64_classifier.pt"
-DEFAULT = "DEFAULT"
 
 
 class Classifier(RewardSettings):
-    """Softmax probability of the wanted class of ImageNet, by a torchvision model or guided diffusion's classifier."""
+    """Softmax probability of the wanted class of ImageNet, by a torchvision model or guided diffusion's classifier.
+
+    torchvision's models get images as their weights' own transforms prepare them. A file is known by its digest if it
+    is a published one; to any other file images come as to the model's DEFAULT weights.
+    """
 
     model: str = Field("resnet50", description=f"a classification model of torchvision, or {GUIDED} (the study's)")
     weights: str = Field(
-        DEFAULT, description="name of published weights, or a file (.safetensors, .pth) or address of a state_dict"
+        DEFAULT,
+        description="name of published weights, or a file (.safetensors, .pth) or address of a state_dict, whose "
+        "images are prepared as for DEFAULT",
     )
     classes: int = Field(imagenet.CLASSES, ge=2, description="classes of the weights")
     precision: Precision = Field("fp32", description="of the network")
@@ -52,8 +59,10 @@ class Classifier(RewardSettings):
         self._network()
 
     def identity(self) -> dict[str, Any]:
-        """The settings, and the digest of the weights wherever they lie."""
-        return {**self.record(), "weights": sha256(self._path(), "weights")}
+        """The settings, the digest of the weights wherever they lie, and whose preprocessing they get."""
+        path = self._path()
+        prepared = GUIDED if self.model == GUIDED else self._entry(path).name
+        return {**self.record(), "weights": sha256(path, "weights"), "preprocessing": prepared}
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
         """See :class:`RewardSettings`."""
@@ -66,56 +75,51 @@ class Classifier(RewardSettings):
         path = self._path()
         found = tensors.read(path, "weights")
         try:
-            return self._guided(found) if self.model == GUIDED else self._torchvision(found)
+            if self.model == GUIDED:
+                return self._guided(found)
+            entry = self._entry(path)
+            return torchvisions.network(self.model, self.classes, entry, found), entry.transforms(antialias=True)
         except WeightsError as error:
             raise WeightsError(f"weights {path}: {error}") from None
 
     def _guided(self, found: dict[str, Tensor]) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
+        import torch
+
         from tts.models.adm_classifier import ADMClassifier, CleanImages, shape_of
 
         shape = shape_of(found, GUIDED_SIZE)
         if shape.classes != self.classes:
             raise WeightsError(f"knows {shape.classes} classes, but the setting 'classes' says {self.classes}")
-        network = ADMClassifier(shape, GUIDED_SIZE)
-        tensors.fill(network, found, "is no classifier of guided diffusion")
-        return CleanImages(network), _to_signed
-
-    def _torchvision(self, found: dict[str, Tensor]) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
-        from torchvision.models import get_model, get_model_weights
-
-        network = get_model(self.model, weights=None, num_classes=self.classes)
-        tensors.fill(network, found, f"is not of a {self.model} with {self.classes} classes")
-        entries: Any = get_model_weights(self.model)
-        entry = entries[self.weights] if self.weights in entries.__members__ else entries.DEFAULT
-        return network, entry.transforms(antialias=True)
+        with torch.device("meta"):  # nothing is drawn only to be replaced
+            classifier = ADMClassifier(shape, GUIDED_SIZE)
+        tensors.fill(classifier, found, "is no classifier of guided diffusion")
+        return CleanImages(classifier), _to_signed
 
     def _path(self) -> Path:
         """The weights' file, fetched first if need be."""
         address, known = self.weights, None
         if self.model == GUIDED:
             address = GUIDED_WEIGHTS if self.weights == DEFAULT else self.weights
-        else:
-            address, known = self._published()
+        elif entry := self._named():
+            address, known = entry.url, torchvisions.digits(entry) or None
         return downloads.fetch(address, "weights", known) if "://" in address else Path(address).expanduser()
 
-    def _published(self) -> tuple[str, str | None]:
-        """Where torchvision's weights are and what their digest begins with; another file as it is named."""
-        from torchvision import models
+    def _entry(self, path: Path) -> Any:
+        """torchvision's published weights that the file is, or comes nearest to."""
+        return self._named() or torchvisions.entry_of(self.model, sha256(path, "weights"))
 
-        known = [*models.list_models(module=models), GUIDED]
-        if self.model not in known:
-            raise SettingError(f"reward classifier: unknown model '{self.model}'; {nearest(self.model, known)}")
-        entries: Any = models.get_model_weights(self.model)
-        if self.weights in entries.__members__:
-            url = entries[self.weights].url
-            digest = re.search(r"-([0-9a-f]{8,})\.pth$", url)
-            return url, digest[1] if digest else None
-        if not Path(self.weights).suffix:
-            raise SettingError(
-                f"reward classifier: unknown weights '{self.weights}' of {self.model}; "
-                f"{nearest(self.weights, entries.__members__)}, or name a file"
-            )
-        return self.weights, None
+    def _named(self) -> Any:
+        """torchvision's published weights that the setting names; None if it names a file or an address."""
+        models = [*torchvisions.models(), GUIDED]
+        if self.model not in models:
+            raise SettingError(f"reward classifier: unknown model '{self.model}'; {nearest(self.model, models)}")
+        known = torchvisions.entries(self.model)
+        if self.weights in known or Path(self.weights).suffix or os.sep in self.weights:
+            return known.get(self.weights)
+        raise SettingError(
+            f"reward classifier: unknown weights '{self.weights}' of {self.model}; {nearest(self.weights, known)}, or "
+            "name a file"
+        )
 
 
 class ClassifierReward:
