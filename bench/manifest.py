@@ -13,7 +13,18 @@ from typing import Any
 from bench.record import SCHEMA_VERSION
 from bench.study import Study
 
-PACKAGES = ("tts-bench", "torch", "torchvision", "diffusers", "ray", "numpy", "pyarrow", "pillow")
+PACKAGES = (
+    "tts-bench",
+    "torch",
+    "torchvision",
+    "diffusers",
+    "transformers",
+    "open_clip_torch",
+    "ray",
+    "numpy",
+    "pyarrow",
+    "pillow",
+)
 
 
 def build(study: Study, devices: list[str]) -> dict[str, Any]:
