@@ -280,12 +280,15 @@ def test_a_large_fetch_shows_on_a_terminal_how_far_it_is(
     assert ("102.4/102.4 kB" if length else "102.4/? kB") in shown
 
 
-def test_progress_goes_on_where_an_earlier_connection_ended(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = on_terminal(monkeypatch)
+def test_progress_begins_where_an_earlier_fetch_ended(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downloads, "LARGE", 1)
-    site.cuts = [50_000]
+    site.cuts = [50_000, 0]
+    with pytest.raises(WeightsError):
+        fetch(site.url, "checkpoint")
+    terminal = on_terminal(monkeypatch)
     fetch(site.url, "checkpoint")
     assert "50.0/102.4 kB" in terminal.getvalue()
+    assert "102.4/102.4 kB" in terminal.getvalue()
 
 
 def test_small_fetches_and_other_outputs_show_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

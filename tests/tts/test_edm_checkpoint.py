@@ -254,3 +254,15 @@ def test_searches_run_on_it(path: Path) -> None:
         assert searched.nfe == EpsGreedy(N=2, K=2).nfe(model.sampler.plan)
         assert searched.final.scores["brightness"] > plain.final.scores["brightness"]
     assert naive[0].final.image != naive[1].final.image
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_lower_precision_is_near(path: Path, precision: str) -> None:
+    full, half = (settings(path, precision=kind).load() for kind in ("fp32", precision))
+    x = torch.randn(2, *full.shape, generator=torch.Generator().manual_seed(1))
+    levels = torch.tensor([0.5, 2.0], dtype=torch.float64)
+    answers = [model.denoise(x, levels, [0, 3]) for model in (full, half)]
+    assert answers[1].dtype == torch.float32
+    assert 0 < (answers[0] - answers[1]).abs().max() < 0.05
+    assert settings(path, precision=precision).identity() != settings(path).identity()

@@ -67,6 +67,16 @@ def test_listens_to_labels(tmp_path: Path) -> None:
     assert not torch.equal(D[0], D[1])
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("arguments", [VP, VE], ids=["vp", "ve"])
+def test_lower_precision_is_near(tmp_path: Path, arguments: dict[str, Any]) -> None:
+    settings = saved(tmp_path, arguments)[1]
+    full, half = settings.load(), settings.model_copy(update={"precision": "bf16"}).load()
+    x, levels = torch.randn(2, *full.shape, generator=torch.Generator().manual_seed(1)), torch.tensor([0.5, 2.0])
+    answers = [model.denoise(x, levels.double(), [0, 3]) for model in (full, half)]
+    assert 0 < (answers[0] - answers[1]).abs().max() < 0.1
+
+
 def refusal(network: object, folder: Path) -> str:
     path = edm_pickles.save(network, folder / "x.pkl")
     with pytest.raises(WeightsError, match=r"^checkpoint .*x\.pkl: [^\n]*$") as error:

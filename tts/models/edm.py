@@ -16,6 +16,7 @@ from tts.models.classes import class_condition, class_label
 from tts.models.edm_pickle import Checkpoint, read
 from tts.models.pixel_edm import PixelEDM
 from tts.plan import Condition, Plan
+from tts.precision import Precision, dtype
 from tts.samplers.heun import StochasticHeun
 from tts.settings import parse
 
@@ -34,6 +35,7 @@ class EDM(ModelSettings):
 
     checkpoint: str = Field(PUBLISHED, description="pickle of an EDMPrecond: a file, or an address fetched once")
     classes: int = Field(1000, ge=0, description="classes of the network; 0 for one without labels")
+    precision: Precision = Field("fp32", description="of the network; states and preconditioning are float32")
     sampler: StochasticHeun = Field(default_factory=StochasticHeun, description="the sampler's settings")
 
     @field_validator("checkpoint", mode="before")
@@ -72,11 +74,12 @@ class EDM(ModelSettings):
         self._open()
 
     def identity(self) -> dict[str, Any]:
-        """The sampler's settings and the digest of the checkpoint, wherever it lies."""
-        return {"sampler": self.sampler.record(), "weights": sha256(self.path, "checkpoint")}
+        """Sampler, precision and the digest of the checkpoint, wherever it lies."""
+        weights = sha256(self.path, "checkpoint")
+        return {"sampler": self.sampler.record(), "precision": self.precision, "weights": weights}
 
     def load(self, device: str = "cpu") -> Model:
-        """The denoiser in float32 and channels-last."""
+        """The denoiser in its precision and channels-last."""
         import torch
 
         from tts.models.precondition import EDMPrecond
@@ -86,7 +89,7 @@ class EDM(ModelSettings):
             denoiser = EDMPrecond(build(), sigma_data)
         except WeightsError as error:
             raise WeightsError(f"checkpoint {self.path}: {error}") from None
-        denoiser.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+        denoiser.to(device, dtype(self.precision), memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
         return PixelEDM(denoiser, self.sampler, (shape.in_channels, *[shape.img_resolution] * 2), device)
 
     def _open(self) -> tuple[float, ADMShape | SongShape, Callable[[], nn.Module]]:

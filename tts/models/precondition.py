@@ -42,7 +42,8 @@ class EDMPrecond(nn.Module):
         s, v = sigma.double(), sigma.double() ** 2 + self.sigma_data**2
         c_skip, c_out = self.sigma_data**2 / v, s * self.sigma_data / v.sqrt()
         c_in, c_noise = 1 / v.sqrt(), s.log() / 4
-        F = self.network(_rows(c_in, x) * x, c_noise.to(x.dtype), labels)
+        precision = next(self.network.parameters(), x).dtype  # of the network alone
+        F = self.network((_rows(c_in, x) * x).to(precision), c_noise.to(x.dtype), labels)
         D: Tensor = _rows(c_skip, x) * x + _rows(c_out, x) * F.to(x.dtype)
         return D
 

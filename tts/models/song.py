@@ -102,7 +102,7 @@ class Song(nn.Module):
 
     def _embedding(self, c_noise: Tensor, labels: Tensor) -> Tensor:
         """Of noise level and label, ``[B, E]``. Augmentation labels are zero, and add nothing."""
-        embedding: Tensor = self.map_noise(c_noise)
+        embedding: Tensor = self.map_noise(c_noise).to(self.map_layer0.weight.dtype)
         if self.map_label is not None:
             classes = self.shape.label_dim
             embedding = embedding + self.map_label(one_hot(labels, classes).to(embedding) * math.sqrt(classes))
