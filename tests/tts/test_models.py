@@ -20,6 +20,13 @@ from tts.rewards.class_probability import ClassProbability
 from tts.samplers.heun import StochasticHeun
 
 
+class One(nn.Module):
+    """Answers 1."""
+
+    def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
+        return torch.ones_like(x)
+
+
 class Zero(nn.Module):
     """A raw network that answers 0 and remembers what it saw."""
 
@@ -50,8 +57,7 @@ def test_preconditioning_shows_the_network_unit_variance() -> None:
 
 def test_preconditioning_scales_the_networks_answer() -> None:
     """c_out = sigma s / sqrt(sigma^2 + s^2)."""
-    network = lambda x, c_noise, labels: torch.ones_like(x)  # noqa: E731
-    D = EDMPrecond(network)(torch.zeros(2, 3, 4, 4), torch.tensor([0.5, 80.0]).double(), None)
+    D = EDMPrecond(One())(torch.zeros(2, 3, 4, 4), torch.tensor([0.5, 80.0]).double(), None)
     assert D[:, 0, 0, 0].tolist() == pytest.approx([0.25 / 0.5**0.5, 40 / (6400.25) ** 0.5])
 
 
