@@ -244,7 +244,7 @@ def rows_are_independent(model: Model, batch: int, condition: int | str, device:
         EngineError: the model's answer is not finite.
     """
     bank = NoiseBank(model.shape)
-    calls = [_calls(model, bank(Noise(k))) for k in range(batch)]
+    calls = [calls_of(model, bank(Noise(k))) for k in range(batch)]
     x = torch.stack([row[0].x for row in calls]).to(device)
     conditions = [condition] * batch
     levels = torch.tensor([row[-(k % 2)].level for k, row in enumerate(calls)], dtype=torch.float64)
@@ -278,8 +278,8 @@ def first_dependent_score(
     return None
 
 
-def _calls(model: Model, noise: Array) -> list[Call]:
-    """The calls of a trajectory whose every prediction is its state."""
+def calls_of(model: Model, noise: Array) -> list[Call]:
+    """The calls of a deterministic trajectory whose every prediction is its state."""
     calls: list[Call] = []
 
     def answer(call: Call) -> Tensor:

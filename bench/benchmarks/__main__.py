@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.benchmarks.bare import bare_rate
-from bench.benchmarks.harness import CURVE, make_study, timed
+from bench.benchmarks.harness import CURVE, make_study, studies_of, timed
 from bench.files import atomic_write
 from bench.manifest import commit, versions
 
@@ -30,13 +30,26 @@ def efficiency(
     reward: Annotated[str, typer.Option(help="Reward to search on.")] = "brightness",
     batch: Annotated[int, typer.Option(help="Rows of a forward pass.")] = 32,
     count: Annotated[int, typer.Option(help="Engine actors of one thread each.")] = 2,
+    config: Annotated[
+        str | None, typer.Option(help="A configuration in place of the embedded model; each of its searches alone.")
+    ] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="With --config.")] = None,
     output: Output = RESULTS,
 ) -> None:
-    """Denoiser rows/s of a whole run on Ray over rows/s of the bare network, same batch and threads."""
-    table = Table("search", "rows/s", "bare rows/s", "efficiency", "full rows", title=f"Engine efficiency on {reward}")
+    """Denoiser rows/s of a whole run over rows/s of the bare network, same batch, threads and device."""
+    table = Table(
+        "search", "rows/s", "bare rows/s", "efficiency", "full rows", title=f"Engine efficiency: {config or reward}"
+    )
     records = []
-    for name in searches or ["eps_greedy", "mcts"]:
-        study = make_study(CURVE[name], problems, reward, backend="ray", count=count, batch=batch, threads=1)
+    if config is None:
+        studies = {
+            name: make_study(CURVE[name], problems, reward, backend="ray", count=count, batch=batch, threads=1)
+            for name in searches or ["eps_greedy", "mcts"]
+        }
+    else:
+        studies = studies_of(config, overrides or [], searches)
+        reward = Path(config).stem
+    for name, study in studies.items():
         before = bare_rate(study)
         run = timed(study)
         bare = (before + bare_rate(study)) / 2
@@ -45,8 +58,9 @@ def efficiency(
             "rows_per_second": run.rows_per_second,
             "bare_rows_per_second": bare,
             "efficiency": run.rows_per_second / bare,
-            "full": run.nfe / (run.passes * batch),
-            "problems": problems,
+            "full": run.rows / (run.passes * study.config.engines.batch),
+            "problems": study.problems,
+            "engines": study.config.engines.model_dump(mode="json"),
             "seconds": run.seconds,
         }
         records.append(record)

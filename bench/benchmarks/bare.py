@@ -13,9 +13,10 @@ NICE = 15  # Ray's workers run at this niceness; the bare network must not get m
 
 
 def bare_rate(study: Study, seconds: float = 5.0) -> float:
-    """Denoiser rows/s of the bare network: as many processes as the study has engines, side by side.
+    """Denoiser forwards/s of the bare network: as many processes as the study has engines, side by side.
 
-    Each process has an engine's batch and threads and calls the denoiser on one fixed batch again and again.
+    With guidance a row of the batch is two forwards, as in a run's NFE. Each process has an engine's batch and threads
+    and calls the denoiser on one fixed batch again and again.
     """
     context = multiprocessing.get_context("spawn")
     pipes = [context.Pipe() for _ in range(study.config.engines.count)]
@@ -35,12 +36,17 @@ def bare_rate(study: Study, seconds: float = 5.0) -> float:
 def _loop(study: Study, seconds: float, pipe: Connection) -> None:
     import torch
 
+    from tts.engine import calls_of
+    from tts.noise import normal
+
     os.nice(max(0, NICE - os.nice(0)))
     engines = study.config.engines
     torch.set_num_threads(engines.threads)
     model = study.model.load(engines.device)
-    x = torch.randn(engines.batch, *model.shape, generator=torch.Generator().manual_seed(0)).to(engines.device)
-    levels = torch.linspace(0.1, 10, engines.batch, dtype=torch.float64)
+    rows = [calls_of(model, normal(k, model.shape)) for k in range(engines.batch)]
+    calls = [row[k % len(row)] for k, row in enumerate(rows)]  # all steps side by side, as in an engine
+    x = torch.stack([call.x for call in calls]).to(engines.device)
+    levels = torch.tensor([call.level for call in calls], dtype=torch.float64)
     conditions = [study.conditions[0]] * engines.batch
     with torch.inference_mode():
         model.denoise(x, levels, conditions)
@@ -50,4 +56,4 @@ def _loop(study: Study, seconds: float, pipe: Connection) -> None:
         while time.perf_counter() - start < seconds:
             model.denoise(x, levels, conditions)[0, 0, 0, 0].item()  # the item waits for the device
             passes += 1
-    pipe.send(passes * engines.batch / (time.perf_counter() - start))
+    pipe.send(passes * engines.batch * model.passes / (time.perf_counter() - start))

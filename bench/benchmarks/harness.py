@@ -11,7 +11,7 @@ from typing import Any
 
 from bench import manifest
 from bench.backends import make_pool
-from bench.config import RunConfig
+from bench.config import RunConfig, load
 from bench.driver import Driver
 from bench.store import Store
 from bench.study import Study
@@ -31,10 +31,11 @@ CURVE: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Timed:
-    """A run without its start-up: images finished, denoiser rows computed, forward passes, seconds."""
+    """A run without its start-up: images finished, forwards, rows of batches that were filled, batches, seconds."""
 
     images: int
     nfe: int
+    rows: int
     passes: int
     seconds: float
 
@@ -63,6 +64,26 @@ def make_study(search: dict[str, Any], problems: int, reward: str = "brightness"
     return Study(parse(RunConfig, values, "benchmark"))
 
 
+def studies_of(source: str, overrides: list[str], searches: list[str] | None) -> dict[str, Study]:
+    """A configuration's searches, each as a study of its own on the first reward, by their labels.
+
+    Args:
+        searches: names; None: all of the configuration's.
+    """
+    config = load(source, overrides)
+    chosen = [given for given in config.searches if not searches or _name(given) in searches]
+    rewards, found = config.rewards[:1], {}
+    for given in chosen:
+        study = Study(config.model_copy(update={"searches": [given], "rewards": rewards, "held_out": []}))
+        label = " ".join([study.entries[0].name, *(f"{k}={v}" for k, v in study.entries[0].algorithm.record().items())])
+        found[label] = study
+    return found
+
+
+def _name(given: str | dict[str, Any]) -> str:
+    return given if isinstance(given, str) else str(given.get("name"))
+
+
 def timed(study: Study) -> Timed:
     """Run a study as ``tts-bench run`` does, stored in a folder that is thrown away."""
     with TemporaryDirectory() as folder, closing(make_pool(study)) as pool:
@@ -73,4 +94,6 @@ def timed(study: Study) -> Timed:
             tally = Driver(study, pool, store).run()
             store.flush()
             seconds = time.perf_counter() - start
-    return Timed(tally.done, tally.nfe, sum(load.batches for load in tally.loads.values()), seconds)
+    loads = tally.loads.values()
+    rows, batches = sum(load.rows for load in loads), sum(load.batches for load in loads)
+    return Timed(tally.done, tally.nfe, rows, batches, seconds)
