@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,15 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def make(saved: dict[str, Path]) -> Any:
     """Settings of a model on tiny weights."""
     return lambda name, **values: MODELS.make({"name": name, "id": str(saved[name]), "steps": 4, **values})[1]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As an engine of one thread: with more, the CPU's kernels let a row depend on its place."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def latents(rows: int = 3) -> Tensor:

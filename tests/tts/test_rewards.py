@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
+import tiny_rewards
 import torch
 from PIL import Image
 from torch import Tensor
@@ -40,12 +43,25 @@ def classifier_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+IN_UNITS = ("brightness", "class_probability", "classifier", "compressibility")
+"""Rewards that lie in [0, 1]."""
+
+
 @pytest.fixture(scope="module")
-def rewards(classifier_file: Path) -> dict[str, Reward]:
-    """Every reward of the package, loaded."""
-    settings = {"class_probability": {"weights": classifier_file}}
+def rewards(classifier_file: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reward]:
+    """Every reward of the package, loaded, those with weights on small ones."""
+    folder, two = tmp_path_factory.mktemp("rewards"), ["brightness", "compressibility"]
+    settings: dict[str, dict[str, Any]] = {
+        **tiny_rewards.all_settings(folder / "weights"),
+        "class_probability": {"weights": classifier_file},
+        "weighted": {"of": [{"reward": name} for name in two]},
+        "rank_average": {"of": two, "reference": str(folder)},
+    }
+    (folder / "trials").mkdir()
+    scores = pd.DataFrame({"search": "naive", **{f"score_{name}": [0.4, 0.5, 0.6] for name in two}})
+    scores.to_parquet(folder / "trials" / "part-0.parquet")
     made = {name: REWARDS.make({"name": name, **settings.get(name, {})})[1] for name in REWARDS.targets}
-    return {name: reward.load() for name, reward in made.items()}
+    return {name: reward.load("cpu", lambda condition: f"a {condition}") for name, reward in made.items()}
 
 
 @pytest.mark.parametrize(
@@ -139,8 +155,8 @@ def test_class_probability_is_identified_by_its_weights_wherever_they_lie(
     assert ClassProbability(weights=elsewhere).identity() == ClassProbability(weights=classifier_file).identity()
 
 
-@pytest.mark.parametrize("name", sorted(REWARDS.targets))
-def test_every_reward_is_between_0_and_1(rewards: dict[str, Reward], name: str) -> None:
+@pytest.mark.parametrize("name", IN_UNITS)
+def test_a_reward_in_units_is_between_0_and_1(rewards: dict[str, Reward], name: str) -> None:
     images = torch.cat([random_images(4), colour(0, 0, 0), colour(255, 255, 255)])
     values = rewards[name].score(images, [0, 1, 2, 3, 4, 5])
     assert all(isinstance(value, float) and 0 <= value <= 1 for value in values)
