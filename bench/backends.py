@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench.pools import LocalPool, Pool
+from bench.host import Host
+from bench.pools import LocalPool, Pool, Worker, build_engine
 from bench.study import Study
 
 
@@ -13,7 +14,13 @@ def make_pool(study: Study) -> Pool:
         EngineError: engines cannot be had.
     """
     if study.config.engines.backend == "local":
-        return LocalPool(study)
+        return LocalPool(study, make_worker(study))
     from bench.actors import RayPool  # without Ray unless it is asked for
 
     return RayPool(study)
+
+
+def make_worker(study: Study) -> Worker:
+    """An engine, with the searches of its trials beside it if that is how the study runs."""
+    engine = build_engine(study)
+    return Host(study, engine) if study.beside else engine

@@ -28,7 +28,7 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. engines.count=4; may be repeated."),
 ]
-Run = Annotated[Path, typer.Argument(help="Results folder of a run.")]
+Run = Annotated[str, typer.Argument(help="Results folder of a run, or its address in an object store.")]
 
 
 class Plugins(StrEnum):
@@ -62,27 +62,59 @@ def run(
         str, typer.Argument(help="A YAML file, or the name of a configuration that ships: quickstart, ...")
     ],
     overrides: Overrides = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to use, HOST:PORT; the same as --set engines.address=HOST:PORT.")
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Only every N-th trial, from 0; all shards share one output.")
+    ] = None,
+    retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Run trials again that have failed.")] = False,
 ) -> None:
-    """Run a study, or go on with one that was interrupted; then print its table and draw its plots."""
+    """Run a study, or go on with one that was interrupted; then print its table and draw its plots.
+
+    Exit codes: 0 done; 1 no engine is left; 2 a setting is wrong; 3 done, but some trials have failed; 130 and 143
+    stopped by Ctrl-C or SIGTERM, everything finished is stored.
+    """
     from bench.config import load
-    from bench.report import report
+    from bench.interrupts import Interrupted, gently
+    from bench.report import read_trials, report
     from bench.run import run as run_study
 
-    settings = load(config, overrides)
+    given = {"engines.address": address, "shard": shard}
+    settings = load(config, [*(overrides or []), *(f"{key}={value}" for key, value in given.items() if value)])
     try:
-        run_study(settings, out)
-    except KeyboardInterrupt:
+        with gently(err):
+            run_study(settings, out, retry_errors)
+    except KeyboardInterrupt as stop:
         err.print("stopped; what was finished is stored, and the same command goes on from there")
-        raise typer.Exit(130) from None
+        raise typer.Exit(stop.code if isinstance(stop, Interrupted) else 130) from None
     report([settings.output], out)
+    if read_trials(settings.output)["error"].notna().any():
+        raise typer.Exit(3)
 
 
 @app.command()
-def curves(runs: Annotated[list[Path], typer.Argument(help="Results folders, also of unfinished runs.")]) -> None:
+def status(
+    run: Run,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Show it again every few seconds, until it is done.")
+    ] = False,
+) -> None:
+    """Show how a run is getting on: done, failed, rate, time left, each engine."""
+    from bench.status import follow as follow_status
+    from bench.status import show
+
+    (follow_status if follow else show)(run, out)
+
+
+@app.command()
+def curves(
+    runs: Annotated[list[str], typer.Argument(help="Results folders or addresses, also of unfinished runs.")],
+) -> None:
     """Compute curves.parquet, curves.png and images.png of runs again, and print one table of them all."""
     from bench.report import report
 
-    report(runs, out)
+    report([*runs], out)
 
 
 @app.command()

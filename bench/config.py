@@ -13,6 +13,9 @@ from tts.settings import Settings, nearest, parse
 
 CONFIGS = Path(__file__).parent / "configs"
 
+SCHEMES = ("s3", "gs")
+"""Object stores that a run can be written to."""
+
 
 class Problems(Settings):
     """The problems: every condition with every seed."""
@@ -42,17 +45,38 @@ class Engines(Settings):
     threads: int = Field(1, ge=1, description="CPU threads of each engine")
     device: Literal["cpu", "cuda"] = Field("cpu", description="where the model runs")
     oversupply: float = Field(3.0, ge=1, description="segments kept in flight, in batches for each engine")
+    search_on: Literal["auto", "driver", "engine"] = Field(
+        "auto",
+        description="where searches run: in the driver, so that one problem's candidates use many engines, or beside "
+        "each engine, so that hundreds of them can be fed. auto: beside the engines, if there are more than 16 of them "
+        "or enough trials to fill each one's batches",
+    )
+    gpus: float = Field(
+        1.0, gt=0, description="GPUs of each engine: 0.5 puts two engines on one; with 2, rewards have the second"
+    )
+    patience: float = Field(
+        60.0,
+        gt=0,
+        description="seconds without a sign of progress after which an engine is replaced",
+    )
+    start_seconds: float = Field(600.0, gt=0, description="how long to wait for a first engine, or when all are lost")
+    simulate: float | None = Field(
+        None, ge=0, description="no model: each forward pass sleeps so many seconds, rewards are drawn by chance"
+    )
 
     @model_validator(mode="after")
     def _one_here(self) -> Engines:
         if self.backend == "local" and self.count > 1:
             raise ValueError("count: more than one engine needs backend: ray")
+        if self.gpus > 1 and self.gpus != int(self.gpus):
+            raise ValueError("gpus: above 1 they are whole")
         return self
 
     def numerics(self) -> dict[str, Any]:
         """What can change the last bit of a result."""
         scoring = {} if self.score_batch is None else {"score_batch": self.score_batch}
-        return {"batch": self.batch, "threads": self.threads, "device": self.device, **scoring}
+        simulated = {} if self.simulate is None else {"simulated": True}
+        return {"batch": self.batch, "threads": self.threads, "device": self.device, **scoring, **simulated}
 
     def halved(self) -> Engines | None:
         """With half the batches, for devices with too little memory; None when they cannot be halved."""
@@ -79,16 +103,42 @@ class RunConfig(Settings):
     problems: Problems = Field(default_factory=Problems, description="what to draw")
     engines: Engines = Field(default_factory=Engines, description="where to compute")
     seed: int = Field(0, ge=0, description="seed of the whole run")
-    images: bool = Field(True, description="store each trial's image in its row")
+    images: bool | Literal["files"] = Field(
+        True, description="keep each trial's image: true in its row, 'files' in images/TRIAL.png, false not at all"
+    )
     flush_seconds: float = Field(10.0, ge=0, description="finished trials are stored at least this often")
-    output: Path = Field(description="results folder")
+    store_seconds: float = Field(
+        600.0, ge=0, description="how long a store that cannot be written to (full, unreachable) is tried again"
+    )
+    max_errors: int = Field(10, ge=0, description="a run stops when more trials than this have failed")
+    shard: str | None = Field(
+        None, description="'I/N', from 0: only every N-th trial, for N runs side by side that share one output"
+    )
+    output: Path | str = Field(description="results folder, or s3://bucket/path, gs://bucket/path")
 
     @field_validator("output", mode="before")
     @classmethod
     def _folder(cls, value: object) -> object:
-        if "://" in str(value):
-            raise ValueError("name a folder; addresses of object stores cannot be written to")
+        if isinstance(value, str) and "://" in value:
+            if value.split("://")[0] not in SCHEMES:
+                raise ValueError(f"a folder, or an address that begins with {' or '.join(f'{s}://' for s in SCHEMES)}")
+            return value.rstrip("/")
         return Path(value).expanduser() if isinstance(value, str) else value
+
+    @field_validator("shard")
+    @classmethod
+    def _shard(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = value.split("/")
+            if len(parts) != 2 or not all(part.isdecimal() for part in parts) or int(parts[0]) >= int(parts[1]):
+                raise ValueError("expected I/N with 0 <= I < N, for example 0/8")
+        return value
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """This run's shard and how many there are."""
+        first, _, number = (self.shard or "0/1").partition("/")
+        return int(first), int(number)
 
 
 def load(source: str, overrides: list[str] | None = None) -> RunConfig:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import warnings
-from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -13,7 +12,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import DegenerateDataWarning, bootstrap
 
-from bench.files import atomic_write
 from tts.errors import SettingError
 
 RESAMPLES, CONFIDENCE, SEED = 2000, 0.95, 0
@@ -40,7 +38,8 @@ class Estimate(NamedTuple):
 def curves(trials: pd.DataFrame) -> pd.DataFrame:
     """One row for each point of each curve; the order of the trials changes nothing.
 
-    A trial without a value is no part of n, mean, interval and std; it is counted as unscored, with its cost.
+    A trial without a value is no part of n, mean, interval and std; it is counted as unscored, with its cost. One that
+    has failed has neither and is left out.
 
     Args:
         trials: one row per trial, as the store reads them.
@@ -49,6 +48,8 @@ def curves(trials: pd.DataFrame) -> pd.DataFrame:
         The columns :data:`COLUMNS`, sorted by reward, curve and NFE. ``mean``, ``low``, ``high`` (95 %, BCa
         bootstrap over problems) and ``std`` (n - 1) are of the final images' reward; costs are means.
     """
+    if "error" in trials:
+        trials = trials[trials["error"].isna()]
     trials = _sorted(trials.drop_duplicates(["trial", "budget"]))
     labels = curve_labels(trials)
     rows = []
@@ -115,15 +116,11 @@ def paired_difference(trials: pd.DataFrame, reward: str, a: Key, b: Key) -> Esti
     return estimate(np.asarray(difference, np.float64))
 
 
-def write_curves(frame: pd.DataFrame, path: Path) -> None:
-    """Write ``curves.parquet`` whole or not at all.
-
-    Raises:
-        OSError: the file could not be written.
-    """
+def parquet(frame: pd.DataFrame) -> bytes:
+    """A table as the bytes of a Parquet file."""
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
-    atomic_write(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def count_text(frame: pd.DataFrame) -> str:

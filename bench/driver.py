@@ -1,28 +1,36 @@
-"""The driver: schedule, run, update, until every trial is stored.
+"""The driver: hands out trials, collects results, until every trial has one.
 
-It runs the searches, keeps every engine over-supplied with segments of many trials, and stores what is finished. It
-knows nothing of tensors or of Ray.
+It knows nothing of tensors or of Ray, nor where searches run: here, over all engines, or beside each of them.
 """
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from bench.pools import Pool, Replies
-from bench.record import identity_columns, recipe_column
+from bench.beside import Beside
+from bench.done import Done
+from bench.ledger import ATTEMPTS, Ledger
+from bench.pools import Loss, Pool, Replies
+from bench.record import error_row
+from bench.searches import Lost, Result, Searches, Task
 from bench.study import Study
 from bench.trial import Trial
-from tts.engine import Job, Load, Outcome
+from tts.engine import Load
 from tts.errors import EngineError
-from tts.search.base import Run
-from tts.search.segment import ALL, Evaluation, Segment, State
+
+PAUSE = 0.05  # seconds between two looks at a store that cannot take more
 
 
 class Sink(Protocol):
-    """Where finished rows go; :class:`bench.store.Store` is one."""
+    """Where finished rows go; :class:`bench.writer.Writer` is one."""
+
+    @property
+    def full(self) -> bool:
+        """Whether no trial should be begun until rows have gone."""
+        ...
 
     def add(self, row: dict[str, Any]) -> None:
         """Keep a row."""
@@ -33,44 +41,48 @@ class Sink(Protocol):
         ...
 
 
+class Arrangement(Protocol):
+    """Where searches run: :class:`bench.searches.Searches` or :class:`bench.beside.Beside`."""
+
+    nfe: int
+
+    def hungry(self, among: Collection[int]) -> int | None:
+        """The engine that needs work most, if one does."""
+        ...
+
+    def use(self, engines: Collection[int]) -> None:
+        """Begin new work on these engines only."""
+        ...
+
+    def users(self, engine: int) -> Collection[Any]:
+        """Trials that have anything on an engine."""
+        ...
+
+    def start(self, task: Task, engine: int) -> None:
+        """Begin a trial."""
+        ...
+
+    def dispatch(self) -> None:
+        """Send what has gathered."""
+        ...
+
+    def update(self, replies: Replies) -> list[Result]:
+        """Take in what an engine says; the trials that have ended."""
+        ...
+
+    def lose(self, engine: int) -> Lost:
+        """Give up an engine and the trials that were on it."""
+        ...
+
+
 @dataclass
-class Costs:
-    """What a trial has spent so far."""
+class Lane:
+    """An engine as a run sees it: its device and machine (None while it is away), its work, how often it was lost."""
 
-    nfe: int = 0
-    decodes: int = 0
-    reward_calls: int = 0
-    device_seconds: float = 0.0
-
-    def add(self, outcome: Outcome) -> None:
-        """Count one job."""
-        self.nfe += outcome.nfe
-        self.decodes += outcome.decodes
-        self.reward_calls += outcome.reward_calls
-        self.device_seconds += outcome.seconds
-
-
-@dataclass
-class OpenTrial:
-    """A trial at work: its search, the segments it waits for, what came of them so far."""
-
-    trial: Trial
-    key: str
-    search: Run
-    costs: Costs = field(default_factory=Costs)
-    answers: list[Evaluation | None] = field(default_factory=list)
-    missing: int = 0
-    winner: Evaluation | None = None
-
-
-@dataclass(frozen=True)
-class Ticket:
-    """A job under way: whose it is, its place in the list that the search yielded, where it runs."""
-
-    open: OpenTrial
-    place: int
-    engine: int
-    segment: Segment
+    device: str | None = None
+    where: str = ""
+    load: Load = field(default_factory=Load)
+    losses: int = 0
 
 
 @dataclass
@@ -78,14 +90,17 @@ class Tally:
     """What a run has done so far, for progress bars and reports.
 
     ``nfe`` counts this start's forwards as they come back; ``planned`` is what the trials left at this start cost by
-    formula (an upper bound for MCTS).
+    formula (an upper bound for MCTS). ``failed`` trials are done, with an error in place of a result.
     """
 
     done: int = 0
     trials: int = 0
+    failed: int = 0
     nfe: int = 0
     planned: int = 0
-    loads: dict[int, Load] = field(default_factory=dict)
+    lanes: list[Lane] = field(default_factory=list)
+    error: str = ""
+    loss: str = ""
 
 
 class Driver:
@@ -93,11 +108,11 @@ class Driver:
 
     Args:
         study: what to run.
-        pool: where segments are evaluated.
+        pool: where work is done: engines, or hosts if the study's searches run beside them.
         sink: takes a row for each finished trial.
-        done: identities of trials to leave out.
-        progress: called with the tally whenever it has changed.
-        trials: which trials and in which order; left out: all, longest first.
+        done: trials to leave out.
+        progress: called with the tally whenever it may have changed.
+        trials: which trials and in which order; left out: all of the study's shard, longest first.
     """
 
     def __init__(
@@ -105,141 +120,111 @@ class Driver:
         study: Study,
         pool: Pool,
         sink: Sink,
-        done: set[str] | None = None,
+        done: Done | None = None,
         progress: Callable[[Tally], None] = lambda _: None,
-        trials: Iterator[Trial] | None = None,
+        trials: Iterable[Trial] | None = None,
     ) -> None:
         self.study, self.pool, self.sink, self.progress = study, pool, sink, progress
-        self.plan, self.tally = study.plan, Tally()
-        self._todo = self._left(study.trials() if trials is None else trials, done or set())
-        self._tickets: dict[int, Ticket] = {}
-        self._next_ticket, self._open = 0, 0
-        self._in_flight = [0] * pool.engines
-        self._jobs: list[list[Job]] = [[] for _ in range(pool.engines)]
-        self._released: list[list[int]] = [[] for _ in range(pool.engines)]
+        self.work: Arrangement = Beside(study, pool) if study.beside else Searches(study, pool)
+        self.ledger = Ledger(study, done or Done(), trials)
+        self.tally = Tally(self.ledger.done, self.ledger.size, planned=self.ledger.planned)
+        self.tally.lanes = [Lane(name) for name in pool.describe()]
+        self._quarantined: int | None = None
+        self._alone_since = time.monotonic()
 
-    def _left(self, trials: Iterator[Trial], done: set[str]) -> list[tuple[Trial, str]]:
-        """Trials that are not done, the next one last."""
-        keyed = [(trial, trial.key(self.study.context)) for trial in trials]
-        left = [(trial, key) for trial, key in keyed if key not in done]
-        self.tally.trials, self.tally.done = len(keyed), len(keyed) - len(left)
-        self.tally.planned = sum(trial.algorithm.nfe(self.plan) for trial, _ in left)
-        return left[::-1]
+    @property
+    def up(self) -> list[int]:
+        """The engines that are there."""
+        return [engine for engine, lane in enumerate(self.tally.lanes) if lane.device is not None]
 
     def run(self) -> Tally:
-        """Until every trial is stored.
+        """Until every trial has a result or an error.
 
         Raises:
-            EngineError: an engine failed. What was stored stays, and the same command goes on from there.
+            EngineError: no engine is left, or too many trials fail. What was stored stays, and the same command goes
+                on from there.
         """
         self.progress(self.tally)
-        while self._todo or self._open:
+        while self.ledger.unfinished:
             self.schedule()
-            self.dispatch()
+            self.work.dispatch()
             for replies in self.pool.wait():
                 self.update(replies)
+            self._check()
             self.sink.tick()
             self.progress(self.tally)
-        self.dispatch()  # the states of the last trials
+        self.work.dispatch()  # the states of the last trials
         return self.tally
 
     def schedule(self) -> None:
-        """Open trials until every engine has enough segments waiting."""
-        engines = self.study.config.engines
-        target = engines.oversupply * engines.batch
-        while self._todo and min(self._in_flight) < target:
-            trial, key = self._todo.pop()
-            opened = OpenTrial(trial, key, trial.algorithm.run(trial.problem(self.plan)))
-            self._open += 1
-            self._advance(opened, None)
+        """Begin trials until every engine has enough to do."""
+        if self.sink.full:
+            time.sleep(PAUSE)
+            return
+        self._isolate()
+        free = [engine for engine in self.up if engine != self._quarantined]
+        self.work.use(free or self.up or range(self.pool.engines))
+        while (engine := self.work.hungry(free)) is not None and (task := self.ledger.next()) is not None:
+            self.work.start(task, engine)
 
-    def dispatch(self) -> None:
-        """Send every engine its new jobs, and the states that no search holds any more."""
-        for engine, (jobs, released) in enumerate(zip(self._jobs, self._released, strict=True)):
-            if jobs or released:
-                forgotten = list(released)
-                self.pool.submit(engine, list(jobs), forgotten)
-                jobs.clear()
-                del released[: len(forgotten)]  # in place: handles' finalizers hold this list, and may add to it now
+    def _isolate(self) -> None:
+        """Keep one engine for the trials that may be why others died: one at a time, when all else there is done."""
+        if self._quarantined is None and self.ledger.suspects and self.up:
+            self._quarantined = min(self.up, key=lambda engine: len(self.work.users(engine)))
+        if self._quarantined in self.up and not self.work.users(self._quarantined):
+            if self.ledger.suspects:
+                self.work.start(self.ledger.next_suspect(), self._quarantined)
+            else:
+                self._quarantined = None
 
     def update(self, replies: Replies) -> None:
-        """Hand outcomes to their searches; each search whose list is complete goes on."""
-        self.tally.loads[replies.engine] = replies.load
-        for outcome in replies.outcomes:
-            self._answer(self._tickets.pop(outcome.ticket), outcome)
-
-    def _answer(self, ticket: Ticket, outcome: Outcome) -> None:
-        opened = ticket.open
-        self._in_flight[ticket.engine] -= 1
-        self.tally.nfe += outcome.nfe
-        opened.costs.add(outcome)
-        if ticket.segment.reward == ALL:
-            self._finish(opened, outcome)
+        """Take in what an engine says."""
+        lane = self.tally.lanes[replies.engine]
+        if replies.lost is not None:
+            self._lose(replies.engine, replies.lost)
             return
-        state = self._state(outcome.ticket, ticket)
-        opened.answers[ticket.place] = Evaluation(state, outcome.reward, outcome.nfe)
-        opened.missing -= 1
-        if not opened.missing:
-            answers = [answer for answer in opened.answers if answer is not None]
-            opened.answers = []
-            self._advance(opened, answers)
+        if replies.device is not None:
+            lane.device, lane.where, lane.load = replies.device, replies.where, Load()
+            return
+        lane.load = replies.load
+        for result in self.work.update(replies):
+            self._finish(result)
+        self.tally.nfe = self.work.nfe
 
-    def _state(self, key: int, ticket: Ticket) -> State:
-        """The handle of a job's state; when nothing refers to it any more, the engine is told."""
-        segment = ticket.segment
-        state = State(key, ticket.engine, segment.stop, segment.recipe)
-        weakref.finalize(state, self._released[ticket.engine].append, key).atexit = False
-        return state
+    def _finish(self, result: Result) -> None:
+        task = self.ledger.finish(result.key)
+        if task is None:
+            return
+        self.sink.add(result.row)
+        self.tally.done = self.ledger.done
+        self.tally.planned += result.row.get("nfe", 0) - task.trial.algorithm.nfe(self.study.plan)
+        if result.error is not None:
+            self.tally.failed, self.tally.error = self.tally.failed + 1, result.error
 
-    def _advance(self, opened: OpenTrial, answers: list[Evaluation] | None) -> None:
-        """Let a search go on to the next list that is not empty, or to its end."""
-        try:
-            segments = opened.search.send(answers)  # type: ignore[arg-type]  # None starts a generator
-            while not segments:
-                segments = opened.search.send([])
-        except StopIteration as stop:
-            opened.winner = stop.value
-            segments = [self._render(opened, stop.value)]
-        opened.answers, opened.missing = [None] * len(segments), len(segments)
-        for place, segment in enumerate(segments):
-            self._send(opened, place, segment)
+    def _lose(self, engine: int, loss: Loss) -> None:
+        """Put an engine's trials back; those that were there at too many deaths become errors."""
+        lane = self.tally.lanes[engine]
+        lane.device, lane.losses, self.tally.loss = None, lane.losses + 1, loss.reason
+        self._alone_since = time.monotonic()
+        at_work, others = self.work.lose(engine)
+        self.ledger.lose(others, guilty=False)
+        for task in self.ledger.lose(at_work, guilty=not loss.innocent):
+            label = self.study.model.label(task.trial.condition)
+            reason = f"{ATTEMPTS} engines died while it ran, the last with nothing else to do: {loss.reason}"
+            self._finish(Result(task.key, error_row(task.trial, task.key, label, reason)))
 
-    def _render(self, opened: OpenTrial, winner: Evaluation) -> Segment:
-        """The last segment of every trial: no step, all rewards, the image."""
-        if winner.state.step != self.plan.steps:
+    def _check(self) -> None:
+        """End a run that leads nowhere."""
+        if self.tally.failed > self.study.config.max_errors:
             raise EngineError(
-                f"search {opened.trial.search}: ended at step {winner.state.step} of {self.plan.steps}; "
-                "a search must return an evaluation of a finished trajectory"
+                f"{self.tally.failed} trials failed, more than max_errors = {self.study.config.max_errors}; the last: "
+                f"{self.tally.error}; mend it and run the same command with --retry-errors"
             )
-        return Segment(winner.state, (), opened.trial.condition, ALL)
-
-    def _send(self, opened: OpenTrial, place: int, segment: Segment) -> None:
-        start = segment.start
-        engine = start.engine if isinstance(start, State) else self._in_flight.index(min(self._in_flight))
-        ticket, self._next_ticket = self._next_ticket, self._next_ticket + 1
-        self._tickets[ticket] = Ticket(opened, place, engine, segment)
-        self._in_flight[engine] += 1
-        self._jobs[engine].append(Job(ticket, segment.without_history()))
-
-    def _finish(self, opened: OpenTrial, outcome: Outcome) -> None:
-        winner, scores = opened.winner, outcome.scores
-        assert winner is not None  # set before the last segment was sent
-        assert scores is not None  # it asked for all
-        label = self.study.model.label(opened.trial.condition)
-        self._released[winner.state.engine].append(outcome.ticket)
-        self.sink.add(
-            {
-                **identity_columns(opened.trial, opened.key, label),
-                "value": scores[opened.trial.reward],
-                "nfe": opened.costs.nfe,
-                "decodes": opened.costs.decodes,
-                "reward_calls": opened.costs.reward_calls,
-                "device_seconds": opened.costs.device_seconds,
-                "noises": recipe_column(winner.state.noises),
-                "image": outcome.image if self.study.config.images else None,
-                **{f"score_{name}": value for name, value in scores.items()},
-            }
-        )
-        self._open -= 1
-        self.tally.done += 1
-        self.tally.planned += opened.costs.nfe - opened.trial.algorithm.nfe(self.plan)
+        patience = self.study.config.engines.start_seconds
+        if self.up:
+            self._alone_since = time.monotonic()
+        elif time.monotonic() - self._alone_since > patience:
+            reason = f" (the last one: {self.tally.loss})" if self.tally.loss else ""
+            raise EngineError(
+                f"no engine for engines.start_seconds = {patience:g}{reason}; run the same command to resume"
+            )

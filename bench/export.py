@@ -10,17 +10,19 @@ import pyarrow.parquet as pq
 
 from bench import store
 from bench.files import check_folder, write_output
+from bench.place import Folder, Output, place
+from bench.record import without_images
 from bench.report import write_curves_and_pictures
 from tts.errors import SettingError
 
 PART = "part-export-00000.parquet"
 
 
-def export(run: Path, folder: Path, images: bool) -> int:
+def export(run: Output, folder: Path, images: bool) -> int:
     """Copy a run's manifest and rows, and draw its curves and pictures there.
 
     Args:
-        run: folder of the run; not changed.
+        run: its folder or address; not changed.
         folder: where to; must not hold a run.
         images: keep the images in the rows; without them, rows are a few hundred bytes, and every image can still be
             made again from its recipe.
@@ -36,16 +38,34 @@ def export(run: Path, folder: Path, images: bool) -> int:
     check_folder(folder)
     if (folder / "manifest.json").exists():
         raise SettingError(f"output {folder}: holds a run already; choose another folder, or delete it")
-    write_output(folder / "trials" / PART, _parquet(rows if images else _without_images(rows)))
-    write_curves_and_pictures(rows.to_pandas(), folder)
+    kept = _with_images(rows, run) if images else _without_images(rows)
+    write_output(folder / "trials" / PART, _parquet(kept))
+    write_curves_and_pictures(rows.select(without_images(rows.column_names)).to_pandas(), run, Folder(folder))
     # The manifest makes the folder a run, and so comes last.
-    write_output(folder / "manifest.json", (run / "manifest.json").read_bytes())
+    write_output(folder / "manifest.json", place(run).read("manifest.json") or b"")
     return int(rows.num_rows)
 
 
+def _with_images(rows: pa.Table, run: Output) -> pa.Table:
+    """Rows with the images that lie in files of their own."""
+    where = place(run)
+    pairs = zip(rows["image"].to_pylist(), rows["image_file"].to_pylist(), strict=True)
+    return _with(rows, [image if name is None else where.read(name) for image, name in pairs])
+
+
 def _without_images(rows: pa.Table) -> pa.Table:
-    place = rows.schema.get_field_index("image")
-    return rows.set_column(place, rows.schema.field(place), pa.nulls(rows.num_rows, pa.binary()))
+    return _with(rows, [None] * rows.num_rows)
+
+
+def _with(rows: pa.Table, images: list[bytes | None]) -> pa.Table:
+    """Rows with these images, and no files of images."""
+    rows = _replaced(rows, "image", pa.array(images, pa.binary()))
+    return _replaced(rows, "image_file", pa.nulls(rows.num_rows, pa.string()))
+
+
+def _replaced(rows: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    number = rows.schema.get_field_index(name)
+    return rows.set_column(number, rows.schema.field(number), values)
 
 
 def _parquet(rows: pa.Table) -> bytes:

@@ -12,7 +12,7 @@ from bench.driver import Driver
 from bench.pools import LocalPool
 from bench.study import Study
 from bench.study_flags import translate
-from tts.errors import SettingError
+from tts.errors import EngineError, SettingError
 from tts.registry import SEARCHES
 from tts.settings import parse
 
@@ -22,6 +22,7 @@ class Rows:
     """A sink that keeps rows in memory, by the name of their search."""
 
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    full = False
 
     def add(self, row: dict[str, Any]) -> None:
         """Keep a row."""
@@ -127,6 +128,9 @@ def draw(request: Request) -> Drawn:
         Driver(study, pool, rows).run()
     finally:
         pool.close()
+    for row in rows.rows.values():
+        if row.get("error"):
+            raise EngineError(row["error"])
     ours = next(entry.name for entry in study.entries if name == "naive" or entry.name != "naive")
     return Drawn(rows.rows["naive"], rows.rows[ours], study.notes())
 

@@ -82,6 +82,21 @@ def figure_images(trials: pd.DataFrame, reward: str | None = None, problems: int
     return sheet.finished()
 
 
+def pictured(trials: pd.DataFrame, problems: int = 10) -> list[str]:
+    """The trials whose images :func:`figure_images` draws; to be read one by one from a large run.
+
+    Args:
+        trials: without their images.
+    """
+    columns = set(_columns(trials, problems))
+    found = []
+    for _, group in trials.groupby(["reward", "search"]):
+        largest = _largest(group)
+        places = zip(largest["condition"].astype(str), largest["seed"].astype(int), strict=True)
+        found += [key for key, place in zip(largest["trial"], places, strict=True) if place in columns]
+    return found
+
+
 def _rewards(trials: pd.DataFrame, reward: str | None) -> list[str]:
     found = sorted(set(trials["reward"]))
     if not found:

@@ -21,7 +21,7 @@ from bench.grid import figure_images
 from bench.looks import INK, Look, curve_looks
 from tts.errors import SettingError
 
-__all__ = ["figure_curves", "figure_images", "plot_curves", "plot_images"]
+__all__ = ["figure_curves", "figure_images", "plot_curves", "plot_images", "png"]
 
 PANELS_ACROSS = 4
 DPI = 160
@@ -37,7 +37,7 @@ def plot_curves(curves: pd.DataFrame, path: Path) -> None:
     Raises:
         SettingError: there is no scored point.
     """
-    atomic_write(path, _png(figure_curves(curves)))
+    atomic_write(path, png(figure_curves(curves)))
 
 
 def plot_images(trials: pd.DataFrame, path: Path, reward: str | None = None, problems: int = 10) -> None:
@@ -52,7 +52,7 @@ def plot_images(trials: pd.DataFrame, path: Path, reward: str | None = None, pro
     Raises:
         SettingError: no trial searched on the reward.
     """
-    atomic_write(path, _png(figure_images(trials, reward, problems)))
+    atomic_write(path, png(figure_images(trials, reward, problems)))
 
 
 def figure_curves(curves: pd.DataFrame) -> Figure:
@@ -175,7 +175,8 @@ def _legend_columns(names: list[str], width: float) -> int:
     return math.ceil(len(names) / rows)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=figure.dpi)
     return buffer.getvalue()

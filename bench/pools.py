@@ -1,17 +1,19 @@
-"""Where segments are evaluated: one interface over an engine in this process and over engine actors on Ray."""
+"""Where work is done: one interface over a worker in this process and over actors on Ray.
+
+A worker is an engine, which takes segments, or a host (:mod:`bench.host`), which takes trials.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
+from bench.simulated import SimulatedEngine
 from bench.study import Study
 from tts.engine import (
     Engine,
-    Job,
     Load,
-    Outcome,
     first_dependent_score,
     memory_named,
     rows_are_independent,
@@ -19,34 +21,93 @@ from tts.engine import (
 from tts.errors import EngineError
 
 
+class Worker(Protocol):
+    """What an engine and a host have in common; a thread of its own advances it."""
+
+    @property
+    def device(self) -> str:
+        """Where it computes."""
+        ...
+
+    @property
+    def load(self) -> Load:
+        """Its work so far."""
+        ...
+
+    @property
+    def busy(self) -> bool:
+        """Whether :meth:`advance` has anything to do."""
+        ...
+
+    def submit(self, jobs: Any) -> None:
+        """Queue work."""
+        ...
+
+    def release(self, keys: Any) -> None:
+        """Forget states."""
+        ...
+
+    def advance(self) -> list[Any]:
+        """Work for a while; what is done by now."""
+        ...
+
+    def close(self) -> None:
+        """End its threads."""
+        ...
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Why an engine is gone; ``innocent``: by no fault of the work that it had, as when its machine went away."""
+
+    reason: str
+    innocent: bool = False
+
+
 @dataclass
 class Replies:
-    """What an engine has done since it was last asked."""
+    """What an engine has done since it was last asked.
+
+    Args:
+        engine: its number.
+        outcomes: of jobs; of a host, results of trials.
+        load: its work so far.
+        wants: of a host, how many more trials it needs.
+        nfe: of a host, forwards spent since it was last asked.
+        lost: the engine is gone, with all that it had.
+        device: the engine is there (again), on such a device, and has nothing.
+        where: the machine that it is on.
+    """
 
     engine: int
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[Any] = field(default_factory=list)
     load: Load = field(default_factory=Load)
+    wants: int | None = None
+    nfe: int = 0
+    lost: Loss | None = None
+    device: str | None = None
+    where: str = ""
 
 
 class Pool(Protocol):
-    """Engines, numbered from 0. A job that starts from a state goes to the engine that holds it."""
+    """Workers, numbered from 0. A job that starts from a state goes to the engine that holds it."""
 
     engines: int
 
-    def submit(self, engine: int, jobs: Sequence[Job], released: Iterable[int]) -> None:
+    def submit(self, engine: int, jobs: Sequence[Any], released: Iterable[int]) -> None:
         """Queue jobs at an engine, and let it forget states."""
         ...
 
     def wait(self) -> list[Replies]:
-        """Outcomes of at least one job, from whichever engine has some; returns at once only if it has to.
+        """What engines have to say; waits for that, if not for long.
 
         Raises:
-            EngineError: an engine died or failed.
+            EngineError: the run cannot go on.
         """
         ...
 
-    def describe(self) -> list[str]:
-        """A word on each engine's device."""
+    def describe(self) -> list[str | None]:
+        """A word on each engine's device; None while it is not there."""
         ...
 
     def close(self) -> None:
@@ -54,15 +115,23 @@ class Pool(Protocol):
         ...
 
 
-def build_engine(study: Study) -> Engine:
+def collect(engine: int, worker: Worker, outcomes: list[Any]) -> Replies:
+    """A worker's outcomes with what it says of itself."""
+    report = getattr(worker, "report", None)
+    return Replies(engine, outcomes, replace(worker.load), **(report() if report else {}))
+
+
+def build_engine(study: Study) -> Worker:
     """The engine of a study on this machine, checked to keep rows apart.
 
     Raises:
         EngineError: the device is not there, or a row's result depends on the rows beside it.
     """
+    engines = study.config.engines
+    if engines.simulate is not None:
+        return SimulatedEngine(study)
     import torch
 
-    engines = study.config.engines
     if engines.device == "cuda" and not torch.cuda.is_available():
         raise EngineError("engines.device: cuda is asked for, but torch finds no GPU; set engines.device=cpu")
     torch.set_num_threads(engines.threads)
@@ -90,37 +159,41 @@ def _build(study: Study) -> Engine:
 
 
 class LocalPool:
-    """One engine in this process. Ray is not even imported."""
+    """One worker in this process, an engine if nothing else is said. Ray is not even imported."""
 
     engines = 1
 
-    def __init__(self, study: Study) -> None:
-        self.engine = build_engine(study)
+    def __init__(self, study: Study, worker: Worker | None = None) -> None:
+        self.worker = build_engine(study) if worker is None else worker
+        self._names: list[str | None] = [describe_device(self.worker.device)]
 
-    def submit(self, engine: int, jobs: Sequence[Job], released: Iterable[int]) -> None:
+    def submit(self, engine: int, jobs: Sequence[Any], released: Iterable[int]) -> None:
         """See :class:`Pool`."""
-        self.engine.submit(jobs)
-        self.engine.release(released)
+        self.worker.submit(jobs)
+        self.worker.release(released)
 
     def wait(self) -> list[Replies]:
         """See :class:`Pool`."""
-        outcomes: list[Outcome] = []
-        while not outcomes and self.engine.busy:
-            outcomes = self.engine.advance()
-        return [Replies(0, outcomes, self.engine.load)]
+        outcomes: list[Any] = []
+        while not outcomes and self.worker.busy:
+            outcomes = self.worker.advance()
+        return [collect(0, self.worker, outcomes)]
 
-    def describe(self) -> list[str]:
+    def describe(self) -> list[str | None]:
         """See :class:`Pool`."""
-        return [describe_device(self.engine.device)]
+        return self._names
 
     def close(self) -> None:
         """See :class:`Pool`."""
-        self.engine.close()
+        self.worker.close()
 
 
 def describe_device(device: str) -> str:
     """The device's own name, as results are compared only between equal ones."""
     import platform
+
+    if device == "simulated":
+        return device
 
     import torch
 

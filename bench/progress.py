@@ -81,8 +81,9 @@ def run_progress(console: Console) -> Iterator[Callable[[Tally], None]]:
     with line_or_bar(console, "running") as show:
 
         def update(tally: Tally) -> None:
+            failed = f" ({tally.failed:,} failed)" if tally.failed else ""
             text = (
-                f"{tally.done:,}/{tally.trials:,} trials  {rate.per_second(tally.nfe):,.0f} NFE/s  "
+                f"{tally.done:,}/{tally.trials:,} trials{failed}  {rate.per_second(tally.nfe):,.0f} NFE/s  "
                 f"{rate.left(tally.nfe, tally.planned)} left"
             )
             show(tally.nfe, max(tally.planned, 1), text)

@@ -7,10 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from bench.trial import Trial, canonical
+from bench.trial import Trial
 from tts.noise import Noise, to_record
+from tts.settings import canonical
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 MOVE = pa.struct([("seed", pa.int64()), ("radius", pa.float64())])
 NOISE = pa.struct([("seed", pa.int64()), ("moves", pa.list_(MOVE))])
@@ -30,12 +31,15 @@ COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("nfe", pa.int64(), "denoiser forwards spent"),
     ("decodes", pa.int64(), "images decoded"),
     ("reward_calls", pa.int64(), "rewards computed"),
-    ("device_seconds", pa.float64(), "share of the engines' time; the only column that differs between two runs"),
+    ("device_seconds", pa.float64(), "share of the engines' time; differs between two runs"),
+    ("device", pa.string(), "the kind of device that computed it; several are joined by ' + '"),
     ("noises", pa.list_(NOISE), "recipe: the initial noise, then one for each step; null: no noise injected"),
-    ("image", pa.binary(), "the final image, PNG; null: not stored"),
+    ("image", pa.binary(), "the final image, PNG; null: not stored, or in a file of its own"),
+    ("image_file", pa.string(), "the final image's file, from the run's folder on; null: none"),
+    ("error", pa.string(), "why the trial has no result after three attempts; null: it has one"),
 )
 
-TIMED = ("device_seconds",)
+TIMED = ("device_seconds", "device")
 """Columns that differ between two runs of the same trial."""
 
 
@@ -67,3 +71,13 @@ def identity_columns(trial: Trial, key: str, label: str) -> dict[str, Any]:
 def recipe_column(noises: Sequence[Noise | None]) -> list[dict[str, Any] | None]:
     """The recipe of a whole trajectory, initial noise first."""
     return [to_record(noise) for noise in noises]
+
+
+def error_row(trial: Trial, key: str, label: str, reason: str) -> dict[str, Any]:
+    """The row of a trial that has no result."""
+    return {**identity_columns(trial, key, label), "error": reason}
+
+
+def without_images(names: Iterable[str]) -> list[str]:
+    """All columns but the one that makes a large run too large to be read whole."""
+    return [name for name in names if name != "image"]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from bench import store
 from bench.config import RunConfig
+from bench.place import Output, place
 from bench.pools import LocalPool
 from bench.study import Study
 from tts.engine import Job, Outcome
-from tts.errors import DataError, SettingError
+from tts.errors import DataError, EngineError, SettingError
 from tts.noise import from_record
 from tts.search.segment import ALL, Segment
 from tts.settings import parse
@@ -32,7 +32,7 @@ class Replay:
         return None if self.row["image"] is None else self.row["image"] == self.image
 
 
-def replay(folder: Path, trial: str) -> Replay:
+def replay(folder: Output, trial: str) -> Replay:
     """Run the recipe of a stored trial.
 
     Args:
@@ -44,6 +44,10 @@ def replay(folder: Path, trial: str) -> Replay:
         SettingError: the model or the rewards are not those of the run any more.
     """
     row, study = store.find(folder, trial), stored_study(folder)
+    if row["error"] is not None:
+        raise DataError(f"{folder}: trial {row['trial']} has failed: {row['error']}")
+    if row["image_file"] is not None:
+        row["image"] = place(folder).read(row["image_file"])
     first, *others = [from_record(record) for record in row["noises"]]
     if first is None:
         raise DataError(f"{folder}: the row of trial {row['trial']} has no initial noise")
@@ -53,7 +57,7 @@ def replay(folder: Path, trial: str) -> Replay:
     return Replay(row, outcome.scores, outcome.image)
 
 
-def stored_study(folder: Path) -> Study:
+def stored_study(folder: Output) -> Study:
     """The study of a run, as its manifest tells it.
 
     Raises:
@@ -67,10 +71,17 @@ def stored_study(folder: Path) -> Study:
 
 
 def evaluate(study: Study, segment: Segment) -> Outcome:
-    """One segment on an engine of its own in this process."""
+    """One segment on an engine of its own in this process.
+
+    Raises:
+        EngineError: a reward failed.
+    """
     pool = LocalPool(study)
     try:
         pool.submit(0, [Job(0, segment)], [])
-        return pool.wait()[0].outcomes[0]
+        outcome: Outcome = pool.wait()[0].outcomes[0]
     finally:
         pool.close()
+    if outcome.error is not None:
+        raise EngineError(outcome.error)
+    return outcome

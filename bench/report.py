@@ -2,52 +2,112 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
+import pyarrow.dataset as ds
 from rich.console import Console
 
 from bench import store
-from bench.curves import curves, write_curves
-from bench.files import check_folder
-from bench.plots import plot_curves, plot_images
+from bench.curves import curves, parquet
+from bench.grid import figure_images, pictured
+from bench.place import Output, Place, place
+from bench.plots import figure_curves, png
+from bench.record import without_images
+from bench.store import check_output
 from bench.table import render
-from bench.trial import canonical
+from tts.errors import SettingError
+from tts.settings import canonical
 
 
-def report(folders: list[Path], console: Console) -> None:
-    """Write curves.parquet, curves.png and images.png into each folder, and print a table.
+def report(outputs: list[Output], console: Console) -> None:
+    """Write curves.parquet, curves.png and images.png beside each run, and print a table.
 
     Runs of the same model, rewards, seed and numerics share one table; others have one of their own.
 
     Raises:
-        DataError: a folder holds no run, or no finished trial.
+        DataError: there is no run, or no finished trial.
     """
-    frames = [store.read(folder).to_pandas() for folder in folders]
-    for folder, frame in zip(folders, frames, strict=True):
-        check_folder(folder)
-        write_curves_and_pictures(frame, folder)
-    for group in _comparable(folders):
+    frames = [read_trials(output) for output in outputs]
+    for output, frame in zip(outputs, frames, strict=True):
+        check_output(output)
+        write_curves_and_pictures(frame, output, place(output))
+    for group in _comparable(outputs):
         console.print(render(curves(pd.concat([frames[k] for k in group]))))
-    for folder in folders:
-        pictures = ", images.png" if (folder / "images.png").exists() else ""
-        console.print(f"{folder}: curves.parquet, curves.png{pictures}", markup=False, soft_wrap=True)
+    for output, frame in zip(outputs, frames, strict=True):
+        where = place(output)
+        pictures = ", images.png" if "images.png" in where.names() else ""
+        console.print(f"{where}: curves.parquet, curves.png{pictures}", markup=False, soft_wrap=True)
+        for note in notes(frame):
+            console.print(note, style="yellow", markup=False, soft_wrap=True)
 
 
-def _comparable(folders: list[Path]) -> list[list[int]]:
+def read_trials(output: Output) -> pd.DataFrame:
+    """A run's trials without their images, each once.
+
+    Raises:
+        DataError: there is no run, or no finished trial.
+    """
+    names = without_images(store.columns(output))
+    frame: pd.DataFrame = store.read(output, names).to_pandas()
+    return frame.drop_duplicates("trial", ignore_index=True)
+
+
+def notes(trials: pd.DataFrame) -> list[str]:
+    """What a reader of a run's curves must know of them."""
+    failed = trials["error"].dropna()
+    devices = sorted(trials["device"].dropna().unique())
+    found = []
+    if len(failed):
+        found.append(f"{len(failed)} trials failed and are in no curve; the first: {failed.iloc[0]}")
+    if len(devices) > 1:
+        found.append(
+            f"computed on {len(devices)} kinds of devices ({', '.join(devices)}): values may differ in the last digits "
+            "from one to another, and device-seconds are not comparable"
+        )
+    return found
+
+
+def _comparable(outputs: list[Output]) -> list[list[int]]:
     """Places of the runs whose trials may stand in one table: same model, rewards, seed and numerics."""
     groups: dict[str, list[int]] = {}
-    for place, folder in enumerate(folders):
-        resolved = store.read_manifest(folder)["resolved"]
+    for number, output in enumerate(outputs):
+        resolved = store.read_manifest(output)["resolved"]
         shared = canonical({name: resolved[name] for name in ("model", "rewards", "numerics", "seed")})
-        groups.setdefault(shared, []).append(place)
+        groups.setdefault(shared, []).append(number)
     return list(groups.values())
 
 
-def write_curves_and_pictures(trials: pd.DataFrame, folder: Path) -> None:
-    """Write curves.parquet, curves.png and, if images are stored, images.png."""
+def write_curves_and_pictures(trials: pd.DataFrame, source: Output, to: Place) -> None:
+    """Write curves.parquet, curves.png and, if images are kept, images.png.
+
+    Args:
+        trials: of a run, without images.
+        source: the run, where its images are.
+        to: where the files go.
+
+    Raises:
+        SettingError: they cannot be written.
+    """
+    trials = trials[trials["error"].isna()]
+    if trials.empty:
+        return
     points = curves(trials)
-    write_curves(points, folder / "curves.parquet")
-    plot_curves(points, folder / "curves.png")
-    if trials["image"].notna().any():
-        plot_images(trials, folder / "images.png")
+    files = {"curves.parquet": parquet(points), "curves.png": png(figure_curves(points))}
+    shown = _with_images(trials, source)
+    if shown["image"].notna().any():
+        files["images.png"] = png(figure_images(shown))
+    try:
+        for name, content in files.items():
+            to.write(name, content)
+    except OSError as error:
+        raise SettingError(f"output {to}: cannot be written to ({error.strerror or error})") from None
+
+
+def _with_images(trials: pd.DataFrame, source: Output) -> pd.DataFrame:
+    """The trials with those images that are drawn, from their rows or their files."""
+    wanted = pictured(trials)
+    found = store.table(source, ["trial", "image"], ds.field("trial").isin(wanted))
+    images = {} if found is None else dict(zip(found["trial"].to_pylist(), found["image"].to_pylist(), strict=True))
+    files = trials.loc[trials["trial"].isin(wanted) & trials["image_file"].notna(), ["trial", "image_file"]]
+    where = place(source)
+    images |= {key: where.read(name) for key, name in files.itertuples(index=False)}
+    return trials.assign(image=trials["trial"].map(images))

@@ -1,8 +1,9 @@
-"""``tts-bench run``: a study from its configuration to curves and pictures."""
+"""``tts-bench run``: a study from its configuration to its trials in the store."""
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -11,10 +12,12 @@ from bench import manifest, store
 from bench.backends import make_pool
 from bench.config import RunConfig
 from bench.driver import Driver, Tally
-from bench.files import check_folder
+from bench.place import place
 from bench.progress import run_progress
+from bench.status import Reporter
 from bench.store import Store
 from bench.study import Study
+from bench.writer import Writer
 from tts.errors import DeviceMemoryError
 
 
@@ -26,30 +29,32 @@ class Finished:
     tally: Tally | None
 
 
-def run(config: RunConfig, console: Console) -> Finished:
+def run(config: RunConfig, console: Console, retry_errors: bool = False) -> Finished:
     """Run what is not done yet and store it.
 
     Everything that can be wrong with the configuration is found before an engine starts and before a file is written.
 
+    Args:
+        retry_errors: run the trials again that have failed before.
+
     Raises:
-        TTSError: a setting cannot be used, or an engine failed; what was finished is stored.
+        TTSError: a setting cannot be used, or no engine is left; what was finished is stored.
     """
-    study, folder = Study(config), config.output
-    check_folder(folder)
+    study, output = Study(config), config.output
+    store.check_output(output)
     study = _as_begun(study, console)
-    store.check(folder, study.digest())
-    done = store.done(folder)
-    if done and done >= {trial.key(study.context) for trial in study.trials()}:
-        console.print(f"{folder}: all {study.size} trials are done", markup=False, soft_wrap=True)
+    store.check(output, study.digest())
+    if not retry_errors and len(store.done(output)) >= study.size:
+        console.print(f"{place(output)}: all {study.size} trials are done", markup=False, soft_wrap=True)
         return Finished(study, None)
     for note in study.notes():
         console.print(note, style="yellow", markup=False, soft_wrap=True)
     try:
-        return Finished(study, _run(study, console))
+        return Finished(study, _run(study, console, retry_errors))
     except DeviceMemoryError as error:
         study = _halved(study, error, console)
     # out of the except block, for the error's traceback holds the model that was too large
-    return Finished(study, _run(study, console))
+    return Finished(study, _run(study, console, retry_errors))
 
 
 def _halved(study: Study, error: DeviceMemoryError, console: Console) -> Study:
@@ -73,17 +78,40 @@ def _as_begun(study: Study, console: Console) -> Study:
     return halved
 
 
-def _run(study: Study, console: Console) -> Tally:
+def _run(study: Study, console: Console, retry_errors: bool) -> Tally:
+    config = study.config
     with console.status("starting the engines"):
         pool = make_pool(study)
-    sink = Store(study.config.output, study.rewards, flush_seconds=study.config.flush_seconds)
-    with closing(pool), closing(sink):
-        done = sink.open(study.digest(), manifest.build(study, pool.describe()))
-        if done:
+    image_files = config.images == "files"
+    sink = Store(config.output, study.rewards, 512, config.flush_seconds, config.part, image_files)
+    with closing(pool), _let_go(sink):
+        devices = [name for name in pool.describe() if name is not None]
+        done = sink.open(study.digest(), manifest.build(study, devices), retry_errors)
+        if len(done):
             console.print(f"resuming: {len(done)} of {study.size} trials are done")
-        _warn_of_other_devices(study, pool.describe(), console)
-        with run_progress(console) as progress:
-            return Driver(study, pool, sink, done, progress).run()
+        if len(devices) < pool.engines:
+            console.print(
+                f"engines.count = {pool.engines}: {len(devices)} are there now, the others join when there is place"
+            )
+        _warn_of_other_devices(study, devices, console)
+
+        def warn(line: str) -> None:
+            console.print(line, style="yellow", markup=False, soft_wrap=True)
+
+        with closing(Writer(sink, config.store_seconds, warn)) as writer, run_progress(console) as show:
+            reporter = Reporter(study, show, warn)
+            driver = Driver(study, pool, writer, done, reporter.tell)
+            with reporter.reporting(driver.tally):
+                return driver.run()
+
+
+@contextmanager
+def _let_go(sink: Store) -> Iterator[None]:
+    """Whatever happens before the writer has the store in its care."""
+    try:
+        yield
+    finally:
+        sink.let_go()
 
 
 def _warn_of_other_devices(study: Study, devices: list[str], console: Console) -> None:
@@ -93,4 +121,9 @@ def _warn_of_other_devices(study: Study, devices: list[str], console: Console) -
         console.print(
             f"[yellow]this run began on {', '.join(sorted(before))} and goes on on {', '.join(sorted(set(devices)))}: "
             "rewards may differ in the last digits[/]"
+        )
+    if len(set(devices)) > 1:
+        console.print(
+            f"[yellow]the engines are of {len(set(devices))} kinds ({', '.join(sorted(set(devices)))}): rewards may "
+            "differ in the last digits from one kind to another; the column 'device' says where each trial ran[/]"
         )

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
+from itertools import islice, product
 from typing import Any
 
 from bench.conditions import resolve
 from bench.config import RunConfig
-from bench.trial import IDENTITY_VERSION, Context, Trial, canonical
+from bench.trial import IDENTITY_VERSION, Context, Trial
 from tts.errors import SettingError
 from tts.models.base import ModelSettings
 from tts.noise import derive_seed
@@ -20,7 +20,10 @@ from tts.plan import Condition
 from tts.registry import MODELS, REWARDS, SEARCHES
 from tts.rewards.base import RewardSettings
 from tts.search.base import Search
-from tts.settings import nearest
+from tts.settings import canonical, nearest
+
+DRIVER_LIMIT = 16
+"""Engines that one driver can feed with segments."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,10 @@ class Study:
         self._refuse_idle_searches()
         for reward in self.rewards.values():
             reward.suits(self.model)
-            reward.check()
-        self.model.check()  # last: it may have to fetch a checkpoint
+            if config.engines.simulate is None:
+                reward.check()
+        if config.engines.simulate is None:
+            self.model.check()  # last: it may have to fetch a checkpoint
 
     def _conditions(self) -> list[Condition]:
         given = self.config.problems.conditions
@@ -87,9 +92,12 @@ class Study:
     @cached_property
     def context(self) -> Context:
         """What all trials share."""
+        known = self.config.engines.simulate is None  # a simulated engine needs no weights to be there
         return Context(
-            model={"name": self.model_name, **self.model.identity()},
-            rewards={name: reward.identity() for name, reward in sorted(self.rewards.items())},
+            model={"name": self.model_name, **(self.model.identity() if known else self.model.record())},
+            rewards={
+                name: reward.identity() if known else reward.record() for name, reward in sorted(self.rewards.items())
+            },
             numerics=self.config.engines.numerics(),
         )
 
@@ -115,6 +123,26 @@ class Study:
         ):
             problem_seed = derive_seed("problem", self.config.seed, canonical(condition), seed)
             yield Trial(entry.name, entry.algorithm, entry.budget, reward, condition, seed, problem_seed)
+
+    @property
+    def shard_size(self) -> int:
+        """How many trials this run's shard has."""
+        shard, number = self.config.part
+        return len(range(shard, self.size, number))
+
+    def shard_trials(self) -> Iterator[Trial]:
+        """The trials of this run's shard: every N-th of all."""
+        shard, number = self.config.part
+        return islice(self.trials(), shard, None, number)
+
+    @property
+    def beside(self) -> bool:
+        """Whether searches run beside their engines; what ``search_on: auto`` means."""
+        engines = self.config.engines
+        if engines.search_on != "auto":
+            return engines.search_on == "engine"
+        enough = self.shard_size >= 2 * engines.count * engines.batch
+        return engines.backend == "ray" and (engines.count > DRIVER_LIMIT or enough)
 
     def resolved(self) -> dict[str, Any]:
         """The whole run in plain values, every default filled in, without where and how fast it is computed."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 from tts.noise import VERSION as NOISE_VERSION
 from tts.plan import Condition, Plan
 from tts.search.base import Problem, Search
+from tts.settings import canonical
 
 IDENTITY_VERSION = 1
 """Changes whenever the same trial would give another row."""
@@ -28,6 +29,12 @@ class Context:
     model: dict[str, Any]
     rewards: dict[str, Any]
     numerics: dict[str, Any]
+
+    @cached_property
+    def texts(self) -> tuple[str, str]:
+        """The canonical JSON of the shared parts: before the problem's and between the reward's and the search's."""
+        before = canonical({"model": self.model, "numerics": self.numerics})[:-1]
+        return before, canonical({"rewards": self.rewards})[1:-1]
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class Trial:
     @property
     def settings(self) -> str:
         """The search's settings as canonical JSON."""
-        return canonical(self.algorithm.record())
+        return self.algorithm.text
 
     @property
     def budget_value(self) -> float | None:
@@ -72,19 +79,19 @@ class Trial:
 
 
 def identity(context: Context, search: str, settings: str, reward: str, condition: str, problem_seed: int) -> str:
-    """The identity of a trial, from the plan or from the columns of its stored row alike."""
-    content = {
-        "version": [IDENTITY_VERSION, NOISE_VERSION],
-        "model": context.model,
-        "rewards": context.rewards,
-        "numerics": context.numerics,
-        "search": [search, settings],
-        "problem": [condition, problem_seed],
-        "reward": reward,
-    }
-    return hashlib.blake2b(canonical(content).encode(), digest_size=16).hexdigest()
+    """The identity of a trial, from the plan or from the columns of its stored row alike.
+
+    It is the hash of the canonical JSON of ``{model, numerics, problem: [condition, problem_seed], reward, rewards,
+    search: [search, settings], version}``; put together from parts, as a resumed run makes a million of them.
+    """
+    before, rewards = context.texts
+    content = (
+        f'{before},"problem":[{_quoted(condition)},{problem_seed}],"reward":{_quoted(reward)},{rewards},'
+        f'"search":[{_quoted(search)},{_quoted(settings)}],"version":[{IDENTITY_VERSION},{NOISE_VERSION}]}}'
+    )
+    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 
 
-def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values give equal texts."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+@lru_cache(maxsize=1 << 14)
+def _quoted(text: str) -> str:
+    return canonical(text)

@@ -44,6 +44,7 @@ class Outcome:
         seconds: its share of the device's time.
         decodes, reward_calls: images decoded and rewards computed for it.
         scores, image: every reward and the PNG, where the segment asked for all.
+        error: why a reward failed on it, if one did.
     """
 
     ticket: int
@@ -54,6 +55,7 @@ class Outcome:
     reward_calls: int = 0
     scores: dict[str, float | None] | None = None
     image: bytes | None = None
+    error: str | None = None
 
 
 @dataclass
@@ -127,7 +129,6 @@ class Engine:
         """One forward pass, and the rewards that are due; returns the jobs that are done by now.
 
         Raises:
-            EngineError: a reward failed.
             DeviceMemoryError: the device's memory is too small for the batch.
         """
         with memory_named(self.batch):
@@ -212,6 +213,9 @@ class Engine:
         outcome, name = running.outcome, running.job.segment.reward
         outcome.decodes, outcome.reward_calls = 1, len(scored.scores)
         outcome.seconds += scored.seconds
+        outcome.error = scored.error
+        if scored.error is not None:
+            return outcome
         if name == ALL:
             outcome.scores, outcome.image = scored.scores, scored.image
         elif name is not None:

@@ -38,12 +38,16 @@ class Wanted(NamedTuple):
 
 @dataclass
 class Scored:
-    """What became of a :class:`Wanted`: values by reward, the image's PNG bytes if rendered, seconds on the device."""
+    """What became of a :class:`Wanted`: values by reward, the image's PNG bytes if rendered, seconds on the device.
+
+    ``error`` tells why a reward failed, if one did.
+    """
 
     ticket: int
     scores: dict[str, Score] = field(default_factory=dict)
     image: bytes | None = None
     seconds: float = 0.0
+    error: str | None = None
 
 
 class Scorer:
@@ -97,9 +101,7 @@ class Scorer:
         for name, reward in self.rewards.items():
             asked = [k for k, row in enumerate(rows) if row.reward in (name, ALL)]
             if asked and not reward.host:
-                values = ask(name, reward, images, conditions)
-                for k in asked:
-                    results[k].scores[name] = values[k]
+                self._ask(name, reward, images, conditions, dict(zip(asked, asked, strict=True)), results)
         for result in results:
             result.seconds = (time.perf_counter() - start) / len(rows)
         host = images[: len(rows)].cpu()
@@ -109,12 +111,35 @@ class Scorer:
         for name, reward in self.rewards.items():
             asked = [k for k, row in enumerate(rows) if row.reward in (name, ALL)]
             if asked and reward.host:
-                values = ask(name, reward, images[asked], [rows[k].condition for k in asked])
-                for k, value in zip(asked, values, strict=True):
-                    results[k].scores[name] = value
+                places = dict(enumerate(asked))
+                self._ask(name, reward, images[asked], [rows[k].condition for k in asked], places, results)
         for row, image, result in zip(rows, images, results, strict=True):
             if row.reward == ALL:
                 result.image = png(image)
+
+    def _ask(
+        self,
+        name: str,
+        reward: Reward,
+        images: Tensor,
+        conditions: Sequence[Condition],
+        places: Mapping[int, int],
+        results: Sequence[Scored],
+    ) -> None:
+        """Score the images at some places for the results that want it; where the reward fails, each one alone."""
+        try:
+            values = ask(name, reward, images, conditions)
+        except EngineError:
+            for k, place in places.items():
+                alone, rows = images[k : k + 1], 1 if reward.host else len(images)
+                try:
+                    shape = alone.expand(rows, *alone.shape[1:])
+                    results[place].scores[name] = ask(name, reward, shape, [conditions[k]] * rows)[0]
+                except EngineError as error:
+                    results[place].error = str(error)
+        else:
+            for k, place in places.items():
+                results[place].scores[name] = values[k]
 
 
 def ask(name: str, reward: Reward, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
@@ -126,8 +151,16 @@ def ask(name: str, reward: Reward, images: Tensor, conditions: Sequence[Conditio
     try:
         values = reward.score(images, conditions)
     except Exception as error:
+        if of_the_device(error):
+            raise
         raise EngineError(f"reward {name} failed: {type(error).__name__}: {error}") from error
     return [value if value is not None and math.isfinite(value) else None for value in values]
+
+
+def of_the_device(error: Exception) -> bool:
+    """Whether an error is the device's and not the image's, so that nothing else could be computed either."""
+    words = ("CUDA", "out of memory", "can't allocate memory")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
 def pad(rows: Sequence[Tensor], size: int) -> Tensor:

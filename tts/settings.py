@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -26,6 +28,16 @@ class Settings(BaseModel):
     def record(self) -> dict[str, Any]:
         """The settings as plain JSON values under the names that a configuration uses."""
         return self.model_dump(mode="json", by_alias=True)
+
+    @cached_property
+    def text(self) -> str:
+        """:meth:`record` as canonical JSON."""
+        return canonical(self.record())
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal texts."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def parse(kind: type[S], values: Any, where: str) -> S:

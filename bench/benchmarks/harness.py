@@ -15,6 +15,7 @@ from bench.config import RunConfig, load
 from bench.driver import Driver
 from bench.store import Store
 from bench.study import Study
+from bench.writer import Writer
 from tts.settings import parse
 
 CURVE: dict[str, dict[str, Any]] = {
@@ -88,12 +89,11 @@ def timed(study: Study) -> Timed:
     """Run a study as ``tts-bench run`` does, stored in a folder that is thrown away."""
     with TemporaryDirectory() as folder, closing(make_pool(study)) as pool:
         store = Store(Path(folder) / "run", study.rewards)
-        with closing(store):
-            store.open(study.digest(), manifest.build(study, pool.describe()))
-            start = time.perf_counter()
-            tally = Driver(study, pool, store).run()
-            store.flush()
-            seconds = time.perf_counter() - start
-    loads = tally.loads.values()
+        store.open(study.digest(), manifest.build(study, [str(name) for name in pool.describe()]))
+        start = time.perf_counter()
+        with closing(Writer(store)) as writer:
+            tally = Driver(study, pool, writer).run()
+        seconds = time.perf_counter() - start
+    loads = [lane.load for lane in tally.lanes]
     rows, batches = sum(load.rows for load in loads), sum(load.batches for load in loads)
     return Timed(tally.done, tally.nfe, rows, batches, seconds)

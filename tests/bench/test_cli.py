@@ -58,7 +58,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_command_and_option_has_a_help_text() -> None:
-    assert set(COMMANDS) == {"run", "curves", "replay", "export", "list", "train", "generate"}
+    assert set(COMMANDS) == {"run", "curves", "replay", "export", "list", "train", "generate", "status"}
     for name, command in COMMANDS.items():
         assert command.help, name
         for parameter in command.params:
@@ -199,7 +199,7 @@ def test_a_folder_without_a_run_is_refused(arguments: list[str], tmp_path: Path)
 def test_run_leaves_rows_curves_and_pictures(finished: Path) -> None:
     assert store.read(finished).num_rows == 2 * 2 * 2
     names = {path.name for path in finished.iterdir() if not path.name.startswith(".")}
-    assert names == {"manifest.json", "trials", "curves.parquet", "curves.png", "images.png"}
+    assert names == {"manifest.json", "trials", "curves.parquet", "curves.png", "images.png", "status.json"}
     assert {row["search"] for row in pq.read_table(finished / "curves.parquet").to_pylist()} == {"naive", "random"}
 
 

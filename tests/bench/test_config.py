@@ -190,9 +190,19 @@ def test_several_engines_in_one_process_are_refused() -> None:
 
 
 @pytest.mark.parametrize("output", ["s3://bucket/run", "gs://bucket/run"])
-def test_an_object_store_is_refused_rather_than_a_folder_of_that_name_made(output: str) -> None:
-    with pytest.raises(SettingError, match=r"output = .*name a folder"):
-        load("quickstart", [f"output={output}"])
+def test_the_output_may_be_in_an_object_store(output: str) -> None:
+    assert load("quickstart", [f"output={output}/"]).output == output
+
+
+def test_an_address_of_another_kind_is_refused_rather_than_a_folder_of_that_name_made() -> None:
+    with pytest.raises(SettingError, match=r"output = 'ftp://host/run': a folder, or .* s3:// or gs://"):
+        load("quickstart", ["output=ftp://host/run"])
+
+
+@pytest.mark.parametrize("shard", ["3/3", "x", "-1/3", "a/b", "1/2/3"])
+def test_a_shard_that_is_none_is_refused(shard: str) -> None:
+    with pytest.raises(SettingError, match=r"shard = .*: expected I/N with 0 <= I < N, for example 0/8"):
+        load("quickstart", [f"shard={shard}"])
 
 
 def test_the_output_may_begin_at_home() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pandas.testing import assert_frame_equal
 from scipy.stats import bootstrap
 from synthetic_trials import trial, trials
 
-from bench.curves import COLUMNS, count_text, curves, estimate, paired_difference, write_curves
+from bench.curves import COLUMNS, count_text, curves, estimate, paired_difference, parquet
 from tts.errors import SettingError
 
 
@@ -167,20 +168,15 @@ def test_paired_difference_refuses_what_it_cannot_pair() -> None:
         paired_difference(twice, "brightness", ("naive", "{}"), ("naive", "{}"))
 
 
-def test_parquet_round_trip(tmp_path: Path) -> None:
+def test_parquet_round_trip() -> None:
     frame = curves(trials())
-    write_curves(frame, tmp_path / "curves.parquet")
-    assert_frame_equal(pd.read_parquet(tmp_path / "curves.parquet"), frame, check_exact=True)
+    assert_frame_equal(pd.read_parquet(io.BytesIO(parquet(frame))), frame, check_exact=True)
 
 
-def test_a_failed_write_leaves_no_partial_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="disk full"):
-        write_curves(curves(trials(2)), tmp_path / "curves.parquet")
-    assert not list(tmp_path.iterdir())
+def test_a_failed_trial_is_in_no_curve() -> None:
+    whole = naive([0.1, 0.5, 0.2]).assign(error=None)
+    failed = naive([0.1, 0.5, 0.2, None]).assign(error=[None, None, None, "an engine died"])
+    assert_frame_equal(curves(failed), curves(whole))
 
 
 def test_needs_neither_torch_nor_ray_nor_pyplots_global_state() -> None:

@@ -15,6 +15,7 @@ from tiny_study import TINY
 from toy import Recipe, luck
 
 from bench.config import RunConfig
+from bench.done import Done
 from bench.driver import Driver, Tally
 from bench.pools import Replies
 from bench.study import Study
@@ -132,7 +133,7 @@ class FakePool:
                 outcome.reward = scores[segment.reward]
         return outcome
 
-    def describe(self) -> list[str]:
+    def describe(self) -> list[str | None]:
         """See :class:`bench.pools.Pool`."""
         return ["fake"] * self.engines
 
@@ -146,6 +147,7 @@ class Rows:
 
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     ticks: int = 0
+    full = False
 
     def add(self, row: dict[str, Any]) -> None:
         """Keep a row."""
@@ -239,7 +241,7 @@ def test_the_tally_ends_with_everything_done(engines: int) -> None:
     _, tally, _ = play(of, engines, progress=lambda tally: seen.append(deepcopy(tally)))
     assert (tally.done, tally.trials) == (of.size, of.size)
     assert tally.planned == tally.nfe
-    assert set(tally.loads) <= set(range(engines))
+    assert [lane.device for lane in tally.lanes] == ["fake"] * engines
     assert (seen[0].done, seen[0].nfe) == (0, 0)
     assert seen[0].planned == sum(trial.algorithm.nfe(of.plan) for trial in of.trials())
     assert [tally.done for tally in seen] == sorted(tally.done for tally in seen)
@@ -251,7 +253,7 @@ def test_the_tally_ends_with_everything_done(engines: int) -> None:
 def test_trials_that_are_done_are_left_out(reference: dict[str, dict[str, Any]], seed: int, share: float) -> None:
     coins = random.Random(seed)
     done = {key for key in reference if coins.random() < share}
-    rows, tally, pool = play(study(), 2, seed, done=done | {"of another run"})
+    rows, tally, pool = play(study(), 2, seed, done=Done(done | {"of another run"}))
     assert rows == {key: row for key, row in reference.items() if key not in done}
     assert (tally.done, tally.trials) == (len(reference), len(reference))
     assert tally.planned == tally.nfe == sum(row["nfe"] for row in rows.values())
@@ -259,7 +261,7 @@ def test_trials_that_are_done_are_left_out(reference: dict[str, dict[str, Any]],
 
 
 def test_nothing_left_to_do_asks_no_engine(reference: dict[str, dict[str, Any]]) -> None:
-    rows, tally, pool = play(study(), done=set(reference))
+    rows, tally, pool = play(study(), done=Done(reference))
     assert (rows, pool.outcomes) == ({}, [])
     assert (tally.done, tally.planned) == (len(reference), 0)
 
@@ -306,11 +308,11 @@ def test_new_trajectories_go_to_the_engine_with_the_least_to_do() -> None:
     pool = FakePool(4, of, random.Random(0))
     driver = Driver(of, pool, Rows())
     driver.schedule()
-    driver.dispatch()
+    driver.work.dispatch()
     assert [len(jobs) for jobs in pool.jobs] == [4, 4, 4, 4]
     driver.update(pool.reply(2, 4))
     driver.schedule()
-    driver.dispatch()
+    driver.work.dispatch()
     assert [len(jobs) for jobs in pool.jobs] == [5, 5, 5, 5]
 
 
@@ -329,12 +331,29 @@ class Hasty(Naive):
         return second
 
 
-def test_a_search_that_ends_early_is_named() -> None:
+def test_a_search_that_fails_is_a_row_with_the_reason_and_the_others_go_on(
+    reference: dict[str, dict[str, Any]],
+) -> None:
     of = study()
     hasty = Trial("hasty", Hasty(), None, "brightness", 0, 0, 1)
-    with pytest.raises(EngineError, match=r"^search hasty: ended at step \d of 6; a search must return") as caught:
-        play(of, trials=iter([hasty]))
-    assert "\n" not in str(caught.value)
+    rows, tally, pool = play(of, trials=[hasty, *of.trials()])
+    failed = rows.pop(hasty.key(of.context))
+    assert rows == reference
+    assert failed["error"] == (
+        "search hasty: ValueError: ended at step 1 of 6; a search must return an evaluation of a finished trajectory"
+    )
+    assert {"value", "nfe", "image"}.isdisjoint(failed)
+    assert (tally.done, tally.failed) == (of.size + 1, 1)
+    assert pool.states == [{}]
+
+
+def test_a_run_stops_when_too_many_trials_fail() -> None:
+    of = study(max_errors=2)
+    hasty = [Trial("hasty", Hasty(), None, "brightness", 0, 0, seed) for seed in range(9)]
+    with pytest.raises(
+        EngineError, match=r"^6 trials failed, more than max_errors = 2; the last: search hasty: .*--retry"
+    ):
+        play(of, trials=hasty)
 
 
 def test_an_engine_that_fails_ends_the_run() -> None:

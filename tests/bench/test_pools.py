@@ -26,6 +26,8 @@ Make = Callable[..., RunConfig]
 class Rows:
     """A sink that keeps rows by identity, and refuses one that it has."""
 
+    full = False
+
     def __init__(self) -> None:
         self.rows: dict[str, dict[str, Any]] = {}
 
@@ -69,10 +71,27 @@ def test_local_pool_in_another_order(reference: dict[str, dict[str, Any]], tiny:
     assert run(study, LocalPool(study), shuffle=1) == reference
 
 
-@pytest.mark.parametrize("actors", [1, 2])
-def test_ray_actors_in_another_order(actors: int, reference: dict[str, dict[str, Any]], tiny: Make) -> None:
-    study = Study(tiny(engines={"backend": "ray", "count": actors}))
-    assert run(study, make_pool(study), shuffle=actors) == reference
+def test_searches_beside_the_engine_in_this_process(reference: dict[str, dict[str, Any]], tiny: Make) -> None:
+    study = Study(tiny(engines={"search_on": "engine"}))
+    assert run(study, make_pool(study), shuffle=2) == reference
+
+
+@pytest.mark.parametrize("search_on", ["driver", "engine"])
+def test_ray_actors_in_another_order(search_on: str, reference: dict[str, dict[str, Any]], tiny: Make) -> None:
+    study = Study(tiny(engines={"backend": "ray", "count": 2, "search_on": search_on}))
+    assert run(study, make_pool(study), shuffle=3) == reference
+
+
+def test_searches_run_beside_many_engines_or_with_many_trials(tiny: Make) -> None:
+    def beside(**engines: Any) -> bool:
+        return Study(tiny(engines={"backend": "ray", **engines})).beside
+
+    assert Study(tiny()).size == 54
+    assert beside(count=3, batch=9)  # two trials for each row of a batch
+    assert not beside(count=3, batch=10)
+    assert beside(count=17, batch=10)
+    assert not beside(count=3, batch=9, search_on="driver")
+    assert not beside(count=1, batch=9, backend="local")
 
 
 def test_nfe_of_a_row_is_the_formula(reference: dict[str, dict[str, Any]], tiny: Make) -> None:
@@ -93,19 +112,6 @@ def test_every_row_can_be_made_again_from_its_recipe(reference: dict[str, dict[s
         assert outcome.image == row["image"]
         assert outcome.scores is not None
         assert outcome.scores[trial.reward] == row["value"]
-
-
-def test_engine_that_dies_is_named(tiny: Make) -> None:
-    import ray
-
-    study = Study(tiny(engines={"backend": "ray", "count": 1}))
-    pool = make_pool(study)
-    try:
-        ray.kill(pool.actors[0])  # type: ignore[attr-defined]
-        with pytest.raises(EngineError, match=r"engine 0 died.*run the same command to resume"):
-            Driver(study, pool, Rows()).run()
-    finally:
-        pool.close()
 
 
 def test_more_engines_than_the_cluster_has_place_for_are_refused(tiny: Make) -> None:

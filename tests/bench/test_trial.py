@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 from bench.record import identity_columns
-from bench.trial import Context, Trial, canonical, identity
+from bench.trial import Context, Trial, identity
 from tts.search.eps_greedy import EpsGreedy
 from tts.search.naive import Naive
+from tts.settings import canonical
 
 CONTEXT = Context(model={"name": "m", "weights": "w"}, rewards={"r": {}}, numerics={"batch": 8})
 TRIAL = Trial("eps_greedy", EpsGreedy(K=2), "K", "r", 3, 0, 12345)

@@ -13,7 +13,6 @@ from PIL import Image
 from torch import Tensor
 from toy_engine import ToyModel
 
-from tts.errors import EngineError
 from tts.plan import Condition
 from tts.scoring import Scored, Scorer, Wanted, pad, padded, png
 from tts.search.segment import ALL
@@ -41,10 +40,12 @@ class Unsure(Level):
 
 
 class Failing(Level):
-    """A reward with a fault."""
+    """A reward with a fault: it breaks down over one image."""
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[float | None]:
-        raise ZeroDivisionError("a fault")
+        if (images[:, 0, 0, 0] == 66).any():
+            raise ZeroDivisionError("a fault")
+        return super().score(images, conditions)
 
 
 def wanted(ticket: int, reward: str, condition: int = 0) -> Wanted:
@@ -111,9 +112,22 @@ def test_unscorable_images_have_no_number() -> None:
 
 
 @pytest.mark.parametrize("host", [True, False])
-def test_a_faulty_reward_is_not_swallowed(host: bool) -> None:
-    with pytest.raises(EngineError, match="reward faulty failed: ZeroDivisionError: a fault"):
-        scored(Scorer(ToyModel(), {"faulty": Failing(host)}, batch=2), [wanted(5, "faulty")])
+def test_a_faulty_reward_is_told_of_the_images_it_fails_on(host: bool) -> None:
+    rewards = {"faulty": Failing(host), "level": Level(host)}
+    found = scored(Scorer(ToyModel(), rewards, batch=3), [wanted(5, ALL), wanted(6, "level"), wanted(66, ALL)])
+    assert found[66].error == "reward faulty failed: ZeroDivisionError: a fault"
+    assert (found[5].error, found[5].scores) == (None, {"faulty": 5.0, "level": 5.0})
+    assert (found[6].error, found[6].scores) == (None, {"level": 6.0})
+
+
+@pytest.mark.parametrize("host", [True, False])
+def test_an_error_of_the_device_is_no_images_fault(host: bool) -> None:
+    class Broken(Level):
+        def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[float | None]:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        scored(Scorer(ToyModel(), {"broken": Broken(host)}, batch=2), [wanted(5, "broken")])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None])

@@ -1,0 +1,68 @@
+"""The driver's side of searches that run beside their engines: who has which trial, and who needs more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+from bench.pools import Pool, Replies
+from bench.searches import Lost, Result, Task
+from bench.study import Study
+
+
+class Beside:
+    """Hands out trials to hosts; the calls are those of :class:`bench.searches.Searches`."""
+
+    def __init__(self, study: Study, pool: Pool) -> None:
+        self.study, self.pool, self.nfe = study, pool, 0
+        self._given: list[dict[str, Task]] = [{} for _ in range(pool.engines)]
+        self._new: list[list[Task]] = [[] for _ in range(pool.engines)]
+        self._wants: list[int | None] = [None] * pool.engines
+        self._results: list[Result] = []
+
+    def hungry(self, among: Collection[int]) -> int | None:
+        """The host that needs trials most, if one does."""
+        engine = max(among, key=self._wanted, default=None)
+        return engine if engine is not None and self._wanted(engine) > 0 else None
+
+    def _wanted(self, engine: int) -> int:
+        """What a host asked for and has not got; before it has spoken, one trial for each row of its batches."""
+        wants = self._wants[engine]
+        engines = self.study.config.engines
+        first = math.ceil(engines.oversupply * engines.batch) - len(self._given[engine])
+        return first if wants is None else wants
+
+    def use(self, engines: Collection[int]) -> None:
+        """Nothing: a host's trials stay with it."""
+
+    def users(self, engine: int) -> list[Task]:
+        """The trials that a host has."""
+        return list(self._given[engine].values())
+
+    def start(self, task: Task, engine: int) -> None:
+        """Give a trial to a host."""
+        self._given[engine][task.key] = task
+        self._new[engine].append(task)
+        wants = self._wants[engine]
+        self._wants[engine] = None if wants is None else wants - 1
+
+    def dispatch(self) -> None:
+        """Send every host its new trials."""
+        for engine, tasks in enumerate(self._new):
+            if tasks:
+                self.pool.submit(engine, list(tasks), ())
+                tasks.clear()
+
+    def update(self, replies: Replies) -> list[Result]:
+        """Take over what a host has finished."""
+        given = self._given[replies.engine]
+        if replies.wants is not None:
+            self._wants[replies.engine] = replies.wants
+        self.nfe += replies.nfe
+        return [result for result in replies.outcomes if given.pop(result.key, None) is not None]
+
+    def lose(self, engine: int) -> Lost:
+        """Give up a host and its trials; which of them it had begun nobody knows."""
+        lost, self._given[engine], self._new[engine] = list(self._given[engine].values()), {}, []
+        self._wants[engine] = None
+        return Lost(lost, [])

@@ -1,0 +1,165 @@
+"""How a run is getting on, for any terminal: a small file beside its results, written anew every few seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.driver import Lane, Tally
+from bench.place import Folder, Output, place
+from bench.study import Study
+from tts.errors import DataError
+
+EVERY_SECONDS, EVERY_SECONDS_REMOTE = 2.0, 15.0
+SILENT_SECONDS = 60.0
+"""A run that has not been heard of for so long was killed, or its machine is in trouble."""
+
+
+class Reporter:
+    """Shows a run's progress, tells of engines that come and go, and keeps the file that :func:`show` reads.
+
+    Args:
+        study: the run.
+        show: moves the progress bar.
+        warn: takes a line.
+    """
+
+    def __init__(self, study: Study, show: Callable[[Tally], None], warn: Callable[[str], None]) -> None:
+        self._place, self._show, self._warn = place(study.config.output), show, warn
+        shard, number = study.config.part
+        self._name = "status.json" if number == 1 else f"status-{shard}of{number}.json"
+        self._every = EVERY_SECONDS if isinstance(self._place, Folder) else EVERY_SECONDS_REMOTE
+        self._start = self._written = time.monotonic()
+        self._seen: list[Lane] = []
+        self._busy: list[float] = []
+
+    def tell(self, tally: Tally) -> None:
+        """The run has gone on a little."""
+        self._show(tally)
+        for engine, lane in enumerate(tally.lanes):
+            known = self._seen[engine].losses if engine < len(self._seen) else 0
+            if lane.losses > known:
+                self._warn(f"engine {engine} is lost: {tally.loss}; its trials are run again, another takes its place")
+        now = time.monotonic()
+        if now - self._written >= self._every or len(self._seen) != len(tally.lanes):
+            self._write(tally, "running", now)
+        self._seen = [Lane(lane.device, lane.where, lane.load, lane.losses) for lane in tally.lanes]
+
+    @contextmanager
+    def reporting(self, tally: Tally) -> Iterator[None]:
+        """Leave behind how the run ended."""
+        try:
+            yield
+        except BaseException:
+            self._write(tally, "stopped", time.monotonic())
+            raise
+        self._write(tally, "done", time.monotonic())
+
+    def _write(self, tally: Tally, state: str, now: float) -> None:
+        seconds = max(1e-9, now - self._start)
+        left = (tally.planned - tally.nfe) * seconds / tally.nfe if tally.nfe else None
+        content = {
+            "state": state,
+            "updated": time.time(),
+            "host": os.uname().nodename,
+            "pid": os.getpid(),
+            "done": tally.done,
+            "failed": tally.failed,
+            "trials": tally.trials,
+            "nfe_per_second": tally.nfe / seconds,
+            "seconds": seconds,
+            "seconds_left": 0.0 if state == "done" else left,
+            "last_error": tally.error,
+            "engines": [self._engine(engine, lane, now) for engine, lane in enumerate(tally.lanes)],
+        }
+        self._written = now
+        try:
+            self._place.write(self._name, json.dumps(content).encode())
+        except OSError:  # the writer tells of it; progress is not worth a run
+            return
+
+    def _engine(self, engine: int, lane: Lane, now: float) -> dict[str, Any]:
+        seconds = max(1e-9, now - self._start)
+        return {
+            "engine": engine,
+            "device": lane.device,
+            "host": lane.where,
+            "rows_per_second": lane.load.rows / seconds,
+            "busy": min(1.0, lane.load.seconds / seconds),
+            "losses": lane.losses,
+        }
+
+
+def read(output: Output) -> list[dict[str, Any]]:
+    """What a run, or each of its shards, has last said of itself.
+
+    Raises:
+        DataError: nothing.
+    """
+    where = place(output)
+    try:
+        names = [name for name in where.names() if name.startswith("status") and name.endswith(".json")]
+        found = [json.loads(where.read(name) or b"{}") for name in names]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{where}: its status cannot be read ({error})") from None
+    if not found:
+        raise DataError(f"{where}: no run has begun there")
+    return found
+
+
+def show(output: Output, console: Console) -> None:
+    """Print how a run is getting on."""
+    shards = read(output)
+    for number, status in enumerate(shards):
+        name = f"{place(output)}" + (f" (shard {number} of {len(shards)})" if len(shards) > 1 else "")
+        console.print(f"{name}: {_line(status)}", markup=False, highlight=False, soft_wrap=True)
+        if status.get("last_error"):
+            console.print(f"last error: {status['last_error']}", style="yellow", markup=False, soft_wrap=True)
+        console.print(_table(status["engines"]))
+
+
+def follow(output: Output, console: Console) -> None:
+    """:func:`show` again and again, until no shard is running."""
+    while True:
+        show(output, console)
+        if all(status["state"] != "running" for status in read(output)):
+            return
+        time.sleep(EVERY_SECONDS)
+
+
+def _line(status: dict[str, Any]) -> str:
+    age = time.time() - status["updated"]
+    state = status["state"]
+    if state == "running" and age > SILENT_SECONDS:
+        state = f"not heard of for {timedelta(seconds=round(age))} (killed? the same command resumes it)"
+    left = status["seconds_left"]
+    words = [
+        state,
+        f"{status['done']:,} of {status['trials']:,} trials done",
+        *([f"{status['failed']:,} of them failed"] if status["failed"] else []),
+        f"{status['nfe_per_second']:,.0f} NFE/s",
+        *([f"{timedelta(seconds=round(left))} left"] if left is not None and status["state"] == "running" else []),
+    ]
+    return ", ".join(words)
+
+
+def _table(engines: list[dict[str, Any]]) -> Table:
+    table = Table("engine", "device", "machine", "rows/s", "busy", "lost")
+    for engine in engines:
+        table.add_row(
+            str(engine["engine"]),
+            engine["device"] or "away",
+            engine["host"],
+            f"{engine['rows_per_second']:,.1f}",
+            f"{100 * engine['busy']:.0f} %",
+            str(engine["losses"]),
+        )
+    return table
