@@ -34,6 +34,7 @@ from bench.pools import Loss, Replies, collect, describe_device
 from bench.study import Study
 from tts import errors
 from tts.errors import DeviceMemoryError, EngineError, TTSError
+from tts.jobs import Job
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 1.0
 HOST_POLL_SECONDS = 2.0  # a host's results can wait; each message costs the driver a millisecond
+STARVING_SECONDS = 0.2  # a host that could use more trials says so this often
 ROWS_AT_ONCE = 256  # results of a host in one message
 LOOK_SECONDS = 0.5  # how often the driver looks for engines that are silent
 START_ATTEMPTS = 3  # of one engine, before it is given up
@@ -71,7 +73,7 @@ class WorkerActor:
         self.released: list[int] = []
         self.outbox: list[Any] = []
         self.failure: BaseException | None = None
-        self.moved, self.slowest = time.monotonic(), 0.0
+        self.moved, self.polled, self.slowest = time.monotonic(), 0.0, 0.0
         self.meters = Meters(index)
         threading.Thread(target=self._work, name="device", daemon=True).start()
 
@@ -97,6 +99,7 @@ class WorkerActor:
                 raise self._told(self.failure)
             self._refuse_to_hang()
             outcomes, self.outbox = self.outbox, []
+            self.polled = time.monotonic()
         replies = collect(self.index, self.worker, outcomes)
         self.meters.show(replies)
         return replies
@@ -107,7 +110,8 @@ class WorkerActor:
             return True
         if not self.study.beside:
             return bool(self.outbox)
-        return len(self.outbox) >= ROWS_AT_ONCE or (bool(self.outbox) and not self._has_work())
+        starving = getattr(self.worker, "starving", False) and time.monotonic() - self.polled > STARVING_SECONDS
+        return starving or len(self.outbox) >= ROWS_AT_ONCE or (bool(self.outbox) and not self._has_work())
 
     def _has_work(self) -> bool:
         return bool(self.inbox or self.worker.busy)
@@ -136,11 +140,10 @@ class WorkerActor:
                 outcomes = self.worker.advance() if self.worker.busy else []
                 self.moved = time.monotonic()
                 self.slowest = max(self.slowest, self.moved - start)
-                if outcomes:
-                    with self.changed:
-                        self.outbox += outcomes
-                        if self._urgent():
-                            self.changed.notify_all()
+                with self.changed:
+                    self.outbox += outcomes
+                    if self._urgent():
+                        self.changed.notify_all()
         except BaseException as error:  # the next poll tells it
             with self.changed:
                 self.failure = error
@@ -255,7 +258,7 @@ class RayPool:
     def submit(self, engine: int, jobs: Sequence[Any], released: Iterable[int]) -> None:
         """See :class:`bench.pools.Pool`."""
         if engine in self._lanes:
-            self._lanes[engine].actor.submit.remote(list(jobs), list(released))
+            self._lanes[engine].actor.submit.remote([_short(job) for job in jobs], list(released))
 
     def wait(self) -> list[Replies]:
         """See :class:`bench.pools.Pool`."""
@@ -340,6 +343,11 @@ class RayPool:
     def close(self) -> None:
         """See :class:`bench.pools.Pool`."""
         ray.shutdown()
+
+
+def _short(job: Any) -> Any:
+    """A job as its engine needs it: recipes of what is past stay here."""
+    return Job(job.ticket, job.segment.without_history()) if isinstance(job, Job) else job
 
 
 def _kill(lane: Lane) -> None:

@@ -14,11 +14,13 @@ class Beside:
     """Hands out trials to hosts; the calls are those of :class:`bench.searches.Searches`."""
 
     def __init__(self, study: Study, pool: Pool) -> None:
-        self.study, self.pool, self.nfe = study, pool, 0
+        self.pool, self.nfe = pool, 0
         self._given: list[dict[str, Task]] = [{} for _ in range(pool.engines)]
         self._new: list[list[Task]] = [[] for _ in range(pool.engines)]
         self._wants: list[int | None] = [None] * pool.engines
-        self._results: list[Result] = []
+        engines, plan = study.config.engines, study.plan
+        widths = [entry.algorithm.nfe(plan) / entry.algorithm.depth(plan) for entry in study.entries]
+        self._first = math.ceil(engines.oversupply * engines.batch / min(widths))
 
     def hungry(self, among: Collection[int]) -> int | None:
         """The host that needs trials most, if one does."""
@@ -26,11 +28,9 @@ class Beside:
         return engine if engine is not None and self._wanted(engine) > 0 else None
 
     def _wanted(self, engine: int) -> int:
-        """What a host asked for and has not got; before it has spoken, one trial for each row of its batches."""
+        """What a host asked for and has not got; before it has spoken, as much as the narrowest search would need."""
         wants = self._wants[engine]
-        engines = self.study.config.engines
-        first = math.ceil(engines.oversupply * engines.batch) - len(self._given[engine])
-        return first if wants is None else wants
+        return self._first - len(self._given[engine]) if wants is None else wants
 
     def use(self, engines: Collection[int]) -> None:
         """Nothing: a host's trials stay with it."""

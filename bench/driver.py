@@ -18,8 +18,8 @@ from bench.record import error_row
 from bench.searches import Lost, Result, Searches, Task
 from bench.study import Study
 from bench.trial import Trial
-from tts.engine import Load
 from tts.errors import EngineError
+from tts.jobs import Load
 
 PAUSE = 0.05  # seconds between two looks at a store that cannot take more
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from bench.pools import LocalPool, Worker
 from bench.searches import Result, Searches, Task
 from bench.study import Study
-from tts.engine import Load
+from tts.jobs import Load
 
 AHEAD_SECONDS = 4.0
 """Trials are kept ready for this long: two polls of the driver."""
@@ -28,8 +28,8 @@ class Host:
         self.engine, self.searches = engine, Searches(study, LocalPool(study, engine))
         self._engines = study.config.engines
         self._waiting: deque[Task] = deque()
-        self._rate = 0.0
-        self._ended, self._since = 0, time.monotonic()
+        self._rate, self._rows, self._since = 0.0, 0, time.monotonic()
+        self._width, self._nfe = 1.0, 1
 
     @property
     def device(self) -> str:
@@ -51,12 +51,23 @@ class Host:
         nfe, self.searches.nfe = self.searches.nfe, 0
         return {"wants": self._wants(), "nfe": nfe}
 
+    @property
+    def starving(self) -> bool:
+        """Whether a trial could be begun at once, if there were one."""
+        return not self._waiting and self._hungry()
+
+    def _hungry(self) -> bool:
+        """Whether too few segments are in flight; a trial that is at its narrowest now will ask for more later."""
+        return self.searches.hungry((0,)) is not None and len(self.searches.open) < 2 * self._open_at_once()
+
+    def _open_at_once(self) -> float:
+        """Trials that keep the engine over-supplied."""
+        return self._engines.oversupply * self._engines.batch / self._width
+
     def _wants(self) -> int:
         """How many more trials it needs to stay over-supplied for a while; below zero, if it has more than that."""
-        under_way = len(self.searches.open)
-        width = self.searches.in_flight[0] / under_way if under_way else float(self._engines.batch)
-        open_at_once = self._engines.oversupply * self._engines.batch / max(width, 1.0)
-        return math.ceil(open_at_once + AHEAD_SECONDS * self._rate) - under_way - len(self._waiting)
+        ahead = AHEAD_SECONDS * self._rate
+        return math.ceil(self._open_at_once() + ahead) - len(self.searches.open) - len(self._waiting)
 
     def submit(self, tasks: Iterable[Task]) -> None:
         """Queue trials."""
@@ -67,20 +78,27 @@ class Host:
 
     def advance(self) -> list[Result]:
         """Open trials until the engine has enough to do, and go on until an outcome is there."""
-        while self._waiting and self.searches.hungry((0,)) is not None:
-            self.searches.start(self._waiting.popleft())
+        while self._waiting and self._hungry():
+            self._begin(self._waiting.popleft())
         self.searches.dispatch()
         results = [result for replies in self.searches.pool.wait() for result in self.searches.update(replies)]
-        self._measure(len(results))
+        self._measure()
         return results
 
     def close(self) -> None:
         """End the engine's threads."""
         self.engine.close()
 
-    def _measure(self, ended: int) -> None:
-        """Trials a second, over the last few seconds."""
-        self._ended += ended
-        seconds = time.monotonic() - self._since
-        if seconds >= AHEAD_SECONDS:
-            self._rate, self._ended, self._since = self._ended / seconds, 0, time.monotonic()
+    def _begin(self, task: Task) -> None:
+        """Begin a trial, and take note of how wide such trials are and how much they cost."""
+        algorithm, plan = task.trial.algorithm, self.searches.plan
+        self._width = max(1.0, algorithm.nfe(plan) / algorithm.depth(plan))
+        self._nfe = algorithm.nfe(plan)
+        self.searches.start(task)
+
+    def _measure(self) -> None:
+        """Trials a second, by the engine's speed: to count them as they end would be too late, when all end at once."""
+        rows, now = self.engine.load.rows, time.monotonic()
+        if now - self._since >= 1.0:
+            self._rate = (rows - self._rows) / (now - self._since) / max(1, self._nfe)
+            self._rows, self._since = rows, now

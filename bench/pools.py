@@ -11,14 +11,8 @@ from typing import Any, Protocol
 
 from bench.simulated import SimulatedEngine
 from bench.study import Study
-from tts.engine import (
-    Engine,
-    Load,
-    first_dependent_score,
-    memory_named,
-    rows_are_independent,
-)
 from tts.errors import EngineError
+from tts.jobs import Load
 
 
 class Worker(Protocol):
@@ -132,6 +126,8 @@ def build_engine(study: Study) -> Worker:
         return SimulatedEngine(study)
     import torch
 
+    from tts.engine import memory_named
+
     if engines.device == "cuda" and not torch.cuda.is_available():
         raise EngineError("engines.device: cuda is asked for, but torch finds no GPU; set engines.device=cpu")
     torch.set_num_threads(engines.threads)
@@ -139,7 +135,9 @@ def build_engine(study: Study) -> Worker:
         return _build(study)
 
 
-def _build(study: Study) -> Engine:
+def _build(study: Study) -> Worker:
+    from tts.engine import Engine, first_dependent_score, rows_are_independent
+
     engines, condition = study.config.engines, study.conditions[0]
     model = study.model.load(engines.device)
     rewards = {name: settings.load(engines.device, study.model.caption) for name, settings in study.rewards.items()}

@@ -11,8 +11,8 @@ from bench.config import RunConfig
 from bench.place import Output, place
 from bench.pools import LocalPool
 from bench.study import Study
-from tts.engine import Job, Outcome
 from tts.errors import DataError, EngineError, SettingError
+from tts.jobs import Job, Outcome
 from tts.noise import from_record
 from tts.search.segment import ALL, Segment
 from tts.settings import parse

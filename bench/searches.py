@@ -7,19 +7,21 @@ in the driver over many engines as well as beside one.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from bench.pools import Pool, Replies
 from bench.record import error_row, identity_columns, recipe_column
 from bench.study import Study
 from bench.trial import Trial
-from tts.engine import Job, Outcome
 from tts.errors import TTSError
+from tts.jobs import Job, Outcome
+from tts.noise import Noise
 from tts.search.base import Run
 from tts.search.segment import ALL, Evaluation, Segment, State
+
+Recipe: TypeAlias = tuple[Noise | None, ...]
 
 
 class Task(NamedTuple):
@@ -93,6 +95,19 @@ class Ticket(NamedTuple):
     segment: Segment
 
 
+class Handle(State):
+    """A state that tells its engine's list of states to forget when nothing refers to it any more."""
+
+    __slots__ = ("_released",)
+
+    def __init__(self, key: int, engine: int, step: int, noises: Recipe, released: list[int]) -> None:
+        super().__init__(key, engine, step, noises)
+        object.__setattr__(self, "_released", released)
+
+    def __del__(self) -> None:
+        self._released.append(self.key)  # type: ignore[attr-defined]
+
+
 class Searches:
     """Runs trials over the engines of a pool.
 
@@ -141,7 +156,7 @@ class Searches:
                 forgotten = list(released)
                 self.pool.submit(engine, list(jobs), forgotten)
                 jobs.clear()
-                del released[: len(forgotten)]  # in place: handles' finalizers hold this list, and may add to it now
+                del released[: len(forgotten)]  # in place: handles hold this list, and may add to it now
 
     def update(self, replies: Replies) -> list[Result]:
         """Hand outcomes to their searches; each search whose list is complete goes on. Returns what has ended."""
@@ -160,7 +175,7 @@ class Searches:
             self._end(opened)
         self._tickets = {key: ticket for key, ticket in self._tickets.items() if ticket.engine != engine}
         self.in_flight[engine], self._jobs[engine] = 0, []
-        self._released[engine] = []  # another list: finalizers of the states that are gone go on filling the old one
+        self._released[engine] = []  # another list: handles of the states that are gone go on filling the old one
         tasks = [opened.task for opened in lost]
         return Lost(
             [task for task in tasks if task.key in at_work], [task for task in tasks if task.key not in at_work]
@@ -197,10 +212,8 @@ class Searches:
 
     def _state(self, key: int, ticket: Ticket) -> State:
         """The handle of a job's state; when nothing refers to it any more, the engine is told."""
-        segment = ticket.segment
-        state = State(key, ticket.engine, segment.stop, segment.recipe)
-        weakref.finalize(state, self._released[ticket.engine].append, key).atexit = False
-        return state
+        recipe = ticket.segment.recipe
+        return Handle(key, ticket.engine, len(recipe) - 1, recipe, self._released[ticket.engine])
 
     def _advance(self, opened: OpenTrial, answers: list[Evaluation] | None) -> None:
         """Let a search go on to the next list that is not empty, or to its end."""
@@ -240,7 +253,7 @@ class Searches:
         self._tickets[ticket] = Ticket(opened, place, engine, segment)
         opened.engines.add(engine)
         self.in_flight[engine] += 1
-        self._jobs[engine].append(Job(ticket, segment.without_history()))
+        self._jobs[engine].append(Job(ticket, segment))
 
     def _engine_for(self, opened: OpenTrial, segment: Segment) -> int:
         """A state's own engine; for a new trajectory the one with the least to do."""

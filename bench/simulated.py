@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.study import Study
-from tts.engine import Job, Load, Outcome
+from tts.jobs import Job, Load, Outcome
 from tts.search.segment import ALL, State
 
 QUEUED = 2

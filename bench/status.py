@@ -38,20 +38,19 @@ class Reporter:
         self._name = "status.json" if number == 1 else f"status-{shard}of{number}.json"
         self._every = EVERY_SECONDS if isinstance(self._place, Folder) else EVERY_SECONDS_REMOTE
         self._start = self._written = time.monotonic()
-        self._seen: list[Lane] = []
-        self._busy: list[float] = []
+        self._seen: list[tuple[str | None, int]] = []
 
     def tell(self, tally: Tally) -> None:
         """The run has gone on a little."""
         self._show(tally)
         for engine, lane in enumerate(tally.lanes):
-            known = self._seen[engine].losses if engine < len(self._seen) else 0
+            known = self._seen[engine][1] if self._seen else 0
             if lane.losses > known:
                 self._warn(f"engine {engine} is lost: {tally.loss}; its trials are run again, another takes its place")
-        now = time.monotonic()
-        if now - self._written >= self._every or len(self._seen) != len(tally.lanes):
+        now, seen = time.monotonic(), [(lane.device, lane.losses) for lane in tally.lanes]
+        if now - self._written >= self._every or seen != self._seen:
             self._write(tally, "running", now)
-        self._seen = [Lane(lane.device, lane.where, lane.load, lane.losses) for lane in tally.lanes]
+        self._seen = seen
 
     @contextmanager
     def reporting(self, tally: Tally) -> Iterator[None]:

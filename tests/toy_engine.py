@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from toy import Recipe
 
-from tts.engine import Engine, Job, Outcome
+from tts.engine import Engine
+from tts.jobs import Job, Outcome
 from tts.plan import Condition
 from tts.rewards.brightness import Brightness
 from tts.rewards.compressibility import Compressibility

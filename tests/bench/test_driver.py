@@ -20,8 +20,8 @@ from bench.driver import Driver, Tally
 from bench.pools import Replies
 from bench.study import Study
 from bench.trial import Trial
-from tts.engine import Job, Load, Outcome
 from tts.errors import EngineError
+from tts.jobs import Job, Load, Outcome
 from tts.noise import from_record
 from tts.plan import Plan
 from tts.search.base import Problem, Run
@@ -95,7 +95,6 @@ class FakePool:
         if not isinstance(start, State):
             return (start,)
         assert start.engine == engine
-        assert start.noises == ()  # histories are not sent
         recipe = self.states[engine][start.key]
         assert len(recipe) == start.step + 1
         return recipe

@@ -15,8 +15,8 @@ from bench.host import Host
 from bench.pools import Loss, Replies, collect
 from bench.simulated import SimulatedEngine
 from bench.study import Study
-from tts.engine import Job
 from tts.errors import EngineError
+from tts.jobs import Job
 
 KILLS = 200
 

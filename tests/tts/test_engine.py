@@ -14,8 +14,9 @@ from torch import Tensor
 from toy import SEARCHES
 from toy_engine import SAMPLER, BrokenModel, ConvModel, CrowdedModel, Player, ToyModel, Trial, toy_engine
 
-from tts.engine import Engine, Job, Outcome, rows_are_independent
+from tts.engine import Engine, rows_are_independent
 from tts.errors import EngineError
+from tts.jobs import Job, Outcome
 from tts.noise import Noise
 from tts.plan import Condition
 from tts.rewards.brightness import Brightness

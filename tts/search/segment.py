@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tts.noise import Noise
 from tts.plan import Condition
@@ -64,7 +64,10 @@ class Segment:
 
     def without_history(self) -> Segment:
         """The segment as an engine needs it: a handle's key, not the recipe that led to it."""
-        return replace(self, start=replace(self.start, noises=())) if isinstance(self.start, State) else self
+        start = self.start
+        if not isinstance(start, State):
+            return self
+        return Segment(State(start.key, start.engine, start.step, ()), self.noises, self.condition, self.reward)
 
 
 @dataclass(frozen=True, slots=True)

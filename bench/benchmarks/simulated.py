@@ -1,0 +1,106 @@
+"""What the harness costs: engines that only sleep, 64 segments in 50 ms, as a fast GPU would take them."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.backends import make_pool
+from bench.config import RunConfig
+from bench.driver import Driver, Tally
+from bench.pools import Pool
+from bench.study import Study
+from tts.settings import parse
+
+BATCH = 64
+PASS_SECONDS = 0.025  # a segment of Heun's second-order sampler takes two passes
+WARM_UP = 5.0
+
+
+class _Over(Exception):
+    """Enough has been seen."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """A window of a run: share of the ideal throughput, segments a second, the driver's CPU ms for 1000 segments."""
+
+    share: float
+    segments_per_second: float
+    driver_ms: float
+
+
+@dataclass
+class Rows:
+    """A sink that counts."""
+
+    full: bool = False
+    count: int = 0
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Count."""
+        self.count += 1
+
+    def tick(self) -> None:
+        """Nothing waits."""
+
+
+@dataclass
+class Window:
+    """Looks at a run's counters once it is warm, and ends it some seconds later."""
+
+    seconds: float
+    start: float = field(default_factory=time.perf_counter)
+    marks: list[tuple[float, float, int]] = field(default_factory=list)
+
+    def look(self, tally: Tally) -> None:
+        """Called by the driver all the time."""
+        elapsed = time.perf_counter() - self.start
+        if len(self.marks) == 0 and elapsed >= WARM_UP:
+            self._mark(tally)
+        elif len(self.marks) == 1 and elapsed >= WARM_UP + self.seconds:
+            self._mark(tally)
+            raise _Over
+
+    def _mark(self, tally: Tally) -> None:
+        rows = sum(lane.load.rows for lane in tally.lanes)
+        self.marks.append((time.perf_counter(), time.process_time(), rows))
+
+    def share(self, engines: int) -> Share:
+        """What was seen."""
+        (begin, cpu_begin, rows_begin), (end, cpu_end, rows_end) = self.marks
+        segments = (rows_end - rows_begin) / 2
+        ideal = engines * BATCH / (2 * PASS_SECONDS) * (end - begin)
+        return Share(segments / ideal, segments / (end - begin), (cpu_end - cpu_begin) * 1e3 / (segments / 1e3))
+
+
+def simulated_study(engines: int, search_on: str, seconds: float = PASS_SECONDS) -> Study:
+    """Epsilon-greedy with so many problems that they do not end."""
+    values = {
+        "model": {"name": "cifar10", "sampler": {"steps": 12, "S_max": 1000.0}},
+        "rewards": ["brightness"],
+        "searches": [{"name": "eps_greedy", "N": 4, "K": 2}],
+        "problems": {"conditions": "all", "seeds": 100_000},
+        "engines": {"backend": "ray", "count": engines, "batch": BATCH, "simulate": seconds, "search_on": search_on},
+        "output": "unused",
+    }
+    return Study(parse(RunConfig, values, "benchmark"))
+
+
+def harness_share(engines: int, search_on: str, seconds: float = 15.0) -> Share:
+    """Run engines that sleep for a while; see :class:`Share`."""
+    study = simulated_study(engines, search_on)
+    with closing(make_pool(study)) as pool:
+        return watch(study, pool, seconds)
+
+
+def watch(study: Study, pool: Pool, seconds: float) -> Share:
+    """Drive a pool for a while."""
+    window = Window(seconds)
+    try:
+        Driver(study, pool, Rows(), progress=window.look).run()
+    except _Over:
+        return window.share(pool.engines)
+    raise AssertionError("the problems came to an end")
