@@ -18,14 +18,27 @@ class Beside:
         self._given: list[dict[str, Task]] = [{} for _ in range(pool.engines)]
         self._new: list[list[Task]] = [[] for _ in range(pool.engines)]
         self._wants: list[int | None] = [None] * pool.engines
+        self._rows = [0] * pool.engines
         engines, plan = study.config.engines, study.plan
         widths = [entry.algorithm.nfe(plan) / entry.algorithm.depth(plan) for entry in study.entries]
         self._first = math.ceil(engines.oversupply * engines.batch / min(widths))
 
-    def hungry(self, among: Collection[int]) -> int | None:
-        """The host that needs trials most, if one does."""
+    def hungry(self, among: Collection[int], left: int) -> int | None:
+        """The host that needs trials most, if one does; none gets more than its share of those that are left."""
         engine = max(among, key=self._wanted, default=None)
-        return engine if engine is not None and self._wanted(engine) > 0 else None
+        if engine is None or self._wanted(engine) <= 0:
+            return None
+        if left >= len(among) * self._first:  # the end is far away
+            return engine
+        sharing = [other for other in among if self._wanted(other) > 0 and self._given_less(other, among, left)]
+        return max(sharing, key=self._wanted, default=None)
+
+    def _given_less(self, engine: int, among: Collection[int], left: int) -> bool:
+        """Whether a host has less than its share, by its speed, of all that is not finished."""
+        speeds = [self._rows[other] for other in among]
+        share = self._rows[engine] / sum(speeds) if all(speeds) else 1 / len(among)
+        unfinished = left + sum(len(self._given[other]) for other in among)
+        return len(self._given[engine]) < math.ceil(share * unfinished)
 
     def _wanted(self, engine: int) -> int:
         """What a host asked for and has not got; before it has spoken, as much as the narrowest search would need."""
@@ -56,6 +69,7 @@ class Beside:
     def update(self, replies: Replies) -> list[Result]:
         """Take over what a host has finished."""
         given = self._given[replies.engine]
+        self._rows[replies.engine] = replies.load.rows
         if replies.wants is not None:
             self._wants[replies.engine] = replies.wants
         self.nfe += replies.nfe

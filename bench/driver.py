@@ -46,8 +46,8 @@ class Arrangement(Protocol):
 
     nfe: int
 
-    def hungry(self, among: Collection[int]) -> int | None:
-        """The engine that needs work most, if one does."""
+    def hungry(self, among: Collection[int], left: int) -> int | None:
+        """The engine that needs work most, if one does; ``left``: trials that are not begun."""
         ...
 
     def use(self, engines: Collection[int]) -> None:
@@ -164,7 +164,9 @@ class Driver:
         self._isolate()
         free = [engine for engine in self.up if engine != self._quarantined]
         self.work.use(free or self.up or range(self.pool.engines))
-        while (engine := self.work.hungry(free)) is not None and (task := self.ledger.next()) is not None:
+        while (left := self.ledger.left) and (engine := self.work.hungry(free, left)) is not None:
+            task = self.ledger.next()
+            assert task is not None  # some are left
             self.work.start(task, engine)
 
     def _isolate(self) -> None:

@@ -86,7 +86,8 @@ def run_progress(console: Console) -> Iterator[Callable[[Tally], None]]:
                 f"{tally.done:,}/{tally.trials:,} trials{failed}  {rate.per_second(tally.nfe):,.0f} NFE/s  "
                 f"{rate.left(tally.nfe, tally.planned)} left"
             )
-            show(tally.nfe, max(tally.planned, 1), text)
+            total = max(tally.planned, 1)
+            show(total if tally.done >= tally.trials else min(tally.nfe, total - 1), total, text)
 
         yield update
 

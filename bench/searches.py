@@ -129,8 +129,8 @@ class Searches:
         self._released: list[list[int]] = [[] for _ in range(pool.engines)]
         self._free = list(range(pool.engines))
 
-    def hungry(self, among: Collection[int]) -> int | None:
-        """The engine with the fewest segments in flight, if it has not enough."""
+    def hungry(self, among: Collection[int], left: int = 0) -> int | None:
+        """The engine with the fewest segments in flight, if it has not enough, however many trials are left."""
         engine = min(among, key=self.in_flight.__getitem__, default=None)
         return engine if engine is not None and self.in_flight[engine] < self._target else None
 

@@ -8,24 +8,27 @@ from __future__ import annotations
 import time
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from bench.study import Study
 from tts.jobs import Job, Load, Outcome
+from tts.noise import Noise
 from tts.search.segment import ALL, State
 
+NO_NOISE = Noise(-1)
 QUEUED = 2
 """Passes on the device at once: one at work, one waiting for it."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Row:
-    """A job at work: forwards that it still needs."""
+    """A job at work: the forwards that it takes, and how many it still needs."""
 
     job: Job
+    nfe: int
     left: int
-    outcome: Outcome
 
 
 class SimulatedEngine:
@@ -40,10 +43,11 @@ class SimulatedEngine:
     def __init__(self, study: Study) -> None:
         engines = study.config.engines
         assert engines.simulate is not None  # or a real engine would be built
-        self.plan, self.batch, self.seconds = study.plan, engines.batch, engines.simulate
+        self.batch, self.seconds = engines.batch, engines.simulate
         self.load = Load()
         self._salts = {name: zlib.crc32(name.encode()) for name in study.rewards}
         self._states: dict[int, int] = {}
+        self._costs = lru_cache(maxsize=None)(study.plan.nfe)
         self._queue: deque[_Row] = deque()
         self._passes: deque[tuple[float, list[_Row]]] = deque()
         self._free_at = 0.0
@@ -56,9 +60,9 @@ class SimulatedEngine:
     def submit(self, jobs: Iterable[Job]) -> None:
         """Queue jobs."""
         for job in jobs:
-            segment = job.segment
-            first = segment.first if isinstance(segment.start, State) else None
-            self._queue.append(_Row(job, self.plan.nfe(first, segment.stop), Outcome(job.ticket)))
+            start, steps = job.segment.start, len(job.segment.noises)
+            nfe = self._costs(start.step, start.step + steps) if isinstance(start, State) else self._costs(None, steps)
+            self._queue.append(_Row(job, nfe, nfe))
 
     def release(self, keys: Iterable[int]) -> None:
         """Forget states."""
@@ -108,27 +112,30 @@ class SimulatedEngine:
         while self._passes and self._passes[0][0] <= time.monotonic():
             _, rows = self._passes.popleft()
             share = self.seconds / len(rows)
-            again: Sequence[_Row] = [row for row in rows if row.left > 1]
+            again = []
             for row in rows:
                 row.left -= 1
-                row.outcome.nfe += 1
-                row.outcome.seconds += share
-                if not row.left:
-                    yield self._finished(row)
+                if row.left:
+                    again.append(row)
+                else:
+                    yield self._finished(row, share)
             self._queue.extendleft(reversed(again))
 
-    def _finished(self, row: _Row) -> Outcome:
-        outcome, segment = row.outcome, row.job.segment
-        start = segment.start
-        noises = (0 if noise is None else noise for noise in segment.noises)  # None's hash is another in each process
-        state = hash((self._states[start.key] if isinstance(start, State) else start, *noises))
-        self._states[row.job.ticket] = state
+    def _finished(self, row: _Row, share: float = 0.0) -> Outcome:
+        """A job's outcome; each of its passes is charged like the last one."""
+        ticket, segment = row.job
+        outcome, start, noises = Outcome(ticket, nfe=row.nfe, seconds=row.nfe * share), segment.start, segment.noises
+        if None in noises:  # its hash is another in each process
+            noises = tuple(noise or NO_NOISE for noise in noises)
+        state = hash((self._states[start.key] if isinstance(start, State) else start, noises))
+        self._states[ticket] = state
         if segment.reward is not None:
-            names = list(self._salts) if segment.reward == ALL else [segment.reward]
-            scores: dict[str, float | None] = {name: _draw(state, self._salts[name]) for name in names}
-            outcome.decodes, outcome.reward_calls = 1, len(names)
-            outcome.scores = scores if segment.reward == ALL else None
-            outcome.reward = None if segment.reward == ALL else scores[segment.reward]
+            outcome.decodes = outcome.reward_calls = 1
+            if segment.reward == ALL:
+                outcome.scores = {name: _draw(state, salt) for name, salt in self._salts.items()}
+                outcome.reward_calls = len(self._salts)
+            else:
+                outcome.reward = _draw(state, self._salts[segment.reward])
         return outcome
 
 

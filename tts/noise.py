@@ -48,7 +48,7 @@ class Noise(NamedTuple):
 
 def derive_seed(*parts: int | str) -> int:
     """A seed in [0, 2**63) from integers and words, the same in every process (BLAKE2b of their text)."""
-    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
+    text = "\x1f".join([f"{type(part).__name__}:{part}" for part in parts])
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
 
 
