@@ -19,19 +19,22 @@ class Beside:
         self._new: list[list[Task]] = [[] for _ in range(pool.engines)]
         self._wants: list[int | None] = [None] * pool.engines
         self._rows = [0] * pool.engines
+        self._asking = set(range(pool.engines))
+        self._turn: int | None = None
         engines, plan = study.config.engines, study.plan
         widths = [entry.algorithm.nfe(plan) / entry.algorithm.depth(plan) for entry in study.entries]
         self._first = math.ceil(engines.oversupply * engines.batch / min(widths))
 
     def hungry(self, among: Collection[int], left: int) -> int | None:
         """The host that needs trials most, if one does; none gets more than its share of those that are left."""
-        engine = max(among, key=self._wanted, default=None)
-        if engine is None or self._wanted(engine) <= 0:
-            return None
-        if left >= len(among) * self._first:  # the end is far away
-            return engine
-        sharing = [other for other in among if self._wanted(other) > 0 and self._given_less(other, among, left)]
-        return max(sharing, key=self._wanted, default=None)
+        far = left >= len(among) * self._first
+        if far and self._turn in self._asking and self._turn in among:
+            return self._turn  # until it has all that it asked for: with hundreds of hosts, a look at all is dear
+        asking = self._asking.intersection(among)
+        if not far:
+            asking = {engine for engine in asking if self._given_less(engine, among, left)}
+        self._turn = max(asking, key=self._wanted, default=None)
+        return self._turn
 
     def _given_less(self, engine: int, among: Collection[int], left: int) -> bool:
         """Whether a host has less than its share, by its speed, of all that is not finished."""
@@ -39,6 +42,10 @@ class Beside:
         share = self._rows[engine] / sum(speeds) if all(speeds) else 1 / len(among)
         unfinished = left + sum(len(self._given[other]) for other in among)
         return len(self._given[engine]) < math.ceil(share * unfinished)
+
+    def _ask(self, engine: int) -> None:
+        """Take note of whether a host needs trials."""
+        (self._asking.add if self._wanted(engine) > 0 else self._asking.discard)(engine)
 
     def _wanted(self, engine: int) -> int:
         """What a host asked for and has not got; before it has spoken, as much as the narrowest search would need."""
@@ -58,6 +65,7 @@ class Beside:
         self._new[engine].append(task)
         wants = self._wants[engine]
         self._wants[engine] = None if wants is None else wants - 1
+        self._ask(engine)
 
     def dispatch(self) -> None:
         """Send every host its new trials."""
@@ -72,6 +80,7 @@ class Beside:
         self._rows[replies.engine] = replies.load.rows
         if replies.wants is not None:
             self._wants[replies.engine] = replies.wants
+            self._ask(replies.engine)
         self.nfe += replies.nfe
         return [result for result in replies.outcomes if given.pop(result.key, None) is not None]
 
@@ -79,4 +88,5 @@ class Beside:
         """Give up a host and its trials; which of them it had begun nobody knows."""
         lost, self._given[engine], self._new[engine] = list(self._given[engine].values()), {}, []
         self._wants[engine] = None
+        self._ask(engine)
         return Lost(lost, [])

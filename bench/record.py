@@ -7,9 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from bench.trial import Trial
+from bench.trial import Trial, text
 from tts.noise import Noise, to_record
-from tts.settings import canonical
 
 SCHEMA_VERSION = 2
 
@@ -60,7 +59,7 @@ def identity_columns(trial: Trial, key: str, label: str) -> dict[str, Any]:
         "settings": trial.settings,
         "budget": trial.budget,
         "budget_value": trial.budget_value,
-        "condition": canonical(trial.condition),
+        "condition": text(trial.condition),
         "label": label,
         "seed": trial.seed,
         "problem_seed": trial.problem_seed,

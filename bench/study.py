@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.conditions import resolve
 from bench.config import RunConfig
-from bench.trial import IDENTITY_VERSION, Context, Trial
+from bench.trial import IDENTITY_VERSION, Context, Trial, text
 from tts.errors import SettingError
 from tts.models.base import ModelSettings
 from tts.noise import derive_seed
@@ -121,7 +121,7 @@ class Study:
         for entry, seed, condition, reward in product(
             entries, range(self.config.problems.seeds), self.conditions, self.searched
         ):
-            problem_seed = derive_seed("problem", self.config.seed, canonical(condition), seed)
+            problem_seed = derive_seed("problem", self.config.seed, text(condition), seed)
             yield Trial(entry.name, entry.algorithm, entry.budget, reward, condition, seed, problem_seed)
 
     @property

@@ -75,7 +75,7 @@ class Trial:
 
     def key(self, context: Context) -> str:
         """The trial's identity: a 128-bit hash of everything that changes its result, as 32 hex digits."""
-        return identity(context, self.search, self.settings, self.reward, canonical(self.condition), self.problem_seed)
+        return identity(context, self.search, self.settings, self.reward, text(self.condition), self.problem_seed)
 
 
 def identity(context: Context, search: str, settings: str, reward: str, condition: str, problem_seed: int) -> str:
@@ -90,6 +90,12 @@ def identity(context: Context, search: str, settings: str, reward: str, conditio
         f'"search":[{_quoted(search)},{_quoted(settings)}],"version":[{IDENTITY_VERSION},{NOISE_VERSION}]}}'
     )
     return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+
+
+@lru_cache(maxsize=1 << 14, typed=True)
+def text(condition: Condition) -> str:
+    """A condition as canonical JSON."""
+    return canonical(condition)
 
 
 @lru_cache(maxsize=1 << 14)

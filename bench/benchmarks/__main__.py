@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,8 +13,11 @@ from rich.table import Table
 
 from bench.benchmarks.bare import bare_rate
 from bench.benchmarks.harness import CURVE, make_study, studies_of, timed
+from bench.benchmarks.resume import resume
+from bench.benchmarks.simulated import harness_share, virtual_share
 from bench.files import atomic_write
 from bench.manifest import commit, versions
+from bench.scale import parse_engines
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 out = Console(width=110)
@@ -102,11 +106,48 @@ def one_at_a_time(
     _save(output / "one-at-a-time.json", records)
 
 
+@app.command()
+def simulated(
+    engines: Annotated[str, typer.Option(help="Numbers of engines.")] = "1,8",
+    virtual: Annotated[str, typer.Option(help="Numbers of engines that a few processes play.")] = "512",
+    seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 15.0,
+    output: Output = RESULTS,
+) -> None:
+    """Engines that only sleep, 64 segments in 50 ms: what the harness costs, searches in the driver or beside."""
+    table = Table("searches", "engines", "share of ideal", "segments/s", "driver ms a 1000 segments", title="Harness")
+    records = []
+    cases = [(n, on) for n in parse_engines(engines) for on in ("engine", "driver")]
+    for count, where in [*cases, *((n, "engine, played") for n in parse_engines(virtual))]:
+        found = virtual_share(count, seconds) if "played" in where else harness_share(count, where, seconds)
+        records.append({"engines": count, "search_on": where, **asdict(found)})
+        speed = f"{found.segments_per_second:,.0f}"
+        table.add_row(where, str(count), f"{100 * found.share:.1f} %", speed, f"{found.driver_ms:.2f}")
+    out.print(table)
+    _save(output / "simulated.json", records)
+
+
+@app.command()
+def resuming(
+    planned: Annotated[int, typer.Option(help="Trials, in hundreds.")] = 1_000_000,
+    done: Annotated[int, typer.Option(help="Of them done.")] = 900_000,
+    output: Output = RESULTS,
+) -> None:
+    """How long a large run takes to go on, and its memory."""
+    found = resume(planned, done)
+    out.print(
+        f"{planned:,} trials, {done:,} done: the next one after {found.seconds:.1f} s, {found.mebibytes:.0f} MiB at "
+        f"most; with none done after {found.start_seconds:.2f} s"
+    )
+    _save(output / "resuming.json", [asdict(found)])
+
+
 @app.command("all")
 def everything(output: Output = RESULTS) -> None:
     """Every benchmark at its defaults."""
     efficiency(output=output)
     one_at_a_time(output=output)
+    simulated(output=output)
+    resuming(output=output)
 
 
 def _save(path: Path, records: list[dict[str, Any]]) -> None:

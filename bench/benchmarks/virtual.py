@@ -1,0 +1,106 @@
+"""Hundreds of engines for one driver: real messages from a few processes that each play many hosts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.actors import HOST_POLL_SECONDS, connect
+from bench.benchmarks.simulated import BATCH, PASS_SECONDS
+from bench.pools import Replies
+from bench.record import identity_columns
+from bench.searches import Result, Task
+from bench.study import Study
+from tts.jobs import Load
+
+PROCESSES = 8
+
+
+@dataclass
+class _Lane:
+    """A host that is played: its trials, and how far its engine has come."""
+
+    waiting: deque[Task] = field(default_factory=deque)
+    since: float = field(default_factory=time.monotonic)
+    credit: float = 0.0
+    done: int = 0
+
+
+class VirtualHosts:
+    """Plays some hosts: each ends trials at the rate of a full engine for as long as it has any."""
+
+    def __init__(self, trials_per_second: float, nfe: int) -> None:
+        self.rate, self.nfe = trials_per_second, nfe
+        self.lanes: dict[int, _Lane] = {}
+
+    async def submit(self, engine: int, tasks: Sequence[Task]) -> None:
+        """Take trials."""
+        self.lanes.setdefault(engine, _Lane()).waiting.extend(tasks)
+
+    async def poll(self, engine: int) -> Replies:
+        """What a host has ended after the usual time."""
+        await asyncio.sleep(HOST_POLL_SECONDS)
+        lane, now = self.lanes.setdefault(engine, _Lane()), time.monotonic()
+        lane.credit += (now - lane.since) * self.rate
+        lane.since = now
+        ended = [lane.waiting.popleft() for _ in range(min(int(lane.credit), len(lane.waiting)))]
+        lane.credit = min(lane.credit - len(ended), 1.0)  # time without trials is lost
+        lane.done += len(ended)
+        results = [Result(task.key, _row(task, self.nfe)) for task in ended]
+        wants = round(self.rate * 3 * HOST_POLL_SECONDS) - len(lane.waiting)
+        rows = lane.done * self.nfe
+        load = Load(rows // BATCH, rows, rows / BATCH * PASS_SECONDS)
+        return Replies(engine, results, load, wants, self.nfe * len(ended))
+
+
+def _row(task: Task, nfe: int) -> dict[str, Any]:
+    """A row as large as a real one without its image."""
+    noises = [{"seed": 2**62 + step, "moves": [{"seed": step, "radius": 0.1}]} for step in range(13)]
+    identity = identity_columns(task.trial, task.key, "cat")
+    return {**identity, "value": 0.5, "nfe": nfe, "device": "virtual", "noises": noises, "score_brightness": 0.5}
+
+
+class VirtualPool:
+    """Hosts that are played, each with a long poll under way, as in :class:`bench.actors.RayPool`."""
+
+    def __init__(self, study: Study, engines: int) -> None:
+        import ray  # after bench.actors, which tells it how to authenticate
+
+        self._ray, self.engines = ray, engines
+        connect("local", PROCESSES)
+        algorithm, plan = study.entries[0].algorithm, study.plan
+        rate = BATCH / PASS_SECONDS / algorithm.nfe(plan)
+        remote = ray.remote(VirtualHosts).options(num_cpus=0, max_concurrency=1000)
+        self._actors = [remote.remote(rate, algorithm.nfe(plan)) for _ in range(PROCESSES)]
+        self._polls = {self._actor(engine).poll.remote(engine): engine for engine in range(engines)}
+
+    def _actor(self, engine: int) -> Any:
+        return self._actors[engine % PROCESSES]
+
+    def submit(self, engine: int, jobs: Sequence[Any], released: Iterable[int]) -> None:
+        """See :class:`bench.pools.Pool`."""
+        self._actor(engine).submit.remote(engine, list(jobs))
+
+    def wait(self) -> list[Replies]:
+        """See :class:`bench.pools.Pool`."""
+        polls = list(self._polls)
+        self._ray.wait(polls, num_returns=1, timeout=1.0, fetch_local=False)
+        ready, _ = self._ray.wait(polls, num_returns=len(polls), timeout=0, fetch_local=False)
+        found = []
+        for poll in ready:
+            engine = self._polls.pop(poll)
+            found.append(self._ray.get(poll))
+            self._polls[self._actor(engine).poll.remote(engine)] = engine
+        return found
+
+    def describe(self) -> list[str | None]:
+        """See :class:`bench.pools.Pool`."""
+        return ["virtual"] * self.engines
+
+    def close(self) -> None:
+        """See :class:`bench.pools.Pool`."""
+        self._ray.shutdown()
