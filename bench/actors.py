@@ -32,7 +32,7 @@ from bench.backends import make_worker
 from bench.config import Engines, RunConfig
 from bench.pools import Loss, Replies, collect, describe_device
 from bench.study import Study
-from tts import errors
+from tts import errors, staging
 from tts.errors import DeviceMemoryError, EngineError, TTSError
 from tts.jobs import Job
 
@@ -217,6 +217,8 @@ class RayPool:
         cpus = 0 if gpus or engines.simulate is not None else engines.threads
         variables = {name: str(engines.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         variables["PYTHONPATH"] = os.pathsep.join(own_folders())
+        if engines.stage is not None:
+            variables[staging.VARIABLE] = engines.stage
         self._digest = self.study.digest()
         self._remote = ray.remote(WorkerActor).options(
             num_cpus=cpus,

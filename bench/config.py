@@ -60,6 +60,9 @@ class Engines(Settings):
         description="seconds without a sign of progress after which an engine is replaced",
     )
     start_seconds: float = Field(600.0, gt=0, description="how long to wait for a first engine, or when all are lost")
+    stage: str | None = Field(
+        None, description="folder of each machine to which weights are copied once, from a slow shared file system"
+    )
     simulate: float | None = Field(
         None, ge=0, description="no model: each forward pass sleeps so many seconds, rewards are drawn by chance"
     )

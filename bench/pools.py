@@ -140,20 +140,21 @@ def _build(study: Study) -> Worker:
 
     engines, condition = study.config.engines, study.conditions[0]
     model = study.model.load(engines.device)
-    rewards = {name: settings.load(engines.device, study.model.caption) for name, settings in study.rewards.items()}
+    second = "cuda:1" if engines.device == "cuda" and engines.gpus >= 2 else engines.device
+    rewards = {name: settings.load(second, study.model.caption) for name, settings in study.rewards.items()}
     if not rows_are_independent(model, engines.batch, condition, engines.device):
         raise EngineError(
             f"engines.batch = {engines.batch}: on this device a row's result depends on the rows beside it, so that no "
             "result could be repeated; try another batch size"
         )
     scored = engines.score_batch or engines.batch
-    dependent = first_dependent_score(model, rewards, scored, condition, engines.device)
+    dependent = first_dependent_score(model, rewards, scored, condition, engines.device, second)
     if dependent is not None:
         raise EngineError(
             f"engines.score_batch = {scored}: on this device {dependent} lets an image's value depend on the images "
             "beside it, so that no result could be repeated; try another one"
         )
-    return Engine(model, rewards, engines.batch, engines.device, scored)
+    return Engine(model, rewards, engines.batch, engines.device, scored, second)
 
 
 class LocalPool:

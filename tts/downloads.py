@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from tts.errors import WeightsError
+from tts.staging import near
 
 ATTEMPTS = 5
 """Connections to try before giving up; each goes on where the one before ended."""
@@ -64,7 +65,7 @@ def fetch(url: str, setting: str, sha256: str | None = None) -> Path:
                 f"{setting} {url}: not in the cache and cannot be fetched ({error or type(error).__name__}); fetch it "
                 f"elsewhere and set {setting} to its path, or put it at {target}"
             ) from None
-    return target
+    return near(target)
 
 
 def _fetch(url: str, target: Path, sha256: str | None) -> None:

@@ -50,6 +50,7 @@ class Engine:
         rewards: by the names that segments use.
         batch: rows of every forward pass.
         score_batch: images decoded and scored at once; None: as many.
+        reward_device: where device rewards are; None: where the model is.
     """
 
     def __init__(
@@ -59,12 +60,13 @@ class Engine:
         batch: int,
         device: str = "cpu",
         score_batch: int | None = None,
+        reward_device: str | None = None,
     ) -> None:
         self.model, self.batch, self.device = model, batch, device
         self.load = Load()
         self.states: dict[int, Position] = {}
         self._noise = NoiseBank(model.shape)
-        self._scorer = Scorer(model, rewards, score_batch or batch)
+        self._scorer = Scorer(model, rewards, score_batch or batch, reward_device)
         self._queue: deque[Job] = deque()
         self._running: list[_Running] = []
         self._finishing: dict[int, _Running] = {}
@@ -220,7 +222,12 @@ def rows_are_independent(model: Model, batch: int, condition: int | str, device:
 
 @torch.inference_mode()
 def first_dependent_score(
-    model: Model, rewards: Mapping[str, Reward], batch: int, condition: int | str, device: str = "cpu"
+    model: Model,
+    rewards: Mapping[str, Reward],
+    batch: int,
+    condition: int | str,
+    device: str = "cpu",
+    reward_device: str | None = None,
 ) -> str | None:
     """Which of the decoder and the rewards gives an image another value at another place among other rows.
 
@@ -234,7 +241,7 @@ def first_dependent_score(
         if not torch.equal(model.decode(clean.flip(0), preview).flip(0), images):
             return "the decoder of previews" if preview else "the decoder"
     for name, reward in rewards.items():
-        given = images.cpu() if reward.host else images
+        given = images.cpu() if reward.host else images.to(reward_device or device)
         if ask(name, reward, given.flip(0), conditions)[::-1] != ask(name, reward, given, conditions):
             return f"reward {name}"
     return None

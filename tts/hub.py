@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from tts.errors import WeightsError
+from tts.staging import near
 
 
 @lru_cache(maxsize=128)
@@ -24,7 +25,7 @@ def hub_file(id: str, name: str, setting: str, revision: str | None = None) -> P
     from huggingface_hub import hf_hub_download
 
     with unreachable(id, setting):
-        return Path(hf_hub_download(id, name, revision=revision))
+        return near(Path(hf_hub_download(id, name, revision=revision)))
 
 
 @lru_cache(maxsize=32)
@@ -33,7 +34,7 @@ def hub_folder(id: str, patterns: tuple[str, ...], setting: str, revision: str |
     from huggingface_hub import snapshot_download
 
     with unreachable(id, setting):
-        return Path(snapshot_download(id, revision=revision, allow_patterns=list(patterns)))
+        return near(Path(snapshot_download(id, revision=revision, allow_patterns=list(patterns))))
 
 
 def local_folder(id: str, setting: str) -> Path | None:
@@ -44,7 +45,7 @@ def local_folder(id: str, setting: str) -> Path | None:
     """
     path = Path(id).expanduser()
     if path.is_dir():
-        return path
+        return near(path)
     if path.is_file():
         raise WeightsError(f"{setting} {id}: name a folder (a single-file checkpoint is set as 'file')")
     if id.startswith(("/", ".", "~")) or id.count("/") != 1:

@@ -57,10 +57,13 @@ class Scorer:
         model: decodes.
         rewards: by the names that segments use.
         batch: rows that device rewards and the decoder always get; missing ones are padding.
+        device: where device rewards are; None: where the model is.
     """
 
-    def __init__(self, model: Model, rewards: Mapping[str, Reward], batch: int) -> None:
-        self.model, self.rewards, self.batch = model, dict(rewards), batch
+    def __init__(
+        self, model: Model, rewards: Mapping[str, Reward], batch: int, device: torch.device | str | None = None
+    ) -> None:
+        self.model, self.rewards, self.batch, self.device = model, dict(rewards), batch, device
         self.waiting: dict[bool, deque[Wanted]] = {False: deque(), True: deque()}  # by how they are decoded
         self._host = ThreadPoolExecutor(1, thread_name_prefix="rewards")
         self._pending: deque[tuple[Future[None], list[Scored]]] = deque()
@@ -98,10 +101,11 @@ class Scorer:
         images = self.model.decode(pad([row.clean for row in rows], self.batch), preview=rows[0].preview)
         conditions = padded([row.condition for row in rows], self.batch)
         results = [Scored(row.ticket) for row in rows]
+        near = images if self.device is None else images.to(self.device)
         for name, reward in self.rewards.items():
             asked = [k for k, row in enumerate(rows) if row.reward in (name, ALL)]
             if asked and not reward.host:
-                self._ask(name, reward, images, conditions, dict(zip(asked, asked, strict=True)), results)
+                self._ask(name, reward, near, conditions, dict(zip(asked, asked, strict=True)), results)
         for result in results:
             result.seconds = (time.perf_counter() - start) / len(rows)
         host = images[: len(rows)].cpu()

@@ -16,7 +16,7 @@ from bench.pools import LocalPool, Pool
 from bench.record import TIMED
 from bench.replay import evaluate
 from bench.study import Study
-from tts.errors import EngineError
+from tts.errors import EngineError, SettingError
 from tts.noise import from_record
 from tts.search.segment import ALL, Segment
 
@@ -125,3 +125,25 @@ def test_cuda_without_a_gpu_is_refused(tiny: Make, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(EngineError, match=r"engines\.device=cpu"):
         make_pool(Study(tiny(engines={"device": "cuda"})))
+
+
+@pytest.mark.parametrize(("gpus", "places"), [(1.0, 10), (0.5, 20), (2.0, 4)])
+def test_engines_may_share_a_gpu_or_have_several(
+    gpus: float, places: int, tiny: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several GPUs of an engine are of one machine: a node of three has place for one engine of two."""
+    import ray
+
+    from bench.actors import check_resources
+
+    nodes = [{"Alive": True, "Resources": {"GPU": count}} for count in (4.0, 3.0, 3.0)]
+    monkeypatch.setattr(ray, "nodes", lambda: [*nodes, {"Alive": False, "Resources": {"GPU": 8.0}}])
+    engines = {"backend": "ray", "device": "cuda", "gpus": gpus}
+    assert check_resources(tiny(engines={**engines, "count": 99, "address": "host:6379"}).engines) == places
+    with pytest.raises(EngineError, match=rf"each needs {gpus:g} GPU of one machine, and .* place for {places}"):
+        check_resources(tiny(engines={**engines, "count": 99}).engines)
+
+
+def test_a_share_of_a_second_gpu_is_refused(tiny: Make) -> None:
+    with pytest.raises(SettingError, match=r"engines = .*gpus: above 1 they are whole"):
+        tiny(engines={"gpus": 1.5})

@@ -158,3 +158,13 @@ def test_png_keeps_every_pixel_and_its_bytes_repeat() -> None:
 def test_padding_repeats_the_first_row() -> None:
     assert padded([1, 2], 4) == [1, 2, 1, 1]
     assert pad([torch.tensor([1.0]), torch.tensor([2.0])], 3).tolist() == [[1.0], [2.0], [1.0]]
+
+
+def test_device_rewards_may_be_on_a_device_of_their_own() -> None:
+    class Elsewhere(Level):
+        def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[float | None]:
+            return [1.0 if images.device.type == "meta" else 0.0] * len(images)
+
+    rewards = {"device": Elsewhere(False), "host": Elsewhere(True)}
+    [result] = scored(Scorer(ToyModel(), rewards, batch=2, device="meta"), [wanted(5, ALL)]).values()
+    assert result.scores == {"device": 1.0, "host": 0.0}

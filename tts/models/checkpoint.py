@@ -15,6 +15,7 @@ from tts.digests import sha256
 from tts.errors import WeightsError
 from tts.hub import first_line, hub_file, hub_folder, local_folder, unreachable
 from tts.quiet import quiet
+from tts.staging import near
 
 if TYPE_CHECKING:
     from torch import nn
@@ -80,7 +81,7 @@ class Checkpoint:
             return None
         if "://" in self.file:
             return downloads.fetch(self.file, "file")
-        return Path(self.file).expanduser()
+        return near(Path(self.file).expanduser())
 
     def check(self, pipeline: str, components: Mapping[str, str]) -> None:
         """Find what is missing or damaged before anything is loaded.

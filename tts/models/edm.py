@@ -19,6 +19,7 @@ from tts.plan import Condition, Plan
 from tts.precision import Precision, dtype
 from tts.samplers.heun import StochasticHeun
 from tts.settings import parse
+from tts.staging import near
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,7 +52,7 @@ class EDM(ModelSettings):
         """The checkpoint's file, fetched first if need be."""
         if "://" in self.checkpoint:
             return downloads.fetch(self.checkpoint, "checkpoint")
-        return Path(self.checkpoint).expanduser()
+        return near(Path(self.checkpoint).expanduser())
 
     def plan(self) -> Plan:
         """See :class:`ModelSettings`."""

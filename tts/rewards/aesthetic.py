@@ -16,6 +16,7 @@ from tts.plan import Condition
 from tts.rewards.base import Caption, Reward, Score
 from tts.rewards.contrastive import ContrastiveSettings, Encoders
 from tts.rewards.preprocess import by_row
+from tts.staging import near
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -33,7 +34,7 @@ class Aesthetic(ContrastiveSettings):
     @property
     def path(self) -> Path:
         """The head's file, fetched first if need be."""
-        return downloads.fetch(self.head, "head") if "://" in self.head else Path(self.head).expanduser()
+        return downloads.fetch(self.head, "head") if "://" in self.head else near(Path(self.head).expanduser())
 
     def check(self) -> None:
         """Also reads the head."""

@@ -19,6 +19,7 @@ from tts.precision import Precision, dtype
 from tts.rewards.base import Caption, Reward, RewardSettings, Score
 from tts.rewards.preprocess import by_row
 from tts.settings import nearest
+from tts.staging import near
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -102,7 +103,7 @@ class Classifier(RewardSettings):
             address = GUIDED_WEIGHTS if self.weights == DEFAULT else self.weights
         elif entry := self._named():
             address, known = entry.url, torchvisions.digits(entry) or None
-        return downloads.fetch(address, "weights", known) if "://" in address else Path(address).expanduser()
+        return downloads.fetch(address, "weights", known) if "://" in address else near(Path(address).expanduser())
 
     def _entry(self, path: Path) -> Any:
         """torchvision's published weights that the file is, or comes nearest to."""

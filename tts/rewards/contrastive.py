@@ -19,6 +19,7 @@ from tts.precision import Precision, dtype
 from tts.rewards.base import RewardSettings
 from tts.rewards.preprocess import Mode, Preprocess, by_row
 from tts.settings import nearest
+from tts.staging import near
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +68,7 @@ class ContrastiveSettings(RewardSettings):
             raise WeightsError(
                 f"model {self.model}: the folder has no {name}; save it with open_clip.push_to_hf_hub's form"
             )
-        return path
+        return near(path)
 
     def weights(self) -> Path:
         """The file of the weights, fetched first if need be.
@@ -93,7 +94,7 @@ class ContrastiveSettings(RewardSettings):
                 f"pretrained = {self.pretrained}: no such file, and no tag of {self.model}; "
                 f"{nearest(self.pretrained, tags)}"
             )
-        return Path(self.pretrained).expanduser()
+        return near(Path(self.pretrained).expanduser())
 
     def encoders(self, device: str, mode: Mode | None = None) -> Encoders:
         """The encoders on a device.

@@ -17,6 +17,7 @@ from tts.precision import Precision, dtype
 from tts.quiet import quiet
 from tts.rewards.base import Caption, Reward, RewardSettings, Score
 from tts.rewards.preprocess import Preprocess, by_row
+from tts.staging import near
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +56,7 @@ class ImageReward(RewardSettings):
         if self.weights.startswith(HUB):
             owner, name, file = self.weights.removeprefix(HUB).split("/", 2)
             return hub_file(f"{owner}/{name}", file, "weights")
-        return Path(self.weights).expanduser()
+        return near(Path(self.weights).expanduser())
 
     def _words(self) -> Path:
         return folder(self.tokenizer, WORDS, "tokenizer")
