@@ -77,12 +77,19 @@ class Arrangement(Protocol):
 
 @dataclass
 class Lane:
-    """An engine as a run sees it: its device and machine (None while it is away), its work, how often it was lost."""
+    """An engine as a run sees it.
+
+    Args:
+        device, where: its kind and its machine; the kind is None while it is away.
+        load: its work so far.
+        losses, loss: how often it was lost, and why at last.
+    """
 
     device: str | None = None
     where: str = ""
     load: Load = field(default_factory=Load)
     losses: int = 0
+    loss: str = ""
 
 
 @dataclass
@@ -100,7 +107,6 @@ class Tally:
     planned: int = 0
     lanes: list[Lane] = field(default_factory=list)
     error: str = ""
-    loss: str = ""
 
 
 class Driver:
@@ -206,7 +212,7 @@ class Driver:
     def _lose(self, engine: int, loss: Loss) -> None:
         """Put an engine's trials back; those that were there at too many deaths become errors."""
         lane = self.tally.lanes[engine]
-        lane.device, lane.losses, self.tally.loss = None, lane.losses + 1, loss.reason
+        lane.device, lane.losses, lane.loss = None, lane.losses + 1, loss.reason
         self._alone_since = time.monotonic()
         at_work, others = self.work.lose(engine)
         self.ledger.lose(others, guilty=False)
@@ -226,7 +232,8 @@ class Driver:
         if self.up:
             self._alone_since = time.monotonic()
         elif time.monotonic() - self._alone_since > patience:
-            reason = f" (the last one: {self.tally.loss})" if self.tally.loss else ""
+            reasons = [lane.loss for lane in self.tally.lanes if lane.loss]
+            reason = f" (the last one: {reasons[-1]})" if reasons else ""
             raise EngineError(
                 f"no engine for engines.start_seconds = {patience:g}{reason}; run the same command to resume"
             )

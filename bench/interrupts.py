@@ -14,12 +14,24 @@ from rich.console import Console
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+LATER_SECONDS = 0.02
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal asked to stop; ``code`` is the exit code that says so."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
         self.code = 128 + number
+
+
+def _swallows(frame: FrameType | None) -> bool:
+    """Whether an exception raised now would be lost, as in the end of an object."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextmanager
@@ -29,7 +41,10 @@ def gently(console: Console) -> Iterator[None]:
         yield
         return
 
-    def stop(number: int, _: FrameType | None) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        if _swallows(frame):
+            threading.Timer(LATER_SECONDS, signal.pthread_kill, (threading.get_ident(), number)).start()
+            return
         for every in SIGNALS:
             signal.signal(every, leave)
         console.print("stopping: storing what is finished; once more to leave at once")

@@ -9,6 +9,7 @@ import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TypeAlias
 
@@ -207,8 +208,10 @@ class BucketClaim(Claim):
             self._written = time.monotonic()
 
     def release(self) -> None:
-        """See :class:`Claim`."""
-        self._place.remove(self._name)
+        """See :class:`Claim`; a mark that cannot be removed is soon stale."""
+        with suppress(OSError):
+            if self._read().get("owner") == self._owner:
+                self._place.remove(self._name)
 
 
 def place(output: Output) -> Place:

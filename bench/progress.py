@@ -35,7 +35,7 @@ class Rate:
         """Time left at that rate, as h:mm:ss."""
         if done <= 0:
             return "-:--:--"
-        return str(timedelta(seconds=round((total - done) / self.per_second(done))))
+        return str(timedelta(seconds=round(max(0.0, total - done) / self.per_second(done))))
 
 
 class FieldColumn(ProgressColumn):

@@ -6,6 +6,7 @@ is made, so that an interrupted study goes on with the next one.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import time
 from collections.abc import Iterable
@@ -32,6 +33,7 @@ from bench.scale_plot import figure_scaling
 from bench.study import Study
 from tts.errors import DataError, EngineError, SettingError
 from tts.jobs import Load
+from tts.settings import canonical
 
 MODES = ("strong", "weak")
 FIGURES = ("images_per_second", "efficiency", "utilisation", "seconds_per_image", "device_seconds_per_image")
@@ -98,7 +100,7 @@ def scale(config: RunConfig, plan: Plan, folder: Path, console: Console) -> pd.D
         TTSError: a setting cannot be used, an engine failed, or the folder holds another configuration's measurements.
     """
     check_folder(folder)
-    digest = Study(config).digest()
+    digest = _digest(config)
     found = _read(folder / "scaling.parquet", digest)
     for mode in plan.modes:
         for engines in plan.engines:
@@ -115,6 +117,12 @@ def scale(config: RunConfig, plan: Plan, folder: Path, console: Console) -> pd.D
     figure_scaling(table).savefig(buffer, format="png", dpi=160)
     write_output(folder / "scaling.png", buffer.getvalue())
     return table
+
+
+def _digest(config: RunConfig) -> str:
+    """Of the work, and of how it is computed: what changes no result can change every time."""
+    how = config.engines.model_dump(mode="json", include={"simulate", "oversupply", "search_on", "gpus"})
+    return hashlib.blake2b(canonical([Study(config).digest(), how]).encode(), digest_size=16).hexdigest()
 
 
 def _read(path: Path, digest: str) -> list[Measurement]:
@@ -143,6 +151,9 @@ def _measure(
     with console.status("starting the engines"):
         pool = make_pool(study)
     with closing(pool):
+        there = sum(name is not None for name in pool.describe())
+        if there < engines:
+            raise EngineError(f"{engines} engines are to be measured, and the cluster has place for {there}")
         before = [Load() for _ in range(engines)]
         for repeat in repeats:
             with run_progress(console) as progress:
@@ -151,10 +162,18 @@ def _measure(
                 seconds = time.perf_counter() - start
             if sink.failed is not None:
                 raise EngineError(f"a trial failed, so that nothing was measured: {sink.failed}")
-            after = [lane.load for lane in tally.lanes]
+            lost = [lane.loss for lane in tally.lanes if lane.losses]
+            if lost:
+                raise EngineError(f"an engine was lost, so that nothing was measured: {lost[0]}")
+            # an engine that had nothing to do may not have been heard of
+            after = [max(lane.load, then, key=_rows) for lane, then in zip(tally.lanes, before, strict=True)]
             busy = sum(now.seconds - then.seconds for now, then in zip(after, before, strict=True))
             before = after
             yield Measurement(mode, engines, repeat, digest, tally.done, tally.nfe, seconds, busy, _devices(pool))
+
+
+def _rows(load: Load) -> int:
+    return load.rows
 
 
 def _study(config: RunConfig, mode: str, engines: int) -> Study:

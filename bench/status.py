@@ -22,6 +22,12 @@ EVERY_SECONDS, EVERY_SECONDS_REMOTE = 2.0, 15.0
 SILENT_SECONDS = 60.0
 """A run that has not been heard of for so long was killed, or its machine is in trouble."""
 
+FIELDS = {
+    *("state", "shard", "updated", "done", "failed", "trials"),
+    *("nfe_per_second", "seconds_left", "last_error", "engines"),
+}
+"""What :func:`show` needs of a status."""
+
 
 class Reporter:
     """Shows a run's progress, tells of engines that come and go, and keeps the file that :func:`show` reads.
@@ -35,6 +41,7 @@ class Reporter:
     def __init__(self, study: Study, show: Callable[[Tally], None], warn: Callable[[str], None]) -> None:
         self._place, self._show, self._warn = place(study.config.output), show, warn
         shard, number = study.config.part
+        self._shard = study.config.shard
         self._name = "status.json" if number == 1 else f"status-{shard}of{number}.json"
         self._every = EVERY_SECONDS if isinstance(self._place, Folder) else EVERY_SECONDS_REMOTE
         self._start = self._written = time.monotonic()
@@ -46,7 +53,7 @@ class Reporter:
         for engine, lane in enumerate(tally.lanes):
             known = self._seen[engine][1] if self._seen else 0
             if lane.losses > known:
-                self._warn(f"engine {engine} is lost: {tally.loss}; its trials are run again, another takes its place")
+                self._warn(f"engine {engine} is lost: {lane.loss}; its trials are run again, another takes its place")
         now, seen = time.monotonic(), [(lane.device, lane.losses) for lane in tally.lanes]
         if now - self._written >= self._every or seen != self._seen:
             self._write(tally, "running", now)
@@ -64,9 +71,11 @@ class Reporter:
 
     def _write(self, tally: Tally, state: str, now: float) -> None:
         seconds = max(1e-9, now - self._start)
-        left = (tally.planned - tally.nfe) * seconds / tally.nfe if tally.nfe else None
+        # what lost engines had done is counted in nfe, and done again
+        left = max(0, tally.planned - tally.nfe) * seconds / tally.nfe if tally.nfe else None
         content = {
             "state": state,
+            "shard": self._shard,
             "updated": time.time(),
             "host": os.uname().nodename,
             "pid": os.getpid(),
@@ -98,29 +107,30 @@ class Reporter:
 
 
 def read(output: Output) -> list[dict[str, Any]]:
-    """What a run, or each of its shards, has last said of itself.
+    """What a run, or each of its shards, has last said of itself; shards by their numbers.
 
     Raises:
-        DataError: nothing.
+        DataError: nothing, or nothing that can be read.
     """
     where = place(output)
     try:
         names = [name for name in where.names() if name.startswith("status") and name.endswith(".json")]
-        found = [json.loads(where.read(name) or b"{}") for name in names]
+        found = [json.loads(where.read(name) or b"null") for name in names]
     except (OSError, ValueError) as error:
-        raise DataError(f"{where}: its status cannot be read ({error})") from None
+        raise DataError(f"{where}: its status cannot be read ({' '.join(str(error).split())})") from None
     if not found:
         raise DataError(f"{where}: no run has begun there")
-    return found
+    if not all(isinstance(status, dict) and status.keys() >= FIELDS for status in found):
+        raise DataError(f"{where}: its status cannot be read (a status file is damaged, or of another version)")
+    return sorted(found, key=lambda status: [int(number) for number in (status["shard"] or "0/1").split("/")])
 
 
 def show(output: Output, console: Console) -> None:
     """Print how a run is getting on."""
-    shards = read(output)
-    for number, status in enumerate(shards):
-        name = f"{place(output)}" + (f" (shard {number} of {len(shards)})" if len(shards) > 1 else "")
+    for status in read(output):
+        name = f"{place(output)}" + (f" (shard {status['shard']})" if status["shard"] else "")
         console.print(f"{name}: {_line(status)}", markup=False, highlight=False, soft_wrap=True)
-        if status.get("last_error"):
+        if status["last_error"]:
             console.print(f"last error: {status['last_error']}", style="yellow", markup=False, soft_wrap=True)
         console.print(_table(status["engines"]))
 
@@ -145,7 +155,7 @@ def _line(status: dict[str, Any]) -> str:
         f"{status['done']:,} of {status['trials']:,} trials done",
         *([f"{status['failed']:,} of them failed"] if status["failed"] else []),
         f"{status['nfe_per_second']:,.0f} NFE/s",
-        *([f"{timedelta(seconds=round(left))} left"] if left is not None and status["state"] == "running" else []),
+        *([f"{timedelta(seconds=round(left))} left"] if left is not None and state == "running" else []),
     ]
     return ", ".join(words)
 

@@ -65,13 +65,22 @@ class Writer:
         with self._changed:
             self._ending = True
             self._changed.notify_all()
-        self._thread.join()
         try:
+            self._join()
             if self._failure is not None:
                 lost = len(self._rows) + self._store.waiting
                 raise SettingError(f"{self._failure}; {lost} finished trials are not stored, and will be run again")
         finally:
             self._store.let_go()
+
+    def _join(self) -> None:
+        """Wait for the thread; a first interruption meanwhile does not keep it from storing what waits."""
+        try:
+            self._thread.join()
+        except KeyboardInterrupt:
+            self._thread.join()
+            if self._failure is None:
+                raise
 
     def _work(self) -> None:
         try:
@@ -84,12 +93,14 @@ class Writer:
             self._insist(self._store.flush)
         except TTSError as error:
             self._failure = error
+        except Exception as error:  # else the run would go on for days and store nothing
+            self._failure = TTSError(f"rows cannot be stored ({type(error).__name__}: {' '.join(str(error).split())})")
 
     def _pause(self) -> float:
         return min(1.0, max(0.05, self._store.flush_seconds))
 
     def _insist(self, act: Callable[[], None]) -> None:
-        """Do something with the store; while that fails, flush it again and again: what failed was the writing."""
+        """Do something with the store; while that fails, write again and again what waits there."""
         start, pause = time.monotonic(), 0.5
         try:
             act()
@@ -97,11 +108,13 @@ class Writer:
             problem = error
         else:
             return
-        self._warn(f"{problem}; trying again for {self._patience:.0f} s, the engines go on")
+        if self._patience:
+            self._warn(f"{problem}; trying again for {self._patience:.0f} s, the engines go on")
         while time.monotonic() - start < self._patience:
             time.sleep(min(pause, max(0.0, self._patience - (time.monotonic() - start))))
             pause = min(2 * pause, LONGEST_PAUSE)
             try:
+                self._store.tick()
                 self._store.flush()
             except SettingError as error:
                 problem = error

@@ -1,0 +1,178 @@
+"""Ctrl-C and SIGTERM: what is finished is stored, the exit code says why, and a second one leaves at once."""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from command_line import bench
+from rich.console import Console
+from tiny_study import TINY
+
+from bench import store
+from bench.interrupts import SIGNALS, Interrupted, gently
+
+PATIENCE = 120.0  # seconds for a process to come so far, on a busy machine
+AT_ONCE = 20.0  # where waiting would take a hundred
+
+STUDY: dict[str, Any] = {
+    **TINY,
+    "searches": ["naive"],
+    "rewards": ["brightness"],
+    "problems": {"conditions": "all", "seeds": 30},
+    "engines": {"backend": "local", "count": 1, "simulate": 0.01, "batch": 8},
+    "flush_seconds": 0.0,
+}
+
+CLOSING = """
+import sys, time
+from rich.console import Console
+from bench.interrupts import gently
+
+print("begun", flush=True)
+with gently(Console(stderr=True)):
+    try:
+        time.sleep(100)
+    except KeyboardInterrupt:
+        print("closing", flush=True)
+        {closing}
+"""
+
+
+def until(true: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Wait for a process to come so far."""
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def started(*arguments: object) -> subprocess.Popen[str]:
+    """Python, with what it says."""
+    return subprocess.Popen(
+        [sys.executable, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_stopped_stores_what_is_finished_and_resumes(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    config, folder = tmp_path / "study.yaml", tmp_path / "run"
+    config.write_text(yaml.safe_dump({**STUDY, "output": str(folder)}))
+    driver = started("-m", "bench", "run", config)
+    until(lambda: list(folder.glob("trials/part-*.parquet")), driver)
+    driver.send_signal(number)
+    out, err = driver.communicate(timeout=PATIENCE)
+    assert driver.returncode == code
+    assert "Traceback" not in out + err
+    assert err.split("\n") == [
+        "stopping: storing what is finished; once more to leave at once",
+        "stopped; what was finished is stored, and the same command goes on from there",
+        "",
+    ]
+    stored, status = set(store.done(folder)), json.loads((folder / "status.json").read_text())
+    assert 0 < len(stored) < 300
+    assert (status["state"], status["done"]) == ("stopped", len(stored))
+    result = bench("run", config)
+    assert (result.code, result.err) == (0, "")
+    assert f"resuming: {len(stored)} of 300 trials are done" in result.out
+    keys = store.read(folder)["trial"].to_pylist()
+    assert len(keys) == len(set(keys)) == 300
+    assert stored < set(keys)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_second_signal_leaves_at_once(number: signal.Signals, code: int) -> None:
+    process = started("-c", CLOSING.format(closing="time.sleep(100)"))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "closing\n"
+    process.send_signal(number)
+    _, err = process.communicate(timeout=AT_ONCE)
+    assert process.returncode == code
+    assert err == "stopping: storing what is finished; once more to leave at once\n"
+
+
+def test_the_handlers_are_put_back_in_the_end() -> None:
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with gently(Console(quiet=True)):
+        assert all(signal.getsignal(number) not in before for number in SIGNALS)
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+    with pytest.raises(ValueError, match="wrong"), gently(Console(quiet=True)):
+        raise ValueError("wrong")
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_is_an_interruption_that_knows_its_code(number: signal.Signals) -> None:
+    before, said = [signal.getsignal(number) for number in SIGNALS], io.StringIO()
+    with pytest.raises(Interrupted) as caught, gently(Console(file=said)):
+        signal.raise_signal(number)
+    assert caught.value.code == 128 + number
+    assert isinstance(caught.value, KeyboardInterrupt)
+    assert said.getvalue() == "stopping: storing what is finished; once more to leave at once\n"
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+class Mortal:
+    """An object at whose end a signal comes; Python would let no exception out of there."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_signal_that_meets_the_end_of_an_object_is_not_lost() -> None:
+    with pytest.raises(Interrupted), gently(Console(quiet=True)):
+        Mortal()
+        gc.collect()
+        time.sleep(PATIENCE)
+
+
+def test_in_another_thread_signals_are_left_alone() -> None:
+    before, within = [signal.getsignal(number) for number in SIGNALS], []
+
+    def work() -> None:
+        with gently(Console(quiet=True)):
+            within.extend(signal.getsignal(number) for number in SIGNALS)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert within == before
+
+
+def test_a_store_that_hangs_keeps_nobody_from_leaving(tmp_path: Path) -> None:
+    """The disk does not answer when the run is stopped; the second signal does not wait for it."""
+    config, folder = tmp_path / "study.yaml", tmp_path / "run"
+    config.write_text(yaml.safe_dump({**STUDY, "output": str(folder), "flush_seconds": 1000.0}))
+    code = (
+        "import sys, time; from bench import cli; from bench.store import Store\n"
+        "Store.flush = lambda self: (print('hanging', flush=True), time.sleep(1000))\n"
+        f"sys.argv = ['tts-bench', 'run', {str(config)!r}]; cli.main()"
+    )
+    driver = started("-c", code)
+    assert driver.stdout is not None
+    until((folder / "status.json").exists, driver)
+    os.kill(driver.pid, signal.SIGTERM)
+    while "hanging" not in driver.stdout.readline():
+        assert driver.poll() is None
+    driver.send_signal(signal.SIGTERM)
+    driver.communicate(timeout=AT_ONCE)
+    assert driver.returncode == 143
+    assert not list(folder.glob("trials/part-*"))

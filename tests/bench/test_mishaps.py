@@ -1,0 +1,55 @@
+"""Engines on Ray that die, run out of memory or hang under a user's own code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from command_line import bench
+from deadly import POISON
+from test_kill import table, write
+
+from bench.config import RunConfig
+
+Make = Callable[..., RunConfig]
+RAY: dict[str, Any] = {"backend": "ray", "count": 2}
+
+
+def test_a_poison_trial_becomes_an_error_and_the_run_goes_on(tiny: Make, tmp_path: Path) -> None:
+    engines = {**RAY, "simulate": 0.005, "search_on": "engine"}
+    problems = {"conditions": "all", "seeds": 2}
+    config = tiny(searches=["naive", "deadly:Deadly"], rewards=["brightness"], problems=problems, engines=engines)
+    result = bench("run", write(config, tmp_path / "run.yaml"))
+    rows = pd.DataFrame(table(tmp_path / "run"))
+    failed = rows[rows["error"].notna()]
+    assert result.code == 3
+    assert len(rows) == len(set(rows["trial"])) == 40
+    assert set(failed["condition"]) == {str(POISON)}
+    assert set(failed["search"]) == {"Deadly"}
+    assert len(failed) == 2
+    assert failed["error"].str.startswith("3 engines died while it ran, the last with nothing else to do: ").all()
+    assert "2 trials failed and are in no curve" in result.words
+    assert "is lost" in result.words
+
+
+def test_a_full_memory_and_a_hang_cost_no_row(tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MISHAPS", str(tmp_path))
+    assert "deadly" in sys.modules  # where engines find it, this process does
+    study = {
+        "rewards": ["deadly:mishaps"],
+        "searches": ["naive", {"name": "best_of_n", "N": 2}],
+        "problems": {"conditions": "all"},
+    }
+    assert bench("run", write(tiny(output="calm", **study), tmp_path / "calm.yaml")).code == 0
+    for mishap in ("_memory", "_hang"):
+        (tmp_path / mishap).touch()
+    result = bench("run", write(tiny(engines={**RAY, "patience": 2.0}, **study), tmp_path / "run.yaml"))
+    assert (result.code, result.err) == (0, "")
+    assert table(tmp_path / "run") == table(tmp_path / "calm")
+    assert not {"_memory", "_hang"} & {path.name for path in tmp_path.iterdir()}
+    for reason in ("out of memory with engines.batch = 8", "has not moved for"):
+        assert reason in result.words

@@ -1,0 +1,301 @@
+"""How a run is getting on: the file beside it, and what people are told."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import bench, refused
+from test_driver import Rows
+from test_driver import study as a_study
+from test_losses import MortalPool
+
+from bench import status
+from bench.driver import Driver, Lane, Tally
+from bench.status import Reporter
+from bench.study import Study
+from tts.jobs import Load
+
+AGO = 1000.0
+
+
+class Clock:
+    """The module ``time`` for the status alone; it stands still."""
+
+    def __init__(self) -> None:
+        self.now, self.slept = 100.0, list[float]()
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return self.now
+
+    def time(self) -> float:
+        """Seconds, too."""
+        return AGO + self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Take note."""
+        self.slept.append(seconds)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """In place of the real one."""
+    made = Clock()
+    monkeypatch.setattr(status, "time", made)
+    return made
+
+
+class Watched(Reporter):
+    """A reporter, with all that it was told to show and to warn of."""
+
+    def __init__(self, of: Study) -> None:
+        self.shown: list[int] = []
+        self.warned: list[str] = []
+        super().__init__(of, lambda tally: self.shown.append(tally.done), self.warned.append)
+
+
+def study(folder: Path, **changes: Any) -> Study:
+    """A small study that is written to a folder."""
+    return a_study(output=str(folder), **changes)
+
+
+def tally(*lanes: Lane, **changes: Any) -> Tally:
+    """A run that has just begun."""
+    return Tally(
+        **{"done": 10, "trials": 80, "planned": 1000, "lanes": list(lanes or [Lane("cpu", "here")]), **changes}
+    )
+
+
+def written(folder: Path, name: str = "status.json") -> dict[str, Any]:
+    """A status file."""
+    content: dict[str, Any] = json.loads((folder / name).read_text())
+    return content
+
+
+def test_the_file_says_everything(tmp_path: Path, clock: Clock) -> None:
+    reporter = Watched(study(tmp_path))
+    clock.now += 50
+    lanes = [Lane("H100", "north", Load(4, 100, 20.0)), Lane(None, "south", Load(2, 50, 90.0), losses=1)]
+    reporter.tell(tally(*lanes, failed=2, nfe=250, error="no luck", loss="its node died"))
+    assert written(tmp_path) == {
+        "state": "running",
+        "shard": None,
+        "updated": AGO + 150.0,
+        "host": os.uname().nodename,
+        "pid": os.getpid(),
+        "done": 10,
+        "failed": 2,
+        "trials": 80,
+        "nfe_per_second": 5.0,
+        "seconds": 50.0,
+        "seconds_left": 150.0,
+        "last_error": "no luck",
+        "engines": [
+            {"engine": 0, "device": "H100", "host": "north", "rows_per_second": 2.0, "busy": 0.4, "losses": 0},
+            {"engine": 1, "device": None, "host": "south", "rows_per_second": 1.0, "busy": 1.0, "losses": 1},
+        ],
+    }
+    assert reporter.shown == [10]
+
+
+def test_it_is_written_now_and_then_and_shown_always(tmp_path: Path, clock: Clock) -> None:
+    reporter, told = Watched(study(tmp_path)), []
+    for done in range(10):
+        reporter.tell(tally(done=done))
+        told.append(written(tmp_path)["done"])
+        clock.now += 0.5
+    assert told == [0, 0, 0, 0, 4, 4, 4, 4, 8, 8]
+    assert reporter.shown == list(range(10))
+
+
+def test_the_time_left_is_unknown_at_first_and_never_below_zero(tmp_path: Path, clock: Clock) -> None:
+    reporter = Watched(study(tmp_path))
+    reporter.tell(tally())
+    assert written(tmp_path)["seconds_left"] is None
+    clock.now += 10
+    reporter.tell(tally(nfe=1200))  # more than planned: an engine was lost, and its work is done again
+    assert written(tmp_path)["seconds_left"] == 0.0
+    assert "0:00:00 left" in bench("status", tmp_path).words
+
+
+def test_an_engine_that_goes_or_comes_is_told_at_once(tmp_path: Path, clock: Clock) -> None:
+    reporter = Watched(study(tmp_path))
+    reporter.tell(tally(Lane("cpu"), Lane("cpu")))
+    reporter.tell(tally(Lane("cpu"), Lane(None, losses=1), loss="out of memory"))
+    assert [engine["losses"] for engine in written(tmp_path)["engines"]] == [0, 1]
+    line = "engine 1 is lost: out of memory; its trials are run again, another takes its place"
+    assert reporter.warned == [line]
+    reporter.tell(tally(Lane("cpu"), Lane("cpu", "elsewhere", losses=1), loss="out of memory"))
+    assert written(tmp_path)["engines"][1]["host"] == "elsewhere"
+    assert reporter.warned == [line]
+    reporter.tell(tally(Lane("cpu"), Lane(None, losses=2), loss="silent"))
+    assert reporter.warned == [line, line.replace("out of memory", "silent")]
+
+
+def test_a_run_whose_engines_die_warns_of_each(tmp_path: Path) -> None:
+    of = study(tmp_path)
+    reporter, pool = Watched(of), MortalPool(2, of, random.Random(3), 0.02, innocent=True)
+    driver = Driver(of, pool, Rows(), progress=reporter.tell)
+    with reporter.reporting(driver.tally):
+        driver.run()
+    assert pool.deaths
+    assert len(reporter.warned) == pool.deaths
+    found = written(tmp_path)
+    assert sum(engine["losses"] for engine in found["engines"]) == pool.deaths
+    assert (found["state"], found["done"], found["trials"]) == ("done", of.size, of.size)
+
+
+@pytest.mark.parametrize("end", [None, KeyboardInterrupt, ValueError])
+def test_it_says_how_the_run_ended(end: type[BaseException] | None, tmp_path: Path) -> None:
+    reporter, now = Watched(study(tmp_path)), tally()
+
+    def ended() -> None:
+        with reporter.reporting(now):
+            reporter.tell(now)
+            now.done = 77
+            if end is not None:
+                raise end
+
+    if end is None:
+        ended()
+    else:
+        with pytest.raises(end):
+            ended()
+    assert (written(tmp_path)["state"], written(tmp_path)["done"]) == ("stopped" if end else "done", 77)
+
+
+def test_a_disk_that_is_full_stops_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    reporter = Watched(study(tmp_path))
+    with reporter.reporting(tally()):
+        reporter.tell(tally())
+    assert not list(tmp_path.iterdir())
+
+
+# The command
+
+
+def begun(folder: Path, state: str = "running", age: float = 0.0, name: str = "status.json", **changes: Any) -> None:
+    """A status file, some seconds old."""
+    folder.mkdir(exist_ok=True)
+    content = {
+        "state": state,
+        "shard": None,
+        "updated": time.time() - age,
+        "done": 1234,
+        "failed": 0,
+        "trials": 5000,
+        "nfe_per_second": 4321.0,
+        "seconds_left": 3700.0,
+        "last_error": "",
+        "engines": [
+            {"engine": 0, "device": "H100", "host": "north", "rows_per_second": 1234.56, "busy": 0.973, "losses": 0},
+            {"engine": 1, "device": None, "host": "", "rows_per_second": 0.0, "busy": 0.0, "losses": 3},
+        ],
+    }
+    (folder / name).write_text(json.dumps({**content, **changes}))
+
+
+def test_a_run_that_is_running(tmp_path: Path) -> None:
+    begun(tmp_path)
+    result = bench("status", tmp_path)
+    assert (result.code, result.err) == (0, "")
+    first, *_ = result.out.splitlines()
+    assert first == f"{tmp_path}: running, 1,234 of 5,000 trials done, 4,321 NFE/s, 1:01:40 left"
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.out.splitlines() if line[:1] == "│"]
+    assert cells == [["0", "H100", "north", "1,234.6", "97 %", "0"], ["1", "away", "", "0.0", "0 %", "3"]]
+
+
+def test_failed_trials_are_told_with_the_last_reason(tmp_path: Path) -> None:
+    begun(tmp_path, failed=2, last_error="search [hasty]: ended at step 1")
+    lines = bench("status", tmp_path).out.splitlines()
+    assert "1,234 of 5,000 trials done, 2 of them failed, 4,321 NFE/s" in lines[0]
+    assert lines[1] == "last error: search [hasty]: ended at step 1"
+
+
+def test_a_run_that_has_been_silent_for_long(tmp_path: Path) -> None:
+    begun(tmp_path, age=3600)
+    [first, *_] = bench("status", tmp_path).out.splitlines()
+    assert ": not heard of for 1:00:0" in first
+    assert "(killed? the same command resumes it), 1,234 of" in first
+    assert "left" not in first
+
+
+@pytest.mark.parametrize("state", ["stopped", "done"])
+def test_a_run_that_has_ended_is_not_called_killed(state: str, tmp_path: Path) -> None:
+    begun(tmp_path, state, age=3600)
+    [first, *_] = bench("status", tmp_path).out.splitlines()
+    assert first == f"{tmp_path}: {state}, 1,234 of 5,000 trials done, 4,321 NFE/s"
+
+
+def test_shards_go_by_their_own_numbers(tmp_path: Path) -> None:
+    for shard in (10, 1, 2):
+        begun(tmp_path, name=f"status-{shard}of12.json", shard=f"{shard}/12", done=shard)
+    lines = [line for line in bench("status", tmp_path).out.splitlines() if line.startswith(str(tmp_path))]
+    assert [line.split(" of 5,000")[0] for line in lines] == [
+        f"{tmp_path} (shard {shard}/12): running, {shard}" for shard in (1, 2, 10)
+    ]
+
+
+def test_a_shard_has_a_file_of_its_own(tmp_path: Path) -> None:
+    Watched(study(tmp_path, shard="1/3")).tell(tally())
+    assert [path.name for path in tmp_path.iterdir()] == ["status-1of3.json"]
+    assert "(shard 1/3): running" in bench("status", tmp_path).out
+
+
+def test_there_must_be_a_run(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "missing"):
+        refused(f"{folder}: no run has begun there", "status", folder)
+        refused(f"{folder}: no run has begun there", "status", folder, "--follow")
+    (tmp_path / "file").write_text("x")
+    refused(f"{tmp_path / 'file'}: its status cannot be read", "status", tmp_path / "file")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", "[]", "null", '{"state": "running"}', "\x80"])
+def test_a_damaged_file_is_a_line(content: str, tmp_path: Path) -> None:
+    (tmp_path / "status.json").write_bytes(content.encode("latin1"))
+    refused(f"{tmp_path}: its status cannot be read (", "status", tmp_path)
+
+
+def test_follow_ends_when_all_shards_have(tmp_path: Path, clock: Clock) -> None:
+    def later(seconds: float) -> None:
+        clock.slept.append(seconds)
+        begun(tmp_path, "stopped" if len(clock.slept) > 1 else "running", name="status-1of2.json", shard="1/2")
+        begun(tmp_path, "done", name="status-0of2.json", shard="0/2")
+
+    clock.sleep = later  # type: ignore[method-assign]
+    begun(tmp_path, name="status-0of2.json", shard="0/2")
+    begun(tmp_path, name="status-1of2.json", shard="1/2")
+    result = bench("status", tmp_path, "--follow")
+    states = [line.split(", ")[0].split()[-1] for line in result.out.splitlines() if "trials done" in line]
+    assert result.code == 0
+    assert states == ["running", "running", "done", "running", "done", "stopped"]
+    assert clock.slept == [status.EVERY_SECONDS] * 2
+
+
+def test_follow_of_a_run_that_is_done_shows_it_once(tmp_path: Path, clock: Clock) -> None:
+    begun(tmp_path, "done")
+    assert bench("status", tmp_path, "--follow").out.count("trials done") == 1
+    assert not clock.slept
+
+
+def test_a_finished_run_is_done(tiny: Callable[..., Any]) -> None:
+    from rich.console import Console
+
+    from bench.run import run
+
+    config = tiny(searches=["naive"], engines={"simulate": 0.0})
+    run(config, Console(quiet=True))
+    [first, *_] = bench("status", config.output).out.splitlines()
+    assert first.startswith(f"{config.output}: done, 6 of 6 trials done, ")

@@ -1,0 +1,62 @@
+"""A search and a reward that bring their engine down, as users' own may."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tts.plan import Condition, Plan
+from tts.search.base import Problem, Run, Search
+
+WELL_UNDER_WAY = 2  # calls; the first few are an engine's checks of itself
+POISON = 3
+"""The condition that ends a process which runs :class:`Deadly`."""
+
+
+class Deadly(Search):
+    """Plain sampling; its process ends over one condition."""
+
+    def run(self, problem: Problem) -> Run:
+        """See :class:`Search`."""
+        if problem.condition == POISON:
+            os._exit(1)
+        [found] = yield [problem.trajectory()]
+        return found
+
+    def nfe(self, plan: Plan) -> int:
+        """A trajectory."""
+        return plan.nfe()
+
+    def depth(self, plan: Plan) -> int:
+        """A trajectory."""
+        return plan.nfe()
+
+
+calls: Iterator[int] = itertools.count()
+
+
+def mishaps(images: Tensor, captions: Sequence[Condition]) -> list[float]:
+    """Redness; each mishap that a file in ``$MISHAPS`` stands for happens once, to an engine that is well under way."""
+    global calls
+    for happen in (_memory, _hang) if next(calls) > WELL_UNDER_WAY else ():
+        try:
+            (Path(os.environ["MISHAPS"]) / happen.__name__).unlink()
+        except FileNotFoundError:
+            continue
+        calls = itertools.repeat(0)  # one mishap is enough for one process
+        happen()
+    return [float(value) for value in images[:, 0].double().mean(dim=(1, 2)) / 255]
+
+
+def _memory() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+def _hang() -> None:
+    time.sleep(3600)

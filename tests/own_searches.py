@@ -1,0 +1,21 @@
+"""A search as a user would write it, with a fault that can be mended."""
+
+from __future__ import annotations
+
+import os
+
+from tts.search.base import Problem, Run
+from tts.search.naive import Naive
+
+BROKEN = "OWN_SEARCH_BROKEN"
+"""While this variable names a condition, the search fails on it."""
+
+
+class Fickle(Naive):
+    """Plain sampling, where it does not fail."""
+
+    def run(self, problem: Problem) -> Run:
+        """See :class:`tts.search.base.Search`."""
+        if os.environ.get(BROKEN) in {str(problem.condition), "all"}:
+            raise RuntimeError(f"no luck with {problem.condition}")
+        return super().run(problem)
