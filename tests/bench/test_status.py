@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 from command_line import bench, refused
+from rich.console import Console
 from test_driver import Rows
 from test_driver import study as a_study
 from test_losses import MortalPool
 
 from bench import status
 from bench.driver import Driver, Lane, Tally
+from bench.run import run
 from bench.status import Reporter
 from bench.study import Study
 from tts.jobs import Load
@@ -291,10 +293,6 @@ def test_follow_of_a_run_that_is_done_shows_it_once(tmp_path: Path, clock: Clock
 
 
 def test_a_finished_run_is_done(tiny: Callable[..., Any]) -> None:
-    from rich.console import Console
-
-    from bench.run import run
-
     config = tiny(searches=["naive"], engines={"simulate": 0.0})
     run(config, Console(quiet=True))
     [first, *_] = bench("status", config.output).out.splitlines()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -309,7 +309,7 @@ def test_a_mark_that_cannot_be_renewed_is_told_once(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def interrupted_join(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def interrupted_join(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The first wait for a thread is interrupted, as by Ctrl-C."""
     happened: list[str] = []
     join = threading.Thread.join
@@ -321,7 +321,7 @@ def interrupted_join(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         join(self, timeout)
 
     monkeypatch.setattr(threading.Thread, "join", interrupted)
-    yield happened
+    return happened
 
 
 def test_an_interruption_while_it_closes_loses_nothing(tmp_path: Path, interrupted_join: list[str]) -> None:

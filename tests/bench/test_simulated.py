@@ -1,0 +1,110 @@
+"""Engines that only sleep: the same results everywhere, costs by formula, a device that is never idle."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+import pytest
+from test_driver import Rows
+
+from bench.backends import make_pool
+from bench.benchmarks.resume import resume
+from bench.benchmarks.simulated import simulated_study
+from bench.config import RunConfig
+from bench.done import Done
+from bench.driver import Driver
+from bench.host import Host
+from bench.ledger import Ledger
+from bench.searches import Task
+from bench.simulated import SimulatedEngine
+from bench.study import Study
+from tts.engine import Engine
+
+Make = Callable[..., RunConfig]
+
+PROGRAM = """
+from test_simulated import values
+from tiny_study import TINY
+from bench.config import RunConfig
+print(sorted(values(RunConfig.model_validate(
+    {**TINY, "output": "unused", "engines": {**TINY["engines"], "simulate": 0.0}}
+)).items()))
+"""
+
+
+def values(config: RunConfig) -> dict[str, float]:
+    """Every trial's value."""
+    study, rows = Study(config), Rows()
+    Driver(study, make_pool(study), rows).run()
+    return {key: row["value"] for key, row in rows.rows.items()}
+
+
+def test_values_are_the_same_in_every_process(tiny: Make, fresh_python: Callable[..., str]) -> None:
+    here = values(tiny(engines={"simulate": 0.0}))
+    assert len(set(here.values())) > len(here) / 3
+    program = "import sys; sys.path.append('tests/bench')\n" + PROGRAM
+    assert fresh_python(program, hash_seed=1) == fresh_python(program, hash_seed=2) == str(sorted(here.items()))
+
+
+def test_costs_are_those_of_the_formula(tiny: Make) -> None:
+    study, rows = Study(tiny(engines={"simulate": 0.0})), Rows()
+    Driver(study, make_pool(study), rows).run()
+    for trial in study.trials():
+        spent, formula = rows.rows[trial.key(study.context)]["nfe"], trial.algorithm.nfe(study.plan)
+        assert spent <= formula if trial.search == "mcts" else spent == formula
+
+
+def test_a_simulated_run_is_never_taken_for_a_real_one(tiny: Make) -> None:
+    assert Study(tiny(engines={"simulate": 0.0})).digest() != Study(tiny()).digest()
+
+
+def test_it_needs_no_weights(tiny: Make) -> None:
+    gone: dict[str, Any] = {"name": "edm", "checkpoint": "https://example.org/none.pkl", "classes": 10}
+    study = Study(tiny(model=gone, rewards=["brightness"], problems={"conditions": [0]}, engines={"simulate": 0.01}))
+    assert isinstance(make_pool(study).worker, SimulatedEngine)  # type: ignore[attr-defined]
+
+
+def test_it_has_the_calls_of_an_engine() -> None:
+    calls = {name for name in vars(Engine) if not name.startswith("_")}
+    assert calls <= set(dir(SimulatedEngine)) | {"load"}
+
+
+def test_a_host_keeps_its_device_busy_with_full_batches() -> None:
+    study = simulated_study(1, "engine", seconds=0.01)
+    host = Host(study, SimulatedEngine(study))
+    host.submit(Task(trial.key(study.context), trial) for trial in islice(study.trials(), 400))
+    start = time.perf_counter()
+    while time.perf_counter() - start < 2.0:
+        host.advance()
+    load, seconds = host.load, time.perf_counter() - start
+    assert load.rows / load.batches > 0.95 * 64
+    assert load.seconds / seconds > 0.8  # of a shared machine
+
+
+def test_a_million_trials_are_not_made_before_they_are_needed() -> None:
+    study = simulated_study(1, "driver")
+    assert study.size == 1_000_000
+    start = time.perf_counter()
+    ledger = Ledger(study, Done())
+    first = [ledger.next() for _ in range(10)]
+    assert time.perf_counter() - start < 2.0
+    assert len({task.key for task in first if task is not None}) == 10
+    assert (ledger.size, ledger.done, ledger.left) == (1_000_000, 0, 999_990)
+    assert ledger.planned == 1_000_000 * study.entries[0].algorithm.nfe(study.plan)
+
+
+def test_a_large_run_goes_on_soon_and_in_little_memory() -> None:
+    """A twentieth of what ``make bench`` measures."""
+    found = resume(planned=50_000, done=45_000)
+    assert found.seconds < 15
+    assert found.start_seconds < 2
+    assert found.mebibytes < 400
+
+
+@pytest.mark.parametrize("seconds", [-0.1, "fast"])
+def test_a_pass_takes_some_time_or_none(seconds: object, tiny: Make) -> None:
+    with pytest.raises(Exception, match="simulate"):
+        tiny(engines={"simulate": seconds})
