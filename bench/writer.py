@@ -14,6 +14,9 @@ from tts.errors import SettingError, TTSError
 LONGEST_PAUSE = 10.0
 """Seconds between two attempts, at most."""
 
+LOOK_SECONDS = 0.5
+"""How often a driver that waits for its last rows to be stored looks for signals."""
+
 MOST_WAITING = 4096
 """Rows that may wait for a store that is out of order, before no more trials are begun."""
 
@@ -75,12 +78,16 @@ class Writer:
 
     def _join(self) -> None:
         """Wait for the thread; a first interruption meanwhile does not keep it from storing what waits."""
-        try:
-            self._thread.join()
-        except KeyboardInterrupt:
-            self._thread.join()
-            if self._failure is None:
-                raise
+        interruption: KeyboardInterrupt | None = None
+        while self._thread.is_alive():
+            try:
+                self._thread.join(LOOK_SECONDS)  # Python can miss a signal that comes just as a long wait begins
+            except KeyboardInterrupt as error:
+                if interruption is not None:
+                    raise
+                interruption = error
+        if interruption is not None and self._failure is None:
+            raise interruption
 
     def _work(self) -> None:
         try:

@@ -18,4 +18,4 @@ class Fickle(Naive):
         """See :class:`tts.search.base.Search`."""
         if os.environ.get(BROKEN) in {str(problem.condition), "all"}:
             raise RuntimeError(f"no luck with {problem.condition}")
-        return super().run(problem)
+        return (yield from super().run(problem))

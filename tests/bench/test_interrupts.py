@@ -23,14 +23,14 @@ from tiny_study import TINY
 from bench import store
 from bench.interrupts import SIGNALS, Interrupted, gently
 
-PATIENCE = 30.0  # seconds for a process to come so far, on a busy machine
+PATIENCE = 120.0  # seconds for a process to come so far, on a busy machine
 AT_ONCE = 20.0  # where waiting would take a hundred
 
 STUDY: dict[str, Any] = {
     **TINY,
     "searches": ["naive"],
     "rewards": ["brightness"],
-    "problems": {"conditions": "all", "seeds": 30},
+    "problems": {"conditions": "all", "seeds": 15},
     "engines": {"backend": "local", "count": 1, "simulate": 0.01, "batch": 8},
     "flush_seconds": 0.0,
 }
@@ -84,13 +84,13 @@ def test_a_run_that_is_stopped_stores_what_is_finished_and_resumes(
         "",
     ]
     stored, status = set(store.done(folder)), json.loads((folder / "status.json").read_text())
-    assert 0 < len(stored) < 300
+    assert 0 < len(stored) < 150
     assert (status["state"], status["done"]) == ("stopped", len(stored))
     result = bench("run", config)
     assert (result.code, result.err) == (0, "")
-    assert f"resuming: {len(stored)} of 300 trials are done" in result.out
+    assert f"resuming: {len(stored)} of 150 trials are done" in result.out
     keys = store.read(folder)["trial"].to_pylist()
-    assert len(keys) == len(set(keys)) == 300
+    assert len(keys) == len(set(keys)) == 150
     assert stored < set(keys)
 
 

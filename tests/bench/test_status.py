@@ -85,7 +85,7 @@ def test_the_file_says_everything(tmp_path: Path, clock: Clock) -> None:
     reporter = Watched(study(tmp_path))
     clock.now += 50
     lanes = [Lane("H100", "north", Load(4, 100, 20.0)), Lane(None, "south", Load(2, 50, 90.0), losses=1)]
-    reporter.tell(tally(*lanes, failed=2, nfe=250, error="no luck", loss="its node died"))
+    reporter.tell(tally(*lanes, failed=2, nfe=250, error="no luck"))
     assert written(tmp_path) == {
         "state": "running",
         "shard": None,
@@ -130,14 +130,14 @@ def test_the_time_left_is_unknown_at_first_and_never_below_zero(tmp_path: Path, 
 def test_an_engine_that_goes_or_comes_is_told_at_once(tmp_path: Path, clock: Clock) -> None:
     reporter = Watched(study(tmp_path))
     reporter.tell(tally(Lane("cpu"), Lane("cpu")))
-    reporter.tell(tally(Lane("cpu"), Lane(None, losses=1), loss="out of memory"))
+    reporter.tell(tally(Lane("cpu"), Lane(None, losses=1, loss="out of memory")))
     assert [engine["losses"] for engine in written(tmp_path)["engines"]] == [0, 1]
     line = "engine 1 is lost: out of memory; its trials are run again, another takes its place"
     assert reporter.warned == [line]
-    reporter.tell(tally(Lane("cpu"), Lane("cpu", "elsewhere", losses=1), loss="out of memory"))
+    reporter.tell(tally(Lane("cpu"), Lane("cpu", "elsewhere", losses=1, loss="out of memory")))
     assert written(tmp_path)["engines"][1]["host"] == "elsewhere"
     assert reporter.warned == [line]
-    reporter.tell(tally(Lane("cpu"), Lane(None, losses=2), loss="silent"))
+    reporter.tell(tally(Lane("cpu"), Lane(None, losses=2, loss="silent")))
     assert reporter.warned == [line, line.replace("out of memory", "silent")]
 
 
