@@ -390,6 +390,15 @@ def own_folders() -> list[str]:
 
 def connect(address: str, cpus: int) -> None:
     """Start a cluster on this machine (``"local"``) or join one."""
+    ours = signal.getsignal(signal.SIGTERM)
+    try:
+        _connect(address, cpus)
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, ours)  # Ray takes it over, and would end the process before it has stored all
+
+
+def _connect(address: str, cpus: int) -> None:
     if address == "local":
         ray.init(
             address="local",

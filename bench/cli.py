@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from enum import StrEnum
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -89,13 +90,16 @@ def run(
     from bench.run import run as run_study
 
     given = {"engines.address": address, "shard": shard}
-    settings = load(config, [*(overrides or []), *(f"{key}={value}" for key, value in given.items() if value)])
+    settings = load(config, [*(overrides or []), *(f"{key}={dumps(value)}" for key, value in given.items() if value)])
     try:
         with gently(err):
-            run_study(settings, out, retry_errors)
+            finished = run_study(settings, out, retry_errors)
     except KeyboardInterrupt as stop:
         err.print("stopped; what was finished is stored, and the same command goes on from there")
         raise typer.Exit(stop.code if isinstance(stop, Interrupted) else 130) from None
+    if not finished.study.shard_size:
+        out.print(f"shard {shard}: has no trials; there are fewer of them than shards", highlight=False)
+        return
     report([settings.output], out)
     if read_trials(settings.output)["error"].notna().any():
         raise typer.Exit(3)

@@ -81,15 +81,22 @@ class Lane:
 
     Args:
         device, where: its kind and its machine; the kind is None while it is away.
-        load: its work so far.
+        load, before: its work since it is there, and before.
         losses, loss: how often it was lost, and why at last.
     """
 
     device: str | None = None
     where: str = ""
     load: Load = field(default_factory=Load)
+    before: Load = field(default_factory=Load)
     losses: int = 0
     loss: str = ""
+
+    @property
+    def total(self) -> Load:
+        """All its work in this run."""
+        now, before = self.load, self.before
+        return Load(now.batches + before.batches, now.rows + before.rows, now.seconds + before.seconds)
 
 
 @dataclass
@@ -192,7 +199,8 @@ class Driver:
             self._lose(replies.engine, replies.lost)
             return
         if replies.device is not None:
-            lane.device, lane.where, lane.load = replies.device, replies.where, Load()
+            lane.device, lane.where = replies.device, replies.where
+            lane.before, lane.load = lane.total, Load()
             return
         lane.load = replies.load
         for result in self.work.update(replies):

@@ -46,13 +46,16 @@ class Place(ABC):
     def claim(self, shard: str) -> Claim:
         """Hold the place, or one shard of it, for one driver.
 
+        Args:
+            shard: ``"I/N"``, or ``""`` for the whole.
+
         Raises:
             SettingError: another driver holds it.
         """
 
     @abstractmethod
     def sweep(self, prefix: str) -> None:
-        """Remove what killed drivers left of half-written parts whose names begin so."""
+        """Remove what killed drivers left of half-written parts whose names begin so; of any file, if with nothing."""
 
     def read(self, name: str) -> bytes | None:
         """A file's content; None if it is not there.
@@ -115,27 +118,64 @@ class Folder(Place):
 
     def sweep(self, prefix: str) -> None:
         """See :class:`Place`."""
-        for torn in self.folder.glob(f"trials/.{prefix}*.tmp"):
-            torn.unlink(missing_ok=True)
+        patterns = [f"trials/.{prefix}*.tmp"] + ([] if prefix else [".*.tmp", "images/.*.tmp"])
+        for pattern in patterns:
+            for torn in self.folder.glob(pattern):
+                torn.unlink(missing_ok=True)
 
 
 class FolderClaim(Claim):
     """A lock that the system lets go of when the process ends, however it ends."""
 
     def __init__(self, folder: Path, shard: str) -> None:
-        self._file: IO[str] = (folder / f".lock{shard}").open("w")
+        self._folder = folder
+        self._files: list[IO[str]] = []
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            whole = self._open(".lock")
+            if not shard:
+                self._lock(whole, fcntl.LOCK_EX)
+                return
+            self._share(whole, shard.partition("/")[2])
+            self._lock(self._open(f".lock-{shard.replace('/', 'of')}"), fcntl.LOCK_EX)
+        except BaseException:
+            self.release()
+            raise
+
+    def _open(self, name: str) -> IO[str]:
+        self._files.append((self._folder / name).open("a+"))
+        return self._files[-1]
+
+    def _lock(self, file: IO[str], how: int) -> None:
+        try:
+            fcntl.flock(file, how | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._file.close()
-            raise SettingError(f"output {folder}: another run is writing to this folder") from None
+            raise SettingError(f"output {self._folder}: another run is writing to this folder") from None
+
+    def _share(self, whole: IO[str], number: str) -> None:
+        """Hold the folder together with the other shards, if there are as many as this one says."""
+        try:
+            fcntl.flock(whole, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock(whole, fcntl.LOCK_SH)
+            whole.seek(0)
+            others = whole.read()
+            if others != number:
+                raise SettingError(
+                    f"output {self._folder}: shards of {others} are being written there, and this is one of {number}"
+                ) from None
+            return
+        whole.truncate(0)
+        whole.write(number)
+        whole.flush()
+        self._lock(whole, fcntl.LOCK_SH)
 
     def renew(self) -> None:
         """Nothing to do."""
 
     def release(self) -> None:
         """See :class:`Claim`."""
-        self._file.close()
+        for file in self._files:
+            file.close()
 
 
 class Bucket(Place):
@@ -166,7 +206,7 @@ class Bucket(Place):
 
     def claim(self, shard: str) -> Claim:
         """See :class:`Place`."""
-        return BucketClaim(self, f".lock{shard}")
+        return BucketClaim(self, f".lock-{shard.replace('/', 'of')}" if shard else ".lock")
 
     def sweep(self, prefix: str) -> None:
         """Nothing to do: a part that was cut off never appeared."""

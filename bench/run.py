@@ -98,10 +98,10 @@ def _run(study: Study, console: Console, retry_errors: bool) -> Tally:
         def warn(line: str) -> None:
             console.print(line, style="yellow", markup=False, soft_wrap=True)
 
-        with closing(Writer(sink, config.store_seconds, warn)) as writer, run_progress(console) as show:
-            reporter = Reporter(study, show, warn)
+        with run_progress(console) as show:
+            reporter, writer = Reporter(study, show, warn), Writer(sink, config.store_seconds, warn)
             driver = Driver(study, pool, writer, done, reporter.tell)
-            with reporter.reporting(driver.tally):
+            with reporter.reporting(driver.tally), closing(writer):  # done is what is stored
                 return driver.run()
 
 

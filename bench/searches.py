@@ -18,6 +18,7 @@ from bench.trial import Trial
 from tts.errors import TTSError
 from tts.jobs import Job, Outcome
 from tts.noise import Noise
+from tts.plan import Plan
 from tts.search.base import Run
 from tts.search.segment import ALL, Evaluation, Segment, State
 
@@ -95,6 +96,11 @@ class Ticket(NamedTuple):
     segment: Segment
 
 
+def _run(trial: Trial, plan: Plan) -> Run:
+    """A trial's search at work; it begins when it is first asked, where its faults are caught."""
+    return (yield from trial.algorithm.run(trial.problem(plan)))
+
+
 class Handle(State):
     """A state that tells its engine's list of states to forget when nothing refers to it any more."""
 
@@ -144,8 +150,7 @@ class Searches:
 
     def start(self, task: Task, engine: int = 0) -> None:
         """Begin a trial; on this engine alone, if it is to be alone."""
-        search = task.trial.algorithm.run(task.trial.problem(self.plan))
-        opened = OpenTrial(task, search, engine if task.alone else None)
+        opened = OpenTrial(task, _run(task.trial, self.plan), engine if task.alone else None)
         self.open[task.key] = opened
         self._advance(opened, None)
 

@@ -6,7 +6,8 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -46,6 +47,8 @@ class Reporter:
         self._every = EVERY_SECONDS if isinstance(self._place, Folder) else EVERY_SECONDS_REMOTE
         self._start = self._written = time.monotonic()
         self._seen: list[tuple[str | None, int]] = []
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="status")
+        self._putting: Future[None] = self._thread.submit(lambda: None)
 
     def tell(self, tally: Tally) -> None:
         """The run has gone on a little."""
@@ -67,7 +70,10 @@ class Reporter:
         except BaseException:
             self._write(tally, "stopped", time.monotonic())
             raise
-        self._write(tally, "done", time.monotonic())
+        else:
+            self._write(tally, "done", time.monotonic())
+        finally:
+            self._thread.shutdown()
 
     def _write(self, tally: Tally, state: str, now: float) -> None:
         seconds = max(1e-9, now - self._start)
@@ -88,11 +94,15 @@ class Reporter:
             "last_error": tally.error,
             "engines": [self._engine(engine, lane, now) for engine, lane in enumerate(tally.lanes)],
         }
-        self._written = now
-        try:
-            self._place.write(self._name, json.dumps(content).encode())
-        except OSError:  # the writer tells of it; progress is not worth a run
-            return
+        self._written, data = now, json.dumps(content).encode()
+        if isinstance(self._place, Folder):
+            self._put(data)
+        elif self._putting.done() or state != "running":  # an object store may take its time
+            self._putting = self._thread.submit(self._put, data)
+
+    def _put(self, data: bytes) -> None:
+        with suppress(OSError):  # the writer tells of it; progress is not worth a run
+            self._place.write(self._name, data)
 
     def _engine(self, engine: int, lane: Lane, now: float) -> dict[str, Any]:
         seconds = max(1e-9, now - self._start)
@@ -100,8 +110,8 @@ class Reporter:
             "engine": engine,
             "device": lane.device,
             "host": lane.where,
-            "rows_per_second": lane.load.rows / seconds,
-            "busy": min(1.0, lane.load.seconds / seconds),
+            "rows_per_second": lane.total.rows / seconds,
+            "busy": min(1.0, lane.total.seconds / seconds),
             "losses": lane.losses,
         }
 

@@ -56,6 +56,7 @@ class Store:
     ) -> None:
         self.output, self.place, self.schema = output, place(output), schema(rewards)
         self.flush_rows, self.flush_seconds, self.image_files = flush_rows, flush_seconds, image_files
+        self._shard, self._number = shard
         self._prefix = "" if shard[1] == 1 else f"s{shard[0]}of{shard[1]}-"
         self._rows: list[dict[str, Any]] = []
         self._bytes = 0
@@ -77,10 +78,10 @@ class Store:
         """
         check(self.output, digest)
         with self._writing():
-            self._claim = self.place.claim(f"-{self._prefix}".rstrip("-"))
+            self._claim = self.place.claim("" if self._number == 1 else f"{self._shard}/{self._number}")
         check(self.output, digest)  # another driver may have been here since
         with self._writing():
-            self.place.sweep(f"part-{self._prefix}")
+            self.place.sweep(f"part-{self._prefix}" if self._prefix else "")
             if self.place.read("manifest.json") is None:
                 self.place.write("manifest.json", json.dumps(manifest, indent=2, default=str).encode())
             if retry_errors:
@@ -310,7 +311,10 @@ def columns(output: Output) -> list[str]:
 
 
 def read(output: Output, columns: list[str] | None = None) -> pa.Table:
-    """A run's trials as one table.
+    """A run's trials as one table, each once, whatever wrote to it.
+
+    Args:
+        columns: ``trial`` among them; None: all.
 
     Raises:
         DataError: the folder holds no run, or no trial yet.
@@ -319,7 +323,8 @@ def read(output: Output, columns: list[str] | None = None) -> pa.Table:
     found = table(output, columns or None)
     if found is None:
         raise DataError(f"{place(output)}: no trial is finished yet")
-    return found
+    _, firsts = np.unique(np.array(found["trial"].to_pylist(), dtype=f"S{DIGITS}"), return_index=True)
+    return found if len(firsts) == len(found) else found.take(np.sort(firsts))
 
 
 def find(output: Output, trial: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from bench import store
 from bench.config import RunConfig
 from bench.record import TIMED
 
-KILLS = 5
+KILLS = {"local": 5, "ray": 2}
 PATIENCE = 120.0  # seconds for a driver to store something, on a busy machine
 
 
@@ -70,8 +70,10 @@ def test_killed_driver_resumes_to_the_undisturbed_table(
     engines = {"backend": backend, "count": 2 if backend == "ray" else 1}
     killed = tiny(output="killed", problems=problems, flush_seconds=0.0, engines=engines)
     path, moments = write(killed, tmp_path / "killed.yaml"), random.Random()
-    kills = sum(kill_after_progress(start(path), killed.output, moments.uniform(0.0, 0.5)) for _ in range(KILLS))
-    assert kills == KILLS
+    kills = sum(
+        kill_after_progress(start(path), killed.output, moments.uniform(0.0, 0.5)) for _ in range(KILLS[backend])
+    )
+    assert kills == KILLS[backend]
     assert 0 < len(store.done(killed.output)) < len(store.done(calm.output))
     assert start(path).wait() == 0
     assert table(killed.output) == table(calm.output)

@@ -109,7 +109,7 @@ def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_study_through_every_mishap(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
-    problems = {"conditions": "all", "seeds": 4}
+    problems = {"conditions": "all", "seeds": 3}
     study = {"problems": problems, "rewards": ["brightness"], "searches": SEARCHES, "flush_seconds": 0.0}
     calm = tiny(output="calm", **study)
     undisturbed = start(write(calm, tmp_path / "calm.yaml"))

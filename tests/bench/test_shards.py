@@ -24,6 +24,7 @@ from bench.config import RunConfig
 from bench.run import run
 from bench.store import Store
 from bench.study import Study
+from tts.errors import SettingError
 
 QUIET = Console(quiet=True)
 SHARDS = 3
@@ -117,6 +118,29 @@ def test_a_shard_is_run_by_one_driver_at_a_time(tmp_path: Path) -> None:
     other.close()
     assert command(path, "--shard", "1/3").code == 0
     assert len(store.done(tmp_path / "run")) == 2 * TRIALS // SHARDS
+
+
+def test_the_whole_and_other_divisions_are_kept_out_while_shards_run(tmp_path: Path) -> None:
+    digest, ours = Study(configured(tmp_path)).digest(), held(tmp_path, 0)
+    with pytest.raises(SettingError, match="another run is writing to this folder"):
+        Store(tmp_path, ()).open(digest, {})
+    with pytest.raises(SettingError, match="shards of 3 are being written there, and this is one of 4"):
+        Store(tmp_path, (), shard=(1, 4)).open(digest, {})
+    held(tmp_path, 1).close()
+    ours.close()
+    whole = Store(tmp_path, ())
+    whole.open(digest, {})
+    with pytest.raises(SettingError, match="another run is writing to this folder"):
+        held(tmp_path, 1)
+    whole.close()
+    held(tmp_path, 1, number=4).close()
+
+
+def test_a_shard_without_trials_is_done_at_once(tmp_path: Path) -> None:
+    study = {"searches": ["naive"], "rewards": ["brightness"], "problems": {"conditions": [0]}}
+    result = command(tmp_path / "run.yaml", "--shard", "1/2", **study)
+    assert (result.code, result.err) == (0, "")
+    assert "shard 1/2: has no trials; there are fewer of them than shards" in result.words
 
 
 def test_what_another_shard_is_writing_is_left_alone(tmp_path: Path) -> None:
