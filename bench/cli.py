@@ -78,6 +78,9 @@ def run(
         str | None, typer.Option(metavar="I/N", help="Only every N-th trial, from 0; all shards share one output.")
     ] = None,
     retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Run trials again that have failed.")] = False,
+    errors_ok: Annotated[
+        bool, typer.Option("--errors-ok", help="Exit code 0, not 3, though trials have failed; for job queues.")
+    ] = False,
 ) -> None:
     """Run a study, or go on with one that was interrupted; then print its table and draw its plots.
 
@@ -101,7 +104,7 @@ def run(
         out.print(f"shard {shard}: has no trials; there are fewer of them than shards", highlight=False)
         return
     report([settings.output], out)
-    if read_trials(settings.output)["error"].notna().any():
+    if not errors_ok and read_trials(settings.output)["error"].notna().any():
         raise typer.Exit(3)
 
 

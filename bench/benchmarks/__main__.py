@@ -108,7 +108,7 @@ def one_at_a_time(
 
 @app.command()
 def simulated(
-    engines: Annotated[str, typer.Option(help="Numbers of engines.")] = "1,8",
+    engines: Annotated[str, typer.Option(help="Numbers of engines.")] = "1,8,32,64",
     virtual: Annotated[str, typer.Option(help="Numbers of engines that a few processes play.")] = "512",
     seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 15.0,
     output: Output = RESULTS,

@@ -202,6 +202,7 @@ def test_a_trial_that_fails_is_a_row_and_is_run_again_when_asked(
     assert (again.code, again.err) == (3, "")
     assert f"{folder}: all 4 trials are done" in again.out
     assert tree(folder / "trials") == parts
+    assert command(path, "--errors-ok", **FAILING).code == 0
 
     retried = command(path, "--retry-errors", **FAILING)  # the fault is still there
     assert (retried.code, len(table(folder))) == (3, 4)

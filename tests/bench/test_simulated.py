@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
@@ -18,10 +19,12 @@ from bench.done import Done
 from bench.driver import Driver
 from bench.host import Host
 from bench.ledger import Ledger
-from bench.searches import Task
+from bench.pools import Replies, collect
+from bench.searches import Result, Task
 from bench.simulated import SimulatedEngine
 from bench.study import Study
 from tts.engine import Engine
+from tts.jobs import Load
 
 Make = Callable[..., RunConfig]
 
@@ -82,6 +85,96 @@ def test_a_host_keeps_its_device_busy_with_full_batches() -> None:
     load, seconds = host.load, time.perf_counter() - start
     assert load.rows / load.batches > 0.95 * 64
     assert load.seconds / seconds > 0.8  # of a shared machine
+
+
+class UnevenPool:
+    """Hosts in threads, whose devices are not equally fast."""
+
+    def __init__(self, study: Study, seconds: list[float]) -> None:
+        self.engines, self.study = len(seconds), study
+        self.hosts = [Host(study, SimulatedEngine(study)) for _ in seconds]
+        for host, each in zip(self.hosts, seconds, strict=True):
+            host.engine.seconds = each  # type: ignore[attr-defined]
+        self.pool = ThreadPoolExecutor(len(seconds))
+
+    def submit(self, engine: int, jobs: Sequence[Task], released: Iterable[int]) -> None:
+        """See :class:`bench.pools.Pool`."""
+        self.hosts[engine].submit(jobs)
+
+    def wait(self) -> list[Replies]:
+        """A tenth of a second's work of each."""
+        return list(self.pool.map(self._work, range(self.engines)))
+
+    def _work(self, engine: int) -> Replies:
+        host, results, end = self.hosts[engine], list[Result](), time.monotonic() + 0.1
+        while time.monotonic() < end:
+            if host.busy:
+                results += host.advance()
+            else:
+                time.sleep(0.005)
+        return collect(engine, host, results)
+
+    def describe(self) -> list[str | None]:
+        """See :class:`bench.pools.Pool`."""
+        return [f"kind {engine}" for engine in range(self.engines)]
+
+    def close(self) -> None:
+        """See :class:`bench.pools.Pool`."""
+        self.pool.shutdown()
+
+
+def test_engines_of_unequal_speed_all_have_work_until_the_end(tiny: Make) -> None:
+    searches = [{"name": "eps_greedy", "N": 4, "K": 1}]
+    study = Study(
+        tiny(
+            searches=searches,
+            rewards=["brightness"],
+            problems={"conditions": "all", "seeds": 30},
+            engines={"batch": 16, "simulate": 0.01, "search_on": "engine"},
+        )
+    )
+    pool, rows = UnevenPool(study, [0.01, 0.03]), Rows()
+    start = time.monotonic()
+    tally = Driver(study, pool, rows).run()
+    seconds = time.monotonic() - start
+    pool.close()
+    fast, slow = (lane.load.rows for lane in tally.lanes)
+    assert 2.0 < fast / slow < 4.5  # of 3
+    ideal = (fast + slow) / 16 / (1 / 0.01 + 1 / 0.03)
+    assert seconds < 1.5 * ideal + 1
+    assert {row["device"] for row in rows.rows.values()} == {"simulated"}
+
+
+def test_counters_tell_what_was_done_since_the_last_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench import actors
+
+    seen: list[tuple[str, float]] = []
+
+    class Meter:
+        def __init__(self, name: str, description: str, tag_keys: tuple[str, ...]) -> None:
+            self.name = name
+
+        def set_default_tags(self, tags: dict[str, str]) -> None:
+            assert tags == {"engine": "3"}
+
+        def inc(self, value: float) -> None:
+            seen.append((self.name, value))
+
+        set = inc
+
+    monkeypatch.setattr(actors, "Counter", Meter)
+    monkeypatch.setattr(actors, "Gauge", Meter)
+    meters = actors.Meters(3)
+    meters.show(Replies(3, load=Load(2, 64, 0.0)))
+    meters.show(Replies(3, load=Load(2, 64, 0.0)))
+    meters.show(Replies(3, load=Load(5, 160, 100.0)))
+    assert [found for found in seen if found[0] != "tts_busy"] == [
+        ("tts_rows", 64),
+        ("tts_batches", 2),
+        ("tts_rows", 96),
+        ("tts_batches", 3),
+    ]
+    assert [value for name, value in seen if name == "tts_busy"] == [0.0, 0.0, 1.0]
 
 
 def test_a_million_trials_are_not_made_before_they_are_needed() -> None:
