@@ -194,7 +194,7 @@ def entrypoint_settings(entrypoint: str) -> RunConfig:
     program, command, config, *rest = entrypoint.split()
     assert (program, command) == ("tts-bench", "run")
     assert not set(entrypoint) & set("|&;$'\""), "two shells read it: nothing that they would change"
-    return load(config, [value for option, value in zip(rest[::2], rest[1::2], strict=True) if option == "--set"])
+    return load(config, [value for option, value in pairwise(rest) if option == "--set"])
 
 
 @pytest.mark.parametrize("name", RAYJOB)
