@@ -11,13 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from test_kill import start, table, write
 
 from bench.config import RunConfig
 
-# One loopback cluster of the test's own; read by Ray when it is imported.
-LOOPBACK = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 QUICK_HEALTH = {
     "health_check_initial_delay_ms": 500,
     "health_check_period_ms": 500,
@@ -99,13 +96,6 @@ def losses(folder: Path) -> int:
 def there(folder: Path) -> int:
     """Engines at work."""
     return sum(engine["device"] is not None for engine in status(folder)["engines"])
-
-
-@pytest.fixture(autouse=True)
-def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No tokens on a cluster that only listens on this machine."""
-    for name, value in LOOPBACK.items():
-        monkeypatch.setenv(name, value)
 
 
 def test_one_study_through_every_mishap(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
