@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import pytest
 import yaml
 
 from bench import store
 from bench.config import RunConfig
 from bench.record import TIMED
 
-KILLS = {"local": 5, "ray": 2}
+KILLS = 5
 PATIENCE = 120.0  # seconds for a driver to store something, on a busy machine
 
 
@@ -60,20 +59,15 @@ def write(config: RunConfig, path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("backend", ["local", "ray"])
-def test_killed_driver_resumes_to_the_undisturbed_table(
-    backend: str, tiny: Callable[..., RunConfig], tmp_path: Path
-) -> None:
+def test_killed_driver_resumes_to_the_undisturbed_table(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
+    """In this process; on Ray, a driver is killed in test_nodes.py."""
     problems = {"conditions": [0, 1, 2, 3, 4], "seeds": 1}
     calm = tiny(output="calm", problems=problems)
     assert start(write(calm, tmp_path / "calm.yaml")).wait() == 0
-    engines = {"backend": backend, "count": 2 if backend == "ray" else 1}
-    killed = tiny(output="killed", problems=problems, flush_seconds=0.0, engines=engines)
+    killed = tiny(output="killed", problems=problems, flush_seconds=0.0)
     path, moments = write(killed, tmp_path / "killed.yaml"), random.Random()
-    kills = sum(
-        kill_after_progress(start(path), killed.output, moments.uniform(0.0, 0.5)) for _ in range(KILLS[backend])
-    )
-    assert kills == KILLS[backend]
+    kills = sum(kill_after_progress(start(path), killed.output, moments.uniform(0.0, 0.5)) for _ in range(KILLS))
+    assert kills == KILLS
     assert 0 < len(store.done(killed.output)) < len(store.done(calm.output))
     assert start(path).wait() == 0
     assert table(killed.output) == table(calm.output)
