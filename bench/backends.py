@@ -15,7 +15,7 @@ def make_pool(study: Study) -> Pool:
     """
     if study.config.engines.backend == "local":
         return LocalPool(study, make_worker(study))
-    from bench.actors import RayPool  # without Ray unless it is asked for
+    from bench.ray_pool import RayPool  # without Ray unless it is asked for
 
     return RayPool(study)
 

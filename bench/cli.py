@@ -89,7 +89,7 @@ def run(
     """
     from bench.config import load
     from bench.interrupts import Interrupted, gently
-    from bench.report import read_trials, report
+    from bench.report import report
     from bench.run import run as run_study
 
     given = {"engines.address": address, "shard": shard}
@@ -103,8 +103,8 @@ def run(
     if not finished.study.shard_size:
         out.print(f"shard {shard}: has no trials; there are fewer of them than shards", highlight=False)
         return
-    report([settings.output], out)
-    if not errors_ok and read_trials(settings.output)["error"].notna().any():
+    failed = report([settings.output], out)
+    if failed and not errors_ok:
         raise typer.Exit(3)
 
 

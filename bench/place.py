@@ -8,7 +8,6 @@ import os
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, TypeAlias
@@ -16,7 +15,7 @@ from typing import IO, TypeAlias
 from pyarrow import ArrowException, fs
 
 from bench.files import atomic_write
-from tts.errors import SettingError
+from tts.errors import SettingError, first_line
 
 Output: TypeAlias = Path | str
 """A folder, or an address such as ``s3://bucket/path``."""
@@ -190,7 +189,7 @@ class Bucket(Place):
         try:
             self.filesystem, self._root = fs.FileSystem.from_uri(address)
         except (OSError, ValueError, ArrowException) as error:
-            raise SettingError(f"output {self}: cannot be opened ({_line(error)})") from None
+            raise SettingError(f"output {self}: cannot be opened ({first_line(error)})") from None
 
     def __str__(self) -> str:
         return self.address.partition("?")[0]
@@ -261,15 +260,6 @@ def place(output: Output) -> Place:
         SettingError: the object store cannot be opened.
     """
     return Bucket(output) if isinstance(output, str) and "://" in output else Folder(Path(output))
-
-
-def first_line(reasons: Iterable[str]) -> str:
-    """The first line that says anything."""
-    return next((line.strip() for line in reasons if line.strip()), "")
-
-
-def _line(error: BaseException) -> str:
-    return first_line(str(error).splitlines()) or type(error).__name__
 
 
 def _alive(pid: int) -> bool:

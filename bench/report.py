@@ -18,10 +18,13 @@ from tts.errors import SettingError
 from tts.settings import canonical
 
 
-def report(outputs: list[Output], console: Console) -> None:
+def report(outputs: list[Output], console: Console) -> int:
     """Write curves.parquet, curves.png and images.png beside each run, and print a table.
 
     Runs of the same model, rewards, seed and numerics share one table; others have one of their own.
+
+    Returns:
+        How many trials have failed.
 
     Raises:
         DataError: there is no run, or no finished trial.
@@ -38,6 +41,7 @@ def report(outputs: list[Output], console: Console) -> None:
         console.print(f"{where}: curves.parquet, curves.png{pictures}", markup=False, soft_wrap=True)
         for note in notes(frame):
             console.print(note, style="yellow", markup=False, soft_wrap=True)
+    return sum(int(frame["error"].notna().sum()) for frame in frames)
 
 
 def read_trials(output: Output) -> pd.DataFrame:

@@ -82,8 +82,13 @@ def _run(study: Study, console: Console, retry_errors: bool) -> Tally:
     config = study.config
     with console.status("starting the engines"):
         pool = make_pool(study)
-    image_files = config.images == "files"
-    sink = Store(config.output, study.rewards, 512, config.flush_seconds, config.part, image_files)
+    sink = Store(
+        config.output,
+        study.rewards,
+        flush_seconds=config.flush_seconds,
+        shard=config.part,
+        image_files=config.images == "files",
+    )
     with closing(pool), _let_go(sink):
         devices = [name for name in pool.describe() if name is not None]
         done = sink.open(study.digest(), manifest.build(study, devices), retry_errors)

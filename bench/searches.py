@@ -273,6 +273,7 @@ class Searches:
         assert winner is not None  # set before the last segment was sent
         assert scores is not None  # it asked for all
         self._released[winner.state.engine].append(outcome.ticket)
+        devices = self.pool.describe()
         row = {
             **identity_columns(task.trial, task.key, self.study.model.label(task.trial.condition)),
             "value": scores[task.trial.reward],
@@ -280,7 +281,7 @@ class Searches:
             "decodes": costs.decodes,
             "reward_calls": costs.reward_calls,
             "device_seconds": costs.device_seconds,
-            "device": " + ".join(sorted({self.pool.describe()[engine] or "?" for engine in opened.engines})),
+            "device": " + ".join(sorted({devices[engine] or "?" for engine in opened.engines})),
             "noises": recipe_column(winner.state.noises),
             "image": outcome.image if self.study.config.images else None,
             **{f"score_{name}": value for name, value in scores.items()},

@@ -56,7 +56,7 @@ class Reporter:
         for engine, lane in enumerate(tally.lanes):
             known = self._seen[engine][1] if self._seen else 0
             if lane.losses > known:
-                self._warn(f"engine {engine} is lost: {lane.loss}; its trials are run again, another takes its place")
+                self._warn(f"engine {engine} is lost: {lane.loss}; its trials are run again")
         now, seen = time.monotonic(), [(lane.device, lane.losses) for lane in tally.lanes]
         if now - self._written >= self._every or seen != self._seen:
             self._write(tally, "running", now)

@@ -47,3 +47,8 @@ class EngineError(TTSError, RuntimeError):
 
 class DeviceMemoryError(EngineError):
     """A device's memory is too small for the batch."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error that says anything."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

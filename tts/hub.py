@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from tts.errors import WeightsError
+from tts.errors import WeightsError, first_line
 from tts.staging import near
 
 
@@ -76,8 +76,3 @@ def unreachable(id: str, setting: str = "id") -> Iterator[None]:
         raise WeightsError(f"{setting} {id}: {first_line(error)}") from None
     except (OSError, ValueError) as error:
         raise WeightsError(f"{setting} {id}: cannot be fetched ({first_line(error)}); {remedy}") from None
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error that says anything."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

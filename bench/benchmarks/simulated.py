@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
 
 from bench.backends import make_pool
 from bench.config import RunConfig
 from bench.driver import Driver, Tally
 from bench.pools import Pool
+from bench.scale import Uncollected
 from bench.study import Study
 from tts.settings import parse
 
@@ -30,21 +30,6 @@ class Share:
     share: float
     segments_per_second: float
     driver_ms: float
-
-
-@dataclass
-class Rows:
-    """A sink that counts."""
-
-    full: bool = False
-    count: int = 0
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Count."""
-        self.count += 1
-
-    def tick(self) -> None:
-        """Nothing waits."""
 
 
 @dataclass
@@ -109,7 +94,7 @@ def watch(study: Study, pool: Pool, seconds: float) -> Share:
     """Drive a pool for a while."""
     window = Window(seconds)
     try:
-        Driver(study, pool, Rows(), progress=window.look).run()
+        Driver(study, pool, Uncollected(), progress=window.look).run()
     except _Over:
         return window.share(pool.engines)
     raise AssertionError("the problems came to an end")

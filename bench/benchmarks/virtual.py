@@ -9,8 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.actors import HOST_POLL_SECONDS, connect
+import ray
+
+from bench.actors import HOST_POLL_SECONDS
 from bench.benchmarks.simulated import BATCH, PASS_SECONDS
+from bench.cluster import connect
 from bench.pools import Replies
 from bench.record import identity_columns
 from bench.searches import Result, Task
@@ -65,12 +68,10 @@ def _row(task: Task, nfe: int) -> dict[str, Any]:
 
 
 class VirtualPool:
-    """Hosts that are played, each with a long poll under way, as in :class:`bench.actors.RayPool`."""
+    """Hosts that are played, each with a long poll under way, as in :class:`bench.ray_pool.RayPool`."""
 
     def __init__(self, study: Study, engines: int) -> None:
-        import ray  # after bench.actors, which tells it how to authenticate
-
-        self._ray, self.engines = ray, engines
+        self.engines = engines
         connect("local", PROCESSES)
         algorithm, plan = study.entries[0].algorithm, study.plan
         rate = BATCH / PASS_SECONDS / algorithm.nfe(plan)
@@ -88,12 +89,12 @@ class VirtualPool:
     def wait(self) -> list[Replies]:
         """See :class:`bench.pools.Pool`."""
         polls = list(self._polls)
-        self._ray.wait(polls, num_returns=1, timeout=1.0, fetch_local=False)
-        ready, _ = self._ray.wait(polls, num_returns=len(polls), timeout=0, fetch_local=False)
+        ray.wait(polls, num_returns=1, timeout=1.0, fetch_local=False)
+        ready, _ = ray.wait(polls, num_returns=len(polls), timeout=0, fetch_local=False)
         found = []
         for poll in ready:
             engine = self._polls.pop(poll)
-            found.append(self._ray.get(poll))
+            found.append(ray.get(poll))
             self._polls[self._actor(engine).poll.remote(engine)] = engine
         return found
 
@@ -103,4 +104,4 @@ class VirtualPool:
 
     def close(self) -> None:
         """See :class:`bench.pools.Pool`."""
-        self._ray.shutdown()
+        ray.shutdown()

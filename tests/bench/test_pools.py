@@ -133,7 +133,7 @@ def test_engines_may_share_a_gpu_or_have_several(
     """Several GPUs of an engine are of one machine: a node of three has place for one engine of two."""
     import ray
 
-    from bench.actors import check_resources
+    from bench.cluster import check_resources
 
     nodes = [{"Alive": True, "Resources": {"GPU": count}} for count in (4.0, 3.0, 3.0)]
     monkeypatch.setattr(ray, "nodes", lambda: [*nodes, {"Alive": False, "Resources": {"GPU": 8.0}}])

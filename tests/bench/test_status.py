@@ -132,7 +132,7 @@ def test_an_engine_that_goes_or_comes_is_told_at_once(tmp_path: Path, clock: Clo
     reporter.tell(tally(Lane("cpu"), Lane("cpu")))
     reporter.tell(tally(Lane("cpu"), Lane(None, losses=1, loss="out of memory")))
     assert [engine["losses"] for engine in written(tmp_path)["engines"]] == [0, 1]
-    line = "engine 1 is lost: out of memory; its trials are run again, another takes its place"
+    line = "engine 1 is lost: out of memory; its trials are run again"
     assert reporter.warned == [line]
     reporter.tell(tally(Lane("cpu"), Lane("cpu", "elsewhere", losses=1, loss="out of memory")))
     assert written(tmp_path)["engines"][1]["host"] == "elsewhere"

@@ -1,8 +1,7 @@
-"""The classifiers of ImageNet: torchvision's, and guided diffusion's against its published computation."""
+"""The classifiers of ImageNet as a reward: torchvision's and guided diffusion's."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ import tiny_rewards
 import torch
 import torchvision
 from accelerate import init_empty_weights
+from guided_form import published
 from hostile import pickle_that_makes
 from safetensors.torch import save_file
 from torch import Tensor
@@ -21,102 +21,16 @@ from torch.nn import functional as F
 
 from tts.errors import SettingError, WeightsError
 from tts.models import torchvision_classifier
-from tts.models.adm_classifier import ADMClassifier, shape_of
 from tts.models.cifar10 import Cifar10
 from tts.models.edm import EDM
 from tts.registry import REWARDS
 from tts.rewards.classifier import GUIDED, GUIDED_WEIGHTS, Classifier
-from tts.tensors import fill
-
-FORMS: dict[str, tuple[int, tuple[int, ...], int, tuple[int, ...]]] = {
-    "one block a level": (64, (1, 1, 1, 1), 1, (8,)),
-    "attention at three sizes": (32, (2, 2, 2, 4), 2, (32, 16, 8)),
-    "five levels": (64, (1, 1, 2, 2, 2), 1, (16, 4)),
-}
 
 
 @pytest.fixture(autouse=True)
 def _inference() -> Iterator[None]:
     with torch.inference_mode():
         yield
-
-
-def published(w: dict[str, Tensor], x: Tensor, t: float, depth: int) -> Tensor:
-    """Guided diffusion's classifier by functions of torch on its raw weights, in float64."""
-    w = {name: value.double() for name, value in w.items()}
-
-    def norm(x: Tensor, name: str) -> Tensor:
-        return F.group_norm(x, 32, w[f"{name}.weight"], w[f"{name}.bias"], 1e-5)
-
-    def conv(x: Tensor, name: str) -> Tensor:
-        weight = w[f"{name}.weight"]
-        return F.conv2d(x, weight, w[f"{name}.bias"], padding=weight.shape[-1] // 2)
-
-    def block(x: Tensor, name: str, down: bool) -> Tensor:
-        h = F.silu(norm(x, f"{name}.in_layers.0"))
-        if down:
-            h, x = F.avg_pool2d(h, 2), F.avg_pool2d(x, 2)
-        h = conv(h, f"{name}.in_layers.2")
-        scale, shift = F.linear(F.silu(emb), w[f"{name}.emb_layers.1.weight"], w[f"{name}.emb_layers.1.bias"]).chunk(
-            2, 1
-        )
-        h = norm(h, f"{name}.out_layers.0") * (1 + scale[..., None, None]) + shift[..., None, None]
-        h = conv(F.silu(h), f"{name}.out_layers.3")
-        return h + (conv(x, f"{name}.skip_connection") if f"{name}.skip_connection.weight" in w else x)
-
-    def heads(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        weights = torch.einsum("bct,bcs->bts", q, k).div(math.sqrt(q.shape[1])).softmax(-1)
-        return torch.einsum("bts,bcs->bct", weights, v)
-
-    def attention(x: Tensor, name: str) -> Tensor:
-        flat = x.flatten(2)
-        qkv = F.conv1d(norm(flat, f"{name}.norm"), w[f"{name}.qkv.weight"], w[f"{name}.qkv.bias"])
-        mixed = torch.cat([heads(*part.chunk(3, 1)) for part in qkv.split(192, 1)], 1)  # a head's q, k, v side by side
-        return x + F.conv1d(mixed, w[f"{name}.proj_out.weight"], w[f"{name}.proj_out.bias"]).view_as(x)
-
-    width = len(w["input_blocks.0.0.weight"])
-    angles = t * torch.exp(-math.log(10000) * torch.arange(width // 2).double() / (width // 2))
-    emb = torch.cat([angles.cos(), angles.sin()]).expand(len(x), -1)
-    emb = F.linear(emb, w["time_embed.0.weight"], w["time_embed.0.bias"])
-    emb = F.linear(F.silu(emb), w["time_embed.2.weight"], w["time_embed.2.bias"])
-    x = conv(x.double(), "input_blocks.0.0")
-    count = len({name.split(".")[1] for name in w if name.startswith("input_blocks.")})
-    for place in range(1, count):
-        x = block(x, f"input_blocks.{place}.0", down=place % (depth + 1) == 0)
-        if f"input_blocks.{place}.1.norm.weight" in w:
-            x = attention(x, f"input_blocks.{place}.1")
-    x = block(attention(block(x, "middle_block.0", False), "middle_block.1"), "middle_block.2", False)
-    x = F.silu(norm(x, "out.0")).flatten(2)
-    x = torch.cat([x.mean(-1, keepdim=True), x], -1) + w["out.2.positional_embedding"]
-    q, k, v = F.conv1d(x, w["out.2.qkv_proj.weight"], w["out.2.qkv_proj.bias"]).chunk(3, 1)
-    pooled = torch.cat([heads(*parts) for parts in zip(q.split(64, 1), k.split(64, 1), v.split(64, 1), strict=True)], 1)
-    return F.conv1d(pooled, w["out.2.c_proj.weight"], w["out.2.c_proj.bias"])[:, :, 0]
-
-
-@pytest.mark.parametrize("time", [0.0, 437.0])
-@pytest.mark.parametrize("form", FORMS)
-def test_guided_diffusions_classifier_is_the_published_network(form: str, time: float) -> None:
-    width, mults, depth, attends = FORMS[form]
-    state = tiny_rewards.guided_state(7, width, mults, depth, attends, seed=1)
-    network = ADMClassifier(shape_of(state, 64), 64)
-    fill(network, state, "test")
-    x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    expected = published(state, x, time, depth)
-    assert expected.std() > 0.1
-    found = network(x, torch.full((2,), time))
-    assert (found - expected).abs().max() < 1e-5
-
-
-def test_the_published_size() -> None:
-    """Width 128, four blocks a level, attention at 32, 16 and 8."""
-    state = tiny_rewards.guided_state(1000, 128, (1, 2, 3, 4), 4, (32, 16, 8), seed=0)
-    shape = shape_of(state, 64)
-    assert (shape.widths, shape.blocks, shape.attends) == ((128, 256, 384, 512), 4, (False, True, True, True))
-    with torch.device("meta"):
-        network = ADMClassifier(shape, 64)
-    assert {name: tuple(value.shape) for name, value in network.state_dict().items()} == {
-        name: tuple(value.shape) for name, value in state.items()
-    }
 
 
 def images(count: int, size: int, seed: int = 0) -> Tensor:

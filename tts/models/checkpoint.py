@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from tts import downloads
 from tts.digests import sha256
-from tts.errors import WeightsError
-from tts.hub import first_line, hub_file, hub_folder, local_folder, unreachable
+from tts.errors import WeightsError, first_line
+from tts.hub import hub_file, hub_folder, local_folder, unreachable
 from tts.quiet import quiet
 from tts.staging import near
 
