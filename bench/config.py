@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, StrictInt, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, StrictInt, field_validator, model_validator
 
 from tts.errors import SettingError
 from tts.settings import Settings, nearest, parse
@@ -15,6 +15,23 @@ CONFIGS = Path(__file__).parent / "configs"
 
 SCHEMES = ("s3", "gs")
 """Object stores that a run can be written to."""
+
+AUTO = 0
+"""``engines.batch: auto``, until :mod:`bench.calibrate` has put a number in its place."""
+
+
+def _from_auto(value: object) -> object:
+    if isinstance(value, int) and value < 1:
+        raise ValueError("Input should be greater than or equal to 1, or auto")
+    return AUTO if value == "auto" else value
+
+
+Batch = Annotated[
+    int,
+    BeforeValidator(_from_auto),
+    PlainSerializer(lambda batch: batch or "auto", return_type=int | Literal["auto"]),
+]
+"""Rows of a forward pass: 1 or more, or ``auto``."""
 
 
 class Problems(Settings):
@@ -38,7 +55,9 @@ class Engines(Settings):
     backend: Literal["ray", "local"] = Field("ray", description="'local': one engine in this process, without Ray")
     count: int = Field(1, ge=1, description="engine actors")
     address: str = Field("local", description="Ray cluster to join; 'local' starts one on this machine")
-    batch: int = Field(32, ge=1, description="rows of every forward pass")
+    batch: Batch = Field(
+        32, description="rows of every forward pass; auto: measured when a run begins, and the same from then on"
+    )
     score_batch: int | None = Field(
         None, ge=1, description="images decoded and scored at once; left out: as batch. Large images need fewer"
     )

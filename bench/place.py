@@ -42,6 +42,14 @@ class Place(ABC):
         """
 
     @abstractmethod
+    def create(self, name: str, data: bytes) -> None:
+        """Write a file, unless there is one of this name.
+
+        Raises:
+            OSError: it could not be written.
+        """
+
+    @abstractmethod
     def claim(self, shard: str) -> Claim:
         """Hold the place, or one shard of it, for one driver.
 
@@ -109,6 +117,15 @@ class Folder(Place):
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, data)
+
+    def create(self, name: str, data: bytes) -> None:
+        """See :class:`Place`; of several drivers that do so at once, one succeeds."""
+        if self.read(name) is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / f".lock-{name}").open("a") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if self.read(name) is None:
+                    self.write(name, data)
 
     def claim(self, shard: str) -> Claim:
         """See :class:`Place`."""
@@ -202,6 +219,11 @@ class Bucket(Place):
         """See :class:`Place`."""
         with self.filesystem.open_output_stream(self.path(name), compression=None) as file:
             file.write(data)
+
+    def create(self, name: str, data: bytes) -> None:
+        """See :class:`Place`; of several drivers that do so within milliseconds, the last one would succeed."""
+        if self.read(name) is None:
+            self.write(name, data)
 
     def claim(self, shard: str) -> Claim:
         """See :class:`Place`."""

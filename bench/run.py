@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bench import manifest, store
 from bench.backends import make_pool
+from bench.calibrate import Calibration, Chosen, choose, recorded
 from bench.config import RunConfig
 from bench.driver import Driver, Tally
 from bench.place import place
@@ -18,7 +19,7 @@ from bench.status import Reporter
 from bench.store import Store
 from bench.study import Study
 from bench.writer import Writer
-from tts.errors import DeviceMemoryError
+from tts.errors import DeviceMemoryError, RunMismatchError
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,19 @@ def run(config: RunConfig, console: Console, retry_errors: bool = False) -> Fini
     Raises:
         TTSError: a setting cannot be used, or no engine is left; what was finished is stored.
     """
-    study, output = Study(config), config.output
+    chosen = choose(config, console)
+    try:
+        return _run_chosen(chosen, console, retry_errors)
+    except RunMismatchError:
+        theirs = recorded(config) if chosen.calibration is not None else None
+        if theirs is None:
+            raise
+    return _run_chosen(Chosen(theirs), console, retry_errors)  # another shard was faster, with what it measured
+
+
+def _run_chosen(chosen: Chosen, console: Console, retry_errors: bool) -> Finished:
+    """Run with a batch that is a number."""
+    study, output, measured = Study(chosen.config), chosen.config.output, chosen.calibration
     store.check_output(output)
     study = _as_begun(study, console)
     store.check(output, study.digest())
@@ -50,11 +63,11 @@ def run(config: RunConfig, console: Console, retry_errors: bool = False) -> Fini
     for note in study.notes():
         console.print(note, style="yellow", markup=False, soft_wrap=True)
     try:
-        return Finished(study, _run(study, console, retry_errors))
+        return Finished(study, _run(study, console, retry_errors, measured))
     except DeviceMemoryError as error:
         study = _halved(study, error, console)
     # out of the except block, for the error's traceback holds the model that was too large
-    return Finished(study, _run(study, console, retry_errors))
+    return Finished(study, _run(study, console, retry_errors, measured))
 
 
 def _halved(study: Study, error: DeviceMemoryError, console: Console) -> Study:
@@ -78,7 +91,7 @@ def _as_begun(study: Study, console: Console) -> Study:
     return halved
 
 
-def _run(study: Study, console: Console, retry_errors: bool) -> Tally:
+def _run(study: Study, console: Console, retry_errors: bool, measured: Calibration | None) -> Tally:
     config = study.config
     with console.status("starting the engines"):
         pool = make_pool(study)
@@ -91,7 +104,8 @@ def _run(study: Study, console: Console, retry_errors: bool) -> Tally:
     )
     with closing(pool), _let_go(sink):
         devices = [name for name in pool.describe() if name is not None]
-        done = sink.open(study.digest(), manifest.build(study, devices), retry_errors)
+        calibration = {} if measured is None else {"calibration": measured.record()}
+        done = sink.open(study.digest(), {**manifest.build(study, devices), **calibration}, retry_errors)
         if len(done):
             console.print(f"resuming: {len(done)} of {study.size} trials are done")
         if len(devices) < pool.engines:

@@ -82,8 +82,9 @@ class Store:
         check(self.output, digest)  # another driver may have been here since
         with self._writing():
             self.place.sweep(f"part-{self._prefix}" if self._prefix else "")
-            if self.place.read("manifest.json") is None:
-                self.place.write("manifest.json", json.dumps(manifest, indent=2, default=str).encode())
+            self.place.create("manifest.json", json.dumps(manifest, indent=2, default=str).encode())
+        check(self.output, digest)  # another shard may have been faster, with another batch that it measured
+        with self._writing():
             if retry_errors:
                 self._forget_errors()
         return done(self.output)

@@ -11,7 +11,7 @@ from itertools import islice, product
 from typing import Any
 
 from bench.conditions import resolve
-from bench.config import RunConfig
+from bench.config import AUTO, RunConfig
 from bench.trial import IDENTITY_VERSION, Context, Trial, text
 from tts.errors import SettingError
 from tts.models.base import ModelSettings
@@ -46,6 +46,10 @@ class Study:
     """
 
     def __init__(self, config: RunConfig) -> None:
+        if config.engines.batch == AUTO:
+            raise SettingError(
+                "engines.batch: auto is measured by tts-bench run only; give a number, which tts-bench calibrate finds"
+            )
         self.config = config
         model: tuple[str, ModelSettings] = MODELS.make(config.model)
         self.model_name, self.model = model
