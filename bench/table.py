@@ -13,6 +13,7 @@ from rich.text import Text
 from bench.curves import count_text
 
 ABSENT = "-"
+DERIVED = "*"
 
 
 def render(curves: pd.DataFrame) -> Table:
@@ -22,7 +23,8 @@ def render(curves: pd.DataFrame) -> Table:
         curves: as :func:`bench.curves.curves` makes them.
 
     Returns:
-        A table that fits 100 columns with three rewards; each reward's best mean is bold.
+        A table that fits 100 columns with three rewards; each reward's best mean is bold. Points that were not run
+        but derived from a larger best-of-N have an asterisk.
     """
     rewards = list(dict.fromkeys(curves["reward"]))
     best = curves.groupby("reward")["mean"].max().to_dict()
@@ -34,6 +36,8 @@ def render(curves: pd.DataFrame) -> Table:
         table.add_row(Text(str(first["curve"])), _budget(first), _number(point["nfe"].mean(), 0), *cells)
     if len(curves):
         about = f"mean [95 % interval], best in bold; {count_text(curves)}"
+        if curves["derived"].any():
+            about += f"\n{DERIVED} not run: from the samples of the largest N"
         table.caption = Text(about, style="dim", no_wrap=True, overflow="ignore")
     return table
 
@@ -58,7 +62,9 @@ def _points(curves: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def _budget(row: pd.Series[Any]) -> str:
-    return ABSENT if pd.isna(row["budget"]) else f"{row['budget']}={row['budget_value']:g}"
+    if pd.isna(row["budget"]):
+        return ABSENT
+    return f"{row['budget']}={row['budget_value']:g}{DERIVED if row['derived'] else ''}"
 
 
 def _cell(row: dict[Any, Any] | None, best: float) -> Text:

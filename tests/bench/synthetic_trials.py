@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,11 @@ def trial(**given: Any) -> dict[str, Any]:
     }
     identity = [row[name] for name in ("search", "settings", "condition", "seed", "reward")]
     return {"trial": hashlib.sha256(repr(identity).encode()).hexdigest(), **row}
+
+
+def naive(values: Sequence[float | None], **given: Any) -> pd.DataFrame:
+    """One trial a condition, with these values."""
+    return pd.DataFrame([trial(condition=k, value=value, **given) for k, value in enumerate(values)])
 
 
 def trials(problems: int = 12, rewards: tuple[str, ...] = REWARDS, images: bool = False) -> pd.DataFrame:

@@ -12,40 +12,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
-from scipy.stats import bootstrap
-from synthetic_trials import trial, trials
+from synthetic_trials import naive, trial, trials
 
-from bench.curves import COLUMNS, count_text, curves, estimate, paired_difference, parquet
-from tts.errors import SettingError
-
-
-def naive(values: list[float | None], **given: object) -> pd.DataFrame:
-    return pd.DataFrame([trial(condition=k, value=value, **given) for k, value in enumerate(values)])
+from bench.curves import COLUMNS, count_text, curves, parquet
+from bench.statistics.intervals import estimate
 
 
-def test_the_interval_is_scipys_bca() -> None:
+def test_a_point_is_the_mean_of_its_problems() -> None:
     values = [0.1, 0.5, 0.2, 0.9, 0.4, 0.45, 0.3]
     [row] = curves(naive(values)).to_dict("records")
-    expected = bootstrap((values,), np.mean, n_resamples=2000, method="BCa", rng=np.random.default_rng(0))
-    assert (row["low"], row["high"]) == pytest.approx(tuple(expected.confidence_interval))
+    expected = estimate(np.array(values))
+    assert (row["low"], row["high"]) == (expected.low, expected.high)
     assert row["low"] < row["mean"] < row["high"]
     assert row["mean"] == pytest.approx(np.mean(values))
     assert row["std"] == pytest.approx(np.std(values, ddof=1))
-    assert (row["n"], row["unscored"]) == (7, 0)
-
-
-def test_the_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
-    generator = np.random.default_rng(1)
-    found = [estimate(generator.standard_normal(40)) for _ in range(200)]
-    assert 0.89 <= np.mean([one.low <= 0 <= one.high for one in found]) <= 0.99
-
-
-def test_equal_values_have_an_interval_without_width_and_one_value_has_none() -> None:
-    same = estimate(np.full(5, 0.1))
-    assert same == (5, 0.1, 0.1, 0.1)
-    alone = estimate(np.array([0.3]))
-    assert alone[:2] == (1, 0.3)
-    assert np.isnan(alone[2:]).all()
+    assert (row["n"], row["effective_n"], row["unscored"]) == (7, 7, 0)
 
 
 def test_nothing_scored_is_nan_and_never_zero() -> None:
@@ -141,31 +122,52 @@ def test_count_text_gives_the_range() -> None:
     assert count_text(curves(naive([0.1]))) == "n = 1 problem"
 
 
-def test_paired_difference_matches_problems_not_rows() -> None:
-    base = np.array([0.1, 0.9, 0.4, 0.6, 0.2])
-    gains = np.array([0.1, 0.12, 0.08, 0.1, 0.11])
-    run = pd.concat([naive([*base, 0.7]), naive([*(base + gains), None], search="beam").iloc[::-1]], ignore_index=True)
-    found = paired_difference(run, "brightness", ("beam", "{}"), ("naive", "{}"))
-    assert found.n == 5  # the sixth problem is unscored on one side
-    assert found == pytest.approx(estimate(gains))
-    assert found.low > 0  # while the unpaired intervals overlap widely
-    assert paired_difference(run, "brightness", ("naive", "{}"), ("beam", "{}")).mean == pytest.approx(-found.mean)
+def test_costs_are_means_and_unknown_ones_are_nan() -> None:
+    run = naive([0.2, 0.4]).assign(nfe=[10, 30], wall_seconds=[1.0, 2.0])
+    [row] = curves(run).to_dict("records")
+    assert (row["nfe"], row["wall_seconds"], row["device_seconds"]) == (20, 1.5, 0.5)
+    assert np.isnan(row["flops"])
+    [row] = curves(run, flops=1e9).to_dict("records")
+    assert row["flops"] == 20e9
+    [row] = curves(naive([0.2, 0.4])).to_dict("records")  # an older table
+    assert np.isnan(row["wall_seconds"])
 
 
-def test_paired_difference_without_common_problems_is_nan() -> None:
-    run = pd.concat([naive([0.1, 0.2], seed=0), naive([0.1, 0.2], search="beam", seed=1)])
-    n, *numbers = paired_difference(run, "brightness", ("beam", "{}"), ("naive", "{}"))
-    assert n == 0
-    assert np.isnan(numbers).all()
+def test_seeds_of_one_condition_make_effective_n_smaller_and_an_interval_over_conditions_wider() -> None:
+    run = pd.DataFrame(
+        [trial(condition=c, seed=s, value=0.1 * c + 0.01 * (s + c) % 0.03) for c in range(6) for s in range(5)]
+    )
+    [row] = curves(run).to_dict("records")
+    assert row["n"] == 30
+    assert 6 < row["effective_n"] < 7
+    [over] = curves(run, over="conditions").to_dict("records")
+    assert (over["n"], over["mean"]) == (30, pytest.approx(row["mean"]))
+    assert over["high"] - over["low"] > 1.5 * (row["high"] - row["low"])
 
 
-def test_paired_difference_refuses_what_it_cannot_pair() -> None:
-    run = naive([0.1, 0.2])
-    with pytest.raises(SettingError, match="no trials of search 'beam'"):
-        paired_difference(run, "brightness", ("beam", "{}"), ("naive", "{}"))
-    twice = pd.concat([run, run.assign(trial=["a", "b"])])
-    with pytest.raises(SettingError, match="several trials of one problem"):
-        paired_difference(twice, "brightness", ("naive", "{}"), ("naive", "{}"))
+def test_best_of_n_brings_its_smaller_points_with_it() -> None:
+    samples = [[0.1, 0.4, 0.2, 0.3], [0.5, None, 0.7, 0.6]]
+    run = naive(
+        [0.4, 0.7],
+        search="best_of_n",
+        settings={"N": 4},
+        budget="N",
+        budget_value=4.0,
+        nfe=140,
+        device_seconds=2.0,
+    ).assign(samples=samples)
+    frame = curves(run, flops=10.0)
+    assert list(frame["budget_value"]) == [1, 2, 4]
+    assert list(frame["derived"]) == [True, True, False]
+    assert list(frame["nfe"]) == [35, 70, 140]
+    assert list(frame["flops"]) == [350, 700, 1400]
+    assert list(frame["device_seconds"]) == [0.5, 1, 2]
+    assert list(frame["left_out"]) == [1, 1, 0]
+    assert set(frame["curve"]) == {"best_of_n"}
+    # pairs of the first: (0.4 * 3 + 0.3 * 2 + 0.2) / 6; of the second: (0.7 * 2 + 0.6) / 3
+    assert list(frame["mean"]) == pytest.approx([(0.25 + 0.6) / 2, (2 / 6 + 2 / 3) / 2, 0.55])
+    assert list(curves(run, best_of=())["budget_value"]) == [4]
+    assert list(curves(run, best_of=[3, 4, 9])["budget_value"]) == [3, 4]
 
 
 def test_parquet_round_trip() -> None:

@@ -8,7 +8,7 @@ import re
 import pandas as pd
 from rich.console import Console
 from rich.text import Text
-from synthetic_trials import trial, trials
+from synthetic_trials import naive, trial, trials
 
 from bench.curves import curves
 from bench.table import render
@@ -95,6 +95,14 @@ def test_brackets_are_text_not_markup() -> None:
 
 def test_numbers_are_right_aligned() -> None:
     assert [column.justify for column in render(curves(trials())).columns] == ["left", "left"] + ["right"] * 4
+
+
+def test_points_that_were_not_run_have_an_asterisk_that_is_explained() -> None:
+    run = naive([0.4, 0.7], search="best_of_n", settings={"N": 2}, budget="N", budget_value=2.0, nfe=70)
+    text = printed(curves(run.assign(samples=[[0.2, 0.4], [0.7, 0.6]])))
+    assert [cells(line)[1:3] for line in text.splitlines() if "N=" in line] == [["N=1*", "35"], ["N=2", "70"]]
+    assert "* not run: from the samples of the largest N" in text
+    assert "*" not in printed(curves(run))
 
 
 def test_no_curves_make_an_empty_table() -> None:
