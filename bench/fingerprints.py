@@ -25,7 +25,7 @@ def fingerprints(column: pa.Array) -> list[bytes | None]:
     Args:
         column: of numbers, booleans, texts, bytes, or lists and structs of such.
     """
-    leaves = [(memoryview(data), bounds.tolist()) for data, bounds in _leaves(column, np.arange(len(column) + 1))]
+    leaves = [(data.data, bounds.tolist()) for data, bounds in _leaves(column, np.arange(len(column) + 1))]
     return [_digest(leaves, row) if there else None for row, there in enumerate(column.is_valid().to_pylist())]
 
 

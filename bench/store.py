@@ -275,6 +275,19 @@ def _dataset(where: Place, names: list[str]) -> ds.Dataset | None:
     return found.replace_schema(pa.unify_schemas([found.schema, schema(())]))
 
 
+def batches(output: Output, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """A run's trials in pieces, for what is too large to be held at once; one that is stored twice comes twice.
+
+    Raises:
+        DataError: a part is damaged.
+    """
+    where = place(output)
+    with _reading(where):
+        found = _dataset(where, parts(where))
+        if found is not None:
+            yield from found.to_batches(columns=columns, batch_size=512, batch_readahead=2, fragment_readahead=2)
+
+
 @contextmanager
 def _reading(where: Place) -> Iterator[None]:
     try:
