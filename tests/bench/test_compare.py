@@ -182,7 +182,7 @@ def test_a_shift_of_one_search_is_more_than_noise(tmp_path: Path) -> None:
     assert compare(*runs, tolerance=0.06).verdict is Verdict.WITHIN_NOISE
 
 
-def test_another_cost_everywhere_is_more_than_noise(a: Path, tmp_path: Path) -> None:
+def test_another_cost_is_measured_like_another_value(a: Path, tmp_path: Path) -> None:
     found = compare(a, stored(tmp_path / "b", changed(lambda _, row: {"nfe": row["nfe"] + 1})))
     assert {point.measure for point in found.points} == {"nfe"}
     assert {(point.mean, point.low, point.high, point.largest) for point in found.points} == {(1.0, 1.0, 1.0, 1.0)}
