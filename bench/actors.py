@@ -111,7 +111,9 @@ class WorkerActor:
         try:
             while True:
                 with self.changed:
+                    begin = time.monotonic()
                     self.changed.wait_for(lambda: self.inbox or self.released or self.worker.busy)
+                    self.worker.load.idle += time.monotonic() - begin
                     self.worker.submit(self.inbox)
                     self.worker.release(self.released)
                     self.inbox, self.released = [], []

@@ -16,6 +16,7 @@ class Beside:
 
     def __init__(self, study: Study, pool: Pool) -> None:
         self.pool, self.nfe = pool, 0
+        self.shares = False  # which trials a host begins together is its own affair
         self._given: list[dict[str, Task]] = [{} for _ in range(pool.engines)]
         self._new: list[list[Task]] = [[] for _ in range(pool.engines)]
         self._wants: list[int | None] = [None] * pool.engines

@@ -82,6 +82,9 @@ class Engines(Settings):
     stage: str | None = Field(
         None, description="folder of each machine to which weights are copied once, from a slow shared file system"
     )
+    share: bool = Field(
+        True, description="compute what several trials of a problem have in common once; changes no result"
+    )
     simulate: float | None = Field(
         None, ge=0, description="no model: each forward pass sleeps so many seconds, rewards are drawn by chance"
     )
@@ -128,6 +131,7 @@ class RunConfig(Settings):
     images: bool | Literal["files"] = Field(
         True, description="keep each trial's image: true in its row, 'files' in images/TRIAL.png, false not at all"
     )
+    trace: bool = Field(False, description="keep every evaluation of every trial, in evaluations/part-*.parquet")
     flush_seconds: float = Field(10.0, ge=0, description="finished trials are stored at least this often")
     store_seconds: float = Field(
         600.0, ge=0, description="how long a store that cannot be written to (full, unreachable) is tried again"

@@ -45,6 +45,8 @@ class Arrangement(Protocol):
     """Where searches run: :class:`bench.searches.Searches` or :class:`bench.beside.Beside`."""
 
     nfe: int
+    shares: bool
+    """Whether trials of one problem should be begun together, as they have work in common."""
 
     def hungry(self, among: Collection[int], left: int) -> int | None:
         """The engine that needs work most, if one does; ``left``: trials that are not begun."""
@@ -95,8 +97,7 @@ class Lane:
     @property
     def total(self) -> Load:
         """All its work in this run."""
-        now, before = self.load, self.before
-        return Load(now.batches + before.batches, now.rows + before.rows, now.seconds + before.seconds)
+        return self.load + self.before
 
 
 @dataclass
@@ -104,7 +105,8 @@ class Tally:
     """What a run has done so far, for progress bars and reports.
 
     ``nfe`` counts this start's forwards as they come back; ``planned`` is what the trials left at this start cost by
-    formula (an upper bound for MCTS). ``failed`` trials are done, with an error in place of a result.
+    formula: an upper bound for MCTS, and where trials share work; it ends as what was really computed. ``failed``
+    trials are done, with an error in place of a result.
     """
 
     done: int = 0
@@ -125,7 +127,7 @@ class Driver:
         sink: takes a row for each finished trial.
         done: trials to leave out.
         progress: called with the tally whenever it may have changed.
-        trials: which trials and in which order; left out: all of the study's shard, longest first.
+        trials: which trials and in which order; left out: all of the study's shard, problem by problem.
     """
 
     def __init__(
@@ -181,6 +183,8 @@ class Driver:
             task = self.ledger.next()
             assert task is not None  # some are left
             self.work.start(task, engine)
+            while self.work.shares and (task := self.ledger.next_like(task)) is not None:
+                self.work.start(task, engine)
 
     def _isolate(self) -> None:
         """Keep one engine for the trials that may be why others died: one at a time, when all else there is done."""
@@ -213,7 +217,8 @@ class Driver:
             return
         self.sink.add(result.row)
         self.tally.done = self.ledger.done
-        self.tally.planned += result.row.get("nfe", 0) - task.trial.algorithm.nfe(self.study.plan)
+        spent = result.row.get("nfe", 0) - result.row.get("shared_nfe", 0)
+        self.tally.planned += spent - task.trial.algorithm.nfe(self.study.plan)
         if result.error is not None:
             self.tally.failed, self.tally.error = self.tally.failed + 1, result.error
 

@@ -79,7 +79,10 @@ class Host:
     def advance(self) -> list[Result]:
         """Open trials until the engine has enough to do, and go on until an outcome is there."""
         while self._waiting and self._hungry():
-            self._begin(self._waiting.popleft())
+            task = self._waiting.popleft()
+            self._begin(task)
+            while self.searches.shares and self._waiting and self._waiting[0].trial.shares_with(task.trial):
+                self._begin(self._waiting.popleft())
         self.searches.dispatch()
         results = [result for replies in self.searches.pool.wait() for result in self.searches.update(replies)]
         self._measure()

@@ -23,7 +23,7 @@ class Ledger:
     Args:
         study: the run.
         done: trials to leave out.
-        trials: which ones and in which order; None: those of the study's shard, longest first.
+        trials: which ones and in which order; None: those of the study's shard, problem by problem.
     """
 
     def __init__(self, study: Study, done: Done, trials: Iterable[Trial] | None = None) -> None:
@@ -32,7 +32,7 @@ class Ledger:
         self.size, self.done, self.planned = _count(study, done, chosen)
         self.open: dict[str, Task] = {}
         self.suspects: deque[Task] = deque()
-        self._again: deque[Task] = deque()
+        self._again: deque[Task] = deque()  # to be begun before any other
         self._attempts: Counter[str] = Counter()
         self._fresh = _left(study, done, iter(chosen) if chosen is not None else study.shard_trials())
 
@@ -48,8 +48,19 @@ class Ledger:
 
     def next(self) -> Task | None:
         """A trial to begin: those lost with an engine first."""
-        task = self._again.popleft() if self._again else next(self._fresh, None)
+        task = self._take()
         return None if task is None else self._begin(task)
+
+    def next_like(self, task: Task) -> Task | None:
+        """The next trial to begin, if it is of the same problem; None if it is not."""
+        following = self._take()
+        if following is None or following.trial.shares_with(task.trial):
+            return None if following is None else self._begin(following)
+        self._again.appendleft(following)
+        return None
+
+    def _take(self) -> Task | None:
+        return self._again.popleft() if self._again else next(self._fresh, None)
 
     def next_suspect(self) -> Task:
         """A trial to begin on an engine of its own."""

@@ -134,7 +134,8 @@ class Folder(Place):
 
     def sweep(self, prefix: str) -> None:
         """See :class:`Place`."""
-        patterns = [f"trials/.{prefix}*.tmp"] + ([] if prefix else [".*.tmp", "images/.*.tmp"])
+        patterns = [f"{folder}/.{prefix}*.tmp" for folder in ("trials", "evaluations")]
+        patterns += [] if prefix else [".*.tmp", "images/.*.tmp"]
         for pattern in patterns:
             for torn in self.folder.glob(pattern):
                 torn.unlink(missing_ok=True)

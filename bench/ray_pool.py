@@ -215,7 +215,7 @@ class RayPool:
 
 def _short(job: Any) -> Any:
     """A job as its engine needs it: recipes of what is past stay here."""
-    return Job(job.ticket, job.segment.without_history()) if isinstance(job, Job) else job
+    return job._replace(segment=job.segment.without_history()) if isinstance(job, Job) else job
 
 
 def _kill(lane: Lane) -> None:

@@ -7,22 +7,23 @@ in the driver over many engines as well as beside one.
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Collection
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
 
 from bench.pools import Pool, Replies
 from bench.record import error_row, identity_columns, recipe_column
+from bench.shared import Asker, Common, Known, Work
 from bench.study import Study
+from bench.trace import Trace
 from bench.trial import Trial
 from tts.errors import TTSError
-from tts.jobs import Job, Outcome
-from tts.noise import Noise
+from tts.jobs import Outcome
 from tts.plan import Plan
 from tts.search.base import Run
 from tts.search.segment import ALL, Evaluation, Segment, State
-
-Recipe: TypeAlias = tuple[Noise | None, ...]
 
 
 class Task(NamedTuple):
@@ -54,19 +55,13 @@ class Lost(NamedTuple):
 
 @dataclass
 class Costs:
-    """What a trial has spent so far."""
+    """What a trial has cost so far: all that it would have spent alone, though some of it was done once for several."""
 
     nfe: int = 0
+    shared_nfe: int = 0
     decodes: int = 0
     reward_calls: int = 0
     device_seconds: float = 0.0
-
-    def add(self, outcome: Outcome) -> None:
-        """Count one job."""
-        self.nfe += outcome.nfe
-        self.decodes += outcome.decodes
-        self.reward_calls += outcome.reward_calls
-        self.device_seconds += outcome.seconds
 
 
 @dataclass(eq=False)
@@ -79,39 +74,21 @@ class OpenTrial:
     task: Task
     search: Run
     pinned: int | None = None
+    trace: Trace | None = None
+    since: float = field(default_factory=time.monotonic)
     costs: Costs = field(default_factory=Costs)
+    asked: list[Segment] = field(default_factory=list)
     answers: list[Evaluation | None] = field(default_factory=list)
     missing: int = 0
+    samples: list[float | None] | None = None
     winner: Evaluation | None = None
     engines: set[int] = field(default_factory=set)
     over: bool = False
 
 
-class Ticket(NamedTuple):
-    """A job under way: whose it is, its place in the list that the search yielded, where it runs."""
-
-    open: OpenTrial
-    place: int
-    engine: int
-    segment: Segment
-
-
 def _run(trial: Trial, plan: Plan) -> Run:
     """A trial's search at work; it begins when it is first asked, where its faults are caught."""
     return (yield from trial.algorithm.run(trial.problem(plan)))
-
-
-class Handle(State):
-    """A state that tells its engine's list of states to forget when nothing refers to it any more."""
-
-    __slots__ = ("_released",)
-
-    def __init__(self, key: int, engine: int, step: int, noises: Recipe, released: list[int]) -> None:
-        super().__init__(key, engine, step, noises)
-        object.__setattr__(self, "_released", released)
-
-    def __del__(self) -> None:
-        self._released.append(self.key)  # type: ignore[attr-defined]
 
 
 class Searches:
@@ -126,12 +103,15 @@ class Searches:
         self.study, self.pool, self.plan = study, pool, study.plan
         self.open: dict[str, OpenTrial] = {}
         self.nfe = 0
+        self.shares = study.config.engines.share
         self.in_flight = [0] * pool.engines
         self._target = study.config.engines.oversupply * study.config.engines.batch
-        self._tickets: dict[int, Ticket] = {}
+        self._common = Common(self.shares)
+        self._works: dict[int, Work] = {}
         self._next_ticket = 0
+        self._at_hand: deque[tuple[Asker, Known]] = deque()
         self._results: list[Result] = []
-        self._jobs: list[list[Job]] = [[] for _ in range(pool.engines)]
+        self._new: list[list[int]] = [[] for _ in range(pool.engines)]
         self._released: list[list[int]] = [[] for _ in range(pool.engines)]
         self._free = list(range(pool.engines))
 
@@ -151,35 +131,41 @@ class Searches:
     def start(self, task: Task, engine: int = 0) -> None:
         """Begin a trial; on this engine alone, if it is to be alone."""
         opened = OpenTrial(task, _run(task.trial, self.plan), engine if task.alone else None)
+        if self.study.config.trace:
+            opened.trace = Trace(task.key)
         self.open[task.key] = opened
         self._advance(opened, None)
+        self._hand_out()
 
     def dispatch(self) -> None:
         """Send every engine its new jobs, and the states that no search holds any more."""
-        for engine, (jobs, released) in enumerate(zip(self._jobs, self._released, strict=True)):
-            if jobs or released:
+        for engine, (new, released) in enumerate(zip(self._new, self._released, strict=True)):
+            if new or released:
                 forgotten = list(released)
-                self.pool.submit(engine, list(jobs), forgotten)
-                jobs.clear()
+                self.pool.submit(engine, [self._works[ticket].job(ticket) for ticket in new], forgotten)
+                new.clear()
                 del released[: len(forgotten)]  # in place: handles hold this list, and may add to it now
 
     def update(self, replies: Replies) -> list[Result]:
         """Hand outcomes to their searches; each search whose list is complete goes on. Returns what has ended."""
         for outcome in replies.outcomes:
-            ticket = self._tickets.pop(outcome.ticket, None)
-            if ticket is not None:  # else of an engine that was given up
-                self._answer(ticket, outcome)
+            work = self._works.pop(outcome.ticket, None)
+            if work is not None:  # else of an engine that was given up
+                self._answer(work, outcome)
+        self._hand_out()
         results, self._results = self._results, []
         return results
 
     def lose(self, engine: int) -> Lost:
         """Give up an engine and every trial that it took part in; it may come back empty."""
-        at_work = {ticket.open.task.key for ticket in self._tickets.values() if ticket.engine == engine}
+        mine = [work for work in self._works.values() if work.engine == engine]
+        at_work = {asker.open.task.key for work in mine for asker in work.waiting}
         lost = self.users(engine)
         for opened in lost:
             self._end(opened)
-        self._tickets = {key: ticket for key, ticket in self._tickets.items() if ticket.engine != engine}
-        self.in_flight[engine], self._jobs[engine] = 0, []
+        self._works = {ticket: work for ticket, work in self._works.items() if work.engine != engine}
+        self._common.lose(engine)
+        self.in_flight[engine], self._new[engine] = 0, []
         self._released[engine] = []  # another list: handles of the states that are gone go on filling the old one
         tasks = [opened.task for opened in lost]
         return Lost(
@@ -190,35 +176,80 @@ class Searches:
         opened.over = True
         opened.search.close()
         opened.answers.clear()
+        opened.asked.clear()
         del self.open[opened.task.key]
 
-    def _answer(self, ticket: Ticket, outcome: Outcome) -> None:
-        opened = ticket.open
-        self.in_flight[ticket.engine] -= 1
+    def _answer(self, work: Work, outcome: Outcome) -> None:
+        """Hand a job's outcome to all who asked for it."""
+        self.in_flight[work.engine] -= 1
         self.nfe += outcome.nfe
-        if opened.over:
-            self._released[ticket.engine].append(outcome.ticket)
+        released = self._released[work.engine]
+        if work.segment.reward == ALL or work.of is not None or not work.waiting:
+            released.append(outcome.ticket)
+            state = work.of
+        else:
+            state = Known(outcome.ticket, work.engine, work.segment.recipe, released, outcome)
+        self._common.end(work, None if work.of is not None else state)
+        if work.of is not None:
+            work.of.outcome.scores.update(outcome.scores)
+            work.of.outcome.errors.update(outcome.errors)
+        first = work.of is None
+        for asker in work.askers:
+            if asker.open.over:
+                continue
+            if asker.segment.reward == ALL:
+                self._finish(asker.open, outcome)
+            else:
+                assert state is not None  # somebody waits for it
+                self._deliver(asker, state, paid=first)
+            first = False
+        for asker in work.later:
+            if not asker.open.over:
+                self._send(asker)
+
+    def _hand_out(self) -> None:
+        """Give trials what was at hand when they asked for it."""
+        while self._at_hand:
+            asker, state = self._at_hand.popleft()
+            if not asker.open.over:
+                self._deliver(asker, state, paid=False)
+
+    def _deliver(self, asker: Asker, state: Known, paid: bool) -> None:
+        """Give a trial its evaluation; when its list is complete, its search goes on.
+
+        Args:
+            paid: whether the state was computed for it; else it shares what another trial has paid.
+        """
+        opened, reward, outcome = asker.open, asker.segment.reward, state.outcome
+        spent = outcome if asker.segment.noises else Outcome(outcome.ticket)  # a state that is only scored is paid for
+        self._charge(opened, asker.segment, spent, paid)
+        if reward in outcome.errors:
+            self._fail(opened, outcome.errors[reward])
             return
-        opened.costs.add(outcome)
-        if outcome.error is not None:
-            self._released[ticket.engine].append(outcome.ticket)
-            self._fail(opened, outcome.error)
-            return
-        if ticket.segment.reward == ALL:
-            self._finish(opened, outcome)
-            return
-        state = self._state(outcome.ticket, ticket)
-        opened.answers[ticket.place] = Evaluation(state, outcome.reward, outcome.nfe)
+        score = None if reward is None else outcome.scores[reward]
+        opened.answers[asker.place] = Evaluation(state, score, spent.nfe)
         opened.missing -= 1
         if not opened.missing:
             answers = [answer for answer in opened.answers if answer is not None]
+            self._note(opened, answers)
             opened.answers = []
             self._advance(opened, answers)
 
-    def _state(self, key: int, ticket: Ticket) -> State:
-        """The handle of a job's state; when nothing refers to it any more, the engine is told."""
-        recipe = ticket.segment.recipe
-        return Handle(key, ticket.engine, len(recipe) - 1, recipe, self._released[ticket.engine])
+    def _charge(self, opened: OpenTrial, segment: Segment, outcome: Outcome, paid: bool) -> None:
+        costs = opened.costs
+        costs.nfe += outcome.nfe
+        costs.shared_nfe += 0 if paid else outcome.nfe
+        costs.device_seconds += outcome.seconds
+        if segment.reward is not None:
+            costs.decodes += 1
+            costs.reward_calls += len(self.study.rewards) if segment.reward == ALL else 1
+
+    def _note(self, opened: OpenTrial, answers: list[Evaluation]) -> None:
+        """Take down what a row and the trace tell of a list's evaluations."""
+        if opened.task.trial.algorithm.independent:
+            opened.samples = [answer.reward for answer in answers]
+        if opened.trace is not None:
+            opened.trace.add(opened.asked, answers)
 
     def _advance(self, opened: OpenTrial, answers: list[Evaluation] | None) -> None:
         """Let a search go on to the next list that is not empty, or to its end."""
@@ -229,9 +260,9 @@ class Searches:
             reason = str(error) if ours else f"search {opened.task.trial.search}: {type(error).__name__}: {error}"
             self._fail(opened, reason)
             return
-        opened.answers, opened.missing = [None] * len(segments), len(segments)
+        opened.asked, opened.answers, opened.missing = segments, [None] * len(segments), len(segments)
         for place, segment in enumerate(segments):
-            self._send(opened, place, segment)
+            self._send(Asker(opened, place, segment))
 
     def _next(self, opened: OpenTrial, answers: list[Evaluation] | None) -> list[Segment]:
         try:
@@ -252,40 +283,74 @@ class Searches:
             )
         return Segment(winner.state, (), opened.task.trial.condition, ALL)
 
-    def _send(self, opened: OpenTrial, place: int, segment: Segment) -> None:
-        engine = self._engine_for(opened, segment)
-        ticket, self._next_ticket = self._next_ticket, self._next_ticket + 1
-        self._tickets[ticket] = Ticket(opened, place, engine, segment)
-        opened.engines.add(engine)
-        self.in_flight[engine] += 1
-        self._jobs[engine].append(Job(ticket, segment))
+    def _send(self, asker: Asker) -> None:
+        """See that a trial gets a segment's outcome: it is at hand, or under way, or becomes a job."""
+        common = self._common
+        key = common.key(asker)
+        if (work := common.under_way(key)) is not None:
+            self._join(work, asker)
+        elif (state := common.state(asker, key)) is None:
+            self._begin(Work(key, self._engine_for(asker), asker.segment), asker)
+        elif state.answers(asker.segment):
+            asker.open.engines.add(state.engine)
+            self._at_hand.append((asker, state))
+        else:
+            self._score(asker, state)
 
-    def _engine_for(self, opened: OpenTrial, segment: Segment) -> int:
+    def _score(self, asker: Asker, state: Known) -> None:
+        """Have a state that is at hand scored by one more reward."""
+        again = Segment(state, (), asker.segment.condition, asker.segment.reward)
+        key = self._common.key(asker._replace(segment=again))
+        if (work := self._common.under_way(key)) is not None:
+            self._join(work, asker)
+        else:
+            self._begin(Work(key, state.engine, again, of=state), asker)
+
+    def _join(self, work: Work, asker: Asker) -> None:
+        work.join(asker)
+        asker.open.engines.add(work.engine)
+
+    def _begin(self, work: Work, asker: Asker) -> None:
+        """Make a job of a segment that nobody has asked for before."""
+        ticket, self._next_ticket = self._next_ticket, self._next_ticket + 1
+        self._works[ticket] = work
+        self._common.begin(work)
+        self._join(work, asker)
+        self.in_flight[work.engine] += 1
+        self._new[work.engine].append(ticket)
+
+    def _engine_for(self, asker: Asker) -> int:
         """A state's own engine; for a new trajectory the one with the least to do."""
-        if isinstance(segment.start, State):
-            return segment.start.engine
-        if opened.pinned is not None:
-            return opened.pinned
+        start, pinned = asker.segment.start, asker.open.pinned
+        if isinstance(start, State):
+            return start.engine
+        if pinned is not None:
+            return pinned
         return min(self._free, key=self.in_flight.__getitem__)
 
     def _finish(self, opened: OpenTrial, outcome: Outcome) -> None:
-        task, winner, scores, costs = opened.task, opened.winner, outcome.scores, opened.costs
+        task, winner, costs = opened.task, opened.winner, opened.costs
         assert winner is not None  # set before the last segment was sent
-        assert scores is not None  # it asked for all
-        self._released[winner.state.engine].append(outcome.ticket)
+        [last] = opened.asked
+        self._charge(opened, last, outcome, paid=True)
+        for error in outcome.errors.values():
+            self._fail(opened, error)
+            return
         devices = self.pool.describe()
         row = {
             **identity_columns(task.trial, task.key, self.study.model.label(task.trial.condition)),
-            "value": scores[task.trial.reward],
-            "nfe": costs.nfe,
-            "decodes": costs.decodes,
-            "reward_calls": costs.reward_calls,
-            "device_seconds": costs.device_seconds,
+            "value": outcome.scores[task.trial.reward],
+            **asdict(costs),
+            "wall_seconds": time.monotonic() - opened.since,
             "device": " + ".join(sorted({devices[engine] or "?" for engine in opened.engines})),
+            "samples": opened.samples,
             "noises": recipe_column(winner.state.noises),
             "image": outcome.image if self.study.config.images else None,
-            **{f"score_{name}": value for name, value in scores.items()},
+            **{f"score_{name}": value for name, value in outcome.scores.items()},
         }
+        if opened.trace is not None:
+            opened.trace.choose(last)
+            row["evaluations"] = opened.trace.rows()
         opened.winner = None
         self._end(opened)
         self._results.append(Result(task.key, row))

@@ -123,19 +123,17 @@ class SimulatedEngine:
 
     def _finished(self, row: _Row, share: float = 0.0) -> Outcome:
         """A job's outcome; each of its passes is charged like the last one."""
-        ticket, segment = row.job
+        ticket, segment = row.job.ticket, row.job.segment
         outcome, start, noises = Outcome(ticket, nfe=row.nfe, seconds=row.nfe * share), segment.start, segment.noises
         if None in noises:  # its hash is another in each process
             noises = tuple(noise or NO_NOISE for noise in noises)
-        state = hash((self._states[start.key] if isinstance(start, State) else start, noises))
+        at = self._states[start.key] if isinstance(start, State) else hash(start)
+        state = hash((at, noises)) if noises else at
         self._states[ticket] = state
-        if segment.reward is not None:
-            outcome.decodes = outcome.reward_calls = 1
-            if segment.reward == ALL:
-                outcome.scores = {name: _draw(state, salt) for name, salt in self._salts.items()}
-                outcome.reward_calls = len(self._salts)
-            else:
-                outcome.reward = _draw(state, self._salts[segment.reward])
+        if wants := row.job.wants:
+            names = self._salts if ALL in wants else wants
+            outcome.scores = {name: _draw(state, self._salts[name]) for name in names}
+            outcome.decodes, outcome.reward_calls = 1, len(names)
         return outcome
 
 

@@ -1,8 +1,9 @@
 """A run on disk or in an object store: a manifest, and Parquet parts that are written whole and never appended to.
 
-    <run>/manifest.json            the configuration, what it resolves to, versions, git commit, devices
-    <run>/trials/part-*.parquet    one row per trial
-    <run>/images/<trial>.png       the images, where the run keeps them in files
+    <run>/manifest.json                the configuration, what it resolves to, versions, git commit, devices
+    <run>/trials/part-*.parquet        one row per trial
+    <run>/evaluations/part-*.parquet   with a trace: one row per evaluation of the trials in the part of that name
+    <run>/images/<trial>.png           the images, where the run keeps them in files
 
 A part appears under its final name only when all of it is there, so that whatever is killed at whatever moment, each
 part is whole. What is done is the set of identities in the parts; what is left is the plan without them.
@@ -27,7 +28,7 @@ import pyarrow.parquet as pq
 from bench.done import DIGITS, Done
 from bench.files import check_folder
 from bench.place import Claim, Folder, Output, Place, place
-from bench.record import schema
+from bench.record import TRACE, schema
 from tts.errors import DataError, RunMismatchError, SettingError
 
 FLUSH_BYTES = 64 << 20
@@ -59,6 +60,7 @@ class Store:
         self._shard, self._number = shard
         self._prefix = "" if shard[1] == 1 else f"s{shard[0]}of{shard[1]}-"
         self._rows: list[dict[str, Any]] = []
+        self._evaluations: list[dict[str, Any]] = []
         self._bytes = 0
         self._writer, self._parts = uuid.uuid4().hex[:12], 0
         self._flushed = time.monotonic()
@@ -103,7 +105,8 @@ class Store:
                 self.place.remove(f"trials/{part}")
 
     def add(self, row: dict[str, Any]) -> None:
-        """Store a row; it is safe once its part is written."""
+        """Store a row, and the trial's evaluations if it comes with them; it is safe once its part is written."""
+        self._evaluations += row.get("evaluations", ())
         self._rows.append(row)
         self._bytes += len(row.get("image") or b"")
         if len(self._rows) >= self.flush_rows or self._bytes >= FLUSH_BYTES:
@@ -133,9 +136,11 @@ class Store:
             return
         with self._writing():
             rows = [self._with_image_file(row) for row in self._rows] if self.image_files else self._rows
-            content = _parquet(pa.Table.from_pylist(rows, schema=self.schema))
-            self.place.write(f"trials/part-{self._prefix}{self._writer}-{self._parts:05}.parquet", content)
-        self._rows, self._bytes, self._parts = [], 0, self._parts + 1
+            part = f"part-{self._prefix}{self._writer}-{self._parts:05}.parquet"
+            if self._evaluations:  # first: a stored trial has its trace
+                self.place.write(f"evaluations/{part}", _parquet(pa.Table.from_pylist(self._evaluations, TRACE)))
+            self.place.write(f"trials/{part}", _parquet(pa.Table.from_pylist(rows, schema=self.schema)))
+        self._rows, self._evaluations, self._bytes, self._parts = [], [], 0, self._parts + 1
 
     def _with_image_file(self, row: dict[str, Any]) -> dict[str, Any]:
         if row.get("image") is None:
@@ -207,16 +212,21 @@ def check(output: Output, digest: str) -> None:
                 f"output {where}: belongs to another configuration; choose another folder with --set output=..., "
                 "or delete it"
             )
-    elif any(not name.startswith(".") and name != "trials" for name in _names(where)):
+    elif any(not name.startswith(".") and name != "trials" for name in names(where)):
         raise SettingError(f"output {where}: holds other files and no manifest.json; choose an empty folder")
 
 
 def begun(output: Output) -> str | None:
     """The digest of the run that a folder holds; None if it holds none."""
-    return str(read_manifest(output)["digest"]) if "manifest.json" in _names(place(output)) else None
+    return str(read_manifest(output)["digest"]) if "manifest.json" in names(place(output)) else None
 
 
-def _names(where: Place, folder: str = "") -> list[str]:
+def names(where: Place, folder: str = "") -> list[str]:
+    """Names in a run's folder.
+
+    Raises:
+        SettingError: it cannot be read.
+    """
     try:
         return where.names(folder)
     except OSError as error:
@@ -241,7 +251,7 @@ def read_manifest(output: Output) -> dict[str, Any]:
 
 def parts(where: Place) -> list[str]:
     """Names of a run's parts, sorted."""
-    return [name for name in _names(where, "trials") if name.startswith("part-") and name.endswith(".parquet")]
+    return [name for name in names(where, "trials") if name.startswith("part-") and name.endswith(".parquet")]
 
 
 def table(
@@ -261,7 +271,7 @@ def table(
         DataError: a part is damaged.
     """
     where = place(output)
-    with _reading(where):
+    with reading(where):
         found = _dataset(where, parts(where) if of is None else of)
         return None if found is None else found.to_table(columns=columns, filter=rows)
 
@@ -282,14 +292,15 @@ def batches(output: Output, columns: list[str]) -> Iterator[pa.RecordBatch]:
         DataError: a part is damaged.
     """
     where = place(output)
-    with _reading(where):
+    with reading(where):
         found = _dataset(where, parts(where))
         if found is not None:
             yield from found.to_batches(columns=columns, batch_size=512, batch_readahead=2, fragment_readahead=2)
 
 
 @contextmanager
-def _reading(where: Place) -> Iterator[None]:
+def reading(where: Place) -> Iterator[None]:
+    """Turn errors of a damaged part into ours."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:
@@ -305,7 +316,7 @@ def done(output: Output) -> Done:
     """
     where = place(output)
     keys, by_search = [np.empty(0, f"S{DIGITS}")], Counter[tuple[str, str]]()
-    with _reading(where):
+    with reading(where):
         found = _dataset(where, parts(where))
         for batch in () if found is None else found.to_batches(columns=["trial", "search", "settings"]):
             keys.append(np.array(batch["trial"].to_pylist(), dtype=f"S{DIGITS}"))
@@ -319,7 +330,7 @@ def done(output: Output) -> Done:
 def columns(output: Output) -> list[str]:
     """Names of the columns of a run's trials; none while there are no trials."""
     where = place(output)
-    with _reading(where):
+    with reading(where):
         found = _dataset(where, parts(where)[:1])
     return [] if found is None else list(found.schema.names)
 

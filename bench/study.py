@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice, product
@@ -24,6 +24,9 @@ from tts.settings import canonical, nearest
 
 DRIVER_LIMIT = 16
 """Engines that one driver can feed with segments."""
+
+PROBLEMS_A_SHARD = 8
+"""With fewer problems for each shard, shards are of single trials."""
 
 
 @dataclass(frozen=True)
@@ -120,23 +123,36 @@ class Study:
         return self.problems * len(self.entries) * len(self.searched)
 
     def trials(self) -> Iterator[Trial]:
-        """Every trial, those that take longest from start to end first."""
+        """Every trial, problem by problem, as trials of one have work in common; the longest of each come first."""
+        return self._trials_of(range(self.problems))
+
+    def _trials_of(self, problems: Iterable[int]) -> Iterator[Trial]:
         entries = sorted(self.entries, key=lambda entry: -entry.algorithm.depth(self.plan))
-        for entry, seed, condition, reward in product(
-            entries, range(self.config.problems.seeds), self.conditions, self.searched
-        ):
+        for problem in problems:
+            seed, place = divmod(problem, len(self.conditions))
+            condition = self.conditions[place]
             problem_seed = derive_seed("problem", self.config.seed, text(condition), seed)
-            yield Trial(entry.name, entry.algorithm, entry.budget, reward, condition, seed, problem_seed)
+            for entry, reward in product(entries, self.searched):
+                yield Trial(entry.name, entry.algorithm, entry.budget, reward, condition, seed, problem_seed)
+
+    @property
+    def _whole_problems(self) -> bool:
+        """Whether shards are of whole problems: of few problems, some shards would get many more than others."""
+        return self.problems >= PROBLEMS_A_SHARD * self.config.part[1]
 
     @property
     def shard_size(self) -> int:
         """How many trials this run's shard has."""
         shard, number = self.config.part
+        if self._whole_problems:
+            return len(range(shard, self.problems, number)) * (self.size // self.problems)
         return len(range(shard, self.size, number))
 
     def shard_trials(self) -> Iterator[Trial]:
-        """The trials of this run's shard: every N-th of all."""
+        """The trials of this run's shard: of every N-th problem, or every N-th of all where problems are few."""
         shard, number = self.config.part
+        if self._whole_problems:
+            return self._trials_of(range(shard, self.problems, number))
         return islice(self.trials(), shard, None, number)
 
     @property

@@ -59,6 +59,10 @@ class Trial:
     seed: int
     problem_seed: int
 
+    def shares_with(self, other: Trial) -> bool:
+        """Whether both are of one problem, and so may have work in common."""
+        return (self.condition, self.problem_seed) == (other.condition, other.problem_seed)
+
     def problem(self, plan: Plan) -> Problem:
         """The problem as the search sees it."""
         return Problem(self.condition, self.problem_seed, plan, self.reward)

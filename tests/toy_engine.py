@@ -169,5 +169,6 @@ class Player:
     def _evaluation(self, asked: _Round, ticket: int) -> Evaluation:
         segment, outcome = asked.segments[ticket], asked.outcomes[ticket]
         asked.trial.outcomes.append(outcome)
-        asked.trial.evaluations.append((outcome.reward, segment.recipe))
-        return Evaluation(self.handle(ticket, segment), outcome.reward, outcome.nfe)
+        reward = outcome.scores.get(segment.reward) if segment.reward is not None else None
+        asked.trial.evaluations.append((reward, segment.recipe))
+        return Evaluation(self.handle(ticket, segment), reward, outcome.nfe)

@@ -22,7 +22,7 @@ from tts.noise import Array, Noise, NoiseBank
 from tts.rewards.base import Reward
 from tts.samplers.base import Call, Position, Step, drive, follow
 from tts.scoring import Scored, Scorer, Wanted, ask, pad, padded
-from tts.search.segment import ALL, Segment, State
+from tts.search.segment import Segment, State
 
 
 class _Running:
@@ -66,7 +66,7 @@ class Engine:
         self.load = Load()
         self.states: dict[int, Position] = {}
         self._noise = NoiseBank(model.shape)
-        self._scorer = Scorer(model, rewards, score_batch or batch, reward_device)
+        self._scorer = Scorer(model, rewards, score_batch or batch, reward_device, self.load)
         self._queue: deque[Job] = deque()
         self._running: list[_Running] = []
         self._finishing: dict[int, _Running] = {}
@@ -103,7 +103,10 @@ class Engine:
         starved = len(self._running) + len(self._queue) < self.batch
         self._scorer.flush(partial=starved)
         idle = not (self._running or self._queue)
-        return done + [self._finish(scored) for scored in self._scorer.collect(wait=idle and not done)]
+        start = time.perf_counter()
+        scored = self._scorer.collect(wait=idle and not done)
+        self.load.idle += time.perf_counter() - start
+        return done + [self._finish(each) for each in scored]
 
     def close(self) -> None:
         """End the engine's thread."""
@@ -126,7 +129,10 @@ class Engine:
         return follow(self.model.sampler, at, noises, segment.first)
 
     def _tensor(self, noise: Noise) -> Tensor:
-        return torch.from_numpy(self._noise(noise)).to(self.device)
+        start = time.perf_counter()
+        tensor = torch.from_numpy(self._noise(noise)).to(self.device)
+        self.load.noise += time.perf_counter() - start
+        return tensor
 
     def _forward(self) -> None:
         start = time.perf_counter()
@@ -161,25 +167,18 @@ class Engine:
         job = running.job
         # A copy: the last step's state can be a view that would keep (or share) a whole batch.
         self.states[job.ticket] = Position(*(tensor.clone() for tensor in running.end))
-        if job.segment.reward is None:
+        if not job.wants:
             return True
         self._finishing[job.ticket] = running
         preview = self.model.previews and job.segment.stop < self.model.sampler.plan.steps
-        self._scorer.add(Wanted(job.ticket, running.end.predicted, job.segment.condition, job.segment.reward, preview))
+        self._scorer.add(Wanted(job.ticket, running.end.predicted, job.segment.condition, job.wants, preview))
         return False
 
     def _finish(self, scored: Scored) -> Outcome:
-        running = self._finishing.pop(scored.ticket)
-        outcome, name = running.outcome, running.job.segment.reward
+        outcome = self._finishing.pop(scored.ticket).outcome
         outcome.decodes, outcome.reward_calls = 1, len(scored.scores)
         outcome.seconds += scored.seconds
-        outcome.error = scored.error
-        if scored.error is not None:
-            return outcome
-        if name == ALL:
-            outcome.scores, outcome.image = scored.scores, scored.image
-        elif name is not None:
-            outcome.reward = scored.scores[name]
+        outcome.scores, outcome.image, outcome.errors = scored.scores, scored.image, scored.errors
         return outcome
 
 

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
 from tts.search.segment import Segment
 
 
 class Job(NamedTuple):
-    """A segment with the ticket under which its outcome comes back and its state is kept."""
+    """A segment with the ticket under which its outcome comes back and its state is kept.
+
+    ``rewards``: those that its image is scored by, where several searches ask for the same segment; left out: the
+    segment's own.
+    """
 
     ticket: int
     segment: Segment
+    rewards: tuple[str, ...] | None = None
+
+    @property
+    def wants(self) -> tuple[str, ...]:
+        """The rewards that its image is scored by; none: it is not even decoded."""
+        if self.rewards is not None:
+            return self.rewards
+        return () if self.segment.reward is None else (self.segment.reward,)
 
 
 @dataclass
@@ -21,29 +33,47 @@ class Outcome:
 
     Args:
         ticket: the job's.
-        reward: value of the reward that the segment names, if any; None also when it could not be scored.
+        scores: the rewards that were asked for; None for an image that could not be scored.
         nfe: denoiser forwards spent on it.
         seconds: its share of the device's time.
         decodes, reward_calls: images decoded and rewards computed for it.
-        scores, image: every reward and the PNG, where the segment asked for all.
-        error: why a reward failed on it, if one did.
+        image: the PNG, where everything was asked for.
+        errors: why rewards failed on it, by their names.
     """
 
     ticket: int
-    reward: float | None = None
+    scores: dict[str, float | None] = field(default_factory=dict)
     nfe: int = 0
     seconds: float = 0.0
     decodes: int = 0
     reward_calls: int = 0
-    scores: dict[str, float | None] | None = None
     image: bytes | None = None
-    error: str | None = None
+    errors: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class Load:
-    """An engine's work so far: forward passes, rows of them that were not padding, seconds inside them."""
+    """An engine's work so far.
+
+    Args:
+        batches: forward passes.
+        rows: rows of them that were not padding.
+        seconds: inside them.
+        decode, reward: seconds of decoding, and of rewards on the device.
+        noise: seconds of making noises.
+        idle: seconds without anything to do. What is left of the time is the host's own work.
+    """
 
     batches: int = 0
     rows: int = 0
     seconds: float = 0.0
+    decode: float = 0.0
+    reward: float = 0.0
+    noise: float = 0.0
+    idle: float = 0.0
+
+    def __add__(self, other: Load) -> Load:
+        return Load(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+
+    def __sub__(self, other: Load) -> Load:
+        return Load(*(getattr(self, each.name) - getattr(other, each.name) for each in fields(self)))

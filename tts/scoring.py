@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from tts.errors import EngineError
+from tts.jobs import Load
 from tts.models.base import Model
 from tts.plan import Condition
 from tts.rewards.base import Reward, Score
@@ -24,7 +25,7 @@ T = TypeVar("T")
 
 
 class Wanted(NamedTuple):
-    """A clean state to be scored: by one reward, or by all and rendered (:data:`tts.search.segment.ALL`).
+    """A clean state to be scored by some rewards; with :data:`tts.search.segment.ALL` by all, and rendered.
 
     ``preview``: decode it by the model's cheaper means for predicted images.
     """
@@ -32,22 +33,26 @@ class Wanted(NamedTuple):
     ticket: int
     clean: Tensor
     condition: Condition
-    reward: str
+    rewards: tuple[str, ...]
     preview: bool = False
+
+    def asks(self, name: str) -> bool:
+        """Whether it is to be scored by a reward."""
+        return name in self.rewards or ALL in self.rewards
 
 
 @dataclass
 class Scored:
     """What became of a :class:`Wanted`: values by reward, the image's PNG bytes if rendered, seconds on the device.
 
-    ``error`` tells why a reward failed, if one did.
+    ``errors`` tells why rewards failed, by their names.
     """
 
     ticket: int
     scores: dict[str, Score] = field(default_factory=dict)
     image: bytes | None = None
     seconds: float = 0.0
-    error: str | None = None
+    errors: dict[str, str] = field(default_factory=dict)
 
 
 class Scorer:
@@ -58,12 +63,19 @@ class Scorer:
         rewards: by the names that segments use.
         batch: rows that device rewards and the decoder always get; missing ones are padding.
         device: where device rewards are; None: where the model is.
+        load: where its seconds are counted.
     """
 
     def __init__(
-        self, model: Model, rewards: Mapping[str, Reward], batch: int, device: torch.device | str | None = None
+        self,
+        model: Model,
+        rewards: Mapping[str, Reward],
+        batch: int,
+        device: torch.device | str | None = None,
+        load: Load | None = None,
     ) -> None:
         self.model, self.rewards, self.batch, self.device = model, dict(rewards), batch, device
+        self.load = load or Load()
         self.waiting: dict[bool, deque[Wanted]] = {False: deque(), True: deque()}  # by how they are decoded
         self._host = ThreadPoolExecutor(1, thread_name_prefix="rewards")
         self._pending: deque[tuple[Future[None], list[Scored]]] = deque()
@@ -99,26 +111,29 @@ class Scorer:
     def _score(self, rows: list[Wanted]) -> None:
         start = time.perf_counter()
         images = self.model.decode(pad([row.clean for row in rows], self.batch), preview=rows[0].preview)
+        decoded = time.perf_counter()
         conditions = padded([row.condition for row in rows], self.batch)
         results = [Scored(row.ticket) for row in rows]
         near = images if self.device is None else images.to(self.device)
         for name, reward in self.rewards.items():
-            asked = [k for k, row in enumerate(rows) if row.reward in (name, ALL)]
+            asked = [k for k, row in enumerate(rows) if row.asks(name)]
             if asked and not reward.host:
                 self._ask(name, reward, near, conditions, dict(zip(asked, asked, strict=True)), results)
+        host, end = images[: len(rows)].cpu(), time.perf_counter()
+        self.load.decode += decoded - start
+        self.load.reward += end - decoded
         for result in results:
-            result.seconds = (time.perf_counter() - start) / len(rows)
-        host = images[: len(rows)].cpu()
+            result.seconds = (end - start) / len(rows)
         self._pending.append((self._host.submit(self._score_on_host, rows, host, results), results))
 
     def _score_on_host(self, rows: Sequence[Wanted], images: Tensor, results: Sequence[Scored]) -> None:
         for name, reward in self.rewards.items():
-            asked = [k for k, row in enumerate(rows) if row.reward in (name, ALL)]
+            asked = [k for k, row in enumerate(rows) if row.asks(name)]
             if asked and reward.host:
                 places = dict(enumerate(asked))
                 self._ask(name, reward, images[asked], [rows[k].condition for k in asked], places, results)
         for row, image, result in zip(rows, images, results, strict=True):
-            if row.reward == ALL:
+            if ALL in row.rewards:
                 result.image = png(image)
 
     def _ask(
@@ -140,7 +155,7 @@ class Scorer:
                     shape = alone.expand(rows, *alone.shape[1:])
                     results[place].scores[name] = ask(name, reward, shape, [conditions[k]] * rows)[0]
                 except EngineError as error:
-                    results[place].error = str(error)
+                    results[place].errors[name] = str(error)
         else:
             for k, place in places.items():
                 results[place].scores[name] = values[k]

@@ -23,6 +23,7 @@ from tiny_study import TINY
 from bench import store
 from bench.cli import app
 from bench.driver import Driver
+from bench.record import TIMED
 from tts.registry import MODELS, REWARDS, SEARCHES
 from tts.weights_file import SHIPPED
 
@@ -232,7 +233,7 @@ def test_run_goes_on_after_it_was_stopped(finished: Path, tmp_path: Path, monkey
     result = bench("run", config)
     assert result.code == 0
     assert f"resuming: {stored} of 8 trials are done" in result.words
-    columns = [name for name in store.read(finished).column_names if name != "device_seconds"]
+    columns = [name for name in store.read(finished).column_names if name not in TIMED]
     rows, again = (store.read(folder, columns).sort_by("trial") for folder in (finished, tmp_path / "run"))
     assert again.equals(rows)
 

@@ -41,14 +41,14 @@ SEARCHES: list[Any] = [
 ]
 
 
-def study(oversupply: float = 3.0, batch: int = 4, **changes: Any) -> Study:
+def study(oversupply: float = 3.0, batch: int = 4, share: bool = True, **changes: Any) -> Study:
     """Every search on two problems and two rewards."""
     values = {
         **TINY,
         "model": {"name": "cifar10", "sampler": {"steps": 6, "S_max": 90}},
         "rewards": ["brightness", "compressibility"],
         "searches": SEARCHES,
-        "engines": {"backend": "local", "batch": batch, "oversupply": oversupply},
+        "engines": {"backend": "local", "batch": batch, "oversupply": oversupply, "share": share},
         "output": "unused",
         **changes,
     }
@@ -122,14 +122,11 @@ class FakePool:
         self.answered.add(job.ticket)
         nfe = self.study.plan.nfe(segment.first if isinstance(segment.start, State) else None, segment.stop)
         outcome = Outcome(job.ticket, nfe=nfe, seconds=TICK * nfe)
-        if segment.reward is not None:
-            names = list(self.study.rewards) if segment.reward == ALL else [segment.reward]
-            scores = {name: score(name, recipe) for name in names}
+        if job.wants:
+            names = list(self.study.rewards) if ALL in job.wants else job.wants
+            outcome.scores = {name: score(name, recipe) for name in names}
             outcome.decodes, outcome.reward_calls = 1, len(names)
-            if segment.reward == ALL:
-                outcome.scores, outcome.image = scores, repr(recipe).encode()
-            else:
-                outcome.reward = scores[segment.reward]
+            outcome.image = repr(recipe).encode() if ALL in job.wants else None
         return outcome
 
     def describe(self) -> list[str | None]:
@@ -142,16 +139,18 @@ class FakePool:
 
 @dataclass
 class Rows:
-    """A sink that refuses a row that it has."""
+    """A sink that refuses a row that it has; it keeps what every run must repeat, and sums what trials shared."""
 
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    shared_nfe: int = 0
     ticks: int = 0
     full = False
 
     def add(self, row: dict[str, Any]) -> None:
         """Keep a row."""
         assert row["trial"] not in self.rows
-        self.rows[row["trial"]] = row
+        self.shared_nfe += row.get("shared_nfe", 0)
+        self.rows[row["trial"]] = {k: v for k, v in row.items() if k not in ("shared_nfe", "wall_seconds")}
 
     def tick(self) -> None:
         """Count."""
@@ -226,11 +225,50 @@ def test_a_row_costs_what_the_search_promises(reference: dict[str, dict[str, Any
 
 
 def test_costs_are_summed_over_all_jobs() -> None:
-    rows, tally, pool = play(study(), engines=3)
+    rows, tally, pool = play(study(share=False), engines=3)
     for column, name in [("nfe", "nfe"), ("decodes", "decodes"), ("reward_calls", "reward_calls")]:
         assert sum(row[column] for row in rows.values()) == sum(getattr(outcome, name) for outcome in pool.outcomes)
     assert sum(row["device_seconds"] for row in rows.values()) == sum(outcome.seconds for outcome in pool.outcomes)
     assert tally.nfe == sum(outcome.nfe for outcome in pool.outcomes)
+
+
+@given(engines=st.integers(1, 4), seed=st.integers(0, 2**32), shuffled=st.booleans(), share=st.booleans())
+def test_what_is_computed_is_what_trials_cost_less_what_they_share(
+    reference: dict[str, dict[str, Any]], engines: int, seed: int, shuffled: bool, share: bool
+) -> None:
+    of, coins, rows = study(share=share), random.Random(seed), Rows()
+    pool, trials = FakePool(engines, of, coins), list(of.trials())
+    if shuffled:
+        coins.shuffle(trials)
+    tally = Driver(of, pool, rows, trials=trials).run()
+    assert rows.rows == reference
+    assert tally.nfe == sum(outcome.nfe for outcome in pool.outcomes)
+    assert tally.nfe == tally.planned == sum(row["nfe"] for row in rows.rows.values()) - rows.shared_nfe
+    assert bool(rows.shared_nfe) == share
+    assert pool.states == [{}] * engines
+
+
+def test_small_budgets_are_inside_large_ones() -> None:
+    """Naive sampling and every N of best-of-N, on two rewards: the trajectories of the largest N, once."""
+    of = study(searches=["naive", {"name": "best_of_n", "budget": {"N": [1, 2, 3, 4]}}])
+    rows, tally, pool = play(of)
+    one = of.plan.nfe()
+    assert sum(row["nfe"] for row in rows.values()) == of.problems * 2 * (1 + 1 + 2 + 3 + 4) * one
+    assert tally.nfe == of.problems * 4 * one
+    scored = [outcome for outcome in pool.outcomes if outcome.nfe]
+    assert [outcome.decodes for outcome in scored] == [1] * len(scored)  # one image is decoded for both rewards
+    assert [outcome.reward_calls for outcome in scored] == [2] * len(scored)
+
+
+def test_independent_samples_are_kept() -> None:
+    of = study(searches=[{"name": "best_of_n", "N": 6}, {"name": "random", "N": 2}])
+    rows, _, _ = play(of)
+    for row in rows.values():
+        if row["search"] == "random":
+            assert row["samples"] is None
+            continue
+        assert len(row["samples"]) == 6
+        assert max(value for value in row["samples"] if value is not None) == row["value"]
 
 
 @pytest.mark.parametrize("engines", [1, 3])
@@ -255,8 +293,8 @@ def test_trials_that_are_done_are_left_out(reference: dict[str, dict[str, Any]],
     rows, tally, pool = play(study(), 2, seed, done=Done(done | {"of another run"}))
     assert rows == {key: row for key, row in reference.items() if key not in done}
     assert (tally.done, tally.trials) == (len(reference), len(reference))
-    assert tally.planned == tally.nfe == sum(row["nfe"] for row in rows.values())
-    assert sum(outcome.scores is not None for outcome in pool.outcomes) == len(rows)  # one last image each
+    assert tally.planned == tally.nfe <= sum(row["nfe"] for row in rows.values())
+    assert sum(outcome.image is not None for outcome in pool.outcomes) <= len(rows)  # one last image each, or shared
 
 
 def test_nothing_left_to_do_asks_no_engine(reference: dict[str, dict[str, Any]]) -> None:

@@ -146,15 +146,27 @@ def test_trials_are_every_combination_once(tiny: Make) -> None:
     assert len(points) == 9
 
 
-def test_the_longest_trials_come_first_and_problems_in_their_order(tiny: Make) -> None:
+def test_problems_come_in_their_order_and_the_longest_trials_of_each_first(tiny: Make) -> None:
     study = Study(tiny(problems={"conditions": ["cat", 0], "seeds": 2}))
-    trials = list(study.trials())
-    depths = [trial.algorithm.depth(study.plan) for trial in trials]
-    assert depths == sorted(depths, reverse=True)
-    assert depths[0] > depths[-1]
-    order = [(seed, condition, reward) for seed in (0, 1) for condition in (3, 0) for reward in study.rewards]
-    for _, group in groupby(trials, key=lambda trial: (trial.search, trial.settings)):
-        assert [(trial.seed, trial.condition, trial.reward) for trial in group] == order
+    problems = groupby(study.trials(), key=lambda trial: (trial.seed, trial.condition))
+    found = {problem: list(trials) for problem, trials in problems}
+    assert list(found) == [(0, 3), (0, 0), (1, 3), (1, 0)]
+    for trials in found.values():
+        assert len(trials) == study.size // study.problems
+        assert all(trial.shares_with(trials[0]) for trial in trials)
+        depths = [trial.algorithm.depth(study.plan) for trial in trials]
+        assert depths == sorted(depths, reverse=True)
+        assert depths[0] > depths[-1]
+
+
+def test_shards_are_of_whole_problems_if_there_are_many(tiny: Make) -> None:
+    for seeds, whole in [(8, True), (7, False)]:
+        shards = [Study(tiny(problems={"conditions": [0, 1], "seeds": seeds}, shard=f"{k}/2")) for k in range(2)]
+        problems = [{(trial.condition, trial.seed) for trial in shard.shard_trials()} for shard in shards]
+        assert problems[0].isdisjoint(problems[1]) == whole
+        found = [trial.key(shard.context) for shard in shards for trial in shard.shard_trials()]
+        assert sorted(found) == sorted(trial.key(shards[0].context) for trial in shards[0].trials())
+        assert [shard.shard_size for shard in shards] == [shards[0].size // 2] * 2
 
 
 def test_a_problem_is_the_same_under_every_search_and_reward(tiny: Make) -> None:

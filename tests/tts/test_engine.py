@@ -163,25 +163,26 @@ def test_whole_orders_return_everything() -> None:
     [outcome] = Player(toy_engine()).ask(Segment(Noise(1), (None,) * PLAN.steps, 0, ALL))
     assert set(outcome.scores) == {"brightness", "compressibility"}
     assert Image.open(io.BytesIO(outcome.image)).size == (8, 8)
-    assert (outcome.reward, outcome.nfe, outcome.decodes, outcome.reward_calls) == (None, PLAN.nfe(), 1, 2)
+    assert (outcome.nfe, outcome.decodes, outcome.reward_calls) == (PLAN.nfe(), 1, 2)
 
 
 def test_single_orders_return_one_reward() -> None:
     [outcome] = Player(toy_engine()).ask(Segment(Noise(1), (None,) * PLAN.steps, 0, "brightness"))
-    assert 0 < outcome.reward < 1
-    assert (outcome.scores, outcome.image, outcome.decodes, outcome.reward_calls) == (None, None, 1, 1)
+    [(name, value)] = outcome.scores.items()
+    assert (name, 0 < value < 1) == ("brightness", True)
+    assert (outcome.image, outcome.decodes, outcome.reward_calls) == (None, 1, 1)
 
 
 def test_unscored_segments_are_not_decoded() -> None:
     [outcome] = Player(toy_engine()).ask(Segment(Noise(1), (None,), 0))
-    assert (outcome.reward, outcome.scores, outcome.decodes, outcome.reward_calls, outcome.nfe) == (None, None, 0, 0, 2)
+    assert (outcome.scores, outcome.decodes, outcome.reward_calls, outcome.nfe) == ({}, 0, 0, 2)
 
 
 def test_a_segment_without_steps_costs_no_call() -> None:
     engine = toy_engine()
     [outcome] = Player(engine).ask(Segment(Noise(1), (), 0, "brightness"))
     assert (outcome.nfe, engine.load.batches) == (0, 0)
-    assert outcome.reward is not None
+    assert outcome.scores["brightness"] is not None
 
 
 @pytest.mark.parametrize("stop", range(1, PLAN.steps))
@@ -204,7 +205,7 @@ def test_the_final_image_is_the_final_state() -> None:
     player = Player(engine)
     [scored] = player.ask(problem.trajectory())
     [final] = player.ask(Segment(State(0, 0, PLAN.steps, problem.trajectory().recipe), (), 1, ALL))
-    assert final.scores["brightness"] == scored.reward
+    assert final.scores == scored.scores | final.scores
 
 
 @pytest.mark.parametrize("steps", range(1, PLAN.steps + 1))
@@ -212,7 +213,7 @@ def test_a_predicted_image_is_the_steps_last_answer(steps: int) -> None:
     """Scoring in mid-trajectory costs no further call."""
     model = RememberingModel()
     [scored] = Player(toy_engine(model)).ask(Segment(Noise(1), (None,) * steps, 2, "brightness"))
-    assert [scored.reward] == Brightness().load().score(model.decode(model.answer[:1]), [2])
+    assert list(scored.scores.values()) == Brightness().load().score(model.decode(model.answer[:1]), [2])
     assert scored.nfe == PLAN.nfe(0, steps)
 
 
@@ -264,7 +265,7 @@ def test_the_device_does_not_wait_for_cpu_rewards() -> None:
         first = engine.advance()
     gate.open.set()
     assert [outcome.ticket for outcome in first] == [1]
-    assert [(outcome.ticket, outcome.reward) for outcome in engine.advance()] == [(0, 1.0)]
+    assert [(outcome.ticket, outcome.scores) for outcome in engine.advance()] == [(0, {"gate": 1.0})]
 
 
 def test_an_idle_engine_has_nothing_to_do() -> None:

@@ -202,8 +202,8 @@ def test_previews_are_for_predicted_images_only(make: Any, saved: dict[str, Path
     whole = Player(Engine(make("stable-diffusion").load(), {"brightness": Brightness().load()}, 4))
     [first], [last] = player.ask(predicted), player.ask(final)
     assert decoded == [True, False]
-    assert first.reward != whole.ask(predicted)[0].reward
-    assert last.reward == whole.ask(final)[0].reward
+    assert first.scores != whole.ask(predicted)[0].scores
+    assert last.scores == whole.ask(final)[0].scores
 
 
 def test_previews_that_cannot_be_used_are_named(make: Any, saved: dict[str, Path], tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ class Failing(Level):
 
 def wanted(ticket: int, reward: str, condition: int = 0) -> Wanted:
     """A state whose decoded pixels all are the ticket."""
-    return Wanted(ticket, torch.full((3, 8, 8), ticket / 127.5 - 1), condition, reward)
+    return Wanted(ticket, torch.full((3, 8, 8), ticket / 127.5 - 1), condition, (reward,))
 
 
 def scored(scorer: Scorer, asked: list[Wanted]) -> dict[int, Scored]:
@@ -72,7 +72,7 @@ def test_values_are_credited_to_the_right_ticket() -> None:
     assert set(found) == {want.ticket for want in asked}
     for want in asked:
         value, scores = 1000.0 * int(want.condition) + want.ticket, found[want.ticket].scores
-        assert scores == dict.fromkeys(["device", "host"] if want.reward == ALL else [want.reward], value)
+        assert scores == dict.fromkeys(["device", "host"] if want.asks(ALL) else want.rewards, value)
 
 
 def test_host_rewards_run_beside_the_device() -> None:
@@ -115,9 +115,9 @@ def test_unscorable_images_have_no_number() -> None:
 def test_a_faulty_reward_is_told_of_the_images_it_fails_on(host: bool) -> None:
     rewards = {"faulty": Failing(host), "level": Level(host)}
     found = scored(Scorer(ToyModel(), rewards, batch=3), [wanted(5, ALL), wanted(6, "level"), wanted(66, ALL)])
-    assert found[66].error == "reward faulty failed: ZeroDivisionError: a fault"
-    assert (found[5].error, found[5].scores) == (None, {"faulty": 5.0, "level": 5.0})
-    assert (found[6].error, found[6].scores) == (None, {"level": 6.0})
+    assert found[66].errors == {"faulty": "reward faulty failed: ZeroDivisionError: a fault"}
+    assert (found[5].errors, found[5].scores) == ({}, {"faulty": 5.0, "level": 5.0})
+    assert (found[6].errors, found[6].scores) == ({}, {"level": 6.0})
 
 
 @pytest.mark.parametrize("host", [True, False])

@@ -85,6 +85,10 @@ class Search(Settings):
     needs_injection: ClassVar[bool] = True
     """Whether the search has nothing to choose with a sampler that injects no noise."""
 
+    independent: ClassVar[bool] = False
+    """Whether its one list of segments is independent samples, the best of which it returns: then the best of any
+    fewer of them is known as well."""
+
     @abstractmethod
     def run(self, problem: Problem) -> Run:
         """Search one problem."""

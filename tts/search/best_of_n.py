@@ -16,6 +16,7 @@ class BestOfN(Search):
 
     budget: ClassVar[str] = "N"
     needs_injection: ClassVar[bool] = False  # the initial noises differ
+    independent: ClassVar[bool] = True
     N: int = Field(4, ge=1, description="trajectories")
 
     def run(self, problem: Problem) -> Run:
