@@ -33,7 +33,7 @@ class Panel:
 
     def curves(self, axis: str) -> dict[str, list[int]]:
         """The points of each curve whose cost is known, cheapest first."""
-        known = self.points[self.points[axis].notna()].sort_values(axis, kind="stable")
+        known = self.points[self.points[axis] > 0].sort_values(axis, kind="stable")
         return {str(curve): [int(place) for place in part.index] for curve, part in known.groupby("curve")}
 
     def row(self, point: int) -> dict[str, Any]:

@@ -1,0 +1,195 @@
+"""Searches at equal compute: who wins, by how much, and every pair of curves against each other."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bench.statistics.comparisons import OUTCOMES, PAIRED, compare_pairs
+from bench.statistics.intervals import Estimate, Over, Vector, estimates
+from bench.statistics.observations import observations
+from bench.statistics.panel import Panel, check_axis, panels
+
+BASELINE = "naive"
+SAME = 1e-9
+"""Costs whose ratio is this near to 1 are the same."""
+
+_WINNER = ["reward", "axis", "at", "curves", "winner", "mean", "low", "high", "n", "runner_up", "runner_up_mean"]
+_LEAD = ["lead", "lead_low", "lead_high", "lead_n", "lead_p", "lead_p_holm"]
+_GAIN = ["gain", "gain_low", "gain_high", "gain_n", "gain_p", "gain_p_holm"]
+COLUMNS = [*_WINNER, *_LEAD, *_GAIN, "interpolated"]
+PAIR_COLUMNS = ["reward", "axis", "at", "a", "b", "a_mean", "b_mean", "interpolated", *PAIRED, *OUTCOMES]
+
+
+class Reached(NamedTuple):
+    """A curve at one cost.
+
+    Args:
+        curve: its label.
+        values: by problem, [problems]; NaN: unscored or not run.
+        interpolated: whether the cost lies between two of its points.
+    """
+
+    curve: str
+    values: Vector
+    interpolated: bool
+
+    @property
+    def scored(self) -> Vector:
+        return self.values[~np.isnan(self.values)]
+
+    @property
+    def mean(self) -> float:
+        return float(self.scored.mean())
+
+
+def matched(
+    trials: pd.DataFrame,
+    at: Sequence[float] | None = None,
+    axis: str = "nfe",
+    flops: float | None = None,
+    over: Over = "problems",
+) -> pd.DataFrame:
+    """At each cost, the curve with the highest mean, and its lead over the next one and its gain over naive.
+
+    Between two of its points a curve is, for each problem, linear in the logarithm of the cost, so that problems stay
+    paired; beyond its ends it is not there. Naive is its one point, whatever the cost. To test the winner against the
+    runner-up, as if the data had not chosen them, is valid two-sidedly (Hung and Fithian 2019, "Rank verification").
+
+    Args:
+        trials: one row per trial.
+        at: costs; None: the powers of two that at least two curves of the reward reach.
+        axis: the cost that is equal: nfe, flops, device_seconds, wall_seconds, decodes or reward_calls.
+        flops: see :func:`bench.statistics.observations.observations`.
+        over: what the bootstrap draws.
+
+    Returns:
+        The columns :data:`COLUMNS`, one row for each reward and cost that any curve reaches. ``curves`` counts those;
+        ``mean``, ``low`` and ``high`` are the winner's; ``lead`` and ``gain`` are paired, with 95 % intervals, over the
+        problems that both have scored, and ``*_p_holm`` are corrected for all leads and gains of the reward;
+        ``interpolated``: the winner or the runner-up is between two of its points. NaN: nothing to compare with.
+
+    Raises:
+        SettingError: no such axis, or a point has several trials of one problem.
+    """
+    check_axis(axis)
+    found = panels(observations(trials, flops))
+    return pd.DataFrame([row for panel in found for row in _matched(panel, at, axis, over)], columns=COLUMNS)
+
+
+def matched_pairs(
+    trials: pd.DataFrame,
+    at: Sequence[float] | None = None,
+    axis: str = "nfe",
+    flops: float | None = None,
+    over: Over = "problems",
+) -> pd.DataFrame:
+    """Every pair of curves at each cost that both reach, interpolated as in :func:`matched`.
+
+    Args:
+        trials, at, axis, flops, over: as of :func:`matched`.
+
+    Returns:
+        The columns :data:`PAIR_COLUMNS`: ``difference`` is a - b, paired; ``p_holm`` is corrected for all pairs and
+        costs of the reward; ``won`` and ``tied`` are a's shares of the n problems that both have scored.
+
+    Raises:
+        SettingError: no such axis, or a point has several trials of one problem.
+    """
+    check_axis(axis)
+    found = panels(observations(trials, flops))
+    return pd.DataFrame([row for panel in found for row in _pairs(panel, at, axis, over)], columns=PAIR_COLUMNS)
+
+
+def reached(panel: Panel, cost: float, axis: str) -> list[Reached]:
+    """The curves that are there at a cost and have any value."""
+    found = [_at(panel, curve, points, cost, axis) for curve, points in panel.curves(axis).items()]
+    return [one for one in found if one is not None and len(one.scored)]
+
+
+def shared_costs(panel: Panel, axis: str) -> list[float]:
+    """The powers of two that at least two curves reach."""
+    ends = [(panel.cost(points[0], axis), panel.cost(points[-1], axis)) for points in panel.curves(axis).values()]
+    if not ends:
+        return []
+    first, last = (
+        math.floor(math.log2(min(low for low, _ in ends))),
+        math.ceil(math.log2(max(high for _, high in ends))),
+    )
+    powers = [2.0**power for power in range(first, last + 1)]
+    return [cost for cost in powers if sum(low * (1 - SAME) <= cost <= high * (1 + SAME) for low, high in ends) > 1]
+
+
+def _at(panel: Panel, curve: str, points: list[int], cost: float, axis: str) -> Reached | None:
+    costs = [panel.cost(point, axis) for point in points]
+    for point, own in zip(points, costs, strict=True):
+        if math.isclose(own, cost, rel_tol=SAME):
+            return Reached(curve, panel.values[:, point], False)
+    above = int(np.searchsorted(costs, cost))
+    if above in (0, len(points)):
+        return None
+    left, right = points[above - 1], points[above]
+    share = math.log(cost / costs[above - 1]) / math.log(costs[above] / costs[above - 1])
+    return Reached(curve, (1 - share) * panel.values[:, left] + share * panel.values[:, right], True)
+
+
+def _matched(panel: Panel, at: Sequence[float] | None, axis: str, over: Over) -> list[dict[str, Any]]:
+    costs = shared_costs(panel, axis) if at is None else [float(cost) for cost in at]
+    ranked = [sorted(reached(panel, cost, axis), key=lambda one: (-one.mean, one.curve)) for cost in costs]
+    tables = [(cost, found) for cost, found in zip(costs, ranked, strict=True) if found]
+    nobody = Reached("", np.full(len(panel.conditions), np.nan), False)
+    naive = _baseline(panel) or nobody
+    winners = [found[0] for _, found in tables]
+    seconds = [found[1] if len(found) > 1 else nobody for _, found in tables]
+    leads = [(winner.values, second.values) for winner, second in zip(winners, seconds, strict=True)]
+    gains = [(one.values, (nobody if one.curve == naive.curve else naive).values) for one in winners]
+    compared = compare_pairs([*leads, *gains], panel.conditions, over)
+    own = _intervals(winners, panel, over)
+    return [
+        {
+            **{"reward": panel.reward, "axis": axis, "at": cost, "curves": len(found), "winner": winners[k].curve},
+            **own[k]._asdict(),
+            "runner_up": seconds[k].curve or None,
+            "runner_up_mean": seconds[k].mean if seconds[k].curve else math.nan,
+            **_named(_LEAD, compared[k]),
+            **_named(_GAIN, compared[len(tables) + k]),
+            "interpolated": winners[k].interpolated or seconds[k].interpolated,
+        }
+        for k, (cost, found) in enumerate(tables)
+    ]
+
+
+def _pairs(panel: Panel, at: Sequence[float] | None, axis: str, over: Over) -> list[dict[str, Any]]:
+    costs = shared_costs(panel, axis) if at is None else [float(cost) for cost in at]
+    found = [(cost, a, b) for cost in costs for a, b in itertools.combinations(reached(panel, cost, axis), 2)]
+    compared = compare_pairs([(a.values, b.values) for _, a, b in found], panel.conditions, over)
+    return [
+        {
+            **{"reward": panel.reward, "axis": axis, "at": cost, "a": a.curve, "b": b.curve},
+            **{"a_mean": a.mean, "b_mean": b.mean, "interpolated": a.interpolated or b.interpolated},
+            **numbers,
+        }
+        for (cost, a, b), numbers in zip(found, compared, strict=True)
+    ]
+
+
+def _baseline(panel: Panel) -> Reached | None:
+    places = panel.points[panel.points["search"] == BASELINE].sort_values("nfe").index
+    if not len(places):
+        return None
+    return Reached(str(panel.points["curve"][places[0]]), panel.values[:, places[0]], False)
+
+
+def _intervals(winners: list[Reached], panel: Panel, over: Over) -> list[Estimate]:
+    conditions = [panel.conditions[~np.isnan(one.values)] for one in winners]
+    return estimates([one.scored for one in winners], conditions if over == "conditions" else None)
+
+
+def _named(columns: list[str], numbers: dict[str, float]) -> dict[str, float]:
+    values = [numbers[name] for name in ("difference", "low", "high", "n", "p", "p_holm")]
+    return dict(zip(columns, values, strict=True))

@@ -1,0 +1,130 @@
+"""Equal compute: interpolation by hand, the winner, its lead and gain, all pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_trials import naive, trials
+
+from bench.statistics.intervals import estimate
+from bench.statistics.matched import COLUMNS, PAIR_COLUMNS, matched, matched_pairs
+from bench.statistics.significance import holm
+from tts.errors import SettingError
+
+PLAIN = [0.1, 0.3, 0.2, 0.4]
+GAINS = np.array([0.2, 0.1, 0.3, 0.2])
+
+
+def curve(search: str, points: dict[int, list[float]], **given: object) -> pd.DataFrame:
+    """A curve over N, with values by problem at each NFE."""
+    return pd.concat(
+        naive(values, search=search, settings={"N": n}, budget="N", budget_value=float(n), nfe=nfe, **given)
+        for n, (nfe, values) in enumerate(points.items(), 1)
+    )
+
+
+def run() -> pd.DataFrame:
+    """Naive; a curve that rises by GAINS from NFE 64 to 256; one that stays 0.1 above naive from 64 to 128."""
+    plain = np.array(PLAIN)
+    return pd.concat(
+        [
+            naive([*PLAIN]),
+            curve("random", {64: [*plain], 256: [*(plain + GAINS)]}),
+            curve("beam", {64: [*(plain + 0.1)], 128: [*(plain + 0.1)]}),
+        ]
+    )
+
+
+def test_between_two_points_values_are_linear_in_the_logarithm_of_the_cost() -> None:
+    frame = matched_pairs(run(), at=[64, 128])
+    assert list(frame.columns) == PAIR_COLUMNS
+    assert frame[["a", "b"]].to_numpy().tolist() == [["beam", "random"]] * 2
+    assert list(frame["interpolated"]) == [False, True]
+    assert list(frame["a_mean"]) == pytest.approx([0.35, 0.35])
+    assert list(frame["b_mean"]) == pytest.approx([0.25, 0.35])  # 128 is half the way to 256: half the gain, 0.1
+    assert list(frame["difference"]) == pytest.approx([0.1, 0])
+    low, high = estimate(0.1 - GAINS / 2)[2:]
+    assert frame.loc[1, ["low", "high"]].tolist() == pytest.approx([low, high])
+    assert list(frame["won"]) == [1, 0.25]
+    assert frame["p_holm"].to_numpy() == pytest.approx(holm(frame["p"].to_numpy(np.float64)))
+
+
+def test_the_winner_leads_the_runner_up_and_gains_on_naive() -> None:
+    frame = matched(run(), at=[64, 200, 1000])
+    assert list(frame.columns) == COLUMNS
+    assert list(frame["at"]) == [64, 200]  # nobody is at 1000
+    first, second = frame.to_dict("records")
+    assert (first["winner"], first["runner_up"], first["curves"]) == ("beam", "random", 2)
+    assert (first["mean"], first["runner_up_mean"]) == pytest.approx((0.35, 0.25))
+    assert (first["lead"], first["gain"]) == pytest.approx((0.1, 0.1))
+    assert (first["lead_n"], first["gain_n"], first["n"]) == (4, 4, 4)
+    assert (first["lead_p"], first["gain_p"]) == (0.125, 0.125)  # 2 of 16 assignments of signs
+    assert first["lead_p_holm"] == 0.375  # three tests: two gains and one lead
+    assert not first["interpolated"]
+    assert (second["winner"], second["curves"]) == ("random", 1)
+    assert pd.isna(second["runner_up"])
+    share = np.log(200 / 64) / np.log(4)
+    assert second["gain"] == pytest.approx(0.2 * share)
+    assert (second["gain_low"], second["gain_high"]) == pytest.approx(estimate(GAINS * share)[2:])
+    assert np.isnan(second["lead"])
+    assert second["lead_n"] == 0
+    assert second["interpolated"]
+
+
+def test_the_costs_are_powers_of_two_that_two_curves_reach() -> None:
+    assert list(matched(run())["at"]) == [64, 128]
+    assert list(matched_pairs(run())["at"]) == [64, 128]
+    everything = matched(trials())
+    assert list(everything[everything["reward"] == "brightness"]["at"]) == [128, 256, 512, 1024, 2048]
+
+
+def test_nothing_is_extrapolated() -> None:
+    frame = matched_pairs(run(), at=[35, 63, 129, 256, 257])
+    assert frame.empty
+    assert list(matched(run(), at=[35, 256])["winner"]) == ["naive", "random"]
+
+
+def test_naive_as_the_winner_gains_nothing_on_itself() -> None:
+    [row] = matched(run(), at=[35]).to_dict("records")
+    assert np.isnan([row["gain"], row["gain_p"], row["lead"]]).all()
+
+
+def test_without_naive_there_is_no_gain() -> None:
+    frame = matched(run().query("search != 'naive'"))
+    assert frame["gain"].isna().all()
+    assert frame["lead"].notna().all()
+
+
+def test_other_axes() -> None:
+    table = run().assign(device_seconds=lambda frame: frame["nfe"] / 100)
+    by_seconds = matched_pairs(table, axis="device_seconds")
+    assert list(by_seconds["at"]) == [1]
+    by_flops = matched_pairs(table, axis="flops", flops=2.0)
+    assert list(by_flops["at"]) == [128, 256]
+    assert list(by_flops["difference"]) == pytest.approx([0.1, 0])
+    assert matched(table, axis="flops").empty  # unknown
+    with pytest.raises(SettingError, match="axis 'nef': no such cost; did you mean 'nfe'"):
+        matched(table, axis="nef")
+
+
+def test_problems_that_one_side_lacks_are_in_no_pair() -> None:
+    table = run()
+    table.loc[(table["search"] == "beam") & (table["condition"] == "3"), "value"] = None
+    first = matched_pairs(table, at=[64]).to_dict("records")[0]
+    assert (first["n"], first["a_mean"], first["b_mean"]) == (3, pytest.approx(0.3), pytest.approx(0.25))
+    assert first["difference"] == pytest.approx(0.1)
+
+
+def test_equal_costs_and_searches_without_a_value_are_no_trouble() -> None:
+    table = pd.concat([run(), curve("mcts", {64: [None] * 4, 128: [None] * 4})])
+    double = pd.concat(
+        [table, naive([0.2] * 4, search="beam", settings={"N": 9}, budget="N", budget_value=9.0, nfe=64)]
+    )
+    assert list(matched(double)["at"]) == [64, 128]
+    assert "mcts" not in set(matched(double)["runner_up"])
+
+
+def test_nothing_to_compare_is_an_empty_table() -> None:
+    assert matched(trials().iloc[:0]).empty
+    assert list(matched_pairs(naive([0.1, 0.2])).columns) == PAIR_COLUMNS
