@@ -45,6 +45,7 @@ class Trainable(StrEnum):
 
     denoiser = "denoiser"
     classifier = "classifier"
+    judge = "judge"
 
 
 class Device(StrEnum):

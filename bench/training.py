@@ -18,10 +18,12 @@ from tts import weights_file
 from tts.errors import DataError
 from tts.models.cifar10 import CLASSES
 from tts.models.precondition import EDMPrecond
-from tts.rewards.class_probability import ClassProbability, load_classifier
+from tts.models.small_vgg import SmallVGG
+from tts.rewards.class_probability import ClassProbability
 from tts.scoring import png
+from tts.training import frechet
 from tts.training.data import Images, cifar10
-from tts.training.evaluate import accuracy, sample_figures
+from tts.training.evaluate import accuracy, features, sample_figures
 from tts.training.loop import Progress, Trainer
 from tts.training.recipes import RECIPES, Recipe
 from tts.training.samples import grid, sample
@@ -32,7 +34,7 @@ class TrainOptions:
     """What ``tts-bench train`` was asked.
 
     Args:
-        what: ``"denoiser"`` or ``"classifier"``.
+        what: ``"denoiser"``, ``"classifier"`` or ``"judge"``.
         data: folder with CIFAR-10.
         output: folder for the checkpoint, the weights and the sample grid.
         images: images to see in all; None keeps the recipe's number.
@@ -58,7 +60,8 @@ def train(options: TrainOptions, console: Console) -> dict[str, Any]:
     """Train to the end, or go on with the training that ``options.output`` holds.
 
     Leaves ``checkpoint.pt`` (to go on), ``<what>.safetensors`` (averaged weights, float16) and, for the denoiser,
-    ``samples.png`` in the output folder; the last two are renewed with every checkpoint.
+    ``samples.png`` in the output folder; the last two are renewed with every checkpoint. A finished judge leaves
+    ``judge-moments.safetensors``, of its features of the training images.
 
     Returns:
         Figures of the result.
@@ -84,6 +87,8 @@ def train(options: TrainOptions, console: Console) -> dict[str, Any]:
         for progress in acting(trainer.run(), options.save_every, save):
             bar(progress)
     save()
+    if options.what == "judge":
+        _save_moments(options, recipe, trainer.data)
     return _figures(options, trainer, test)
 
 
@@ -92,7 +97,7 @@ def build(options: TrainOptions) -> tuple[Trainer, Recipe]:
     recipe = RECIPES[options.what]
     if options.images is not None:
         recipe = replace(recipe, schedule=replace(recipe.schedule, images=options.images))
-    torch.manual_seed(0)
+    torch.manual_seed(recipe.schedule.seed)
     precision = torch.bfloat16 if options.bf16 else torch.float32
     data = cifar10(options.data, "train")
     n, batch = len(data.labels), recipe.schedule.batch
@@ -118,6 +123,15 @@ def _export(options: TrainOptions, average: nn.Module) -> None:
         atomic_write(options.output / "samples.png", png(grid(average)))
 
 
+def _save_moments(options: TrainOptions, recipe: Recipe, data: Images) -> None:
+    """Of the features of real images by which samples are told from them; from the weights as they are stored."""
+    path, judge = options.output / "judge.safetensors", recipe.build().eval()
+    assert isinstance(judge, SmallVGG)  # it has features
+    weights_file.load(judge, path)
+    found = frechet.moments(features(judge, data.pixels))
+    frechet.save(found, options.output / "judge-moments.safetensors", weights_file.digest(path))
+
+
 def _figures(options: TrainOptions, trainer: Trainer, test: Images) -> dict[str, Any]:
     seen, network = {"images seen": trainer.step * trainer.schedule.batch}, trainer.average.module
     if isinstance(network, EDMPrecond):
@@ -129,7 +143,7 @@ def judge(denoiser: EDMPrecond, samples: int, test: Images) -> dict[str, Any]:
     """What the shipped classifier says of plain samples, as many of each class, against the test images."""
     labels = torch.arange(samples) % len(CLASSES)
     pixels = sample(denoiser.eval(), labels.tolist())
-    figures = sample_figures(load_classifier(ClassProbability().path), Images(pixels, labels), test)
+    figures = sample_figures(ClassProbability().classifier(), Images(pixels, labels), test)
     return {
         "plain samples": figures.n,
         "share given to the wanted class": figures.wanted,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tts.errors import WeightsError
@@ -19,15 +20,20 @@ SHIPPED = Path(__file__).parent / "weights"
 def save(module: nn.Module, path: Path) -> str:
     """Write a network's weights as float16 (integers as they are); returns their digest."""
     import torch
-    from safetensors.torch import save as serialize
 
-    def half(tensor: torch.Tensor) -> torch.Tensor:
-        return (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
+    def half(tensor: torch.Tensor) -> np.ndarray:
+        return (tensor.half() if tensor.is_floating_point() else tensor).contiguous().numpy()
 
-    tensors = {name: half(tensor) for name, tensor in module.state_dict().items()}
-    digest = _digest((name, tensor.numpy()) for name, tensor in sorted(tensors.items()))
+    return write({name: half(tensor) for name, tensor in module.state_dict().items()}, path)
+
+
+def write(tensors: dict[str, np.ndarray], path: Path, metadata: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Write arrays as they are, with their digest among the file's metadata; returns the digest."""
+    from safetensors.numpy import save as serialize
+
+    digest = _digest(sorted(tensors.items()))
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(serialize(tensors, metadata={"sha256": digest}))
+    temporary.write_bytes(serialize(tensors, metadata={"sha256": digest, **metadata}))
     temporary.replace(path)
     return digest
 

@@ -15,7 +15,12 @@ from PIL import Image
 from tiny_network import TinyNetwork
 from torch import nn
 
+from tts import weights_file
 from tts.models.precondition import EDMPrecond
+from tts.models.small_vgg import SmallVGG
+from tts.training.data import cifar10
+from tts.training.evaluate import features
+from tts.training.frechet import load, moments
 from tts.training.recipes import RECIPES
 
 
@@ -25,6 +30,7 @@ def tiny_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
     builds = {
         "denoiser": lambda: EDMPrecond(TinyNetwork()),
         "classifier": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 10)),
+        "judge": lambda: SmallVGG(widths=(2, 3)),
     }
     for name, build in builds.items():
         schedule = replace(RECIPES[name].schedule, batch=16)
@@ -49,6 +55,7 @@ def data_set(folder: Path, images: int = 48, splits: tuple[str, ...] = ("train",
     ("what", "files"),
     [
         ("classifier", {"checkpoint.pt", "classifier.safetensors"}),
+        ("judge", {"checkpoint.pt", "judge.safetensors", "judge-moments.safetensors"}),
         ("denoiser", {"checkpoint.pt", "denoiser.safetensors", "samples.png"}),
     ],
 )
@@ -58,7 +65,7 @@ def test_train_leaves_weights_and_goes_on(what: str, files: set[str], tmp_path: 
     result = bench(*command, 64)
     assert (result.code, result.err) == (0, "")
     assert "images seen: 64\n" in result.out
-    assert ("test accuracy: 0." in result.out) == (what == "classifier")
+    assert ("test accuracy: 0." in result.out) == (what != "denoiser")
     assert ("plain samples: 20\nshare given to the wanted class: 0." in result.out) == (what == "denoiser")
     assert {path.name for path in folder.iterdir()} == files
     weights = (folder / f"{what}.safetensors").read_bytes()
@@ -72,6 +79,18 @@ def test_train_leaves_weights_and_goes_on(what: str, files: set[str], tmp_path: 
 
     assert "images seen: 96\n" in bench(*command, 96).out
     assert (folder / f"{what}.safetensors").read_bytes() != weights
+
+
+def test_a_judges_moments_are_of_its_stored_weights_features(tmp_path: Path) -> None:
+    data, folder = data_set(tmp_path / "data"), tmp_path / "judge"
+    assert bench("train", "judge", "--data", data, "--output", folder, "--threads", 1, "--images", 32).code == 0
+    network = SmallVGG(widths=(2, 3)).eval()
+    weights_file.load(network, folder / "judge.safetensors")
+    found = load(folder / "judge-moments.safetensors", weights_file.digest(folder / "judge.safetensors"))
+    expected = moments(features(network, cifar10(data, "train").pixels))
+    assert found.n == 48
+    np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-6)
+    np.testing.assert_allclose(found.covariance, expected.covariance, rtol=1e-5, atol=1e-12)
 
 
 def test_train_refuses_what_it_cannot_use_before_it_writes(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torchvision.datasets import CIFAR10
 
 from tts.errors import DataError
-from tts.training.data import cifar10, cut, flip, shift, to_unit
+from tts.training.data import cifar10, cut, flip, shift, tint, to_unit
 
 
 def pictures(count: int, seed: int = 0) -> np.ndarray:
@@ -155,7 +155,31 @@ def test_cut_greys_a_square() -> None:
     assert len({tuple(mask.nonzero()[0].tolist()) for mask in grey[:, 0]}) > 40
 
 
-@pytest.mark.parametrize("change", [flip, shift, cut])
+def test_tint_scales_about_grey_and_moves_each_channel() -> None:
+    """A grey image shows the move, a difference of two levels the contrast."""
+    grey = torch.full((64, 3, 32, 32), 100, dtype=torch.uint8)
+    grey[:, :, 16:] = 150
+    after = tint(grey, generator()).float()
+    assert torch.equal(after.amax(dim=3), after.amin(dim=3))
+    dark, light = after[:, :, 0, 0], after[:, :, 31, 0]
+    contrast = (light - dark) / 50
+    assert contrast.min() >= 0.78
+    assert contrast.max() <= 1.22
+    assert contrast.std() > 0.08
+    assert (contrast - contrast[:, :1]).abs().max() <= 0.041  # one gain for all channels, but for rounding
+    middle = (light + dark) / 2
+    assert (middle - 125).abs().max() <= 14
+    assert (middle - middle[:, :1]).abs().max() > 8  # a move for each channel
+
+
+def test_tint_stays_in_range() -> None:
+    extremes = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 3, 32, 32).repeat(32, 1, 1, 1)
+    after = tint(extremes, generator())
+    assert after[::2].max() < 60
+    assert after[1::2].min() > 195
+
+
+@pytest.mark.parametrize("change", [flip, shift, tint, cut])
 def test_augmentations_keep_form_and_input_and_repeat(change: object) -> None:
     before = images()
     after = change(before, generator(3))

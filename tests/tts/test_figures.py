@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
-from scipy.linalg import sqrtm
 from torch import Tensor, nn
 
 from tts.models.small_resnet import SmallResNet
 from tts.training.data import Images
-from tts.training.evaluate import accuracy, features, frechet_distance, sample_figures
+from tts.training.evaluate import accuracy, features, sample_figures
 from tts.training.samples import grid, sample
 
 
@@ -30,27 +28,6 @@ def reds(levels: list[int]) -> Tensor:
 def test_accuracy_is_the_share_of_right_answers(batch: int) -> None:
     images = Images(reds([0, 3, 5, 9, 9]), torch.tensor([0, 3, 4, 9, 1]))
     assert accuracy(RedLevel(), images, batch) == pytest.approx(3 / 5)
-
-
-def normals(rows: int, seed: int, scale: float = 1.0) -> np.ndarray:
-    generator = np.random.default_rng(seed)
-    return scale * generator.normal(size=(rows, 6)) @ np.random.default_rng(7).normal(size=(6, 6))
-
-
-def test_frechet_distance_to_itself_is_0() -> None:
-    assert frechet_distance(normals(100, 0), normals(100, 0)) == pytest.approx(0, abs=1e-5)
-
-
-def test_frechet_distance_of_moved_features_is_the_squared_way() -> None:
-    assert frechet_distance(normals(100, 0), normals(100, 0) + 2) == pytest.approx(6 * 4, abs=1e-5)
-
-
-def test_frechet_distance_equals_the_matrix_root() -> None:
-    a, b = normals(200, 0), normals(300, 1, scale=1.7)
-    covariances = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    root = sqrtm(covariances[0] @ covariances[1]).real
-    way = a.mean(axis=0) - b.mean(axis=0)
-    assert frechet_distance(a, b) == pytest.approx(way @ way + np.trace(sum(covariances) - 2 * root), rel=1e-6)
 
 
 def test_figures_of_samples() -> None:

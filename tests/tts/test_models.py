@@ -16,6 +16,7 @@ from tts.models.cifar10 import CLASSES, Cifar10
 from tts.models.folded_unet import FoldedUNet
 from tts.models.precondition import EDMPrecond, edm_loss
 from tts.models.small_resnet import SmallResNet
+from tts.models.small_vgg import SmallVGG
 from tts.rewards.class_probability import ClassProbability
 from tts.samplers.heun import StochasticHeun
 
@@ -160,8 +161,9 @@ def test_shipped_weights_are_sound() -> None:
     assert not ClassProbability().load().host
 
 
-def test_the_classifier_ends_in_its_features() -> None:
-    network = SmallResNet(widths=(4, 8, 16), classes=5).eval()
+@pytest.mark.parametrize("kind", [SmallResNet, SmallVGG])
+def test_classifiers_end_in_their_features(kind: type[SmallResNet] | type[SmallVGG]) -> None:
+    network = kind(widths=(4, 8, 16), classes=5).eval()
     x = drawn(2, size=32)
     assert network.features(x).shape == (2, 16)
     torch.testing.assert_close(network(x), network.head(network.features(x)))

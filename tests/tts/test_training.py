@@ -15,7 +15,7 @@ from tts.errors import WeightsError
 from tts.models.precondition import EDMPrecond
 from tts.training.data import Images
 from tts.training.loop import Loss, Schedule, Trainer
-from tts.training.recipes import RECIPES, classifier_loss, denoiser_loss
+from tts.training.recipes import RECIPES, classifier_loss, denoiser_loss, judge_loss
 
 SCHEDULE = Schedule(images=160, batch=16, lr=1e-2, warmup=0.2, cooldown=0.5)
 
@@ -33,6 +33,7 @@ def tiny_classifier() -> nn.Module:
 KINDS: dict[str, tuple[Callable[[], nn.Module], Loss]] = {
     "denoiser": (tiny_denoiser, denoiser_loss),
     "classifier": (tiny_classifier, classifier_loss),
+    "judge": (tiny_classifier, judge_loss),
 }
 
 
@@ -142,6 +143,15 @@ def test_labels_stay_with_their_images(data: Images) -> None:
     for pixels, label in zip(batch.pixels, batch.labels, strict=True):
         [place] = [k for k in range(64) if torch.equal(data.pixels[k], pixels)]
         assert data.labels[place] == label
+
+
+def test_another_seed_draws_other_images(data: Images) -> None:
+    numbered = Images(data.pixels, torch.arange(64))
+    first, second = trainer("classifier", numbered), trainer("classifier", numbered)
+    second.schedule = replace(SCHEDULE, seed=1000)
+    orders = [torch.cat([at._batch(step).labels for step in range(4)]).tolist() for at in (first, second)]
+    assert sorted(orders[0]) == sorted(orders[1])
+    assert orders[0] != orders[1]
 
 
 def test_the_average_follows_the_weights(data: Images) -> None:

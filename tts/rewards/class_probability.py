@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -19,17 +19,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tts.models.small_resnet import SmallResNet
+    from tts.models.small_vgg import SmallVGG
 
 
 class ClassProbability(RewardSettings):
     """Softmax probability of the wanted class under the shipped CIFAR-10 classifier."""
+
+    name: ClassVar = "class_probability"
+    shipped: ClassVar = weights_file.SHIPPED / "cifar10-classifier.safetensors"
 
     weights: Path | None = Field(None, description="safetensors file; the shipped one when left out")
 
     @property
     def path(self) -> Path:
         """The weights file in use."""
-        return self.weights or weights_file.SHIPPED / "cifar10-classifier.safetensors"
+        return self.weights or self.shipped
 
     def check(self) -> None:
         """See :class:`RewardSettings`."""
@@ -39,7 +43,7 @@ class ClassProbability(RewardSettings):
         """CIFAR-10's ten classes only."""
         labels = tuple(model.label(condition) for condition in model.conditions())
         if labels != CLASSES:
-            raise SettingError("reward class_probability: its classifier knows CIFAR-10's classes, not this model's")
+            raise SettingError(f"reward {self.name}: its classifier knows CIFAR-10's classes, not this model's")
 
     def identity(self) -> dict[str, Any]:
         """The digest of the weights, wherever they lie."""
@@ -47,22 +51,25 @@ class ClassProbability(RewardSettings):
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
         """See :class:`RewardSettings`."""
-        return ClassProbabilityReward(load_classifier(self.path, device), device)
+        return ClassProbabilityReward(self.classifier(device), device)
 
+    def classifier(self, device: str = "cpu") -> SmallResNet | SmallVGG:
+        """The classifier for images in [-1, 1], in evaluation mode.
 
-def load_classifier(path: Path, device: str = "cpu") -> SmallResNet:
-    """The classifier for images in [-1, 1], in evaluation mode.
+        Raises:
+            WeightsError: the file is missing, damaged or of another network.
+        """
+        import torch
 
-    Raises:
-        WeightsError: the file is missing, damaged or of another network.
-    """
-    import torch
+        found = self.network()
+        weights_file.load(found, self.path)
+        return found.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload,no-any-return]
 
-    from tts.models.small_resnet import SmallResNet
+    def network(self) -> SmallResNet | SmallVGG:
+        """The classifier before its weights are loaded."""
+        from tts.models.small_resnet import SmallResNet
 
-    classifier = SmallResNet()
-    weights_file.load(classifier, path)
-    return classifier.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload,no-any-return]
+        return SmallResNet()
 
 
 class ClassProbabilityReward:
@@ -70,7 +77,7 @@ class ClassProbabilityReward:
 
     host = False
 
-    def __init__(self, classifier: SmallResNet, device: str) -> None:
+    def __init__(self, classifier: SmallResNet | SmallVGG, device: str) -> None:
         self.classifier, self.device = classifier, device
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:

@@ -80,6 +80,14 @@ def shift(pixels: Tensor, generator: torch.Generator, by: int = 4) -> Tensor:
     return padded.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
+def tint(pixels: Tensor, generator: torch.Generator, by: float = 0.2) -> Tensor:
+    """Each image's contrast scaled by up to ``1 +- by`` about grey, and each channel moved by up to ``by`` of 64."""
+    n = len(pixels)
+    gain = 1 + by * (2 * torch.rand(n, 1, 1, 1, generator=generator) - 1)
+    move = 64 * by * (2 * torch.rand(n, 3, 1, 1, generator=generator) - 1)
+    return (gain * (pixels.float() - 127.5) + 127.5 + move).round().clamp(0, 255).to(pixels.dtype)
+
+
 def cut(pixels: Tensor, generator: torch.Generator, reach: int = 4) -> Tensor:
     """A grey square of ``2 reach - 1`` pixels around a random place of each image.
 

@@ -1,7 +1,7 @@
 """A training loop that can be killed at any moment and goes on as if it had not been.
 
 Everything random in step ``k`` (the images, their augmentation, the noise) is drawn from a generator seeded with
-``k``, so that a resumed training equals an undisturbed one.
+``k`` and the schedule's seed, so that a resumed training equals an undisturbed one.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Schedule:
         weight_decay: AdamW's.
         average: half-life of the averaged weights, as a fraction of the images seen so far
             (Karras et al. 2024, arXiv 2312.02696, Sec. 3: relative widths are robust over lengths).
+        seed: trainings of other seeds draw other images, augmentation and noise.
     """
 
     images: int
@@ -43,6 +44,7 @@ class Schedule:
     cooldown: float = 0.3
     weight_decay: float = 0.01
     average: float = 0.03
+    seed: int = 0
 
     @property
     def steps(self) -> int:
@@ -118,7 +120,7 @@ class Trainer:
             yield self._step()
 
     def _step(self) -> Progress:
-        generator = torch.Generator().manual_seed(self.step)
+        generator = torch.Generator().manual_seed(self.schedule.seed + self.step)
         batch = self._batch(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rate(self.step)
@@ -136,7 +138,7 @@ class Trainer:
         """The images of a step: every epoch visits each image once, in an order of its own."""
         size, batch = len(self.data.labels), self.schedule.batch
         epoch, place = divmod(step, size // batch)
-        order = torch.randperm(size, generator=torch.Generator().manual_seed(epoch))
+        order = torch.randperm(size, generator=torch.Generator().manual_seed(self.schedule.seed + epoch))
         chosen = order[place * batch : (place + 1) * batch]
         return Images(self.data.pixels[chosen], self.data.labels[chosen])
 

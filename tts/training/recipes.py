@@ -1,4 +1,4 @@
-"""The two trainings behind the embedded model: its denoiser and its classifier."""
+"""The trainings behind the embedded model: its denoiser, its classifier and the classifier's judge."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from tts.models.folded_unet import FoldedUNet
 from tts.models.precondition import EDMPrecond, edm_loss
 from tts.models.small_resnet import SmallResNet
-from tts.training.data import Images, cut, flip, shift, to_unit
+from tts.models.small_vgg import SmallVGG
+from tts.training.data import Images, cut, flip, shift, tint, to_unit
 from tts.training.loop import Loss, Schedule
 
 
@@ -36,6 +37,13 @@ def classifier_loss(network: Callable[..., Tensor], batch: Images, generator: to
     return nn.functional.cross_entropy(logits, batch.labels, label_smoothing=0.1)
 
 
+def judge_loss(network: Callable[..., Tensor], batch: Images, generator: torch.Generator) -> Tensor:
+    """Cross entropy, labels smoothed by 0.05, on mirrored images of other colours, shifted by up to 3 pixels."""
+    pixels = tint(shift(flip(batch.pixels, generator), generator, by=3), generator)
+    logits = network(to_unit(pixels)).float()
+    return nn.functional.cross_entropy(logits, batch.labels, label_smoothing=0.05)
+
+
 def channels_last(network: nn.Module) -> nn.Module:
     """The memory format in which CPU convolutions are fastest."""
     return network.to(memory_format=torch.channels_last)
@@ -51,5 +59,12 @@ RECIPES = {
         build=lambda: channels_last(SmallResNet()),
         loss=classifier_loss,
         schedule=Schedule(2_600_000, batch=128, lr=4e-3, warmup=0.1, cooldown=0.9, weight_decay=0.05, average=0.01),
+    ),
+    "judge": Recipe(
+        build=lambda: channels_last(SmallVGG()),
+        loss=judge_loss,
+        schedule=Schedule(
+            300_000, lr=4e-3, warmup=0.15, cooldown=0.85, weight_decay=0.05, average=0.01, seed=6_000_000
+        ),
     ),
 }
