@@ -33,7 +33,7 @@ def saturation(trials: pd.DataFrame, axis: str = "nfe", flops: float | None = No
     a is what the search would reach with boundless compute, if it went on as it does. The intervals are percentiles of
     fits to resampled problems (95 %). That no curve fits is said in ``reason`` and never left to the eye: too few
     points or problems, means that do not rise, k on its bounds, an interval of a that is wider than the range of the
-    means, or a residual whose interval, corrected for the points - 3 degrees of freedom, leaves out 0. Problems are
+    means, or a residual whose interval, corrected for the number of points (Bonferroni), leaves out 0. Problems are
     common to all points, so that those intervals are much narrower than the means' own.
 
     Args:
@@ -185,7 +185,7 @@ def _reason(means: Vector, found: Fit, resampled: Fit) -> str:
 
 def _beyond(found: Fit, resampled: Fit, span: float) -> int | None:
     """The point whose residual is farthest from 0 among those whose interval leaves it out."""
-    outside = (1 - CONFIDENCE) / (found.residuals.shape[1] - 3) / 2
+    outside = (1 - CONFIDENCE) / found.residuals.shape[1] / 2
     low, high = np.quantile(resampled.residuals, [outside, 1 - outside], axis=0)
     slack = SLACK * span
     sizes = np.where((low > slack) | (high < -slack), np.abs(found.residuals[0]), 0.0)

@@ -64,6 +64,14 @@ def test_naive_is_compared_with_best_of_its_own_samples() -> None:
     assert list(frame["tied"]) == [0, 0.5]
 
 
+def test_every_row_is_the_paired_difference_of_its_two_points_in_whatever_order_the_trials_are() -> None:
+    run = trials(6, ("brightness",)).sample(frac=1, random_state=1)
+    for row in compare_to(run).to_dict("records"):
+        a, b = (row["search"], row["settings"]), (row["baseline"], row["baseline_settings"])
+        found = (row["n"], row["difference"], row["low"], row["high"])
+        assert found == pytest.approx(tuple(paired_difference(run, row["reward"], a, b)))
+
+
 def test_a_baseline_that_is_not_there_is_named() -> None:
     with pytest.raises(SettingError, match="baseline 'niave': no such search in these trials; did you mean 'naive'"):
         compare_to(trials(3), "niave")

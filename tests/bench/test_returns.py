@@ -80,14 +80,14 @@ def test_the_fit_is_scipys_least_squares() -> None:
 def test_a_saturating_curve_is_found_with_an_interval_around_the_truth() -> None:
     means = 0.9 - 2.0 * COSTS**-0.5
     hits, fits = 0, 0
-    for seed in range(40):
+    for seed in range(24):
         [row] = saturation(study(means, seed=seed)).to_dict("records")
         fits += row["fits"]
         offset = row["a"] - 0.9 - _base(seed)  # the problems' own mean is no part of the curve's error
         hits += row["a_low"] - row["a"] <= -offset <= row["a_high"] - row["a"]
         assert row["k_low"] < row["k"] < row["k_high"]
-    assert fits >= 34
-    assert hits >= 34
+    assert fits >= 21
+    assert hits >= 20
 
 
 def _base(seed: int) -> float:
