@@ -31,12 +31,13 @@ SLOW_PASSES = 20.0  # an engine hangs, if it takes so many times longer than eve
 
 @dataclass(frozen=True)
 class Whereabouts:
-    """What an actor says once it has loaded its model: its device, machine and process."""
+    """What an actor says once it has loaded its model: its device, machine and process, and the denoiser's FLOPs."""
 
     device: str
     node: str
     host: str
     pid: int
+    flops: float | None = None
 
 
 class WorkerActor:
@@ -59,7 +60,8 @@ class WorkerActor:
     def describe(self) -> Whereabouts:
         """Answers only once the model is loaded."""
         node = ray.get_runtime_context().get_node_id()
-        return Whereabouts(describe_device(self.worker.device), node, os.uname().nodename, os.getpid())
+        worker = self.worker
+        return Whereabouts(describe_device(worker.device), node, os.uname().nodename, os.getpid(), worker.flops)
 
     def submit(self, jobs: Sequence[Any], released: Sequence[int]) -> None:
         """Queue work and forget states."""
@@ -79,7 +81,7 @@ class WorkerActor:
             self._refuse_to_hang()
             outcomes, self.outbox = self.outbox, []
             self.polled = time.monotonic()
-        replies = collect(self.index, self.worker, outcomes)
+        replies = collect(self.index, self.worker, outcomes, self.moved)
         self.meters.show(replies)
         return replies
 

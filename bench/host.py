@@ -37,6 +37,11 @@ class Host:
         return self.engine.device
 
     @property
+    def flops(self) -> float | None:
+        """The denoiser's."""
+        return self.engine.flops
+
+    @property
     def load(self) -> Load:
         """The engine's work so far."""
         return self.engine.load

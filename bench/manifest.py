@@ -1,4 +1,4 @@
-"""What a run's manifest says: the the configuration, what it resolves to, versions, the commit, the devices."""
+"""What a run's manifest says: the configuration, what it resolves to, versions, the commit, the devices."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ PACKAGES = (
 )
 
 
-def build(study: Study, devices: list[str]) -> dict[str, Any]:
+def build(study: Study, devices: list[str], flops: float | None = None) -> dict[str, Any]:
     """The manifest of a run that is about to start.
 
     Args:
         study: the run.
         devices: a word on each engine's device.
+        flops: of one denoiser forward of one image, if known.
     """
     return {
         "schema_version": SCHEMA_VERSION,
@@ -42,6 +43,8 @@ def build(study: Study, devices: list[str]) -> dict[str, Any]:
         "resolved": study.resolved(),
         "trials": study.size,
         "devices": devices,
+        "flops": flops,
+        "levels": list(study.plan.levels),
         "versions": versions(),
         "git": commit(),
     }

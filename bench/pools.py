@@ -5,6 +5,7 @@ A worker is an engine, which takes segments, or a host (:mod:`bench.host`), whic
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -26,6 +27,11 @@ class Worker(Protocol):
     @property
     def load(self) -> Load:
         """Its work so far."""
+        ...
+
+    @property
+    def flops(self) -> float | None:
+        """FLOPs of one denoiser forward of one image; None where nothing is computed."""
         ...
 
     @property
@@ -71,6 +77,7 @@ class Replies:
         lost: the engine is gone, with all that it had.
         device: the engine is there (again), on such a device, and has nothing.
         where: the machine that it is on.
+        at: when its work stood so, by its own clock.
     """
 
     engine: int
@@ -81,12 +88,18 @@ class Replies:
     lost: Loss | None = None
     device: str | None = None
     where: str = ""
+    at: float = 0.0
 
 
 class Pool(Protocol):
     """Workers, numbered from 0. A job that starts from a state goes to the engine that holds it."""
 
     engines: int
+
+    @property
+    def flops(self) -> float | None:
+        """FLOPs of one denoiser forward of one image; None: not known."""
+        ...
 
     def submit(self, engine: int, jobs: Sequence[Any], released: Iterable[int]) -> None:
         """Queue jobs at an engine, and let it forget states."""
@@ -109,10 +122,11 @@ class Pool(Protocol):
         ...
 
 
-def collect(engine: int, worker: Worker, outcomes: list[Any]) -> Replies:
-    """A worker's outcomes with what it says of itself."""
+def collect(engine: int, worker: Worker, outcomes: list[Any], at: float | None = None) -> Replies:
+    """A worker's outcomes with what it says of itself; ``at``: when it last ended a pass, if that is not now."""
     report = getattr(worker, "report", None)
-    return Replies(engine, outcomes, replace(worker.load), **(report() if report else {}))
+    at = time.monotonic() if at is None else at
+    return Replies(engine, outcomes, replace(worker.load), **(report() if report else {}), at=at)
 
 
 def build_engine(study: Study) -> Worker:
@@ -136,10 +150,13 @@ def build_engine(study: Study) -> Worker:
 
 
 def _build(study: Study) -> Worker:
-    from tts.engine import Engine, first_dependent_score, rows_are_independent
+    from tts.engine import Engine, first_dependent_score, flops_of, rows_are_independent
 
     engines, condition = study.config.engines, study.conditions[0]
     model = study.model.load(engines.device)
+    flops = flops_of(model, condition, engines.device)
+    if engines.compile:
+        model.module.compile(dynamic=False)
     second = "cuda:1" if engines.device == "cuda" and engines.gpus >= 2 else engines.device
     rewards = {name: settings.load(second, study.model.caption) for name, settings in study.rewards.items()}
     if not rows_are_independent(model, engines.batch, condition, engines.device):
@@ -154,7 +171,9 @@ def _build(study: Study) -> Worker:
             f"engines.score_batch = {scored}: on this device {dependent} lets an image's value depend on the images "
             "beside it, so that no result could be repeated; try another one"
         )
-    return Engine(model, rewards, engines.batch, engines.device, scored, second)
+    engine = Engine(model, rewards, engines.batch, engines.device, scored, second)
+    engine.flops = flops
+    return engine
 
 
 class LocalPool:
@@ -165,6 +184,11 @@ class LocalPool:
     def __init__(self, study: Study, worker: Worker | None = None) -> None:
         self.worker = build_engine(study) if worker is None else worker
         self._names: list[str | None] = [describe_device(self.worker.device)]
+
+    @property
+    def flops(self) -> float | None:
+        """See :class:`Pool`."""
+        return self.worker.flops
 
     def submit(self, engine: int, jobs: Sequence[Any], released: Iterable[int]) -> None:
         """See :class:`Pool`."""

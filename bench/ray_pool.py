@@ -208,6 +208,11 @@ class RayPool:
         lanes = [self._lanes.get(engine) for engine in range(self.engines)]
         return [lane.place.device if lane is not None and lane.place is not None else None for lane in lanes]
 
+    @property
+    def flops(self) -> float | None:
+        """See :class:`bench.pools.Pool`."""
+        return next((lane.place.flops for lane in self._lanes.values() if lane.place is not None), None)
+
     def close(self) -> None:
         """See :class:`bench.pools.Pool`."""
         ray.shutdown()

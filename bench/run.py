@@ -105,7 +105,7 @@ def _run(study: Study, console: Console, retry_errors: bool, measured: Calibrati
     with closing(pool), _let_go(sink):
         devices = [name for name in pool.describe() if name is not None]
         calibration = {} if measured is None else {"calibration": measured.record()}
-        done = sink.open(study.digest(), {**manifest.build(study, devices), **calibration}, retry_errors)
+        done = sink.open(study.digest(), {**manifest.build(study, devices, pool.flops), **calibration}, retry_errors)
         if len(done):
             console.print(f"resuming: {len(done)} of {study.size} trials are done")
         if len(devices) < pool.engines:

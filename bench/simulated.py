@@ -39,6 +39,7 @@ class SimulatedEngine:
     """
 
     device = "simulated"
+    flops = None
 
     def __init__(self, study: Study) -> None:
         engines = study.config.engines

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,10 +20,12 @@ from tts.errors import DeviceMemoryError, EngineError
 from tts.jobs import Job, Load, Outcome
 from tts.models.base import Model
 from tts.noise import Array, Noise, NoiseBank
+from tts.plan import Condition
 from tts.rewards.base import Reward
 from tts.samplers.base import Call, Position, Step, drive, follow
 from tts.scoring import Scored, Scorer, Wanted, ask, pad, padded
 from tts.search.segment import Segment, State
+from tts.streams import Stream, stream_of, upload
 
 
 class _Running:
@@ -51,6 +54,7 @@ class Engine:
         batch: rows of every forward pass.
         score_batch: images decoded and scored at once; None: as many.
         reward_device: where device rewards are; None: where the model is.
+        stream: the device's queue; left out: as the device needs it.
     """
 
     def __init__(
@@ -61,12 +65,17 @@ class Engine:
         device: str = "cpu",
         score_batch: int | None = None,
         reward_device: str | None = None,
+        stream: Stream | None = None,
     ) -> None:
         self.model, self.batch, self.device = model, batch, device
+        self.flops: float | None = None  # of one forward of one image; whoever counts them sets it
         self.load = Load()
         self.states: dict[int, Position] = {}
+        self._stream = stream or stream_of(device)
+        self._queued: deque[tuple[Any, Any]] = deque()  # where batches begin and end that are not awaited yet
+        self._pass_seconds = 0.0
         self._noise = NoiseBank(model.shape)
-        self._scorer = Scorer(model, rewards, score_batch or batch, reward_device, self.load)
+        self._scorer = Scorer(model, rewards, score_batch or batch, reward_device, self.load, self._stream)
         self._queue: deque[Job] = deque()
         self._running: list[_Running] = []
         self._finishing: dict[int, _Running] = {}
@@ -130,12 +139,14 @@ class Engine:
 
     def _tensor(self, noise: Noise) -> Tensor:
         start = time.perf_counter()
-        tensor = torch.from_numpy(self._noise(noise)).to(self.device)
+        tensor = upload(torch.from_numpy(self._noise(noise)), self.device)
         self.load.noise += time.perf_counter() - start
         return tensor
 
     def _forward(self) -> None:
-        start = time.perf_counter()
+        while len(self._queued) > self._stream.ahead:
+            self._await_batch()
+        begin = self._stream.mark()
         calls = [running.call for running in self._running if running.call is not None]
         x = pad([call.x for call in calls], self.batch)
         levels = torch.tensor(padded([call.level for call in calls], self.batch), dtype=torch.float64)
@@ -144,16 +155,24 @@ class Engine:
         for running, answer in zip(self._running, answers, strict=False):  # the padding's answers are dropped
             running.send(answer)
             running.outcome.nfe += self.model.passes
-        if self.device == "cuda":
-            torch.cuda.synchronize()  # or the time would be charged to whoever waits for the device next
-        self._account(time.perf_counter() - start)
+        self._queued.append((begin, self._stream.mark()))
+        if not self._stream.ahead or not self._pass_seconds:
+            self._await_batch()
+        self._account()
 
-    def _account(self, seconds: float) -> None:
+    def _await_batch(self) -> None:
+        """Wait for the oldest batch on the device, and measure it."""
+        begin, end = self._queued.popleft()
+        self._stream.wait(end)
+        self._pass_seconds = self._stream.seconds(begin, end)
+        self.load.seconds += self._pass_seconds
+
+    def _account(self) -> None:
+        """Charge the batch to its rows: its time, or the last one's if it is still on the device."""
         for running in self._running:
-            running.outcome.seconds += seconds / len(self._running)
+            running.outcome.seconds += self._pass_seconds / len(self._running)
         self.load.batches += 1
         self.load.rows += len(self._running)
-        self.load.seconds += seconds
 
     def _retire(self) -> list[Outcome]:
         """Take the jobs that have taken their last step out of the batch."""
@@ -256,3 +275,18 @@ def calls_of(model: Model, noise: Array) -> list[Call]:
 
     drive(follow(model.sampler, torch.from_numpy(noise), [None] * model.sampler.plan.steps), answer)
     return calls
+
+
+@torch.inference_mode()
+def flops_of(model: Model, condition: Condition, device: str = "cpu") -> float:
+    """FLOPs of one denoiser forward of one image, two for a multiply-add, as torch counts them.
+
+    Matrix products, convolutions and attention are counted; what is done element by element is not.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    call = calls_of(model, NoiseBank(model.shape)(Noise(0)))[0]
+    level = torch.tensor([call.level], dtype=torch.float64)
+    with FlopCounterMode(display=False) as counter:
+        model.denoise(call.x[None].to(device), level, [condition])
+    return float(counter.get_total_flops()) / model.passes

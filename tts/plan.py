@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 Condition: TypeAlias = int | str
@@ -18,11 +18,14 @@ class Plan:
         injects: for each step, whether its noise changes the result. A search spends nothing on the other steps.
         opening: denoiser forwards between the initial noise and the first step, for samplers whose steps start from
             a state that has its prediction already.
+        levels: noise level (standard deviation of the noise over that of the signal) before each step and after the
+            last; empty where nobody needs to know.
     """
 
     calls: tuple[int, ...]
     injects: tuple[bool, ...]
     opening: int = 0
+    levels: tuple[float, ...] = field(default=(), compare=False)
 
     @property
     def steps(self) -> int:
@@ -40,7 +43,8 @@ class Plan:
 
     def times(self, passes: int) -> Plan:
         """The same trajectory where every prediction takes this many forwards (two with guidance)."""
-        return Plan(tuple(passes * calls for calls in self.calls), self.injects, passes * self.opening)
+        calls = tuple(passes * calls for calls in self.calls)
+        return replace(self, calls=calls, opening=passes * self.opening)
 
     def next_action(self, step: int) -> int:
         """The first step from ``step`` on that injects noise; ``steps`` when none is left."""

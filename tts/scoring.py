@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from tts.models.base import Model
 from tts.plan import Condition
 from tts.rewards.base import Reward, Score
 from tts.search.segment import ALL
+from tts.streams import Host, Stream
 
 T = TypeVar("T")
 
@@ -64,6 +65,7 @@ class Scorer:
         batch: rows that device rewards and the decoder always get; missing ones are padding.
         device: where device rewards are; None: where the model is.
         load: where its seconds are counted.
+        stream: the device's queue.
     """
 
     def __init__(
@@ -73,9 +75,10 @@ class Scorer:
         batch: int,
         device: torch.device | str | None = None,
         load: Load | None = None,
+        stream: Stream | None = None,
     ) -> None:
         self.model, self.rewards, self.batch, self.device = model, dict(rewards), batch, device
-        self.load = load or Load()
+        self.load, self._stream = load or Load(), stream or Host()
         self.waiting: dict[bool, deque[Wanted]] = {False: deque(), True: deque()}  # by how they are decoded
         self._host = ThreadPoolExecutor(1, thread_name_prefix="rewards")
         self._pending: deque[tuple[Future[None], list[Scored]]] = deque()
@@ -109,11 +112,26 @@ class Scorer:
         self._host.shutdown()
 
     def _score(self, rows: list[Wanted]) -> None:
+        """Decode and score; where the device has a second queue, a thread does so, and this one goes on."""
+        results = [Scored(row.ticket) for row in rows]
+        if self._stream.overlaps:
+            future = self._host.submit(self._score_beside, rows, results, self._stream.mark())
+        else:
+            images = self._score_on_device(rows, results)
+            future = self._host.submit(self._score_on_host, rows, images, results)
+        self._pending.append((future, results))
+
+    def _score_beside(self, rows: list[Wanted], results: list[Scored], ready: Any) -> None:
+        with torch.inference_mode(), self._stream.beside(ready):
+            images = self._score_on_device(rows, results)
+        self._score_on_host(rows, images, results)
+
+    def _score_on_device(self, rows: list[Wanted], results: list[Scored]) -> Tensor:
+        """Decode, ask the device's rewards, and fetch the images, which waits for them."""
         start = time.perf_counter()
         images = self.model.decode(pad([row.clean for row in rows], self.batch), preview=rows[0].preview)
         decoded = time.perf_counter()
         conditions = padded([row.condition for row in rows], self.batch)
-        results = [Scored(row.ticket) for row in rows]
         near = images if self.device is None else images.to(self.device)
         for name, reward in self.rewards.items():
             asked = [k for k, row in enumerate(rows) if row.asks(name)]
@@ -124,7 +142,7 @@ class Scorer:
         self.load.reward += end - decoded
         for result in results:
             result.seconds = (end - start) / len(rows)
-        self._pending.append((self._host.submit(self._score_on_host, rows, host, results), results))
+        return host
 
     def _score_on_host(self, rows: Sequence[Wanted], images: Tensor, results: Sequence[Scored]) -> None:
         for name, reward in self.rewards.items():

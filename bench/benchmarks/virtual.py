@@ -57,7 +57,7 @@ class VirtualHosts:
         wants = round(self.rate * 3 * HOST_POLL_SECONDS) - len(lane.waiting)
         rows = lane.done * self.nfe
         load = Load(rows // BATCH, rows, rows / BATCH * PASS_SECONDS)
-        return Replies(engine, results, load, wants, self.nfe * len(ended))
+        return Replies(engine, results, load, wants, self.nfe * len(ended), at=now)
 
 
 def _row(task: Task, nfe: int) -> dict[str, Any]:
@@ -69,6 +69,8 @@ def _row(task: Task, nfe: int) -> dict[str, Any]:
 
 class VirtualPool:
     """Hosts that are played, each with a long poll under way, as in :class:`bench.ray_pool.RayPool`."""
+
+    flops = None
 
     def __init__(self, study: Study, engines: int) -> None:
         self.engines = engines

@@ -67,6 +67,11 @@ def test_every_trial_has_its_own_row(reference: dict[str, dict[str, Any]], tiny:
     assert len(images) > len(reference) / 3 / 2  # searches that find other noises draw other images
 
 
+def test_sharing_work_changes_no_row(reference: dict[str, dict[str, Any]], tiny: Make) -> None:
+    study = Study(tiny(engines={"share": False}))
+    assert run(study, LocalPool(study)) == reference
+
+
 def test_searches_beside_the_engine_in_this_process(reference: dict[str, dict[str, Any]], tiny: Make) -> None:
     study = Study(tiny(engines={"search_on": "engine", "oversupply": 1.0}))
     assert run(study, make_pool(study), shuffle=2) == reference
@@ -145,3 +150,18 @@ def test_engines_may_share_a_gpu_or_have_several(
 def test_a_share_of_a_second_gpu_is_refused(tiny: Make) -> None:
     with pytest.raises(SettingError, match=r"engines = .*gpus: above 1 they are whole"):
         tiny(engines={"gpus": 1.5})
+
+
+def test_the_network_is_compiled_if_asked(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its FLOPs are counted before, and its rows checked afterwards; a compiled network is another one to a trial."""
+    import torch
+
+    compiled: list[dict[str, object]] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **how: compiled.append(how))
+    plain, changed = (Study(tiny(engines={"compile": value})) for value in (False, True))
+    pool = LocalPool(changed)
+    assert compiled == [{"dynamic": False}]
+    assert pool.flops == pytest.approx(0.525e9, rel=0.01)
+    pool.close()
+    trials = [next(iter(study.trials())).key(study.context) for study in (plain, changed)]
+    assert trials[0] != trials[1]

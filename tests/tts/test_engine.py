@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import io
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -14,12 +15,13 @@ from torch import Tensor
 from toy import SEARCHES
 from toy_engine import SAMPLER, BrokenModel, ConvModel, CrowdedModel, Player, ToyModel, Trial, toy_engine
 
-from tts.engine import Engine, rows_are_independent
+from tts.engine import Engine, flops_of, rows_are_independent
 from tts.errors import EngineError
 from tts.jobs import Job, Outcome
 from tts.noise import Noise
 from tts.plan import Condition
 from tts.rewards.brightness import Brightness
+from tts.rewards.compressibility import Compressibility
 from tts.search.base import Problem
 from tts.search.mcts import MCTS
 from tts.search.segment import ALL, Segment, State
@@ -294,3 +296,53 @@ def test_advancing_tracks_no_gradients() -> None:
     engine = Engine(ConvModel(), {}, batch=2)
     Player(engine).ask(Segment(Noise(1), (None,) * 2, 0))
     assert not any(tensor.requires_grad for tensor in engine.states[0])
+
+
+class Slow:
+    """A device that is one batch behind: it has done what was queued before the last but one mark."""
+
+    ahead, overlaps = 1, True
+
+    def __init__(self) -> None:
+        self.marks, self.awaited, self.beside_of = 0, list[int](), list[int]()
+        self.furthest = 0
+
+    def mark(self) -> int:
+        self.marks += 1
+        self.furthest = max(self.furthest, self.marks - (self.awaited[-1] if self.awaited else 0))
+        return self.marks
+
+    def wait(self, mark: int) -> None:
+        self.awaited.append(mark)
+
+    def seconds(self, begin: int, end: int) -> float:
+        assert end in self.awaited
+        return 1.0
+
+    @contextmanager
+    def beside(self, mark: int) -> Iterator[None]:
+        self.beside_of.append(mark)
+        yield
+
+
+def test_a_second_batch_is_queued_and_images_are_scored_beside_it(together: dict[str, object]) -> None:
+    """The same results as one batch after another, and never more than two batches on the device."""
+    slow, all_trials = Slow(), trials()
+    rewards = {"brightness": Brightness().load(), "compressibility": Compressibility(max_bytes=600).load()}
+    engine = Engine(ToyModel(), rewards, 6, stream=slow)
+    Player(engine).play(list(all_trials.values()))
+    engine.close()
+    assert {name: trial.result for name, trial in all_trials.items()} == together
+    assert slow.awaited == sorted(set(slow.awaited))
+    assert len(slow.awaited) == engine.load.batches - 2  # the last two are on the device still
+    assert engine.load.seconds == len(slow.awaited)
+    assert len(slow.beside_of) > 3
+    assert slow.furthest > 2  # a batch is queued while the one before is not awaited
+
+
+def test_flops_are_counted_for_one_forward_of_one_image() -> None:
+    model = ConvModel()
+    convolutions = 2 * 8 * 8 * 9 * (3 * 16 + 16 * 3)
+    assert flops_of(model, 0) == convolutions
+    model.passes = 2
+    assert flops_of(model, 0) == convolutions / 2

@@ -10,7 +10,7 @@ from tts.plan import Condition, Plan
 from tts.settings import Settings
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from tts.samplers.base import Sampler
 
@@ -34,6 +34,11 @@ class Model(Protocol):
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of a state, without a batch dimension."""
+        ...
+
+    @property
+    def module(self) -> nn.Module:
+        """The network that forwards run, the part worth compiling; it gets batches of one shape."""
         ...
 
     def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:

@@ -14,7 +14,7 @@ from tts.models.latent import LatentModel, LatentSettings
 from tts.plan import Condition
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 class DiT(LatentSettings):
@@ -68,12 +68,19 @@ class ClassTransformer:
     def __init__(self, transformer: Any) -> None:
         self.transformer, self.none = transformer, int(transformer.config.num_embeds_ada_norm)
 
+    @property
+    def module(self) -> nn.Module:
+        """See :class:`tts.models.latent.Network`."""
+        return self.transformer  # type: ignore[no-any-return]
+
     def __call__(self, x: Tensor, times: Tensor, conditions: Sequence[Condition | None]) -> Tensor:
-        """See :data:`tts.models.latent.Network`."""
+        """See :class:`tts.models.latent.Network`."""
         import torch
 
+        from tts.streams import upload
+
         labels = [self.none if condition is None else int(condition) for condition in conditions]
-        classes = torch.tensor(labels, device=x.device)
+        classes = upload(torch.tensor(labels), x.device)
         output: Tensor = self.transformer(
             x.to(self.transformer.dtype), timestep=times, class_labels=classes, return_dict=False
         )[0]

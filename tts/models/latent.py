@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from pydantic import Field
 
@@ -19,12 +19,24 @@ from tts.samplers.ddim import DDIM
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
-    from torch import Tensor
+    from torch import Tensor, nn
 
 T = TypeVar("T")
 
-Network: TypeAlias = "Callable[[Tensor, Tensor, Sequence[Condition | None]], Tensor]"
-"""``(x [B, C, h, w], times [B] int64, conditions) -> [B, C, h, w]``; a condition of None is the unconditional one."""
+
+class Network(Protocol):
+    """A raw denoiser with its conditioning."""
+
+    @property
+    def module(self) -> nn.Module:
+        """The network itself."""
+        ...
+
+    def __call__(self, x: Tensor, times: Tensor, conditions: Sequence[Condition | None]) -> Tensor:
+        """``(x [B, C, h, w], times [B] int64, conditions) -> [B, C, h, w]``; a condition of None is the
+        unconditional one.
+        """
+        ...
 
 
 class LatentSettings(ModelSettings):
@@ -166,10 +178,12 @@ class LatentModel:
         """See :class:`tts.models.base.Model`; levels are time steps."""
         import torch
 
+        from tts.streams import upload
+
         times = levels.long()
         alphas = torch.tensor([self._alphas[time] for time in times.tolist()], dtype=torch.float64)
-        output = self._guided(x, times.to(x.device), conditions)
-        return to_clean(self.kind, x, output, alphas.to(x.device))
+        output = self._guided(x, upload(times, x.device), conditions)
+        return to_clean(self.kind, x, output, upload(alphas, x.device))
 
     def _guided(self, x: Tensor, times: Tensor, conditions: Sequence[Condition]) -> Tensor:
         """Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598) as one batch: without, then with."""
@@ -180,6 +194,11 @@ class LatentModel:
         both = self.network(torch.cat([x, x]), torch.cat([times, times]), [*[None] * len(conditions), *conditions])
         without, with_condition = both.float().chunk(2)
         return without + self.guidance * (with_condition - without)
+
+    @property
+    def module(self) -> nn.Module:
+        """The raw network."""
+        return self.network.module
 
     def decode(self, x: Tensor, preview: bool = False) -> Tensor:
         """See :class:`tts.models.base.Model`; rounded as diffusers does."""

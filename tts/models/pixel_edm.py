@@ -9,7 +9,7 @@ from tts.plan import Condition
 from tts.samplers.heun import StochasticHeun
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from tts.models.precondition import EDMPrecond
 
@@ -27,9 +27,16 @@ class PixelEDM:
         """See :class:`tts.models.base.Model`; conditions are class indices."""
         import torch
 
-        labels = torch.tensor([int(condition) for condition in conditions], device=self.device)
-        result: Tensor = self.denoiser(x, levels.to(self.device), labels)
+        from tts.streams import upload
+
+        labels = upload(torch.tensor([int(condition) for condition in conditions]), self.device)
+        result: Tensor = self.denoiser(x, upload(levels, self.device), labels)
         return result
+
+    @property
+    def module(self) -> nn.Module:
+        """The raw network."""
+        return self.denoiser.network
 
     def decode(self, x: Tensor, preview: bool = False) -> Tensor:
         """[-1, 1] to 0..255, rounded to the nearest and clipped."""

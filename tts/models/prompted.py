@@ -18,7 +18,7 @@ from tts.plan import Condition
 from tts.quiet import quiet
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 KEPT = 512
 """Encoded prompts that an engine keeps; a study's problems come in order, so that the recent ones are the wanted."""
@@ -145,8 +145,13 @@ class PromptedUNet:
         self.unet, self.encode, self.arguments = unet, encode, arguments
         self._recent: OrderedDict[str | None, Encoded] = OrderedDict()
 
+    @property
+    def module(self) -> nn.Module:
+        """See :class:`tts.models.latent.Network`."""
+        return self.unet  # type: ignore[no-any-return]
+
     def __call__(self, x: Tensor, times: Tensor, conditions: Sequence[Condition | None]) -> Tensor:
-        """See :data:`tts.models.latent.Network`."""
+        """See :class:`tts.models.latent.Network`."""
         encoded = [self._encoded(None if prompt is None else str(prompt)) for prompt in conditions]
         output: Tensor = self.unet(x.to(self.unet.dtype), times, return_dict=False, **self.arguments(encoded))[0]
         return output

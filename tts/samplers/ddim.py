@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tts.samplers.base import Position, Step
 
 
+TINY = 1e-12  # a schedule rescaled to zero signal begins at an infinite noise level
+
+
 @dataclass(frozen=True)
 class DDIM:
     r"""Steps from signal level :math:`a_i` to :math:`b_i` (both :math:`\bar\alpha`), with the clean prediction D:
@@ -50,7 +53,9 @@ class DDIM:
     def plan(self) -> Plan:
         """One call before the first step and one at the end of each but the last; noise where ``sigma > 0``."""
         steps = len(self.times)
-        return Plan((1,) * (steps - 1) + (0,), tuple(self.sigma(i) > 0 for i in range(steps)), opening=1)
+        injects = tuple(self.sigma(i) > 0 for i in range(steps))
+        levels = tuple(math.sqrt((1 - alpha) / max(alpha, TINY)) for alpha in (*self.alphas, self.targets[-1]))
+        return Plan((1,) * (steps - 1) + (0,), injects, opening=1, levels=levels)
 
     def initial(self, noise: Tensor) -> Step:
         """The noise itself, with its prediction."""

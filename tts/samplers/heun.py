@@ -63,7 +63,7 @@ class StochasticHeun(Settings):
     def plan(self) -> Plan:
         """Two calls a step and one on the last; noise only where ``gamma > 0``."""
         calls = (2,) * (self.steps - 1) + (1,)
-        return Plan(calls, tuple(self.gamma(i) > 0 for i in range(self.steps)))
+        return Plan(calls, tuple(self.gamma(i) > 0 for i in range(self.steps)), levels=self.levels)
 
     def initial(self, noise: Tensor) -> Step:
         """``t_0`` times a unit normal noise; the first prediction depends on the first step's noise."""
