@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# processes of tests
+WORKERS ?= 2
 
 .PHONY: quickstart test lint bench
 
@@ -10,7 +12,7 @@ quickstart: $(STAMP)
 	$(BIN)/tts-bench run quickstart
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,24 +1,62 @@
-"""Fixtures and settings shared by all tests."""
+"""Fixtures and settings shared by all tests.
+
+``make test`` runs them in two processes. The tests of one file stay in one of them, and so do all that start a cluster:
+these mostly wait, and two clusters would take the machine from each other. Tests marked ``alone`` measure time, so that
+nothing else runs meanwhile.
+"""
 
 from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from rooms import room
 
 # Ray reads these when it is imported, and some modules of tests import it before anything of ours.
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
+
+# As many threads in one process of tests as in two: a sum of floats may depend on it, and two processes have two cores.
+os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None, max_examples=25)
 settings.load_profile("repeatable")
 
 ROOT = Path(__file__).parents[1]
+
+ON_RAY = {"test_combinations", "test_mishaps", "test_nodes", "test_pools", "test_scale"}
+"""Files whose tests start a cluster."""
+LOCKS = "TTS_BENCH_TEST_LOCKS"
+"""Names the folder of the locks that the processes of one run share."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make a folder for locks, in the process that starts the others."""
+    if not hasattr(config, "workerinput"):
+        os.environ[LOCKS] = tempfile.mkdtemp(prefix="tts-bench-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(os.environ[LOCKS]))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together what belongs together, and begin with what takes longest."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("ray" if item.path.stem in ON_RAY else item.path.stem))
+    items.sort(key=lambda item: item.path.stem not in ON_RAY)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Let a test that is to be alone wait for those of other processes, and them for it."""
+    with room(Path(os.environ[LOCKS]), alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session")
