@@ -6,13 +6,16 @@ STAMP := $(VENV)/.installed
 # processes of tests
 WORKERS ?= 2
 
-.PHONY: quickstart test lint bench
+.PHONY: quickstart test lint bench browser
 
 quickstart: $(STAMP)
 	$(BIN)/tts-bench run quickstart
 
-test: $(STAMP)
+test: $(STAMP) browser
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+
+browser:
+	@sh tests/browser.sh >/dev/null
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

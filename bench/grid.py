@@ -73,8 +73,8 @@ class Sheet:
 
 def figure_images(trials: pd.DataFrame, reward: str | None = None, problems: int = 10) -> Figure:
     """The images of the same problems under every search; see :func:`bench.plots.plot_images`."""
-    blocks = {name: _rows(trials[trials["reward"] == name]) for name in _rewards(trials, reward)}
-    columns = _columns(trials[trials["reward"].isin(list(blocks))], problems)
+    blocks = {name: rows_of(trials[trials["reward"] == name]) for name in _rewards(trials, reward)}
+    columns = columns_of(trials[trials["reward"].isin(list(blocks))], problems)
     heights = [_header(columns) + len(rows) * (TILE + CAPTION) for rows in blocks.values()]
     sheet = Sheet(LEFT + len(columns) * (TILE + GAP) - GAP + MARGIN, sum(heights) + MARGIN)
     for place, (name, rows) in enumerate(blocks.items()):
@@ -88,7 +88,7 @@ def pictured(trials: pd.DataFrame, problems: int = 10) -> list[str]:
     Args:
         trials: without their images.
     """
-    columns = set(_columns(trials, problems))
+    columns = set(columns_of(trials, problems))
     found = []
     for _, group in trials.groupby(["reward", "search"]):
         largest = _largest(group)
@@ -108,7 +108,7 @@ def _rewards(trials: pd.DataFrame, reward: str | None) -> list[str]:
     return [reward]
 
 
-def _columns(trials: pd.DataFrame, problems: int) -> dict[Problem, str]:
+def columns_of(trials: pd.DataFrame, problems: int) -> dict[Problem, str]:
     """The first problems with their headers: all conditions of the first seed, then the next seed."""
     table = trials[["condition", "seed", "label"]].drop_duplicates(["condition", "seed"])
     labels = {(str(condition), int(seed)): str(label) for condition, seed, label in table.to_numpy()}
@@ -127,7 +127,7 @@ def _wrapped(label: str) -> str:
     return textwrap.fill(label, LABEL_WIDTH - 2, max_lines=LABEL_LINES, placeholder="…")
 
 
-def _rows(trials: pd.DataFrame) -> list[Row]:
+def rows_of(trials: pd.DataFrame) -> list[Row]:
     """One row a search, in the order of the legend."""
     searches = sorted(set(trials["search"]), key=rank)
     return [_row(search, _largest(trials[trials["search"] == search])) for search in searches]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pandas as pd
-import pyarrow.dataset as ds
+import pyarrow as pa
+import pyarrow.compute as pc
 from rich.console import Console
 
 from bench import store
@@ -33,7 +34,7 @@ def report(outputs: list[Output], console: Console) -> int:
     for output, frame in zip(outputs, frames, strict=True):
         check_output(output)
         write_curves_and_pictures(frame, output, place(output))
-    for group in _comparable(outputs):
+    for group in comparable(outputs):
         console.print(render(curves(pd.concat([frames[k] for k in group]))))
     for output, frame in zip(outputs, frames, strict=True):
         where = place(output)
@@ -45,12 +46,12 @@ def report(outputs: list[Output], console: Console) -> int:
 
 
 def read_trials(output: Output) -> pd.DataFrame:
-    """A run's trials without their images, each once.
+    """A run's trials without their images and recipes, each once.
 
     Raises:
         DataError: there is no run, or no finished trial.
     """
-    names = without_images(store.columns(output))
+    names = [name for name in without_images(store.columns(output)) if name != "noises"]
     frame: pd.DataFrame = store.read(output, names).to_pandas()
     return frame.drop_duplicates("trial", ignore_index=True)
 
@@ -70,7 +71,7 @@ def notes(trials: pd.DataFrame) -> list[str]:
     return found
 
 
-def _comparable(outputs: list[Output]) -> list[list[int]]:
+def comparable(outputs: list[Output]) -> list[list[int]]:
     """Places of the runs whose trials may stand in one table: same model, rewards, seed and numerics."""
     groups: dict[str, list[int]] = {}
     for number, output in enumerate(outputs):
@@ -94,7 +95,7 @@ def write_curves_and_pictures(trials: pd.DataFrame, source: Output, to: Place) -
     trials = trials[trials["error"].isna()]
     if trials.empty:
         return
-    points = curves(trials)
+    points = curves(trials, store.read_manifest(source).get("flops"))
     files = {"curves.parquet": parquet(points), "curves.png": png(figure_curves(points))}
     shown = _with_images(trials, source)
     if shown["image"].notna().any():
@@ -107,11 +108,25 @@ def write_curves_and_pictures(trials: pd.DataFrame, source: Output, to: Place) -
 
 
 def _with_images(trials: pd.DataFrame, source: Output) -> pd.DataFrame:
-    """The trials with those images that are drawn, from their rows or their files."""
-    wanted = pictured(trials)
-    found = store.table(source, ["trial", "image"], ds.field("trial").isin(wanted))
-    images = {} if found is None else dict(zip(found["trial"].to_pylist(), found["image"].to_pylist(), strict=True))
-    files = trials.loc[trials["trial"].isin(wanted) & trials["image_file"].notna(), ["trial", "image_file"]]
-    where = place(source)
-    images |= {key: where.read(name) for key, name in files.itertuples(index=False)}
+    """The trials with those images that are drawn."""
+    images = read_images(source, trials[trials["trial"].isin(pictured(trials))])
     return trials.assign(image=trials["trial"].map(images))
+
+
+def read_images(source: Output, trials: pd.DataFrame) -> dict[str, bytes | None]:
+    """Images of some trials of a run, from their rows or their files; only the parts that hold them are read.
+
+    Args:
+        source: the run.
+        trials: ``trial`` and ``image_file``.
+    """
+    where, wanted = place(source), pa.array(trials["trial"], pa.string())
+    images: dict[str, bytes | None] = {}
+    for part in store.parts(where):
+        names = store.table(source, ["trial"], of=[part])
+        if names is not None and pc.any(pc.is_in(names["trial"], wanted)).as_py():
+            found = store.table(source, ["trial", "image"], pc.field("trial").isin(wanted), of=[part])
+            assert found is not None  # it has just been read
+            images |= zip(found["trial"].to_pylist(), found["image"].to_pylist(), strict=True)
+    files = trials.loc[trials["image_file"].notna(), ["trial", "image_file"]]
+    return images | {key: where.read(name) for key, name in files.itertuples(index=False)}

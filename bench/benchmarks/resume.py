@@ -78,10 +78,10 @@ def _next_trial(planned: int, output: Path) -> tuple[float, float]:
     ledger = Ledger(study, store.done(output))
     task = ledger.next()
     assert task is not None  # a tenth is left
-    return time.perf_counter() - start, _peak()
+    return time.perf_counter() - start, peak()
 
 
-def _peak() -> float:
+def peak() -> float:
     """Most memory that this process ever held, in MiB; ``getrusage`` would count its parent's."""
     [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) / 1024
