@@ -86,10 +86,10 @@ def reference_moments(features: Features) -> Moments | None:
 
 def _extractor(manifest: dict[str, Any], device: str) -> _Extractor | str:
     """The network that suits a run's images, or why there is none."""
-    if manifest["resolved"]["model"]["name"] == "cifar10":
-        return _judge(device)
-    given = [*manifest["config"]["rewards"], *manifest["config"].get("held_out", [])]
     try:
+        if manifest["resolved"]["model"]["name"] == "cifar10":
+            return _judge(device)
+        given = [*manifest["config"]["rewards"], *manifest["config"].get("held_out", [])]
         found = next((reward for reward in map(_reward, given) if _is_clip(reward)), None)
         return "no features at hand: the run scores by no clip" if found is None else _clip(found, device)
     except TTSError as error:

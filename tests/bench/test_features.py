@@ -66,15 +66,15 @@ def read(output: Path) -> pd.DataFrame:
 
 @pytest.mark.parametrize("image_files", [False, True])
 def test_features_are_the_judges_in_the_trials_order(tmp_path: Path, image_files: bool) -> None:
-    found = rows(130)
-    order = np.random.default_rng(0).permutation(130)
+    found = rows(70)
+    order = np.random.default_rng(0).permutation(70)
     trials = pd.DataFrame({"trial": [found[k]["trial"] for k in order]})
     made = image_features(run(tmp_path / "run", found, image_files), trials)
     assert not isinstance(made, str)
     judge = ClassJudge().classifier()
     x = torch.from_numpy(np.stack([pixels(int(k)) for k in order])).permute(0, 3, 1, 2).float() / 127.5 - 1
     np.testing.assert_allclose(made.values, judge.features(x).numpy(), rtol=1e-3, atol=1e-5)
-    assert (made.values.shape, made.values.dtype) == ((130, 192), np.float32)
+    assert (made.values.shape, made.values.dtype) == ((70, 192), np.float32)
     assert "class_judge" in made.extractor
 
 
@@ -120,6 +120,14 @@ def test_without_features_there_is_a_reason(tmp_path: Path, rewards: list[Any], 
     found = image_features(output, read(output))
     assert isinstance(found, str)
     assert found.startswith(reason)
+
+
+def test_a_missing_judge_is_a_reason(tmp_path: Path) -> None:
+    output = run(tmp_path / "run", rows(2))
+    (tmp_path / "judge.safetensors").unlink()
+    found = image_features(output, read(output))
+    assert isinstance(found, str)
+    assert found.endswith("judge.safetensors: no such file")
 
 
 def test_reference_moments_belong_to_the_judge(tmp_path: Path) -> None:
