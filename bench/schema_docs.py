@@ -55,10 +55,10 @@ MANIFEST = (
     ),
     ("trials", "number", "how many trials the whole study has"),
     ("devices", "list", "the kind of device of each engine that it was begun with"),
-    ("versions", "object", "Python's, and those of the packages that results depend on"),
-    ("git", "object", "`commit` of the code, and whether it was changed since (`dirty`); null: no checkout"),
     ("flops", "number", "FLOPs of one denoiser forward of one image; null: not known"),
     ("levels", "list", "noise levels before each step and after the last, steps + 1 numbers"),
+    ("versions", "object", "Python's, and those of the packages that results depend on"),
+    ("git", "object", "`commit` of the code, and whether it was changed since (`dirty`); null: no checkout"),
 )
 """Keys of manifest.json: name, type, meaning."""
 
