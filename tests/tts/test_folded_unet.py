@@ -1,4 +1,4 @@
-"""The embedded model's network against diffusers' ``UNet2DModel``, as which it was trained."""
+"""The embedded networks against those as which they were trained: diffusers' ``UNet2DModel``, torchvision's block."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Callable
 import pytest
 import torch
 from diffusers import UNet2DModel
+from torch import nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
+from torchvision.models import resnet
 
 from tts.models.folded_unet import TIME_SCALE, FoldedUNet
+from tts.models.small_resnet import BasicBlock
 
 
 def original() -> UNet2DModel:
@@ -53,7 +56,24 @@ def test_it_computes_the_same_bit_for_bit(batch: int) -> None:
     assert torch.equal(ours(x, c_noise, labels), pixel_shuffle(expected, 2))
 
 
-def test_it_imports_nothing_of_diffusers(fresh_python: Callable[..., str]) -> None:
-    """An engine of the embedded model would start seconds later."""
-    program = "import sys; from tts.models.cifar10 import Cifar10; Cifar10().load(); print('diffusers' in sys.modules)"
-    assert fresh_python(program) == "False"
+@torch.inference_mode()
+def test_the_classifiers_block_is_torchvisions() -> None:
+    skip = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(8, 16, 1, bias=False), nn.BatchNorm2d(16))
+    theirs = resnet.BasicBlock(8, 16, stride=2, downsample=skip)
+    ours = BasicBlock(8, 16, skip)
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(4, 8, 8, 8, generator=torch.Generator().manual_seed(2))
+    for network in (theirs, ours):
+        network.train()
+    assert torch.equal(ours(x), theirs(x))
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+
+
+def test_an_engine_needs_no_large_package(fresh_python: Callable[..., str]) -> None:
+    """It would start seconds later."""
+    program = (
+        "import sys; from tts.models.cifar10 import Cifar10; from tts.rewards.class_probability import *; "
+        "Cifar10().load(); ClassProbability().load('cpu', str); "
+        "print({'diffusers', 'torchvision', 'torch._dynamo', 'transformers'} & sys.modules.keys())"
+    )
+    assert fresh_python(program) == "set()"
