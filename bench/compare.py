@@ -107,8 +107,8 @@ class Comparison:
         only_a, only_b: columns of outcomes that only one run has.
         different: how many common trials differ in any outcome.
         columns: of the common trials, as they are compared.
-        points: those in which something differs.
-        tested: how many points the test was corrected for.
+        points: those in which a measure differs.
+        tested: how many points the test was corrected for: all, of each measure that differs anywhere.
         tolerance: mean differences up to it count as noise.
     """
 
@@ -135,6 +135,14 @@ class Comparison:
     def beyond(self) -> list[Point]:
         """The points that differ by more than noise and more than the tolerance."""
         return [p for p in self.points if p.p < SIGNIFICANCE and abs(p.mean) > self.tolerance]
+
+    @property
+    def too_few(self) -> list[Point]:
+        """The points that differ, with too few problems for any difference to be beyond noise.
+
+        The least p that flipping the signs of n differences can give is 2 / 2^n.
+        """
+        return [p for p in self.points if self.tested * 2.0 ** (1 - p.n) >= SIGNIFICANCE]
 
     @property
     def verdict(self) -> Verdict:
@@ -181,7 +189,7 @@ def compare(a: Output, b: Output, tolerance: float = 0.0) -> Comparison:
     names = [str(name) for name in first if name in second and name not in ABOUT]
     masks = {name: _differs(name, pairs) for name in names}
     different = np.logical_or.reduce(list(masks.values()))
-    points = _points(pairs) if different.any() else []
+    points = _points(pairs, [name for name in MEASURES if masks[name].any()])
     return Comparison(
         runs=(str(place(a)), str(place(b))),
         settings=differences(*manifests),
@@ -276,11 +284,11 @@ def _is_score(name: str) -> bool:
     return name == "value" or name.startswith("score_")
 
 
-def _points(pairs: pd.DataFrame) -> list[Point]:
-    """Every measure of every point, sorted, with p corrected for all of them."""
-    groups = list(pairs.sort_values(WHAT).groupby(POINT))
-    both = [group[[f"{m}_a", f"{m}_b"]].dropna().to_numpy(np.float64) for _, group in groups for m in MEASURES]
-    names = [(str(reward), str(search), str(settings), m) for (reward, search, settings), _ in groups for m in MEASURES]
+def _points(pairs: pd.DataFrame, measures: list[str]) -> list[Point]:
+    """These measures of every point, sorted, with p corrected for all of them."""
+    groups = list(pairs.sort_values(WHAT).groupby(POINT)) if measures else []
+    both = [group[[f"{m}_a", f"{m}_b"]].dropna().to_numpy(np.float64) for _, group in groups for m in measures]
+    names = [(str(reward), str(search), str(settings), m) for (reward, search, settings), _ in groups for m in measures]
     found = [values[:, 1] - values[:, 0] for values in both]
     sure = holm(np.array(sign_flip(found)))
     return [

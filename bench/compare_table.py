@@ -20,9 +20,6 @@ from tts.settings import canonical
 ROWS, LETTERS = 20, 70
 """Rows of a table and letters of a cell that are shown; the JSON has them all."""
 
-FEWEST = 6
-"""Pairs below which no paired test of signs reaches 5 %: 2 / 2**5 is more."""
-
 
 def render(comparison: Comparison) -> Iterator[RenderableType]:
     """Tables of what differs, then what it means, a line each."""
@@ -131,15 +128,18 @@ def _of_noise(comparison: Comparison) -> Iterator[str]:
     if not comparison.points:
         return
     beyond = comparison.beyond
-    few = sum(point.n < FEWEST for point in comparison.points)
     yield (
         f"{len(comparison.points)} of {comparison.tested} points (a search with its settings, for a reward; its value, "
         f"its NFE) differ, {len(beyond)} of them beyond noise"
         + (f" and by more than {comparison.tolerance:g} on average" if comparison.tolerance else "")
         + f" (paired test, p < {SIGNIFICANCE:g} after Holm's correction)."
     )
-    if few:
-        yield f"{few} of them have fewer than {FEWEST} problems, too few for any difference to be beyond noise."
+    if comparison.too_few:
+        most = max(point.n for point in comparison.too_few)
+        yield (
+            f"{len(comparison.too_few)} of them have too few problems ({most} or fewer) for any difference to be "
+            "beyond noise among so many points: that they are within noise says nothing."
+        )
 
 
 def _conclusion(comparison: Comparison) -> str:
