@@ -7,9 +7,8 @@ of a part without trials were never finished, and do not count.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,6 +17,9 @@ from bench.place import Output, place
 from tts.errors import DataError
 from tts.noise import Noise, to_record
 from tts.search.segment import Evaluation, Segment
+
+if TYPE_CHECKING:
+    import pandas as pd  # drivers need this module, and no frames
 
 FOLDER = "evaluations"
 

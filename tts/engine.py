@@ -283,10 +283,10 @@ def flops_of(model: Model, condition: Condition, device: str = "cpu") -> float:
 
     Matrix products, convolutions and attention are counted; what is done element by element is not.
     """
-    from torch.utils.flop_counter import FlopCounterMode
+    from tts.flops import FlopCounter
 
     call = calls_of(model, NoiseBank(model.shape)(Noise(0)))[0]
     level = torch.tensor([call.level], dtype=torch.float64)
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounter() as counter:
         model.denoise(call.x[None].to(device), level, [condition])
-    return float(counter.get_total_flops()) / model.passes
+    return float(counter.total) / model.passes

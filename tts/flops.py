@@ -1,0 +1,41 @@
+"""Counting FLOPs without torch's compiler, whose import would take seconds wherever an engine starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+
+class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts matrix products, convolutions and attention, by the formulas of torch's ``FlopCounterMode``.
+
+    Two for a multiply-add; what is done element by element is not counted.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total: int = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """torch would wrap the method below so that the compiler leaves it alone, and for that import the compiler."""
+        return False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Compute an operation and count it, or the ones that it is made of."""
+        given = kwargs or {}
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is None:
+            with self:
+                parts = func.decompose(*args, **given)
+            if parts is not NotImplemented:
+                return parts
+        found = func(*args, **given)
+        if formula is not None:
+            self.total += formula(*args, **given, out_val=found)
+        return found
