@@ -14,6 +14,7 @@ from rich.table import Table
 from bench.benchmarks.bare import bare_rate
 from bench.benchmarks.coverage import REWARDS, SIZES, covered
 from bench.benchmarks.harness import CURVE, make_study, studies_of, timed
+from bench.benchmarks.reporting import report_of
 from bench.benchmarks.resume import resume
 from bench.benchmarks.simulated import harness_share, virtual_share
 from bench.files import atomic_write
@@ -143,6 +144,20 @@ def resuming(
 
 
 @app.command()
+def reporting(
+    trials: Annotated[int, typer.Option(help="Trials of the run.")] = 100_000,
+    output: Output = RESULTS,
+) -> None:
+    """How long tts-bench report takes for a large run, its memory, and the size of the page."""
+    found = report_of(trials)
+    out.print(
+        f"{found.trials:,} trials: {found.seconds:.1f} s ({found.cpu_seconds:.1f} s of them computing), "
+        f"{found.mebibytes:.0f} MiB at most, a page of {found.megabytes:.1f} MB and {found.files} files beside it"
+    )
+    _save(output / "reporting.json", [asdict(found)])
+
+
+@app.command()
 def coverage(
     repetitions: Annotated[int, typer.Option(help="Simulated runs of each kind.")] = 2000,
     output: Output = RESULTS,
@@ -164,6 +179,7 @@ def everything(output: Output = RESULTS) -> None:
     one_at_a_time(output=output)
     simulated(output=output)
     resuming(output=output)
+    reporting(output=output)
     coverage(output=output)
 
 

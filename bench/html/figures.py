@@ -25,7 +25,9 @@ def files(analysis: Analysis) -> Iterator[tuple[str, bytes]]:
     yield from _statistics(analysis)
     yield from _hacking(analysis)
     if any(analysis.images.values()):
-        yield from _figure("images", figure_images(pictures(analysis)))
+        shown = pictures(analysis)
+        for reward in analysis.rewards:  # no SVG: they are all pixels
+            yield f"images-{reward.replace('_', '-')}.png", png(figure_images(shown, reward))
     yield from _trace(analysis)
 
 

@@ -64,7 +64,7 @@ def _grid(reward: str, rows: list[Row], labels: dict[Problem, str], baseline: st
         for row in rows
     ]
     caption = f"Searched on {words(reward)}: each search at its largest budget, the same problems in every row"
-    return Grid(caption, list(labels.values()), shown)
+    return Grid(caption, list(labels.values()), shown, [f"images-{reward.replace('_', '-')}.png"])
 
 
 def _picture(
