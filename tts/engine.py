@@ -277,7 +277,7 @@ def calls_of(model: Model, noise: Array) -> list[Call]:
     return calls
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def flops_of(model: Model, condition: Condition, device: str = "cpu") -> float:
     """FLOPs of one denoiser forward of one image, two for a multiply-add, as torch counts them.
 

@@ -12,7 +12,8 @@ from torch.utils.flop_counter import flop_registry
 class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts matrix products, convolutions and attention, by the formulas of torch's ``FlopCounterMode``.
 
-    Two for a multiply-add; what is done element by element is not counted.
+    Two for a multiply-add; what is done element by element is not counted. To be used with ``torch.no_grad()`` and not
+    in inference mode, where operations would come here whole and not as the products that they are made of.
     """
 
     def __init__(self) -> None:
@@ -27,14 +28,9 @@ class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Compute an operation and count it, or the ones that it is made of."""
+        """Compute an operation and count it."""
         given = kwargs or {}
         formula = flop_registry.get(func._overloadpacket)
-        if formula is None:
-            with self:
-                parts = func.decompose(*args, **given)
-            if parts is not NotImplemented:
-                return parts
         found = func(*args, **given)
         if formula is not None:
             self.total += formula(*args, **given, out_val=found)

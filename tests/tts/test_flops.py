@@ -16,7 +16,7 @@ PROGRAM = """
 import sys
 from tts.models.cifar10 import Cifar10
 from tts.engine import flops_of
-print(flops_of(Cifar10().load(), 0), "torch._dynamo" in sys.modules)
+print(flops_of(Cifar10().load(), 0), {"torch._dynamo", "sympy"} & sys.modules.keys())
 """
 
 
@@ -35,14 +35,13 @@ class Several(nn.Module):
         (Several(), (torch.zeros(2, 8, 8),)),
     ],
 )
-@torch.inference_mode()
 def test_the_count_is_torchs(network: nn.Module, given: tuple[Tensor, ...]) -> None:
-    with FlopCounterMode(display=False) as theirs:
+    with torch.inference_mode(), FlopCounterMode(display=False) as theirs:
         network(*given)
-    with FlopCounter() as ours:
+    with torch.no_grad(), FlopCounter() as ours:
         network(*given)
     assert ours.total == theirs.get_total_flops() > 0
 
 
 def test_the_compiler_is_not_imported(fresh_python: Callable[..., str]) -> None:
-    assert fresh_python(PROGRAM) == "525434880.0 False"
+    assert fresh_python(PROGRAM) == "525434880.0 set()"
