@@ -15,7 +15,8 @@ HOSTILE = "</script><script>document.title = 'taken'</script><img src=x onerror=
 """A prompt that would run, and a picture that would be fetched, if it were not escaped."""
 
 SMALL: dict[str, Any] = {
-    "rewards": ["brightness", "compressibility"],
+    "rewards": ["brightness"],
+    "held_out": ["compressibility"],
     "searches": [
         "naive",
         {"name": "best_of_n", "budget": {"N": [4, 8]}},

@@ -27,6 +27,7 @@ from tts.errors import SettingError
 from tts.settings import nearest
 
 SCORE = "score_"
+TIMES = ("device_seconds", "wall_seconds")
 POINT = ["reward", "search", "settings"]
 
 
@@ -162,11 +163,12 @@ class Analysis:
         return saturation(self.observed, flops=self.flops)
 
     @cached_property
-    def matched_seconds(self) -> pd.DataFrame:
-        """Who wins at equal device-seconds; empty where devices of several kinds took part, which are no one clock."""
+    def matched_times(self) -> dict[str, pd.DataFrame]:
+        """Who wins at equal time, by the column that measures it; none where devices of several kinds took part."""
         if self.finished["device"].nunique() > 1:
-            return pd.DataFrame()
-        return matched(self.observed, axis="device_seconds", flops=self.flops)
+            return {}
+        found = {axis: matched(self.observed, axis=axis, flops=self.flops) for axis in TIMES}
+        return {axis: frame for axis, frame in found.items() if len(frame)}
 
     @cached_property
     def shown(self) -> pd.DataFrame:

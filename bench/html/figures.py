@@ -49,7 +49,7 @@ def _curves(analysis: Analysis) -> Iterator[tuple[str, bytes]]:
 def _statistics(analysis: Analysis) -> Iterator[tuple[str, bytes]]:
     tables = {
         "matched-nfe": analysis.matched,
-        "matched-seconds": analysis.matched_seconds,
+        **{f"matched-{axis.replace('_', '-')}": frame for axis, frame in analysis.matched_times.items()},
         "significance": analysis.compared,
         "returns": analysis.returns,
         "saturation": analysis.saturation,

@@ -10,7 +10,7 @@ import yaml
 from bench.html import tables, text
 from bench.html.analysis import POINT, SEARCHED, Analysis, search_name
 from bench.html.blocks import Block, Chart, Code, Part, Section, Sentences, Table, Text, Tiles
-from bench.html.charts import axes, curve_chart, line_chart, words
+from bench.html.charts import AXES, axes, curve_chart, line_chart, words
 from bench.html.grids import grids
 from bench.plots import NFE, Axis
 
@@ -100,8 +100,11 @@ def _matched(analysis: Analysis) -> Section:
     if frame.empty:
         return Section("matched", title, short, [], "No two curves reach the same number of denoiser calls.")
     blocks: list[Block] = [tables.matched(analysis, frame, "NFE", "matched-nfe.csv")]
-    if not analysis.matched_seconds.empty:
-        blocks.append(tables.matched(analysis, analysis.matched_seconds, "device-seconds", "matched-seconds.csv"))
+    for axis in AXES:
+        if axis.column in analysis.matched_times:
+            times = analysis.matched_times[axis.column]
+            file = f"matched-{axis.column.replace('_', '-')}.csv"
+            blocks.append(tables.matched(analysis, times, axis.short, file, folded=len(blocks) > 1))
     return Section("matched", title, short, blocks)
 
 

@@ -100,7 +100,7 @@ def _n(row: dict[Any, Any]) -> Cell:
     return Cell(str(row["n"]), "" if pd.isna(effective) else f"({effective:.3g})")
 
 
-def matched(analysis: Analysis, frame: pd.DataFrame, unit: str, file: str) -> Table:
+def matched(analysis: Analysis, frame: pd.DataFrame, unit: str, file: str, folded: bool = False) -> Table:
     """Who wins at equal cost."""
     columns = [
         Column("searched on"),
@@ -127,7 +127,7 @@ def matched(analysis: Analysis, frame: pd.DataFrame, unit: str, file: str) -> Ta
         ]
         for row in frame.to_dict("records")
     ]
-    return shortened(rows, columns, f"The best search at equal {unit}", files=[file])
+    return shortened(rows, columns, f"The best search at equal {unit}", files=[file], folded=folded)
 
 
 def compared(analysis: Analysis, largest: bool) -> Table:

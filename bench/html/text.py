@@ -97,8 +97,8 @@ def _gain(row: dict[Any, Any]) -> str:
 
 def _seconds(analysis: Analysis) -> list[Said]:
     """Who is ahead at equal time, in one sentence."""
-    frame = analysis.matched_seconds
-    frame = frame[frame["curves"] > 1] if len(frame) else frame
+    frame = analysis.matched_times.get("device_seconds", pd.DataFrame(columns=["curves"]))
+    frame = frame[frame["curves"] > 1]
     if frame.empty:
         return []
     last = frame.sort_values("at").drop_duplicates("reward", keep="last").sort_values("reward")

@@ -32,7 +32,7 @@ def browser() -> Iterator[Browser]:
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A report of a run with hostile texts, images and a trace."""
     folder = tmp_path_factory.mktemp("browser")
-    rewrite(small_run(folder / "run", trials=200), hostile)
+    rewrite(small_run(folder / "run", 200, rewards=["brightness", "compressibility"], held_out=[]), hostile)
     path = folder / "report.html"
     path.write_text(render(load([folder / "run"], "naive", features=False)))
     return path.as_uri()
