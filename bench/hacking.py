@@ -79,7 +79,7 @@ def diversity(trials: pd.DataFrame, features: NDArray[Any]) -> pd.DataFrame:
         ``pairs``, the mean ``distance`` over conditions with its 95 % interval over conditions, and ``relative``, the
         distance over that of naive's images. NaN where every condition has one image only.
     """
-    trials, features = _with_image(trials, features)
+    trials = _with_image(trials, features)
     unit = features / np.linalg.norm(features, axis=1, keepdims=True).clip(1e-12)
     rows, samples = [], []
     for point, group in _points(trials):
@@ -107,7 +107,7 @@ def frechet(trials: pd.DataFrame, features: NDArray[Any], reference: Moments) ->
         ``distance``, the ``floor`` (the mean distance of n draws from the reference itself: the distance is never
         about 0 with few images) and a ``warning``, without which no distance of fewer than 2 F images may be shown.
     """
-    trials, features = _with_image(trials, features)
+    trials = _with_image(trials, features)
     groups = list(_points(trials))
     floors = {n: _floor(n, reference) for n in {len(group) for _, group in groups}}
     rows = [
@@ -172,10 +172,11 @@ def _gains(group: pd.DataFrame, name: str, unit: float) -> NDArray[np.float64]:
     return found.to_numpy(float) / unit if unit > 0 else np.empty(0)
 
 
-def _with_image(trials: pd.DataFrame, features: NDArray[Any]) -> tuple[pd.DataFrame, NDArray[Any]]:
-    """The finished trials with features, by ``place`` in the features."""
+def _with_image(trials: pd.DataFrame, features: NDArray[Any]) -> pd.DataFrame:
+    """The finished trials that have features, each with its ``place`` in them."""
     found = _finished(trials.assign(place=np.arange(len(trials))))
-    return found[np.isfinite(features[found["place"].to_numpy()]).all(axis=1)], features
+    seen: NDArray[np.bool_] = np.isfinite(features[found["place"].to_numpy()]).all(axis=1)
+    return found.loc[seen]
 
 
 def _distances(unit: NDArray[Any], group: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

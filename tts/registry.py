@@ -140,6 +140,7 @@ REWARDS: Registry[RewardSettings] = Registry(
     {
         "brightness": "tts.rewards.brightness:Brightness",
         "aesthetic": "tts.rewards.aesthetic:Aesthetic",
+        "class_judge": "tts.rewards.class_judge:ClassJudge",
         "class_probability": "tts.rewards.class_probability:ClassProbability",
         "classifier": "tts.rewards.classifier:Classifier",
         "clip": "tts.rewards.clip:Clip",

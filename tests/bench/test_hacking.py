@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from synthetic_trials import trial, trials
 
+from bench.features import Features, reference_moments
 from bench.hacking import (
     DIVERSITY,
     FRECHET,
@@ -25,6 +26,7 @@ from bench.hacking import (
     prediction_gap,
     score_matrix,
 )
+from tts.rewards.class_judge import ClassJudge
 from tts.training.frechet import Moments, frechet_distance, moments
 
 SEARCHES = ("naive", "random")
@@ -213,6 +215,15 @@ def test_one_image_has_no_frechet_distance() -> None:
     table = frechet(frame, features, reference())
     assert table[["distance", "floor"]].isna().all(axis=None)
     assert table["warning"].notna().all()
+
+
+def test_the_shipped_reference_is_of_the_shipped_judges_features() -> None:
+    digest = ClassJudge().identity()["weights"]
+    found = reference_moments(Features(np.empty((0, 192), np.float32), "the judge's", digest))
+    assert found is not None
+    assert (found.n, found.mean.shape) == (50_000, (192,))
+    assert np.linalg.eigvalsh(found.covariance).min() > -1e-6
+    assert frechet_distance(found, found) == pytest.approx(0, abs=1e-3)
 
 
 def evaluation(**given: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from tts.models.folded_unet import FoldedUNet
 from tts.models.precondition import EDMPrecond, edm_loss
 from tts.models.small_resnet import SmallResNet
 from tts.models.small_vgg import SmallVGG
+from tts.rewards.class_judge import ClassJudge
 from tts.rewards.class_probability import ClassProbability
 from tts.samplers.heun import StochasticHeun
 
@@ -159,6 +160,7 @@ def test_shipped_weights_are_sound() -> None:
     assert Cifar10().identity()["weights"] == weights_file.digest(Cifar10().path)
     assert Cifar10().load().shape == (3, 32, 32)
     assert not ClassProbability().load().host
+    assert not ClassJudge().load().host
 
 
 @pytest.mark.parametrize("kind", [SmallResNet, SmallVGG])

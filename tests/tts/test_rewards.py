@@ -14,11 +14,15 @@ from PIL import Image
 from torch import Tensor
 
 from tts import weights_file
-from tts.errors import WeightsError
+from tts.errors import SettingError, WeightsError
+from tts.models.cifar10 import Cifar10
+from tts.models.edm import EDM
 from tts.models.small_resnet import SmallResNet
+from tts.models.small_vgg import SmallVGG
 from tts.registry import REWARDS
 from tts.rewards.base import Reward
 from tts.rewards.brightness import Brightness
+from tts.rewards.class_judge import ClassJudge
 from tts.rewards.class_probability import ClassProbability
 from tts.rewards.compressibility import Compressibility, scale_to
 
@@ -33,27 +37,32 @@ def colour(red: int, green: int, blue: int, size: int = 32) -> Tensor:
     return torch.tensor([red, green, blue], dtype=torch.uint8).view(1, 3, 1, 1).expand(1, 3, size, size)
 
 
+NETWORKS = {ClassProbability: SmallResNet, ClassJudge: SmallVGG}
+
+
 @pytest.fixture(scope="module")
-def classifier_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of an untrained classifier."""
-    path = tmp_path_factory.mktemp("weights") / "classifier.safetensors"
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        weights_file.save(SmallResNet(), path)
-    return path
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[type[ClassProbability], Path]:
+    """Weights of untrained classifiers."""
+    folder, found = tmp_path_factory.mktemp("weights"), {}
+    for kind, network in NETWORKS.items():
+        found[kind] = folder / f"{kind.name}.safetensors"
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            weights_file.save(network(), found[kind])
+    return found
 
 
-IN_UNITS = ("brightness", "class_probability", "classifier", "compressibility")
+IN_UNITS = ("brightness", "class_judge", "class_probability", "classifier", "compressibility")
 """Rewards that lie in [0, 1]."""
 
 
 @pytest.fixture(scope="module")
-def rewards(classifier_file: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reward]:
+def rewards(files: dict[type[ClassProbability], Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reward]:
     """Every reward of the package, loaded, those with weights on small ones."""
     folder, two = tmp_path_factory.mktemp("rewards"), ["brightness", "compressibility"]
     settings: dict[str, dict[str, Any]] = {
         **tiny_rewards.all_settings(folder / "weights"),
-        "class_probability": {"weights": classifier_file},
+        **{kind.name: {"weights": path} for kind, path in files.items()},
         "weighted": {"of": [{"reward": name} for name in two]},
         "rank_average": {"of": two, "reference": str(folder)},
     }
@@ -125,34 +134,73 @@ def unit(images: Tensor) -> Tensor:
     return images.float() / 127.5 - 1
 
 
-def test_class_probability_is_the_softmax_of_the_wanted_class(classifier_file: Path) -> None:
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_class_probability_is_the_softmax_of_the_wanted_class(
+    kind: type[ClassProbability], files: dict[type[ClassProbability], Path]
+) -> None:
     """The classifier wants [-1, 1], not [0, 1]."""
-    network, images, labels = SmallResNet(), random_images(8), [0, 9, 3, 3, 1, 2, 4, 7]
-    weights_file.load(network, classifier_file)
+    network, images, labels = NETWORKS[kind](), random_images(8), [0, 9, 3, 3, 1, 2, 4, 7]
+    weights_file.load(network, files[kind])
     with torch.no_grad():
         expected = network.eval()(unit(images)).softmax(dim=1)[range(8), labels]
-    found = ClassProbability(weights=classifier_file).load().score(images, labels)
+    found = kind(weights=files[kind]).load().score(images, labels)
     assert found == pytest.approx(expected.tolist(), rel=1e-4)
 
 
-def test_class_probabilities_of_all_classes_sum_to_1(classifier_file: Path) -> None:
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_class_probabilities_of_all_classes_sum_to_1(
+    kind: type[ClassProbability], files: dict[type[ClassProbability], Path]
+) -> None:
     same = random_images(1).expand(10, 3, 32, 32)
-    assert sum(ClassProbability(weights=classifier_file).load().score(same, list(range(10)))) == pytest.approx(1)
+    assert sum(kind(weights=files[kind]).load().score(same, list(range(10)))) == pytest.approx(1)  # type: ignore[arg-type]
 
 
-def test_class_probability_without_weights_says_which_file_is_missing(tmp_path: Path) -> None:
-    settings = ClassProbability(weights=tmp_path / "none.safetensors")
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_class_probability_without_weights_says_which_file_is_missing(
+    kind: type[ClassProbability], tmp_path: Path
+) -> None:
+    settings = kind(weights=tmp_path / "none.safetensors")
     for use in (settings.check, settings.identity, settings.load):
         with pytest.raises(WeightsError, match=r"none\.safetensors"):
             use()
 
 
 def test_class_probability_is_identified_by_its_weights_wherever_they_lie(
-    classifier_file: Path, tmp_path: Path
+    files: dict[type[ClassProbability], Path], tmp_path: Path
 ) -> None:
-    elsewhere = tmp_path / "other.safetensors"
-    elsewhere.write_bytes(classifier_file.read_bytes())
-    assert ClassProbability(weights=elsewhere).identity() == ClassProbability(weights=classifier_file).identity()
+    path, elsewhere = files[ClassProbability], tmp_path / "other.safetensors"
+    elsewhere.write_bytes(path.read_bytes())
+    assert ClassProbability(weights=elsewhere).identity() == ClassProbability(weights=path).identity()
+
+
+def test_a_classifiers_weights_are_not_its_judges(files: dict[type[ClassProbability], Path]) -> None:
+    assert ClassProbability().path != ClassJudge().path
+    with pytest.raises(WeightsError, match="made for another network than SmallVGG"):
+        ClassJudge(weights=files[ClassProbability]).load()
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_classifiers_of_cifar10_refuse_other_models(kind: type[ClassProbability]) -> None:
+    kind().suits(Cifar10())
+    with pytest.raises(SettingError, match=f"reward {kind.name}: its classifier knows CIFAR-10's classes"):
+        kind().suits(EDM())
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.parametrize("batch", [32, 64])
+def test_a_row_of_a_whole_batch_does_not_depend_on_its_place(kind: type[ClassProbability], batch: int) -> None:
+    """With the weights that ship, on one thread, as engines have it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        reward, images = kind().load(), random_images(batch)
+        values, order = reward.score(images, [3] * batch), torch.randperm(batch)
+        assert reward.score(images[order], [3] * batch) == [values[k] for k in order]
+        beside = random_images(batch, seed=1)
+        beside[batch // 2] = images[0]
+        assert reward.score(beside, [3] * batch)[batch // 2] == values[0]
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("name", IN_UNITS)
