@@ -67,7 +67,7 @@ def fresh_python() -> Callable[..., str]:
         path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
         environment = os.environ | {"PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": path}
         done = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=120
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=300
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()

@@ -106,7 +106,7 @@ def test_one_study_through_every_mishap(tiny: Callable[..., RunConfig], tmp_path
     took: dict[str, float] = {}
     with cluster() as ours:
         first, second = ours.add(), ours.add()
-        engines = {"backend": "ray", "count": 3, "address": ours.address, "patience": 3.0, "search_on": "engine"}
+        engines = {"backend": "ray", "count": 3, "address": ours.address, "patience": 6.0, "search_on": "engine"}
         config = tiny(output="run", engines=engines, **study)
         path, folder = write(config, tmp_path / "run.yaml"), tmp_path / "run"
         assert undisturbed.wait() == 0
