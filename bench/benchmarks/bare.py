@@ -12,48 +12,53 @@ from bench.study import Study
 NICE = 15  # Ray's workers run at this niceness; the bare network must not get more of a busy machine
 
 
-def bare_rate(study: Study, seconds: float = 5.0) -> float:
-    """Denoiser forwards/s of the bare network: as many processes as the study has engines, side by side.
+class Bare:
+    """Processes with the bare network, as many as a study has engines, at rest until they are asked.
 
-    With guidance a row of the batch is two forwards, as in a run's NFE. Each process has an engine's batch and threads
-    and calls the denoiser on one fixed batch again and again.
+    Each has an engine's batch and threads and calls the denoiser on one fixed batch again and again.
+
+    Args:
+        study: whose model, batch, threads, device and number of engines.
     """
-    context = multiprocessing.get_context("spawn")
-    pipes = [context.Pipe() for _ in range(study.config.engines.count)]
-    loops = [context.Process(target=_loop, args=(study, seconds, theirs)) for _, theirs in pipes]
-    for loop in loops:
-        loop.start()
-    for ours, _ in pipes:
-        ours.recv()  # ready
-    for ours, _ in pipes:
-        ours.send("go")
-    rates = [float(ours.recv()) for ours, _ in pipes]
-    for loop in loops:
-        loop.join()
-    return sum(rates)
+
+    def __init__(self, study: Study) -> None:
+        context = multiprocessing.get_context("spawn")
+        pairs = [context.Pipe() for _ in range(study.config.engines.count)]
+        self._pipes = [ours for ours, _ in pairs]
+        self._loops = [context.Process(target=_loop, args=(study, theirs), daemon=True) for _, theirs in pairs]
+        for loop, (_, theirs) in zip(self._loops, pairs, strict=True):
+            loop.start()
+            theirs.close()  # or the end of a loop that fails would never be seen
+        self.passes = min(int(ours.recv()) for ours in self._pipes)
+
+    def rate(self, seconds: float) -> float:
+        """Denoiser forwards/s of all processes side by side; with guidance a row is two, as in a run's NFE."""
+        for pipe in self._pipes:
+            pipe.send(seconds)
+        return sum(float(pipe.recv()) for pipe in self._pipes)
+
+    def close(self) -> None:
+        """End the processes."""
+        for loop in self._loops:
+            loop.terminate()
+            loop.join()
 
 
-def _loop(study: Study, seconds: float, pipe: Connection) -> None:
+def _loop(study: Study, pipe: Connection) -> None:
     import torch
 
-    from tts.engine import calls_of
-    from tts.noise import normal
+    from bench.rates import one_pass
 
     os.nice(max(0, NICE - os.nice(0)))
     engines = study.config.engines
     torch.set_num_threads(engines.threads)
     model = study.model.load(engines.device)
-    rows = [calls_of(model, normal(k, model.shape)) for k in range(engines.batch)]
-    calls = [row[k % len(row)] for k, row in enumerate(rows)]  # all steps side by side, as in an engine
-    x = torch.stack([call.x for call in calls]).to(engines.device)
-    levels = torch.tensor([call.level for call in calls], dtype=torch.float64)
-    conditions = [study.conditions[0]] * engines.batch
-    with torch.inference_mode():
-        model.denoise(x, levels, conditions)
-        pipe.send("ready")
-        pipe.recv()
-        start, passes = time.perf_counter(), 0
-        while time.perf_counter() - start < seconds:
-            model.denoise(x, levels, conditions)[0, 0, 0, 0].item()  # the item waits for the device
+    forward = one_pass(study, model, engines.batch)
+    forward()
+    pipe.send(model.passes)
+    while True:
+        end, start, passes = pipe.recv(), time.perf_counter(), 0
+        while time.perf_counter() - start < end:
+            forward()
             passes += 1
-    pipe.send(passes * engines.batch * model.passes / (time.perf_counter() - start))
+        pipe.send(passes * engines.batch * model.passes / (time.perf_counter() - start))

@@ -11,8 +11,10 @@ from typing import Any
 
 from bench import manifest
 from bench.backends import make_pool
+from bench.benchmarks.windows import Watched
 from bench.config import RunConfig, load
 from bench.driver import Driver
+from bench.pools import Pool
 from bench.store import Store
 from bench.study import Study
 from bench.writer import Writer
@@ -30,19 +32,20 @@ CURVE: dict[str, dict[str, Any]] = {
 """The searches measured, at settings small enough for a CPU."""
 
 
+ENDLESS = 100_000  # seeds for each condition
+
+
 @dataclass(frozen=True)
 class Timed:
-    """A run without its start-up: images finished, forwards, rows of batches that were filled, batches, seconds."""
+    """A whole run without its engines' start, its last problems' tail included: images, forwards, seconds."""
 
     images: int
     nfe: int
-    rows: int
-    passes: int
     seconds: float
 
     @property
-    def rows_per_second(self) -> float:
-        """Denoiser rows a second, padding not counted."""
+    def nfe_per_second(self) -> float:
+        """Denoiser forwards a second, padding not counted."""
         return self.nfe / self.seconds
 
     @property
@@ -51,11 +54,13 @@ class Timed:
         return self.images / self.seconds
 
 
-def make_study(search: dict[str, Any], problems: int, reward: str = "brightness", **engines: Any) -> Study:
-    """A study of one search and one reward on the embedded model, ``problems`` a multiple of ten or one."""
-    conditions, seeds = ([0], 1) if problems == 1 else ("all", problems // 10)
+def make_study(
+    search: dict[str, Any], problems: int, reward: str = "brightness", steps: int = 18, **engines: Any
+) -> Study:
+    """A study of one search and one reward on the embedded model, ``problems`` a multiple of ten or less than that."""
+    conditions, seeds = (list(range(problems)), 1) if problems < 10 else ("all", problems // 10)
     values = {
-        "model": "cifar10",
+        "model": {"name": "cifar10", "sampler": {"steps": steps}},
         "rewards": [reward],
         "searches": [search],
         "problems": {"conditions": conditions, "seeds": seeds},
@@ -81,19 +86,35 @@ def studies_of(source: str, overrides: list[str], searches: list[str] | None) ->
     return found
 
 
+def endless(study: Study, search_on: str | None = None) -> Study:
+    """The study with so many problems that they do not end, its searches run where they are told to."""
+    config = study.config
+    problems = config.problems.model_copy(update={"seeds": ENDLESS})
+    engines = config.engines if search_on is None else config.engines.model_copy(update={"search_on": search_on})
+    return Study(config.model_copy(update={"problems": problems, "engines": engines}))
+
+
 def _name(given: str | dict[str, Any]) -> str:
     return given if isinstance(given, str) else str(given.get("name"))
 
 
-def timed(study: Study) -> Timed:
-    """Run a study as ``tts-bench run`` does, stored in a folder that is thrown away."""
-    with TemporaryDirectory() as folder, closing(make_pool(study)) as pool:
+def timed(study: Study, pool: Pool | None = None) -> Timed:
+    """Run a study as ``tts-bench run`` does, stored in a folder that is thrown away.
+
+    Args:
+        pool: that of another study with the same model, rewards and engines, if searches run in the driver; None: made,
+            which is not timed.
+    """
+    if pool is None:
+        with closing(make_pool(study)) as made:
+            return timed(study, made)
+    watched = Watched(pool)
+    with TemporaryDirectory() as folder:
         store = Store(Path(folder) / "run", study.rewards)
         store.open(study.digest(), manifest.build(study, [str(name) for name in pool.describe()]))
         start = time.perf_counter()
         with closing(Writer(store)) as writer:
-            tally = Driver(study, pool, writer).run()
+            tally = Driver(study, watched, writer).run()
         seconds = time.perf_counter() - start
-    loads = [lane.load for lane in tally.lanes]
-    rows, batches = sum(load.rows for load in loads), sum(load.batches for load in loads)
-    return Timed(tally.done, tally.nfe, rows, batches, seconds)
+    watched.drain()
+    return Timed(tally.done, tally.nfe, seconds)

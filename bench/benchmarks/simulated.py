@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Any
 
 from bench.backends import make_pool
+from bench.benchmarks.harness import CURVE
+from bench.benchmarks.windows import Length, steady
 from bench.config import RunConfig
 from bench.driver import Driver, Tally
 from bench.pools import Pool
@@ -61,12 +64,14 @@ class Window:
         return Share(segments / ideal, segments / (end - begin), (cpu_end - cpu_begin) * 1e3 / (segments / 1e3))
 
 
-def simulated_study(engines: int, search_on: str, seconds: float = PASS_SECONDS) -> Study:
-    """Epsilon-greedy with so many problems that they do not end."""
+def simulated_study(
+    engines: int, search_on: str, seconds: float = PASS_SECONDS, search: dict[str, Any] | None = None
+) -> Study:
+    """A search (left out: epsilon-greedy) with so many problems that they do not end; every step injects noise."""
     values = {
         "model": {"name": "cifar10", "sampler": {"steps": 12, "S_max": 1000.0}},
         "rewards": ["brightness"],
-        "searches": [{"name": "eps_greedy", "N": 4, "K": 2}],
+        "searches": [search or CURVE["eps_greedy"]],
         "problems": {"conditions": "all", "seeds": 100_000},
         "engines": {"backend": "ray", "count": engines, "batch": BATCH, "simulate": seconds, "search_on": search_on},
         "output": "unused",
@@ -79,6 +84,34 @@ def harness_share(engines: int, search_on: str, seconds: float = 15.0) -> Share:
     study = simulated_study(engines, search_on)
     with closing(make_pool(study)) as pool:
         return watch(study, pool, seconds)
+
+
+@dataclass(frozen=True)
+class DriverCost:
+    """The driver's CPU time: milliseconds for a thousand evaluations, and the share of one core that it took."""
+
+    search: str
+    search_on: str
+    engines: int
+    evaluations_per_second: float
+    driver_ms: float
+    core: float
+
+
+def driver_cost(search: str, engines: int, search_on: str, length: Length) -> DriverCost:
+    """Watch the driver of engines that sleep.
+
+    Args:
+        search: of :data:`bench.benchmarks.harness.CURVE`, one that is made of single steps, which take two passes.
+        search_on: ``driver`` or ``engine``.
+    """
+    study = simulated_study(engines, search_on, search=CURVE[search])
+    with closing(make_pool(study)) as pool:
+        window = steady(study, pool, length)
+    seconds, evaluations = window.seconds / window.engines, window.load.rows / 2
+    rate = evaluations / seconds
+    ms = window.driver_seconds * 1e3 / (evaluations / 1e3)
+    return DriverCost(search, search_on, engines, rate, ms, window.driver_seconds / seconds)
 
 
 def virtual_share(engines: int, seconds: float = 15.0) -> Share:

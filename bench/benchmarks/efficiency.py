@@ -1,0 +1,128 @@
+"""How near engines come to the bare network, and where the rest of their time goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.backends import make_pool
+from bench.benchmarks.bare import Bare
+from bench.benchmarks.harness import Timed, endless, timed
+from bench.benchmarks.windows import Length, Window, steady
+from bench.pools import Pool
+from bench.study import Study
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One search with some problems open at a time.
+
+    Args:
+        search: its label.
+        open_problems: how many; None: as many as the engines need.
+        window: what the engines did while they were fed.
+        forwards: denoiser forwards of one row; two with guidance.
+        bare: forwards/s of the bare network, the mean of before and after.
+        full: share of the rows of all passes that were not padding.
+        whole: a whole run of as many problems, where one was made, with its beginning and its tail.
+    """
+
+    search: str
+    open_problems: int | None
+    window: Window
+    forwards: int
+    bare: float
+    full: float
+    whole: Timed | None = None
+
+    @property
+    def rate(self) -> float:
+        """Forwards a second that were not padding."""
+        return self.window.rows_per_second * self.forwards
+
+    @property
+    def efficiency(self) -> float:
+        """Of the bare network's rate, while the engines were fed."""
+        return self.rate / self.bare
+
+    @property
+    def whole_efficiency(self) -> float | None:
+        """The same of the whole run."""
+        return None if self.whole is None else self.whole.nfe_per_second / self.bare
+
+    def record(self) -> dict[str, Any]:
+        """Plain values."""
+        whole = None if self.whole is None else {"images": self.whole.images, "seconds": self.whole.seconds}
+        return {
+            "search": self.search,
+            "open_problems": self.open_problems,
+            "rows_per_second": self.rate,
+            "bare_rows_per_second": self.bare,
+            "efficiency": self.efficiency,
+            "full": self.full,
+            "shares": self.window.shares(),
+            "window_seconds": self.window.seconds / self.window.engines,
+            "driver_share": self.window.driver_seconds / (self.window.seconds / self.window.engines),
+            "whole_efficiency": self.whole_efficiency,
+            "whole": whole,
+        }
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What to measure.
+
+    Args:
+        open_problems: numbers of problems open at a time.
+        length: of each window.
+        bare_seconds: of the bare network, before the first window, between two and after the last.
+        whole: labels of searches of which whole runs are made as well.
+    """
+
+    open_problems: tuple[int, ...] = (10, 40)
+    length: Length = field(default_factory=Length)
+    bare_seconds: float = 2.0
+    whole: tuple[str, ...] = ()
+
+
+def cells(studies: dict[str, Study], sizes: Sizes, search_on: str = "driver") -> Iterator[Cell]:
+    """Measure, the bare network in alternation with the runs.
+
+    Args:
+        studies: by their searches' labels; they differ in searches and problems only. Whole runs are of a study's own
+            problems.
+        search_on: ``engine`` takes new engines for each window and as many problems as they need.
+    """
+    first = next(iter(studies.values()))
+    opened: tuple[int | None, ...] = sizes.open_problems if search_on == "driver" else (None,)
+    plan = [(label, study, limit) for label, study in studies.items() for limit in opened]
+    shared = make_pool(endless(first, "driver")) if search_on == "driver" else None
+    with closing(Bare(first)) as bare:
+        try:
+            before = bare.rate(sizes.bare_seconds)
+            for label, study, limit in plan:
+                window = _window(endless(study, search_on), shared, sizes.length, limit)
+                whole = _whole(study, shared) if label in sizes.whole and limit == opened[-1] else None
+                after = bare.rate(sizes.bare_seconds)
+                full = window.full(study.config.engines.batch)
+                yield Cell(label, limit, window, bare.passes, (before + after) / 2, full, whole)
+                before = after
+        finally:
+            if shared is not None:
+                shared.close()
+
+
+def _window(study: Study, shared: Pool | None, length: Length, limit: int | None) -> Window:
+    if shared is not None:
+        return steady(study, shared, length, limit)
+    with closing(make_pool(study)) as pool:
+        return steady(study, pool, length)
+
+
+def _whole(study: Study, shared: Pool | None) -> Timed:
+    if shared is None:
+        return timed(study)
+    engines = study.config.engines.model_copy(update={"search_on": "driver"})
+    return timed(Study(study.config.model_copy(update={"engines": engines})), shared)

@@ -1,0 +1,215 @@
+"""A run looked at while all its engines are fed: rows a second, and where their time goes.
+
+A window begins when the engines are warm and ends before the first problem is missing, so that neither start-up nor the
+last problems' tail is in it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bench.driver import Driver, Tally
+from bench.pools import Pool, Replies
+from bench.scale import Uncollected
+from bench.searches import Searches
+from bench.study import Study
+from tts.jobs import Load
+
+SHARES = ("denoiser", "decode", "reward", "noise", "host", "idle")
+"""What an engine's time is made of; ``host`` is what none of the others takes."""
+
+
+class _Over(Exception):
+    """Enough has been seen."""
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long to look, and how long to let engines warm up before; in seconds."""
+
+    seconds: float = 5.0
+    warm_up: float = 2.0
+
+
+@dataclass(frozen=True)
+class Window:
+    """What engines did in a window.
+
+    Args:
+        seconds: the window's length, summed over engines.
+        engines: how many there were.
+        load: their work in it, summed.
+        driver_seconds: the driver's CPU time in it.
+        outcomes: jobs (of hosts: trials) that came back.
+    """
+
+    seconds: float
+    engines: int
+    load: Load
+    driver_seconds: float
+    outcomes: int
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows that were not padding, of all engines together; without the second forward of guidance."""
+        return self.load.rows / self.seconds * self.engines
+
+    def full(self, batch: int) -> float:
+        """Share of the rows of all passes that were not padding."""
+        return self.load.rows / max(1, self.load.batches * batch)
+
+    def shares(self) -> dict[str, float]:
+        """Shares of the engines' time by :data:`SHARES`; they add up to 1."""
+        load = self.load
+        known = (load.seconds, load.decode, load.reward, load.noise, load.idle)
+        denoiser, decode, reward, noise, idle = (part / self.seconds for part in known)
+        host = 1 - sum(known) / self.seconds
+        return dict(zip(SHARES, (denoiser, decode, reward, noise, host, idle), strict=True))
+
+    def record(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "rows_per_second": self.rows_per_second, "shares": self.shares()}
+
+
+@dataclass
+class Watched:
+    """A pool that takes note of when its engines said what; the calls are those of :class:`bench.pools.Pool`.
+
+    An engine's window lies between two of its own messages, as only these say what it has done by then.
+    """
+
+    pool: Pool
+    first: dict[int, tuple[float, Load]] = field(default_factory=dict)
+    last: dict[int, tuple[float, Load]] = field(default_factory=dict)
+    outcomes: int = 0
+    watching: bool = False
+    under_way: set[int] = field(default_factory=set)
+    tickets: list[list[int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.engines = self.pool.engines
+        self.tickets = [[] for _ in range(self.engines)]
+
+    def submit(self, engine: int, jobs: Sequence[Any], released: Iterable[int]) -> None:
+        """See :class:`bench.pools.Pool`."""
+        tickets = [job.ticket for job in jobs if hasattr(job, "ticket")]
+        self.under_way.update(tickets)
+        self.tickets[engine] += tickets
+        self.pool.submit(engine, jobs, released)
+
+    def wait(self) -> list[Replies]:
+        """See :class:`bench.pools.Pool`."""
+        found = self.pool.wait()
+        for replies in found:
+            self.under_way.difference_update(
+                outcome.ticket for outcome in replies.outcomes if hasattr(outcome, "ticket")
+            )
+            if self.watching:
+                self._note(replies)
+        return found
+
+    def _note(self, replies: Replies) -> None:
+        if replies.engine not in self.first:
+            self.first[replies.engine] = (replies.at, replies.load)
+        elif replies.at > self.first[replies.engine][0]:
+            self.last[replies.engine] = (replies.at, replies.load)
+            self.outcomes += len(replies.outcomes)
+
+    @property
+    def flops(self) -> float | None:
+        """See :class:`bench.pools.Pool`."""
+        return self.pool.flops
+
+    def describe(self) -> list[str | None]:
+        """See :class:`bench.pools.Pool`."""
+        return self.pool.describe()
+
+    def close(self) -> None:
+        """See :class:`bench.pools.Pool`."""
+        self.pool.close()
+
+    def seen(self, driver_seconds: float) -> Window:
+        """What was done between each engine's first and last message."""
+        spans = [(self.first[engine], last) for engine, last in self.last.items()]
+        seconds = sum(end - begin for (begin, _), (end, _) in spans)
+        load = sum((after - before for (_, before), (_, after) in spans), Load())
+        return Window(seconds, len(spans), load, driver_seconds, self.outcomes)
+
+    def drain(self) -> None:
+        """Let the engines end what they have, and forget it, so that another study can use them."""
+        while self.under_way:
+            self.wait()
+        for engine, tickets in enumerate(self.tickets):
+            self.pool.submit(engine, [], tickets)
+
+
+class FewOpen(Searches):
+    """Searches of a limited number of trials at a time.
+
+    Args:
+        limit: how many.
+    """
+
+    def __init__(self, study: Study, pool: Pool, limit: int) -> None:
+        super().__init__(study, pool)
+        self.limit = limit
+
+    def hungry(self, among: Collection[int], left: int = 0) -> int | None:
+        """See :class:`bench.searches.Searches`."""
+        return super().hungry(among, left) if len(self.open) < self.limit else None
+
+
+@dataclass
+class _Look:
+    """Called by the driver all the time: begins the window when engines are warm, and ends the run some time later."""
+
+    watched: Watched
+    length: Length
+    around: AbstractContextManager[Any]
+    start: float = field(default_factory=time.perf_counter)
+    cpu: float = 0.0
+
+    def __call__(self, tally: Tally) -> None:
+        elapsed = time.perf_counter() - self.start
+        if not self.watched.watching and elapsed >= self.length.warm_up:
+            self.watched.watching, self.cpu = True, time.process_time()
+            self.around.__enter__()
+        elif elapsed >= self.length.warm_up + self.length.seconds and self.watched.last:
+            self.around.__exit__(None, None, None)
+            self.cpu = time.process_time() - self.cpu
+            raise _Over
+
+
+def steady(
+    study: Study,
+    pool: Pool,
+    length: Length,
+    open_problems: int | None = None,
+    around: AbstractContextManager[Any] | None = None,
+) -> Window:
+    """Drive a pool for a while with more problems than that takes; see :func:`bench.benchmarks.harness.endless`.
+
+    Args:
+        study: may differ from the pool's own in searches and problems.
+        pool: if searches run in the driver, it is left as it was; else it has trials that nobody waits for.
+        length: of the window.
+        open_problems: trials open at a time, if searches run in the driver; None: as many as the engines need.
+        around: entered when the window begins and left when it ends, as a profiler is.
+    """
+    watched = Watched(pool)
+    look = _Look(watched, length, around or nullcontext())
+    driver = Driver(study, watched, Uncollected(), progress=look)
+    if open_problems is not None:
+        driver.work = FewOpen(study, watched, open_problems)
+    try:
+        driver.run()
+    except _Over:
+        found = watched.seen(look.cpu)
+        if not study.beside:
+            watched.drain()
+        return found
+    raise AssertionError("the problems came to an end")

@@ -1,0 +1,225 @@
+"""The benchmarks at tiny sizes: their figures mean what they say."""
+
+from __future__ import annotations
+
+import cProfile
+import json
+import pstats
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from bench.backends import make_pool
+from bench.benchmarks import on_engines, startup
+from bench.benchmarks.__main__ import app
+from bench.benchmarks.efficiency import Cell, Sizes, cells
+from bench.benchmarks.harness import CURVE, Timed, endless, make_study, timed
+from bench.benchmarks.profiling import profile, split
+from bench.benchmarks.ray_cost import RayCost
+from bench.benchmarks.shared_work import curve_config, shared_work
+from bench.benchmarks.simulated import simulated_study
+from bench.benchmarks.windows import SHARES, FewOpen, Length, Window, steady
+from bench.driver import Driver
+from bench.pools import LocalPool
+from bench.scale import Uncollected
+from bench.simulated import SimulatedEngine
+from bench.study import Study
+from tts.errors import SettingError
+from tts.jobs import Load
+
+SHORT = Length(0.3, 0.1)
+ENGINE: dict[str, Any] = {"backend": "local", "batch": 4, "threads": 1}
+
+
+def small(search: str = "eps_greedy", **engines: Any) -> Study:
+    """A study of ten problems with four steps."""
+    return make_study(CURVE[search], 10, steps=4, **{**ENGINE, **engines})
+
+
+@pytest.fixture(scope="module")
+def cell() -> Cell:
+    """One real window, with the bare network before and after."""
+    sizes = Sizes((5,), SHORT, bare_seconds=0.2, whole=("naive",))
+    [found] = cells({"naive": small("naive")}, sizes)
+    return found
+
+
+def test_shares_add_up_to_1() -> None:
+    window = Window(10.0, 2, Load(5, 40, 6.0, 1.0, 0.5, 0.25, 1.25), 0.1, 20)
+    shares = window.shares()
+    assert tuple(shares) == SHARES
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["host"] == pytest.approx(0.1)
+    assert window.rows_per_second == 8.0  # 40 rows in 5 s, for the seconds are two engines'
+    assert window.full(10) == 0.8
+
+
+def test_a_real_window_is_made_of_its_parts(cell: Cell) -> None:
+    shares = cell.window.shares()
+    assert sum(shares.values()) == pytest.approx(1)
+    assert all(-0.01 <= share <= 1.01 for share in shares.values())
+    assert shares["denoiser"] > 0.5
+    assert 0 < cell.efficiency < 3  # of a machine that does other things as well
+    assert cell.full == 1.0
+    assert cell.whole is not None
+    assert cell.whole.images == 10
+    record = cell.record()
+    assert record["efficiency"] == pytest.approx(record["rows_per_second"] / record["bare_rows_per_second"])
+    json.dumps(record)
+
+
+def test_guidance_counts_twice() -> None:
+    window = Window(1.0, 1, Load(1, 8, 1.0), 0.0, 8)
+    assert Cell("beam", None, window, 2, 32.0, 1.0).efficiency == 0.5
+    assert Cell("beam", 5, window, 1, 32.0, 1.0, Timed(1, 16, 2.0)).whole_efficiency == 0.25
+
+
+def test_a_window_of_engines_that_sleep() -> None:
+    study = simulated_study(1, "driver", seconds=0.01)
+    with closing(LocalPool(study, SimulatedEngine(study))) as pool:
+        window = steady(study, pool, Length(0.5, 0.1))
+    assert window.full(64) == 1.0
+    assert 0.3 * 6400 < window.rows_per_second < 1.1 * 6400  # of a shared machine
+    assert window.seconds <= 0.7
+    assert window.outcomes > 0
+
+
+def test_a_pool_serves_one_study_after_another() -> None:
+    """Its engine has ended all that the first one began."""
+    first, second = small("beam", simulate=0.001), small("random", simulate=0.001)
+    with closing(make_pool(first)) as pool:
+        before = steady(endless(first, "driver"), pool, SHORT)
+        whole = timed(second, pool)
+        engine = pool.worker  # type: ignore[attr-defined]
+        assert not engine.busy
+        assert engine._states == {}
+    assert before.outcomes > 0
+    assert whole.images == 10
+    assert whole.nfe == 10 * second.entries[0].algorithm.nfe(second.plan)
+
+
+def test_only_so_many_problems_are_open() -> None:
+    study = small("random", simulate=0.0)
+    most = 0
+    with closing(make_pool(study)) as pool:
+        driver = Driver(study, pool, Uncollected())
+        driver.work = work = FewOpen(study, pool, 3)
+
+        def look(_: object) -> None:
+            nonlocal most
+            most = max(most, len(work.open))
+
+        driver.progress = look
+        assert driver.run().done == 10
+    assert most == 3
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_work_that_trials_have_in_common(share: bool) -> None:
+    """N = 1 and 2 are inside 4, and all rewards want the same images."""
+    searches = [{"name": "best_of_n", "budget": {"N": [1, 2, 4]}}]
+    found = shared_work("curve", curve_config(searches, 2, simulate=0, batch=64, oversupply=4, share=share))
+    each = found.alone // (2 * 3 * (1 + 2 + 4))
+    assert found.trials == 2 * 3 * 3
+    if share:
+        assert (found.together, found.separate) == (2 * 4 * each, 2 * (1 + 2 + 4) * each)
+    else:
+        assert found.together == found.separate == found.alone
+    assert found.of_alone == found.together / found.alone
+
+
+def test_counting_and_computing_agree() -> None:
+    searches = [{"name": "best_of_n", "budget": {"N": [1, 2]}}]
+    config = curve_config(searches, 1, batch=4)
+    config = config.model_copy(update={"model": {"name": "cifar10", "sampler": {"steps": 4}}})
+    asleep = config.model_copy(update={"engines": config.engines.model_copy(update={"simulate": 0.0})})
+    real, counted = shared_work("curve", config), shared_work("curve", asleep)
+    assert (real.together, real.separate, real.alone) == (counted.together, counted.separate, counted.alone)
+
+
+def test_the_cost_of_ray_is_the_median_of_rounds() -> None:
+    assert RayCost("naive", [10.0, 20.0, 10.0], [9.0, 20.0, 5.0]).ratio == 0.9
+
+
+def test_a_profile_names_what_is_not_the_network() -> None:
+    found = profile(small("random"), SHORT)
+    total = found.network + sum(found.host.values())
+    assert found.seconds == pytest.approx(total)
+    assert found.network > 0.3 * total
+    assert any(name.startswith(("tts/engine.py:", "bench/searches.py:")) for name in found.host)
+    assert "forward passes" in found.words()
+    json.dumps(found.record())
+
+
+def test_a_builtins_time_is_its_callers() -> None:
+    def ours() -> None:
+        time.sleep(0.02)
+
+    profiler = cProfile.Profile()
+    profiler.enable()
+    ours()
+    torch.nn.functional.relu(torch.zeros(3))
+    profiler.disable()
+    network, host = split(pstats.Stats(profiler))
+    assert next(seconds for name, seconds in host.items() if name.endswith("ours > time.sleep")) >= 0.02
+    assert 0 < network < 0.02
+
+
+def test_phases_of_a_start_follow_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ran(command: list[str]) -> tuple[float, str]:
+        now = time.time()
+        return 9.0, "noise\n" + json.dumps([["import", now + 1], ["model", now + 3], ["first", now + 3.5]])
+
+    monkeypatch.setattr(startup, "_timed", ran)
+    found = startup.first_forward("local", repeats=1)
+    assert found.seconds == pytest.approx(3.5, abs=0.1)
+    assert sum(found.phases.values()) == pytest.approx(found.seconds)
+    assert found.phases["model"] == pytest.approx(2)
+    assert found.met
+    assert not startup.Startup("ray", 12.5, {}, 12.0).met
+
+
+def test_a_run_stops_at_its_first_forward_pass(fresh_python: Callable[..., str], tmp_path: Path) -> None:
+    """By the marks that it prints, it was not longer at work than its process."""
+    folder = tmp_path / "run"
+    begin = time.time()
+    told = fresh_python(f"from bench.benchmarks.startup import main; main('local', {str(folder)!r})")
+    marks = json.loads(told.splitlines()[-1])
+    ends = [at for _, at in marks]
+    assert marks[-1][0] == "first forward pass"
+    assert begin < ends[0] <= ends[-1] < time.time()
+    assert ends == sorted(ends)
+
+
+def test_a_command_writes_what_it_prints(tmp_path: Path) -> None:
+    run = CliRunner().invoke(
+        app, ["shared-work", "--problems", "1", "--no-reference", "--no-real", "--output", str(tmp_path)]
+    )
+    assert run.exit_code == 0, run.output
+    [path] = tmp_path.iterdir()
+    content = json.loads(path.read_text())
+    assert {"records", "versions", "git"} == content.keys()
+    assert all(record["of_separate"] <= 1 for record in content["records"])
+    assert "together" in run.output
+
+
+def test_every_command_and_option_has_a_help_text() -> None:
+    from typer.main import get_command
+
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        assert command.help, name
+        assert all(getattr(parameter, "help", None) for parameter in command.params), name
+
+
+def test_settings_vary_in_every_combination() -> None:
+    found = on_engines._combinations(["model.precision=fp32,fp16", "model.compile=true,false"])
+    assert len(found) == 4
+    assert found[1] == ["model.precision=fp32", "model.compile=false"]
+    with pytest.raises(SettingError, match="expected KEY=VALUE,VALUE"):
+        on_engines._combinations(["precision"])
