@@ -258,8 +258,8 @@ def compare(
 ) -> None:
     """Say whether two runs (two versions, clusters, settings) are the same, and if not, whether it is more than noise.
 
-    Exit codes: 0 the trials are identical, or differ within noise; 2 no run, or a setting is wrong; 4 they differ beyond
-    noise; 5 one run lacks trials of the other.
+    Exit codes: 0 the trials are identical, or differ within noise; 2 no run, or a setting is wrong; 4 they differ
+    beyond noise; 5 one run lacks trials of the other.
     """
     from bench.compare import compare as compare_runs
     from bench.compare import exit_code
