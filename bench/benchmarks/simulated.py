@@ -37,14 +37,17 @@ class Share:
 
 @dataclass
 class Window:
-    """Looks at a run's counters once it is warm, and ends it some seconds later."""
+    """Looks at a run's counters some time after its first rows, and ends it some seconds later."""
 
     seconds: float
-    start: float = field(default_factory=time.perf_counter)
+    start: float | None = None
     marks: list[tuple[float, float, int]] = field(default_factory=list)
 
     def look(self, tally: Tally) -> None:
         """Called by the driver all the time."""
+        if self.start is None:
+            self.start = time.perf_counter() if any(lane.load.rows for lane in tally.lanes) else None
+            return
         elapsed = time.perf_counter() - self.start
         if len(self.marks) == 0 and elapsed >= WARM_UP:
             self._mark(tally)
