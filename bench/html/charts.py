@@ -67,7 +67,7 @@ def curve_chart(
             }
             points.append({**point, "hollow": True} if row["derived"] else point)
         panels.append({"title": f"searched on {words(str(reward))}", "points": points})
-    names = {name: words(name) for name in scored}
+    names = {name: "the reward searched on" if frame is first else words(name) for name, frame in scored.items()}
     return chart(kinds, names, looks, panels)
 
 

@@ -70,7 +70,8 @@ def _hacking(analysis: Analysis) -> Iterator[tuple[str, bytes]]:
     if analysis.gaps is not None:
         yield "prediction-gap.csv", _csv(analysis.gaps)
     if not isinstance(analysis.features, str):
-        yield "diversity.csv", _csv(analysis.features.diversity)
+        if analysis.features.diversity["distance"].notna().any():
+            yield "diversity.csv", _csv(analysis.features.diversity)
         if analysis.features.frechet is not None:
             yield "frechet.csv", _csv(analysis.features.frechet)
 

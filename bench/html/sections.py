@@ -52,7 +52,7 @@ def part(analysis: Analysis, number: int, page: Page) -> Part:
             _matched(analysis),
             _significance(analysis),
             _returns(analysis, page),
-            _hacking(analysis, page),
+            _hacking(analysis),
             _images(analysis, page),
             _trace(analysis, page),
             environment(analysis),
@@ -139,7 +139,7 @@ def doublings(analysis: Analysis) -> pd.DataFrame:
     return analysis.returns[analysis.returns["per_doubling"].notna()].rename(columns=names)
 
 
-def _hacking(analysis: Analysis, page: Page) -> Section:
+def _hacking(analysis: Analysis) -> Section:
     title, short = "Gain or reward hacking?", "Hacking"
     blocks: list[Block] = []
     missing = []
@@ -159,14 +159,26 @@ def _hacking(analysis: Analysis, page: Page) -> Section:
         blocks.append(tables.gaps(analysis, analysis.gaps))
     else:
         missing.append("What searches predicted is only known from a trace (trace: true).")
+    found, why = _features(analysis)
+    return _section("hacking", title, short, [*blocks, *found], [*missing, *why])
+
+
+def _features(analysis: Analysis) -> tuple[list[Block], list[str]]:
+    """What features of the images tell, and why something is missing."""
     measured = analysis.features
     if isinstance(measured, str):
-        missing.append(f"Diversity and distance from real images are absent: {measured[0].lower()}{measured[1:]}")
+        return [], [f"Diversity and distance from real images are absent: {measured[0].lower()}{measured[1:]}"]
+    blocks: list[Block] = [Text(f"Features of the images: {measured.extractor}.", "note")]
+    missing = []
+    if measured.diversity["distance"].notna().any():
+        blocks.append(tables.diversity(analysis, measured.diversity))
     else:
-        blocks += [Text(f"Features: {measured.extractor}.", "note"), tables.diversity(analysis, measured.diversity)]
-        if measured.frechet is not None:
-            blocks.append(tables.frechet(analysis, measured.frechet))
-    return _section("hacking", title, short, blocks, missing)
+        missing.append("No condition has two images, so nothing can be said of diversity.")
+    if measured.frechet is not None:
+        blocks.append(tables.frechet(analysis, measured.frechet))
+        warnings = list(dict.fromkeys(measured.frechet["warning"].dropna().astype(str)))
+        blocks += [Text(f"{warning[0].upper()}{warning[1:]}.", "warning") for warning in warnings[:3]]
+    return blocks, missing
 
 
 def _section(name: str, title: str, short: str, blocks: list[Block], missing: list[str]) -> Section:

@@ -25,7 +25,8 @@ def value(number: Any, digits: int = 3) -> str:
     """A number for people; a dash for none."""
     if number is None or not math.isfinite(number):
         return "–"
-    return f"{float(number):,.{digits}f}".replace("-", "−")
+    text = f"{float(number):,.{digits}f}"
+    return text.removeprefix("-") if not float(text.replace(",", "")) else text.replace("-", "−")
 
 
 def cost(number: Any) -> str:
@@ -302,7 +303,6 @@ def frechet(analysis: Analysis, frame: pd.DataFrame) -> Table:
         Column("Fréchet distance", RIGHT, "squared, between the features of these images and of real ones"),
         Column("floor", RIGHT, "what so many real images would have, on average"),
         Column("n", RIGHT),
-        Column("warning", "wrap"),
     ]
     rows = [
         [
@@ -310,8 +310,7 @@ def frechet(analysis: Analysis, frame: pd.DataFrame) -> Table:
             curve_cell(analysis, row["curve"], point_name(row, analysis.name(row["curve"]))),
             Cell(value(row["distance"])),
             Cell(value(row["floor"])),
-            Cell(str(row["n"])),
-            Cell("" if row["warning"] is None or pd.isna(row["warning"]) else str(row["warning"])),
+            Cell(str(row["n"]), title="" if pd.isna(row["warning"]) else str(row["warning"])),
         ]
         for row in frame.to_dict("records")
     ]

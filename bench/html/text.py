@@ -52,26 +52,24 @@ def count(number: int, one: str, many: str | None = None) -> str:
 
 
 def _winners(analysis: Analysis) -> list[Said]:
-    """For each reward who is ahead at the largest cost that curves share, and at the smaller ones."""
+    """For each reward who is ahead where most curves can be compared, and elsewhere."""
     frame = analysis.matched
     groups = () if frame.empty else frame[frame["curves"] > 1].groupby("reward", sort=False)
-    return [
-        (words(str(reward)).capitalize(), _winner(analysis, group.sort_values("at").to_dict("records")))
-        for reward, group in groups
-    ]
+    return [(words(str(reward)).capitalize(), _winner(analysis, group.to_dict("records"))) for reward, group in groups]
 
 
 def _winner(analysis: Analysis, rows: list[dict[Any, Any]]) -> str:
-    last = rows[-1]
+    main = max(rows, key=lambda row: (row["curves"], row["at"]))
     said = (
-        f"At {cost(last['at'])} NFE {analysis.name(last['winner'])} is ahead with "
-        f"{_measured(last, 'mean', 'low', 'high')}, {_lead(analysis, last)}{_gain(last)}."
+        f"At {cost(main['at'])} NFE {analysis.name(main['winner'])} is ahead of {main['curves'] - 1} others with "
+        f"{_measured(main, 'mean', 'low', 'high')}, {_lead(analysis, main)}{_gain(main)}."
     )
     ahead: dict[str, list[str]] = {}
-    for row in rows[:-1]:
-        ahead.setdefault(analysis.name(row["winner"]), []).append(cost(row["at"]))
-    if set(ahead) - {analysis.name(last["winner"])}:
-        return f"{said} Before that: {'; '.join(f'{name} at {listed(costs)}' for name, costs in ahead.items())}."
+    for row in sorted(rows, key=lambda row: float(row["at"])):
+        if row is not main:
+            ahead.setdefault(analysis.name(row["winner"]), []).append(cost(row["at"]))
+    if set(ahead) - {analysis.name(main["winner"])}:
+        return f"{said} Elsewhere: {'; '.join(f'{name} at {listed(costs)}' for name, costs in ahead.items())}."
     return f"{said} It is ahead at all {len(rows)} costs compared." if len(rows) > 2 else said
 
 
@@ -101,7 +99,7 @@ def _seconds(analysis: Analysis) -> list[Said]:
     frame = frame[frame["curves"] > 1]
     if frame.empty:
         return []
-    last = frame.sort_values("at").drop_duplicates("reward", keep="last").sort_values("reward")
+    last = frame.sort_values(["curves", "at"]).drop_duplicates("reward", keep="last").sort_values("reward")
     said = [
         f"{analysis.name(row['winner'])} for {words(row['reward'])} (at {cost(row['at'])} s)"
         for row in last.to_dict("records")

@@ -117,7 +117,9 @@ def test_the_summary_says_who_wins_by_how_much_and_from_how_much(run: Path) -> N
     [analysis] = load([run], "naive", features=False)
     said = dict(summary(analysis))
     number_of = r"−?[\d.]+ \[−?[\d.]+, −?[\d.]+\]"
-    assert re.match(rf"At \d+ NFE .* is ahead with {number_of}, .*Holm's correction\)", said["Brightness"])
+    assert re.match(
+        rf"At \d+ NFE .* is ahead of \d+ others with {number_of}, .*Holm's correction\)", said["Brightness"]
+    )
     assert "20 problems, 3 searches" in said["Basis"]
     assert "none failed" in said["Basis"]
     assert "significantly better" in said["Against naive"]
