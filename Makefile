@@ -12,7 +12,7 @@ quickstart: $(STAMP)
 	$(BIN)/tts-bench run quickstart
 
 test: $(STAMP) browser
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 browser:
 	@sh tests/browser.sh >/dev/null

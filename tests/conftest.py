@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -44,12 +45,22 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(os.environ[LOCKS]))
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what belongs together, and begin with what takes longest."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("ray" if item.path.stem in ON_RAY else item.path.stem))
+    """Begin with what takes longest."""
     items.sort(key=lambda item: item.path.stem not in ON_RAY)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out files to the processes, and those of :data:`ON_RAY` as if they were one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = Path(nodeid.partition("::")[0])
+            return "ray" if file.stem in ON_RAY else str(file)
+
+    return ByFile(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
