@@ -74,11 +74,11 @@ class Cuda:
     overlaps = True
 
     def __init__(self, device: str) -> None:
-        self._side: Any = torch.cuda.Stream(device)
+        self._side: Any = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def mark(self) -> torch.cuda.Event:
         """See :class:`Stream`."""
-        event = torch.cuda.Event(enable_timing=True)
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record()
         return event
 

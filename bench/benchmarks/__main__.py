@@ -54,6 +54,7 @@ def everything(full: Full = False, output: Output = RESULTS) -> None:
     on_engines.one_at_a_time(full=full, output=output)
     on_engines.ray_cost(output=output)
     on_engines.profile(output=output)
+    on_engines.trace(output=output)
     on_harness.shared_work(output=output)
     on_harness.driver(full=full, output=output)
     on_harness.simulated(full=full, output=output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,6 +30,7 @@ from bench.benchmarks.efficiency import Cell, Sizes, cells
 from bench.benchmarks.harness import CURVE, make_study, studies_of, timed
 from bench.benchmarks.profiling import profile as run_profile
 from bench.benchmarks.ray_cost import ray_cost as measure_ray_cost
+from bench.benchmarks.trace_cost import trace_cost
 from bench.benchmarks.windows import SHARES, Length
 from bench.calibrate import measure, parse_batches
 from bench.config import load
@@ -53,7 +55,7 @@ def bare(
     overrides: Overrides = None,
     vary: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=V,V", help="Also by a setting, e.g. model.precision=fp32,fp16; may be repeated."),
+        typer.Option(metavar="KEY=V,V", help="Also by a setting, e.g. engines.compile=false,true; may be repeated."),
     ] = None,
     batches: Annotated[
         str | None, typer.Option(help="Sizes; left out: powers of two while they bring something.")
@@ -229,3 +231,16 @@ def profile(
     out.print(table)
     out.print(found.words(), highlight=False, markup=False)
     save(output / f"profile-{search}-{label}.json", [found.record()])
+
+
+@app.command("trace")
+def trace(searches: Searches = None, output: Output = RESULTS) -> None:
+    """What a trace of every evaluation costs: runs with one over runs without, in alternation."""
+    table = Table("search", "wall", "CPU", "CPU ms more for 1000 forwards, no network", title="Trace on over trace off")
+    records = []
+    for name in searches or ["eps_greedy"]:
+        found = trace_cost(name)
+        records.append(asdict(found))
+        table.add_row(name, f"{found.wall:.3f}", f"{found.cpu:.3f}", f"{found.harness_ms:.1f}")
+    out.print(table)
+    save(output / "trace.json", records)

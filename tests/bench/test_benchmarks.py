@@ -24,6 +24,7 @@ from bench.benchmarks.profiling import profile, split
 from bench.benchmarks.ray_cost import RayCost
 from bench.benchmarks.shared_work import curve_config, shared_work
 from bench.benchmarks.simulated import simulated_study
+from bench.benchmarks.trace_cost import trace_cost
 from bench.benchmarks.windows import SHARES, FewOpen, Length, Window, steady
 from bench.driver import Driver
 from bench.pools import LocalPool
@@ -223,3 +224,11 @@ def test_settings_vary_in_every_combination() -> None:
     assert found[1] == ["model.precision=fp32", "model.compile=false"]
     with pytest.raises(SettingError, match="expected KEY=VALUE,VALUE"):
         on_engines._combinations(["precision"])
+
+
+def test_the_cost_of_a_trace_is_that_of_the_same_work() -> None:
+    """Ratios of real times, so that only what must hold on any machine is checked."""
+    found = trace_cost("naive", problems=2, pairs=1, steps=4)
+    assert found.search == "naive"
+    assert found.wall > 0
+    assert 0.2 < found.cpu < 5
