@@ -60,15 +60,25 @@ def rates_of(
         raise EngineError("engines.device: cuda is asked for, but torch finds no GPU; set engines.device=cpu")
     torch.set_num_threads(engines.threads)
     with memory_named(1):
-        model = study.model.load(engines.device)
+        model = loaded(study)
         obstacle = _obstacles(study, model)
     for batch in batches:
         trying(batch)
         with memory_named(batch):
+            if engines.compile:
+                torch.compiler.reset()  # or the networks of more than eight sizes would be too many to keep
             _forget_peak(engines.device)
             found = obstacle(batch)
             taken = _pass_seconds(one_pass(study, model, batch), seconds)
             yield Rate(batch, batch * model.passes / taken, taken, _peak(engines.device), found)
+
+
+def loaded(study: Study) -> Model:
+    """The model as a study's engines have it: compiled, if they compile it."""
+    model = study.model.load(study.config.engines.device)
+    if study.config.engines.compile:
+        model.module.compile(dynamic=False)
+    return model
 
 
 def _obstacles(study: Study, model: Model) -> Callable[[int], str | None]:

@@ -47,12 +47,12 @@ class Bare:
 def _loop(study: Study, pipe: Connection) -> None:
     import torch
 
-    from bench.rates import one_pass
+    from bench.rates import loaded, one_pass
 
     os.nice(max(0, NICE - os.nice(0)))
     engines = study.config.engines
     torch.set_num_threads(engines.threads)
-    model = study.model.load(engines.device)
+    model = loaded(study)
     forward = one_pass(study, model, engines.batch)
     forward()
     pipe.send(model.passes)
