@@ -26,6 +26,7 @@ POLL_SECONDS = 1.0
 HOST_POLL_SECONDS = 2.0  # a host's results can wait; each message costs the driver a millisecond
 STARVING_SECONDS = 0.2  # a host that could use more trials says so this often
 ROWS_AT_ONCE = 256  # results of a host in one message
+ANSWER_SHARE = 0.1  # of a pass: how long a batch that is not full waits for the answers to what was just told
 SLOW_PASSES = 20.0  # an engine hangs, if it takes so many times longer than ever before
 
 
@@ -53,7 +54,8 @@ class WorkerActor:
         self.released: list[int] = []
         self.outbox: list[Any] = []
         self.failure: BaseException | None = None
-        self.moved, self.polled, self.slowest = time.monotonic(), 0.0, 0.0
+        self.moved, self.polled, self.slowest, self.latest = time.monotonic(), 0.0, 0.0, 0.0
+        self.answered = True  # whether the driver has sent anything since it was told of outcomes
         self.meters = Meters(index)
         threading.Thread(target=self._work, name="device", daemon=True).start()
 
@@ -70,6 +72,7 @@ class WorkerActor:
                 self.moved = time.monotonic()
             self.inbox += jobs
             self.released += released
+            self.answered = True
             self.changed.notify_all()
 
     def poll(self) -> Replies:
@@ -115,6 +118,7 @@ class WorkerActor:
                 with self.changed:
                     begin = time.monotonic()
                     self.changed.wait_for(lambda: self.inbox or self.released or self.worker.busy)
+                    self._wait_for_answers()
                     self.worker.load.idle += time.monotonic() - begin
                     self.worker.submit(self.inbox)
                     self.worker.release(self.released)
@@ -122,15 +126,24 @@ class WorkerActor:
                 start = time.monotonic()
                 outcomes = self.worker.advance() if self.worker.busy else []
                 self.moved = time.monotonic()
-                self.slowest = max(self.slowest, self.moved - start)
+                self.latest = self.moved - start
+                self.slowest = max(self.slowest, self.latest)
                 with self.changed:
                     self.outbox += outcomes
+                    self.answered &= not outcomes
                     if self._urgent():
                         self.changed.notify_all()
         except BaseException as error:  # the next poll tells it
             with self.changed:
                 self.failure = error
                 self.changed.notify_all()
+
+
+    def _wait_for_answers(self) -> None:
+        """Give the driver a moment to go on with what it was just told, if the batch would not be full without."""
+        if not self.answered and getattr(self.worker, "room", 0) > len(self.inbox):
+            self.changed.wait_for(lambda: self.answered, timeout=ANSWER_SHARE * self.latest)
+            self.answered = True  # or not, and it has nothing to add
 
 
 class Meters:

@@ -90,6 +90,11 @@ class Engine:
             self.states.pop(key, None)
 
     @property
+    def room(self) -> int:
+        """Rows that the next forward pass has to spare."""
+        return max(0, self.batch - len(self._running) - len(self._queue))
+
+    @property
     def busy(self) -> bool:
         """Whether :meth:`advance` has anything to do."""
         return bool(self._queue or self._running or self._scorer.busy)
@@ -109,7 +114,7 @@ class Engine:
         if self._running:
             self._forward()
             done += self._retire()
-        starved = len(self._running) + len(self._queue) < self.batch
+        starved = self.room > 0
         self._scorer.flush(partial=starved)
         idle = not (self._running or self._queue)
         start = time.perf_counter()
