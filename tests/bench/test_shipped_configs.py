@@ -14,7 +14,7 @@ from tts.registry import MODELS
 
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 TRIALS = {
-    "cifar10-reference": 50 * 16 * 3,
+    "cifar10-reference": 50 * 19 * 3,
     "imagenet256-dit": 1000 * 50 * 3,
     "imagenet64-eval": 1000 * 50 * 3,
     "quickstart": 10 * 15 * 3,
