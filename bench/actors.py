@@ -138,7 +138,6 @@ class WorkerActor:
                 self.failure = error
                 self.changed.notify_all()
 
-
     def _wait_for_answers(self) -> None:
         """Give the driver a moment to go on with what it was just told, if the batch would not be full without."""
         if not self.answered and getattr(self.worker, "room", 0) > len(self.inbox):
