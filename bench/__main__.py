@@ -1,5 +1,5 @@
 """``python -m bench`` is ``tts-bench``."""
 
-from bench.cli import main
+from bench.commands.app import main
 
 main()

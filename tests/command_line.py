@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bench.cli import main
+from bench.commands.app import main
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from toy import Recipe
 
-from tts.engine import Engine
-from tts.jobs import Job, Outcome
+from tts.engine.batching import Engine
+from tts.engine.requests import EvalRequest, EvalResult
 from tts.plan import Condition
 from tts.rewards.brightness import Brightness
 from tts.rewards.compressibility import Compressibility
@@ -86,7 +86,7 @@ class Trial:
     def __init__(self, search: Search, problem: Problem) -> None:
         self.search, self.problem = search, problem
         self.evaluations: list[tuple[float | None, Recipe]] = []
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[EvalResult] = []
         self.recipe: Recipe = ()
         self.steps = self._steps()
 
@@ -101,7 +101,7 @@ class Trial:
         return sum(outcome.nfe for outcome in self.outcomes)
 
     @property
-    def final(self) -> Outcome:
+    def final(self) -> EvalResult:
         """All rewards and the image."""
         return self.outcomes[-1]
 
@@ -115,7 +115,7 @@ class Trial:
 class _Round:
     trial: Trial
     segments: dict[int, Segment]
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    outcomes: dict[int, EvalResult] = field(default_factory=dict)
 
 
 class Player:
@@ -134,11 +134,11 @@ class Player:
             for outcome in self.engine.advance():
                 self._take(outcome)
 
-    def ask(self, *segments: Segment) -> list[Outcome]:
+    def ask(self, *segments: Segment) -> list[EvalResult]:
         """Evaluate segments outside of any trial."""
         tickets = [next(self._tickets) for _ in segments]
-        self.engine.submit(Job(ticket, segment) for ticket, segment in zip(tickets, segments, strict=True))
-        answers: dict[int, Outcome] = {}
+        self.engine.submit(EvalRequest(ticket, segment) for ticket, segment in zip(tickets, segments, strict=True))
+        answers: dict[int, EvalResult] = {}
         while self.engine.busy:
             answers |= {outcome.ticket: outcome for outcome in self.engine.advance()}
         return [answers[ticket] for ticket in tickets]
@@ -158,9 +158,9 @@ class Player:
             tickets = [next(self._tickets) for _ in segments]
             asked = _Round(trial, dict(zip(tickets, segments, strict=True)))
             self._rounds |= dict.fromkeys(tickets, asked)
-            self.engine.submit(Job(ticket, segment) for ticket, segment in asked.segments.items())
+            self.engine.submit(EvalRequest(ticket, segment) for ticket, segment in asked.segments.items())
 
-    def _take(self, outcome: Outcome) -> None:
+    def _take(self, outcome: EvalResult) -> None:
         asked = self._rounds.pop(outcome.ticket)
         asked.outcomes[outcome.ticket] = outcome
         if len(asked.outcomes) == len(asked.segments):

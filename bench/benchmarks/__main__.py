@@ -13,7 +13,7 @@ from bench.benchmarks import on_engines, on_harness
 from bench.benchmarks.app import RESULTS, Full, Output, app, out, save
 from bench.benchmarks.coverage import REWARDS, SIZES, covered
 from bench.benchmarks.reporting import report_of
-from bench.cli import call
+from bench.commands.app import call
 
 
 @app.command()

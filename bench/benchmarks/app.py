@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from bench.files import atomic_write
-from bench.manifest import commit, versions
+from bench.store.files import atomic_write
+from bench.store.manifest import commit, versions
 
 app = typer.Typer(
     add_completion=False,
@@ -23,7 +23,7 @@ out = Console(width=130)
 
 RESULTS = Path("results/benchmarks")
 
-Searches = Annotated[list[str] | None, typer.Option("--search", help="Only these searches; may be repeated.")]
+ChosenSearches = Annotated[list[str] | None, typer.Option("--search", help="Only these searches; may be repeated.")]
 Output = Annotated[Path, typer.Option(help="Folder for the JSON files.")]
 Config = Annotated[
     str | None, typer.Option(help="A configuration in place of the embedded model; its engines are used as they are.")

@@ -7,7 +7,7 @@ import os
 import time
 from multiprocessing.connection import Connection
 
-from bench.study import Study
+from bench.study.study import Study
 
 NICE = 15  # Ray's workers run at this niceness; the bare network must not get more of a busy machine
 
@@ -47,7 +47,7 @@ class Bare:
 def _loop(study: Study, pipe: Connection) -> None:
     import torch
 
-    from bench.rates import loaded, one_pass
+    from bench.workers.rates import loaded, one_pass
 
     os.nice(max(0, NICE - os.nice(0)))
     engines = study.config.engines

@@ -7,12 +7,12 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.backends import make_pool
 from bench.benchmarks.bare import Bare
 from bench.benchmarks.harness import Timed, endless, timed
 from bench.benchmarks.windows import Length, Window, steady
-from bench.pools import Pool
-from bench.study import Study
+from bench.study.study import Study
+from bench.workers.backends import make_pool
+from bench.workers.pool import Pool
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench import manifest
-from bench.backends import make_pool
 from bench.benchmarks.windows import Watched
-from bench.config import RunConfig, load
-from bench.driver import Driver
-from bench.pools import Pool
-from bench.store import Store
-from bench.study import Study
-from bench.writer import Writer
+from bench.run.driver import Driver
+from bench.run.writer import Writer
+from bench.store import manifest
+from bench.store.reader import Store
+from bench.study.config import RunConfig, load
+from bench.study.study import Study
+from bench.workers.backends import make_pool
+from bench.workers.pool import Pool
 from tts.settings import parse
 
 CURVE: dict[str, dict[str, Any]] = {

@@ -10,16 +10,15 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from bench.backends import make_pool
 from bench.benchmarks.app import (
     RESULTS,
     Batch,
+    ChosenSearches,
     Config,
     Count,
     Full,
     Output,
     Overrides,
-    Searches,
     app,
     numbers,
     out,
@@ -32,9 +31,10 @@ from bench.benchmarks.profiling import profile as run_profile
 from bench.benchmarks.ray_cost import ray_cost as measure_ray_cost
 from bench.benchmarks.trace_cost import trace_cost
 from bench.benchmarks.windows import SHARES, Length
-from bench.calibrate import measure, parse_batches
-from bench.config import load
-from bench.study import Study
+from bench.study.config import load
+from bench.study.study import Study
+from bench.workers.backends import make_pool
+from bench.workers.calibration import measure, parse_batches
 from tts.errors import DeviceMemoryError, SettingError
 
 STEPS = 6
@@ -93,7 +93,7 @@ def _combinations(vary: list[str]) -> list[list[str]]:
 
 @app.command()
 def efficiency(
-    searches: Searches = None,
+    searches: ChosenSearches = None,
     open_problems: Annotated[str, typer.Option("--open", help="Numbers of problems open at a time.")] = "10,40",
     whole: Annotated[
         list[str] | None, typer.Option(help="Searches of which whole runs are made as well; left out: eps_greedy.")
@@ -153,7 +153,7 @@ def _efficiency_row(cell: Cell) -> list[str]:
 
 @app.command()
 def one_at_a_time(
-    searches: Searches = None,
+    searches: ChosenSearches = None,
     problems: Annotated[int, typer.Option(help="Problems, a multiple of ten.")] = 20,
     batch: Batch = 32,
     steps: Steps = STEPS,
@@ -183,7 +183,7 @@ def one_at_a_time(
 
 @app.command()
 def ray_cost(
-    searches: Searches = None,
+    searches: ChosenSearches = None,
     batch: Batch = 32,
     rounds: Annotated[int, typer.Option(min=1, help="Windows of each, in alternation.")] = 3,
     seconds: Seconds = 5.0,
@@ -234,7 +234,7 @@ def profile(
 
 
 @app.command("trace")
-def trace(searches: Searches = None, output: Output = RESULTS) -> None:
+def trace(searches: ChosenSearches = None, output: Output = RESULTS) -> None:
     """What a trace of every evaluation costs: runs with one over runs without, in alternation."""
     table = Table("search", "wall", "CPU", "CPU ms more for 1000 forwards, no network", title="Trace on over trace off")
     records = []

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.backends import make_pool
 from bench.benchmarks.harness import endless
 from bench.benchmarks.windows import Length, Window, steady
-from bench.study import Study
+from bench.study.study import Study
+from bench.workers.backends import make_pool
 
 NETWORK = ("/torch/nn/", "/tts/models/", "/diffusers/", "/transformers/", "/torch/_dynamo/")
 """Parts of the paths of files that belong to the network."""
@@ -107,7 +107,7 @@ def split(stats: pstats.Stats) -> tuple[float, dict[str, float]]:
 
 
 def _name(function: tuple[str, int, str]) -> str:
-    """``tts/engine.py:_forward``."""
+    """``tts/engine/batching.py:_forward``."""
     path, _, name = function
     if path == "~":
         return _builtin(name)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from bench.backends import make_pool
 from bench.benchmarks.harness import endless
 from bench.benchmarks.windows import Length, steady
-from bench.study import Study
+from bench.study.study import Study
+from bench.workers.backends import make_pool
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from bench import manifest
 from bench.benchmarks.resume import peak
-from bench.config import RunConfig
-from bench.place import Folder
-from bench.record import TRACE, schema
-from bench.study import Entry, Study
-from bench.trial import text
+from bench.store import manifest
+from bench.store.schema import TRACE, schema
+from bench.store.storage import LocalStorage
+from bench.study.config import RunConfig
+from bench.study.study import Entry, Study
+from bench.study.trial import text
 from tts.settings import parse
 
 SEARCHES: list[Any] = [
@@ -75,7 +75,7 @@ def report_of(trials: int = 100_000) -> Reported:
 
 def _report(folder: str) -> tuple[float, float, float, int, int]:
     start, computing = time.perf_counter(), time.process_time()
-    from bench.html.page import write_report  # what it imports is part of what it takes
+    from bench.report.html.page import write_report  # what it imports is part of what it takes
 
     written = write_report([Path(folder)])
     return time.perf_counter() - start, time.process_time() - computing, peak(), written.size, written.files
@@ -107,7 +107,7 @@ def make(made: Study, side: int = SIDE) -> int:
     Returns:
         How many trials it has.
     """
-    where = Folder(Path(made.config.output))
+    where = LocalStorage(Path(made.config.output))
     known = {"flops": 1.5e9, "levels": np.geomspace(80, 0.002, made.plan.steps + 1).tolist()}
     where.write("manifest.json", json.dumps({**manifest.build(made, ["none"]), **known}).encode())
     number = 0

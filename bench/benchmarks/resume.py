@@ -9,12 +9,13 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import manifest, store
-from bench.config import RunConfig
-from bench.ledger import Ledger
-from bench.record import identity_columns
-from bench.store import Store
-from bench.study import Study
+from bench.run.trial_queue import TrialQueue
+from bench.store import manifest
+from bench.store import reader as store
+from bench.store.reader import Store
+from bench.store.schema import identity_columns
+from bench.study.config import RunConfig
+from bench.study.study import Study
 from tts.settings import parse
 
 
@@ -75,7 +76,7 @@ def _next_trial(planned: int, output: Path) -> tuple[float, float]:
     start = time.perf_counter()
     study = _study(planned, output)
     store.check(output, study.digest())
-    ledger = Ledger(study, store.done(output))
+    ledger = TrialQueue(study, store.done(output))
     task = ledger.next()
     assert task is not None  # a tenth is left
     return time.perf_counter() - start, peak()

@@ -7,11 +7,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from bench.backends import make_pool
-from bench.config import RunConfig, load
-from bench.driver import Driver
-from bench.scale import Uncollected
-from bench.study import Study
+from bench.report.scaling import Uncollected
+from bench.run.driver import Driver
+from bench.study.config import RunConfig, load
+from bench.study.study import Study
+from bench.workers.backends import make_pool
 from tts.settings import parse
 
 REWARDS = ["brightness", "compressibility", "class_probability"]

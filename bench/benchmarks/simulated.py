@@ -7,14 +7,14 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.backends import make_pool
 from bench.benchmarks.harness import CURVE
 from bench.benchmarks.windows import Length, steady
-from bench.config import RunConfig
-from bench.driver import Driver, Tally
-from bench.pools import Pool
-from bench.scale import Uncollected
-from bench.study import Study
+from bench.report.scaling import Uncollected
+from bench.run.driver import Driver, RunProgress
+from bench.study.config import RunConfig
+from bench.study.study import Study
+from bench.workers.backends import make_pool
+from bench.workers.pool import Pool
 from tts.settings import parse
 
 BATCH = 64
@@ -43,7 +43,7 @@ class Window:
     start: float | None = None
     marks: list[tuple[float, float, int]] = field(default_factory=list)
 
-    def look(self, tally: Tally) -> None:
+    def look(self, tally: RunProgress) -> None:
         """Called by the driver all the time."""
         if self.start is None:
             self.start = time.perf_counter() if any(lane.load.rows for lane in tally.lanes) else None
@@ -55,7 +55,7 @@ class Window:
             self._mark(tally)
             raise _Over
 
-    def _mark(self, tally: Tally) -> None:
+    def _mark(self, tally: RunProgress) -> None:
         rows = sum(lane.load.rows for lane in tally.lanes)
         self.marks.append((time.perf_counter(), time.process_time(), rows))
 

@@ -20,7 +20,15 @@ from typing import Any
 GOALS = {"help": 0.5, "local": 5.0, "ray": 12.0}
 """Seconds."""
 
-IMPORTS = ("bench.cli", "bench.config", "bench.study", "bench.run", "bench.report", "torch", "ray")
+IMPORTS = (
+    "bench.commands.app",
+    "bench.study.config",
+    "bench.study.study",
+    "bench.run.start",
+    "bench.report.summary",
+    "torch",
+    "ray",
+)
 """Modules whose import is timed, each in a new process."""
 
 
@@ -113,44 +121,46 @@ def main(backend: str, output: str) -> None:
     marks = Marks()
     from rich.console import Console
 
-    import bench.driver
-    import bench.run
-    from bench.config import load
+    import bench.run.driver
+    import bench.run.start
+    from bench.study.config import load
 
     marks.mark("import of the harness")
     config = load("quickstart", [f"output={output}", f"engines.backend={backend}", "engines.count=1"])
     _watch(marks, backend)
-    _end_with(marks, bench.driver.Driver, "update", lambda _, replies: bool(replies.load.batches))  # an actor's message
+    _end_with(
+        marks, bench.run.driver.Driver, "update", lambda _, replies: bool(replies.load.batches)
+    )  # an actor's message
     try:
-        bench.run.run(config, Console(quiet=True))
+        bench.run.start.run(config, Console(quiet=True))
     except _Seen:
         sys.stdout.write(json.dumps(marks.marks) + "\n")
 
 
 def _watch(marks: Marks, backend: str) -> None:
     """Let the parts of a start mark their ends."""
-    import bench.run
+    import bench.run.start
 
-    marks.after(bench.run, "Study", "configuration, weights' digests")
+    marks.after(bench.run.start, "Study", "configuration, weights' digests")
     if backend == "local":
         # what the run would import later is imported here, so that it is a phase of its own
         import torch  # noqa: F401
 
         marks.mark("import of torch")
-        import tts.engine
+        import tts.engine.batching
         from tts.models.cifar10 import Cifar10
 
         marks.after(Cifar10, "load", "model")
-        _before(marks, tts.engine, "rows_are_independent", "rewards")
-        marks.after(tts.engine, "rows_are_independent", "check of the network's rows")
-        marks.after(tts.engine, "first_dependent_score", "check of the rewards' rows")
-        _end_with(marks, tts.engine.Engine, "advance")
+        _before(marks, tts.engine.batching, "rows_are_independent", "rewards")
+        marks.after(tts.engine.batching, "rows_are_independent", "check of the network's rows")
+        marks.after(tts.engine.batching, "first_dependent_score", "check of the rewards' rows")
+        _end_with(marks, tts.engine.batching.Engine, "advance")
     else:
-        import bench.ray_pool
+        import bench.workers.on_ray.pool
 
         marks.mark("import of ray")
-        marks.after(bench.ray_pool, "connect", "cluster")
-    marks.after(bench.run, "make_pool", "engines" if backend == "ray" else "engine")
+        marks.after(bench.workers.on_ray.pool, "connect", "cluster")
+    marks.after(bench.run.start, "make_pool", "engines" if backend == "ray" else "engine")
 
 
 def _end_with(marks: Marks, owner: Any, attribute: str, last: Callable[..., bool] = lambda _: True) -> None:

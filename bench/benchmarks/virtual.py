@@ -11,14 +11,14 @@ from typing import Any
 
 import ray
 
-from bench.actors import HOST_POLL_SECONDS
 from bench.benchmarks.simulated import BATCH, PASS_SECONDS
-from bench.cluster import connect
-from bench.pools import Replies
-from bench.record import identity_columns
-from bench.searches import Result, Task
-from bench.study import Study
-from tts.jobs import Load
+from bench.store.schema import identity_columns
+from bench.study.study import Study
+from bench.workers.on_ray.actors import HOST_POLL_SECONDS
+from bench.workers.on_ray.cluster import connect
+from bench.workers.pool import WorkerReport
+from bench.workers.search_runner import Result, Task
+from tts.engine.requests import EngineCounters
 
 PROCESSES = 8
 
@@ -44,7 +44,7 @@ class VirtualHosts:
         """Take trials."""
         self.lanes.setdefault(engine, _Lane()).waiting.extend(tasks)
 
-    async def poll(self, engine: int) -> Replies:
+    async def poll(self, engine: int) -> WorkerReport:
         """What a host has ended after the usual time."""
         await asyncio.sleep(HOST_POLL_SECONDS)
         lane, now = self.lanes.setdefault(engine, _Lane()), time.monotonic()
@@ -56,8 +56,8 @@ class VirtualHosts:
         results = [Result(task.key, _row(task, self.nfe)) for task in ended]
         wants = round(self.rate * 3 * HOST_POLL_SECONDS) - len(lane.waiting)
         rows = lane.done * self.nfe
-        load = Load(rows // BATCH, rows, rows / BATCH * PASS_SECONDS)
-        return Replies(engine, results, load, wants, self.nfe * len(ended), at=now)
+        load = EngineCounters(rows // BATCH, rows, rows / BATCH * PASS_SECONDS)
+        return WorkerReport(engine, results, load, wants, self.nfe * len(ended), at=now)
 
 
 def _row(task: Task, nfe: int) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def _row(task: Task, nfe: int) -> dict[str, Any]:
 
 
 class VirtualPool:
-    """Hosts that are played, each with a long poll under way, as in :class:`bench.ray_pool.RayPool`."""
+    """Hosts that are played, each with a long poll under way, as in :class:`bench.workers.on_ray.pool.RayPool`."""
 
     flops = None
 
@@ -85,11 +85,11 @@ class VirtualPool:
         return self._actors[engine % PROCESSES]
 
     def submit(self, engine: int, jobs: Sequence[Any], released: Iterable[int]) -> None:
-        """See :class:`bench.pools.Pool`."""
+        """See :class:`bench.workers.pool.Pool`."""
         self._actor(engine).submit.remote(engine, list(jobs))
 
-    def wait(self) -> list[Replies]:
-        """See :class:`bench.pools.Pool`."""
+    def wait(self) -> list[WorkerReport]:
+        """See :class:`bench.workers.pool.Pool`."""
         polls = list(self._polls)
         ray.wait(polls, num_returns=1, timeout=1.0, fetch_local=False)
         ready, _ = ray.wait(polls, num_returns=len(polls), timeout=0, fetch_local=False)
@@ -101,9 +101,9 @@ class VirtualPool:
         return found
 
     def describe(self) -> list[str | None]:
-        """See :class:`bench.pools.Pool`."""
+        """See :class:`bench.workers.pool.Pool`."""
         return ["virtual"] * self.engines
 
     def close(self) -> None:
-        """See :class:`bench.pools.Pool`."""
+        """See :class:`bench.workers.pool.Pool`."""
         ray.shutdown()

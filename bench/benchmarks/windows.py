@@ -12,12 +12,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bench.driver import Driver, Tally
-from bench.pools import Pool, Replies
-from bench.scale import Uncollected
-from bench.searches import Searches
-from bench.study import Study
-from tts.jobs import Load
+from bench.report.scaling import Uncollected
+from bench.run.driver import Driver, RunProgress
+from bench.study.study import Study
+from bench.workers.pool import Pool, WorkerReport
+from bench.workers.search_runner import SearchRunner
+from tts.engine.requests import EngineCounters
 
 SHARES = ("denoiser", "decode", "reward", "noise", "host", "idle")
 """What an engine's time is made of; ``host`` is what none of the others takes."""
@@ -49,7 +49,7 @@ class Window:
 
     seconds: float
     engines: int
-    load: Load
+    load: EngineCounters
     driver_seconds: float
     outcomes: int
 
@@ -77,14 +77,14 @@ class Window:
 
 @dataclass
 class Watched:
-    """A pool that takes note of when its engines said what; the calls are those of :class:`bench.pools.Pool`.
+    """A pool that takes note of when its engines said what; the calls are those of :class:`bench.workers.pool.Pool`.
 
     An engine's window lies between two of its own messages, as only these say what it has done by then.
     """
 
     pool: Pool
-    first: dict[int, tuple[float, Load]] = field(default_factory=dict)
-    last: dict[int, tuple[float, Load]] = field(default_factory=dict)
+    first: dict[int, tuple[float, EngineCounters]] = field(default_factory=dict)
+    last: dict[int, tuple[float, EngineCounters]] = field(default_factory=dict)
     outcomes: int = 0
     watching: bool = False
     under_way: set[int] = field(default_factory=set)
@@ -95,14 +95,14 @@ class Watched:
         self.tickets = [[] for _ in range(self.engines)]
 
     def submit(self, engine: int, jobs: Sequence[Any], released: Iterable[int]) -> None:
-        """See :class:`bench.pools.Pool`."""
+        """See :class:`bench.workers.pool.Pool`."""
         tickets = [job.ticket for job in jobs if hasattr(job, "ticket")]
         self.under_way.update(tickets)
         self.tickets[engine] += tickets
         self.pool.submit(engine, jobs, released)
 
-    def wait(self) -> list[Replies]:
-        """See :class:`bench.pools.Pool`."""
+    def wait(self) -> list[WorkerReport]:
+        """See :class:`bench.workers.pool.Pool`."""
         found = self.pool.wait()
         for replies in found:
             self.under_way.difference_update(
@@ -112,7 +112,7 @@ class Watched:
                 self._note(replies)
         return found
 
-    def _note(self, replies: Replies) -> None:
+    def _note(self, replies: WorkerReport) -> None:
         if replies.engine not in self.first:
             self.first[replies.engine] = (replies.at, replies.load)
         elif replies.at > self.first[replies.engine][0]:
@@ -121,22 +121,22 @@ class Watched:
 
     @property
     def flops(self) -> float | None:
-        """See :class:`bench.pools.Pool`."""
+        """See :class:`bench.workers.pool.Pool`."""
         return self.pool.flops
 
     def describe(self) -> list[str | None]:
-        """See :class:`bench.pools.Pool`."""
+        """See :class:`bench.workers.pool.Pool`."""
         return self.pool.describe()
 
     def close(self) -> None:
-        """See :class:`bench.pools.Pool`."""
+        """See :class:`bench.workers.pool.Pool`."""
         self.pool.close()
 
     def seen(self, driver_seconds: float) -> Window:
         """What was done between each engine's first and last message."""
         spans = [(self.first[engine], last) for engine, last in self.last.items()]
         seconds = sum(end - begin for (begin, _), (end, _) in spans)
-        load = sum((after - before for (_, before), (_, after) in spans), Load())
+        load = sum((after - before for (_, before), (_, after) in spans), EngineCounters())
         return Window(seconds, len(spans), load, driver_seconds, self.outcomes)
 
     def drain(self) -> None:
@@ -147,7 +147,7 @@ class Watched:
             self.pool.submit(engine, [], tickets)
 
 
-class FewOpen(Searches):
+class FewOpen(SearchRunner):
     """Searches of a limited number of trials at a time.
 
     Args:
@@ -159,7 +159,7 @@ class FewOpen(Searches):
         self.limit = limit
 
     def hungry(self, among: Collection[int], left: int = 0) -> int | None:
-        """See :class:`bench.searches.Searches`."""
+        """See :class:`bench.workers.search_runner.SearchRunner`."""
         return super().hungry(among, left) if len(self.open) < self.limit else None
 
 
@@ -173,7 +173,7 @@ class _Look:
     start: float = field(default_factory=time.perf_counter)
     cpu: float = 0.0
 
-    def __call__(self, tally: Tally) -> None:
+    def __call__(self, tally: RunProgress) -> None:
         elapsed = time.perf_counter() - self.start
         if not self.watched.watching and elapsed >= self.length.warm_up:
             self.watched.watching, self.cpu = True, time.process_time()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.curves import curve_labels, label
+from bench.statistics.curves import curve_labels, label
 from bench.statistics.intervals import Labels, Vector
 from bench.statistics.observations import COSTS, POINT, PROBLEM
 from tts.errors import SettingError

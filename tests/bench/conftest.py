@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tiny_study import TINY
 
-from bench.config import RunConfig
+from bench.study.config import RunConfig
 from tts.settings import parse
 
 

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 from synthetic_trials import REWARDS, trials
 
-from bench.record import TRACE
-from bench.store import Store
+from bench.store.reader import Store
+from bench.store.schema import TRACE
 
 MANIFEST: dict[str, Any] = {
     "digest": "d",

@@ -15,7 +15,6 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from bench.backends import make_pool
 from bench.benchmarks import on_engines, startup
 from bench.benchmarks.__main__ import app
 from bench.benchmarks.efficiency import Cell, Sizes, cells
@@ -26,13 +25,14 @@ from bench.benchmarks.shared_work import curve_config, shared_work
 from bench.benchmarks.simulated import simulated_study
 from bench.benchmarks.trace_cost import trace_cost
 from bench.benchmarks.windows import SHARES, FewOpen, Length, Window, steady
-from bench.driver import Driver
-from bench.pools import LocalPool
-from bench.scale import Uncollected
-from bench.simulated import SimulatedEngine
-from bench.study import Study
+from bench.report.scaling import Uncollected
+from bench.run.driver import Driver
+from bench.study.study import Study
+from bench.workers.backends import make_pool
+from bench.workers.pool import LocalPool
+from bench.workers.simulated import SimulatedEngine
+from tts.engine.requests import EngineCounters
 from tts.errors import SettingError
-from tts.jobs import Load
 
 SHORT = Length(0.3, 0.1)
 ENGINE: dict[str, Any] = {"backend": "local", "batch": 4, "threads": 1}
@@ -52,7 +52,7 @@ def cell() -> Cell:
 
 
 def test_shares_add_up_to_1() -> None:
-    window = Window(10.0, 2, Load(5, 40, 6.0, 1.0, 0.5, 0.25, 1.25), 0.1, 20)
+    window = Window(10.0, 2, EngineCounters(5, 40, 6.0, 1.0, 0.5, 0.25, 1.25), 0.1, 20)
     shares = window.shares()
     assert tuple(shares) == SHARES
     assert sum(shares.values()) == pytest.approx(1)
@@ -77,7 +77,7 @@ def test_a_real_window_is_made_of_its_parts(cell: Cell) -> None:
 
 
 def test_guidance_counts_twice() -> None:
-    window = Window(1.0, 1, Load(1, 8, 1.0), 0.0, 8)
+    window = Window(1.0, 1, EngineCounters(1, 8, 1.0), 0.0, 8)
     assert Cell("beam", None, window, 2, 32.0, 1.0).efficiency == 0.5
     assert Cell("beam", 5, window, 1, 32.0, 1.0, Timed(1, 16, 2.0)).whole_efficiency == 0.25
 
@@ -154,7 +154,7 @@ def test_a_profile_names_what_is_not_the_network() -> None:
     total = found.network + sum(found.host.values())
     assert found.seconds == pytest.approx(total)
     assert found.network > 0.3 * total
-    assert any(name.startswith(("tts/engine.py:", "bench/searches.py:")) for name in found.host)
+    assert any(name.startswith(("tts/engine/batching.py:", "bench/workers/search_runner.py:")) for name in found.host)
     assert "forward passes" in found.words()
     json.dumps(found.record())
 

@@ -14,13 +14,14 @@ from rich.console import Console
 from test_kill import write
 from test_memory import SMALL, room_for
 
-from bench import calibrate, store
-from bench import run as running
-from bench.calibrate import Calibration, measure, no_gain, parse_batches
-from bench.config import AUTO, RunConfig
-from bench.rates import Rate, rates_of
-from bench.run import run
-from bench.study import Study
+from bench.run import start as running
+from bench.run.start import run
+from bench.store import reader as store
+from bench.study.config import AUTO, RunConfig
+from bench.study.study import Study
+from bench.workers import calibration as calibrate
+from bench.workers.calibration import Calibration, measure, no_gain, parse_batches
+from bench.workers.rates import Rate, rates_of
 from tts.errors import DeviceMemoryError, EngineError, RunMismatchError, SettingError
 
 Make = Callable[..., RunConfig]

@@ -20,12 +20,12 @@ import yaml
 from command_line import bench, refused, size, tree
 from tiny_study import TINY
 
-from bench import store
-from bench.cli import app
-from bench.driver import Driver
-from bench.record import TIMED
+from bench.commands.app import app
+from bench.run.driver import Driver
+from bench.store import reader as store
+from bench.store.schema import TIMED
+from tts.files.weights_file import SHIPPED
 from tts.registry import MODELS, REWARDS, SEARCHES
-from tts.weights_file import SHIPPED
 
 HEAVY = {"torch", "ray", "pandas", "pyarrow", "diffusers", "matplotlib"}
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -90,7 +90,7 @@ def test_help_appears_at_once() -> None:
 @pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in COMMANDS), ["list", "searches"]])
 def test_help_and_lists_import_nothing_heavy(arguments: list[str], fresh_python: Callable[..., str]) -> None:
     code = (
-        "import sys; from bench.cli import main\n"
+        "import sys; from bench.commands.app import main\n"
         f"sys.argv = ['tts-bench', *{arguments!r}]\n"
         "try: main()\n"
         f"except SystemExit as end: print(end.code, sorted({HEAVY!r} & set(sys.modules)))"

@@ -15,9 +15,9 @@ from PIL import Image
 from tiny_network import TinyNetwork
 from torch import nn
 
-from tts import weights_file
-from tts.models.precondition import EDMPrecond
-from tts.models.small_vgg import SmallVGG
+from tts.files import weights_file
+from tts.networks.precondition import EDMPrecond
+from tts.networks.small_vgg import SmallVGG
 from tts.training.data import cifar10
 from tts.training.evaluate import features
 from tts.training.frechet import load, moments

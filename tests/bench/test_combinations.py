@@ -12,9 +12,9 @@ import tiny_pipelines
 import tiny_rewards
 from test_pools import run
 
-from bench.backends import make_pool
-from bench.config import RunConfig
-from bench.study import Study
+from bench.study.config import RunConfig
+from bench.study.study import Study
+from bench.workers.backends import make_pool
 
 SEARCHES: list[Any] = [
     "naive",

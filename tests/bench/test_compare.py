@@ -13,10 +13,10 @@ import pytest
 from command_line import bench, refused
 from stored_runs import MANIFEST, picture, rows, stored
 
-from bench.compare import Comparison, Verdict, compare, exit_code, outcomes
-from bench.compare_table import ROWS, to_json, words
-from bench.record import TIMED
+from bench.report.compare import Comparison, Verdict, compare, exit_code, outcomes
+from bench.report.compare_table import ROWS, to_json, words
 from bench.statistics.intervals import estimate
+from bench.store.schema import TIMED
 
 Rows = list[dict[str, Any]]
 Change = Callable[[int, dict[str, Any]], dict[str, Any]]

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench.conditions import resolve
-from bench.config import RunConfig
-from bench.study import Study
+from bench.study.conditions import resolve
+from bench.study.config import RunConfig
+from bench.study.study import Study
 from tts.errors import DataError, SettingError
 from tts.models.cifar10 import Cifar10
 from tts.models.edm import EDM

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from tiny_study import TINY
 
-from bench.config import CONFIGS, RunConfig, assignments, find, load, read_yaml
-from bench.study import Study
+from bench.study.config import CONFIGS, RunConfig, assignments, find, load, read_yaml
+from bench.study.study import Study
 from tts.errors import SettingError
 from tts.settings import parse
 

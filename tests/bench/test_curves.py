@@ -14,7 +14,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 from synthetic_trials import naive, trial, trials
 
-from bench.curves import COLUMNS, count_text, curves, parquet
+from bench.statistics.curves import COLUMNS, count_text, curves, parquet
 from bench.statistics.intervals import estimate
 
 
@@ -44,7 +44,7 @@ def test_the_order_of_the_trials_changes_nothing() -> None:
 
 def test_another_process_finds_the_same_numbers() -> None:
     program = (
-        "from synthetic_trials import trials; from bench.curves import curves; "
+        "from synthetic_trials import trials; from bench.statistics.curves import curves; "
         "print(curves(trials(5)).to_json(double_precision=15))"
     )
     paths = os.pathsep.join([str(Path(__file__).parents[2]), str(Path(__file__).parent)])
@@ -183,7 +183,7 @@ def test_a_failed_trial_is_in_no_curve() -> None:
 
 def test_needs_neither_torch_nor_ray_nor_pyplots_global_state() -> None:
     program = (
-        "import sys, bench.curves, bench.table, bench.plots; "
+        "import sys, bench.statistics.curves, bench.report.table, bench.report.plots; "
         "print({'torch', 'ray', 'matplotlib.pyplot'} & set(sys.modules))"
     )
     found = subprocess.run(

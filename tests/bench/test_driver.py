@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from tiny_study import TINY
 from toy import Recipe, luck
 
-from bench.config import RunConfig
-from bench.done import Done
-from bench.driver import Driver, Tally
-from bench.pools import Replies
-from bench.study import Study
-from bench.trial import Trial
+from bench.run.driver import Driver, RunProgress
+from bench.store.completed import CompletedTrials
+from bench.study.config import RunConfig
+from bench.study.study import Study
+from bench.study.trial import Trial
+from bench.workers.pool import WorkerReport
+from tts.engine.requests import EngineCounters, EvalRequest, EvalResult
 from tts.errors import EngineError
-from tts.jobs import Job, Load, Outcome
 from tts.noise import from_record
 from tts.plan import Plan
 from tts.search.base import Problem, Run
@@ -75,13 +75,13 @@ class FakePool:
         self, engines: int, of: Study, coins: random.Random, before_wait: Callable[[int], None] = lambda _: None
     ) -> None:
         self.engines, self.study, self.coins, self.before_wait = engines, of, coins, before_wait
-        self.jobs: list[list[Job]] = [[] for _ in range(engines)]
+        self.jobs: list[list[EvalRequest]] = [[] for _ in range(engines)]
         self.states: list[dict[int, Recipe]] = [{} for _ in range(engines)]
         self.answered: set[int] = set()
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[EvalResult] = []
 
-    def submit(self, engine: int, jobs: Sequence[Job], released: Iterable[int]) -> None:
-        """See :class:`bench.pools.Pool`."""
+    def submit(self, engine: int, jobs: Sequence[EvalRequest], released: Iterable[int]) -> None:
+        """See :class:`bench.workers.pool.Pool`."""
         for key in released:
             assert self.states[engine].pop(key, None) is not None, "released twice, or held elsewhere"
         for job in jobs:
@@ -89,7 +89,7 @@ class FakePool:
             self._start(engine, job)
         self.jobs[engine] += jobs
 
-    def _start(self, engine: int, job: Job) -> Recipe:
+    def _start(self, engine: int, job: EvalRequest) -> Recipe:
         """The recipe up to a job's first step; the state it starts from must be held here, then and later."""
         start = job.segment.start
         if not isinstance(start, State):
@@ -99,29 +99,29 @@ class FakePool:
         assert len(recipe) == start.step + 1
         return recipe
 
-    def wait(self) -> list[Replies]:
-        """See :class:`bench.pools.Pool`."""
+    def wait(self) -> list[WorkerReport]:
+        """See :class:`bench.workers.pool.Pool`."""
         busy = [engine for engine in range(self.engines) if self.jobs[engine]]
         assert busy, "the driver waits for nothing"
         self.before_wait(sum(map(len, self.jobs)))
         chosen = self.coins.sample(range(self.engines), self.coins.randint(1, self.engines))
         return [self.reply(engine, self.coins.randint(0, len(self.jobs[engine]))) for engine in chosen]
 
-    def reply(self, engine: int, count: int) -> Replies:
+    def reply(self, engine: int, count: int) -> WorkerReport:
         """Answers to some of an engine's jobs, in any order; to none of them, if a poll came too early."""
         self.coins.shuffle(self.jobs[engine])
         now, self.jobs[engine] = self.jobs[engine][:count], self.jobs[engine][count:]
         outcomes = [self._answer(engine, job) for job in now]
         self.outcomes += outcomes
-        return Replies(engine, outcomes, Load(rows=len(self.outcomes)))
+        return WorkerReport(engine, outcomes, EngineCounters(rows=len(self.outcomes)))
 
-    def _answer(self, engine: int, job: Job) -> Outcome:
+    def _answer(self, engine: int, job: EvalRequest) -> EvalResult:
         segment = job.segment
         recipe = self._start(engine, job) + segment.noises
         self.states[engine][job.ticket] = recipe
         self.answered.add(job.ticket)
         nfe = self.study.plan.nfe(segment.first if isinstance(segment.start, State) else None, segment.stop)
-        outcome = Outcome(job.ticket, nfe=nfe, seconds=TICK * nfe)
+        outcome = EvalResult(job.ticket, nfe=nfe, seconds=TICK * nfe)
         if job.wants:
             names = list(self.study.rewards) if ALL in job.wants else job.wants
             outcome.scores = {name: score(name, recipe) for name in names}
@@ -130,11 +130,11 @@ class FakePool:
         return outcome
 
     def describe(self) -> list[str | None]:
-        """See :class:`bench.pools.Pool`."""
+        """See :class:`bench.workers.pool.Pool`."""
         return ["fake"] * self.engines
 
     def close(self) -> None:
-        """See :class:`bench.pools.Pool`."""
+        """See :class:`bench.workers.pool.Pool`."""
 
 
 @dataclass
@@ -157,7 +157,9 @@ class Rows:
         self.ticks += 1
 
 
-def play(of: Study, engines: int = 1, seed: int = 0, **how: Any) -> tuple[dict[str, dict[str, Any]], Tally, FakePool]:
+def play(
+    of: Study, engines: int = 1, seed: int = 0, **how: Any
+) -> tuple[dict[str, dict[str, Any]], RunProgress, FakePool]:
     """Run a study on a fake pool: its rows, the tally, and the pool."""
     rows, pool = Rows(), FakePool(engines, of, random.Random(seed))
     tally = Driver(of, pool, rows, **how).run()
@@ -273,7 +275,7 @@ def test_independent_samples_are_kept() -> None:
 
 @pytest.mark.parametrize("engines", [1, 3])
 def test_the_tally_ends_with_everything_done(engines: int) -> None:
-    seen: list[Tally] = []
+    seen: list[RunProgress] = []
     of = study()
     _, tally, _ = play(of, engines, progress=lambda tally: seen.append(deepcopy(tally)))
     assert (tally.done, tally.trials) == (of.size, of.size)
@@ -290,7 +292,7 @@ def test_the_tally_ends_with_everything_done(engines: int) -> None:
 def test_trials_that_are_done_are_left_out(reference: dict[str, dict[str, Any]], seed: int, share: float) -> None:
     coins = random.Random(seed)
     done = {key for key in reference if coins.random() < share}
-    rows, tally, pool = play(study(), 2, seed, done=Done(done | {"of another run"}))
+    rows, tally, pool = play(study(), 2, seed, done=CompletedTrials(done | {"of another run"}))
     assert rows == {key: row for key, row in reference.items() if key not in done}
     assert (tally.done, tally.trials) == (len(reference), len(reference))
     assert tally.planned == tally.nfe <= sum(row["nfe"] for row in rows.values())
@@ -298,7 +300,7 @@ def test_trials_that_are_done_are_left_out(reference: dict[str, dict[str, Any]],
 
 
 def test_nothing_left_to_do_asks_no_engine(reference: dict[str, dict[str, Any]]) -> None:
-    rows, tally, pool = play(study(), done=Done(reference))
+    rows, tally, pool = play(study(), done=CompletedTrials(reference))
     assert (rows, pool.outcomes) == ({}, [])
     assert (tally.done, tally.planned) == (len(reference), 0)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import store
-from bench.config import RunConfig
-from bench.export import export
-from bench.replay import replay
-from bench.run import run
+from bench.report.export import export
+from bench.run.replay import replay
+from bench.run.start import run
+from bench.store import reader as store
+from bench.study.config import RunConfig
 from tts.errors import SettingError
 
 

@@ -16,10 +16,11 @@ from PIL import Image
 from stored_runs import stored
 from synthetic_trials import trial
 
-from bench import features, store
-from bench.features import image_features, reference_moments
-from tts import weights_file
-from tts.models.small_vgg import SmallVGG
+from bench.statistics import features
+from bench.statistics.features import image_features, reference_moments
+from bench.store import reader as store
+from tts.files import weights_file
+from tts.networks.small_vgg import SmallVGG
 from tts.rewards.class_judge import ClassJudge
 from tts.rewards.clip import Clip
 from tts.training.frechet import moments, save
@@ -140,5 +141,5 @@ def test_reference_moments_belong_to_the_judge(tmp_path: Path) -> None:
 
 
 def test_the_modules_load_without_torch(fresh_python: Callable[..., str]) -> None:
-    code = "import sys, bench.features, bench.hacking; print('torch' in sys.modules)"
+    code = "import sys, bench.statistics.features, bench.statistics.hacking; print('torch' in sys.modules)"
     assert fresh_python(code) == "False"

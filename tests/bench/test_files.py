@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.files import atomic_write, check_file, check_folder, write_output
+from bench.store.files import atomic_write, check_file, check_folder, write_output
 from tts.errors import SettingError
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.fingerprints import fingerprints
-from bench.record import NOISE
+from bench.store.digests import fingerprints
+from bench.store.schema import NOISE
 
 SEEDS = st.integers(0, 3)
 MOVES = st.lists(st.fixed_dictionaries({"seed": SEEDS, "radius": st.sampled_from([0.0, 0.15])}), max_size=2)

@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from synthetic_trials import trial, trials
 
-from bench.features import Features, reference_moments
-from bench.hacking import (
+from bench.statistics.features import Features, reference_moments
+from bench.statistics.hacking import (
     DIVERSITY,
     FRECHET,
     GAP,

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from bench.config import RunConfig
-from bench.run import run
-from bench.study import Study
+from bench.run.start import run
+from bench.study.config import RunConfig
+from bench.study.study import Study
 from tts.errors import SettingError
 
 Make = Callable[..., RunConfig]

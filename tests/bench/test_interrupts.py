@@ -20,8 +20,8 @@ from command_line import bench
 from rich.console import Console
 from tiny_study import TINY
 
-from bench import store
-from bench.interrupts import SIGNALS, Interrupted, gently
+from bench.run.signals import SIGNALS, Interrupted, gently
+from bench.store import reader as store
 
 PATIENCE = 120.0  # seconds for a process to come so far, on a busy machine
 AT_ONCE = 20.0  # where waiting would take a hundred
@@ -38,7 +38,7 @@ STUDY: dict[str, Any] = {
 CLOSING = """
 import sys, time
 from rich.console import Console
-from bench.interrupts import gently
+from bench.run.signals import gently
 
 with gently(Console(stderr=True)):
     try:
@@ -163,7 +163,7 @@ def test_a_store_that_hangs_keeps_nobody_from_leaving(tmp_path: Path) -> None:
     config, folder = tmp_path / "study.yaml", tmp_path / "run"
     config.write_text(yaml.safe_dump({**STUDY, "output": str(folder), "flush_seconds": 1000.0}))
     code = (
-        "import sys, time; from bench import cli; from bench.store import Store\n"
+        "import sys, time; from bench import cli; from bench.store.reader import Store\n"
         "Store.flush = lambda self: (print('hanging', flush=True), time.sleep(1000))\n"
         f"sys.argv = ['tts-bench', 'run', {str(config)!r}]; cli.main()"
     )

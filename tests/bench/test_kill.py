@@ -14,9 +14,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
-from bench import store
-from bench.config import RunConfig
-from bench.record import TIMED
+from bench.store import reader as store
+from bench.store.schema import TIMED
+from bench.study.config import RunConfig
 
 KILLS = 5
 PATIENCE = 120.0  # seconds for a driver to store something, on a busy machine

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from test_driver import FakePool, Rows, study
 
-from bench.done import Done
-from bench.driver import Driver
-from bench.host import Host
-from bench.pools import Loss, Replies, collect
-from bench.record import TIMED
-from bench.simulated import SimulatedEngine
-from bench.study import Study
+from bench.run.driver import Driver
+from bench.store.completed import CompletedTrials
+from bench.store.schema import TIMED
+from bench.study.study import Study
+from bench.workers.pool import WorkerFailure, WorkerReport, collect
+from bench.workers.search_worker import SearchWorker
+from bench.workers.simulated import SimulatedEngine
+from tts.engine.requests import EvalRequest
 from tts.errors import EngineError
-from tts.jobs import Job
 
 KILLS = 200
 
@@ -35,17 +35,17 @@ class MortalPool(FakePool):
         self.chance, self.innocent, self.deaths = chance, innocent, 0
         self.away: set[int] = set()
 
-    def submit(self, engine: int, jobs: Sequence[Job], released: Iterable[int]) -> None:
+    def submit(self, engine: int, jobs: Sequence[EvalRequest], released: Iterable[int]) -> None:
         """An engine that is away hears nothing; one that has come back may be told to forget what it never had."""
         if engine not in self.away:
             known = [key for key in released if key in self.states[engine]]
             super().submit(engine, jobs, known)
 
-    def wait(self) -> list[Replies]:
-        """See :class:`bench.pools.Pool`."""
+    def wait(self) -> list[WorkerReport]:
+        """See :class:`bench.workers.pool.Pool`."""
         back = [engine for engine in sorted(self.away) if self.coins.random() < 0.5]
         self.away -= set(back)
-        found = [Replies(engine, device="fake") for engine in back]
+        found = [WorkerReport(engine, device="fake") for engine in back]
         for engine in range(self.engines):
             if engine in self.away or engine in back:
                 continue
@@ -53,7 +53,7 @@ class MortalPool(FakePool):
                 self.deaths += 1
                 self.away.add(engine)
                 self.jobs[engine], self.states[engine] = [], {}
-                found.append(Replies(engine, lost=Loss("killed", self.innocent)))
+                found.append(WorkerReport(engine, lost=WorkerFailure("killed", self.innocent)))
             else:
                 found.append(self.reply(engine, self.coins.randint(0, len(self.jobs[engine]))))
         return found
@@ -80,36 +80,36 @@ class HostPool:
 
     def __init__(self, engines: int, of: Study, coins: random.Random, chance: float) -> None:
         self.engines, self.of, self.coins, self.chance = engines, of, coins, chance
-        self.hosts: list[Host | None] = [Host(of, SimulatedEngine(of)) for _ in range(engines)]
+        self.hosts: list[SearchWorker | None] = [SearchWorker(of, SimulatedEngine(of)) for _ in range(engines)]
         self.deaths = 0
 
     def submit(self, engine: int, jobs: Sequence[Any], released: Iterable[int]) -> None:
-        """See :class:`bench.pools.Pool`."""
+        """See :class:`bench.workers.pool.Pool`."""
         host = self.hosts[engine]
         if host is not None:
             host.submit(jobs)
 
-    def wait(self) -> list[Replies]:
-        """See :class:`bench.pools.Pool`."""
+    def wait(self) -> list[WorkerReport]:
+        """See :class:`bench.workers.pool.Pool`."""
         return [self._say(engine, host) for engine, host in enumerate(self.hosts)]
 
-    def _say(self, engine: int, host: Host | None) -> Replies:
+    def _say(self, engine: int, host: SearchWorker | None) -> WorkerReport:
         if host is None:
-            self.hosts[engine] = Host(self.of, SimulatedEngine(self.of))
-            return Replies(engine, device="simulated")
+            self.hosts[engine] = SearchWorker(self.of, SimulatedEngine(self.of))
+            return WorkerReport(engine, device="simulated")
         results = [result for _ in range(self.coins.randint(0, 3)) if host.busy for result in host.advance()]
         if self.coins.random() < self.chance:
             self.deaths += 1
             self.hosts[engine] = None
-            return Replies(engine, lost=Loss("killed", innocent=True))
+            return WorkerReport(engine, lost=WorkerFailure("killed", innocent=True))
         return collect(engine, host, results)
 
     def describe(self) -> list[str | None]:
-        """See :class:`bench.pools.Pool`."""
+        """See :class:`bench.workers.pool.Pool`."""
         return [None if host is None else "simulated" for host in self.hosts]
 
     def close(self) -> None:
-        """See :class:`bench.pools.Pool`."""
+        """See :class:`bench.workers.pool.Pool`."""
 
 
 class Killed(BaseException):
@@ -176,7 +176,7 @@ def test_a_driver_killed_at_random_points_resumes_to_the_same_rows(reference: di
             of = study()
             rows = MortalRows(stored, coins.randint(1, 8), coins.randint(0, 3))
             try:
-                Driver(of, MortalPool(2, of, coins, 0.02, innocent=True), rows, Done(stored)).run()
+                Driver(of, MortalPool(2, of, coins, 0.02, innocent=True), rows, CompletedTrials(stored)).run()
             except Killed:
                 kills, lives = kills + 1, lives + 1
                 continue
@@ -203,7 +203,7 @@ def test_a_host_that_is_killed_with_its_driver_again_and_again(simulated: Study)
     for _ in range(100):
         rows = MortalRows(stored, coins.randint(1, 8), coins.randint(0, 3))
         try:
-            Driver(simulated, HostPool(2, simulated, coins, 0.05), rows, Done(stored)).run()
+            Driver(simulated, HostPool(2, simulated, coins, 0.05), rows, CompletedTrials(stored)).run()
         except Killed:
             continue
         break
@@ -243,8 +243,8 @@ def test_a_run_whose_engines_all_die_of_everything_ends() -> None:
 
 def test_a_run_without_engines_ends_when_patience_is_over() -> None:
     class Gone(MortalPool):
-        def wait(self) -> list[Replies]:
-            lost = [Replies(0, lost=Loss("its node died", innocent=True))] if 0 not in self.away else []
+        def wait(self) -> list[WorkerReport]:
+            lost = [WorkerReport(0, lost=WorkerFailure("its node died", innocent=True))] if 0 not in self.away else []
             self.away = {0}
             return lost
 

@@ -14,9 +14,9 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from bench import store
-from bench.config import RunConfig
-from bench.run import run
+from bench.run.start import run
+from bench.store import reader as store
+from bench.study.config import RunConfig
 from tts.errors import DeviceMemoryError
 from tts.models.pixel_edm import PixelEDM
 from tts.plan import Condition

@@ -13,7 +13,7 @@ from command_line import bench
 from deadly import POISON
 from test_kill import table, write
 
-from bench.config import RunConfig
+from bench.study.config import RunConfig
 
 Make = Callable[..., RunConfig]
 RAY: dict[str, Any] = {"backend": "ray", "count": 2}

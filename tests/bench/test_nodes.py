@@ -13,7 +13,7 @@ from typing import Any
 
 from test_kill import start, table, write
 
-from bench.config import RunConfig
+from bench.study.config import RunConfig
 
 QUICK_HEALTH = {
     "health_check_initial_delay_ms": 500,

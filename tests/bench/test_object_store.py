@@ -20,11 +20,11 @@ import pytest
 from command_line import bench
 from test_kill import start, table, write
 
-from bench import store
-from bench.config import RunConfig
-from bench.place import Bucket, place
-from bench.record import TIMED
-from bench.store import Store
+from bench.store import reader as store
+from bench.store.reader import Store
+from bench.store.schema import TIMED
+from bench.store.storage import ObjectStorage, place
+from bench.study.config import RunConfig
 from tts.errors import SettingError
 
 MANIFEST = {"digest": "d", "config": {}, "devices": []}
@@ -226,4 +226,4 @@ def test_a_store_that_is_not_there_is_named(address: str, line: Line, tiny: Make
 
 def test_an_address_that_cannot_be_read_is_named() -> None:
     with pytest.raises(SettingError, match=r"output s3://runs/x: cannot be opened"):
-        Bucket("s3://runs/x?no_such_option=1")
+        ObjectStorage("s3://runs/x?no_such_option=1")

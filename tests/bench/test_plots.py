@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from synthetic_trials import LABELS, png, trial, trials
 
-from bench.curves import curves
-from bench.grid import LEFT, MARGIN, TILE, TITLE
-from bench.looks import LOOKS, MISSING, curve_looks, look, rank
-from bench.plots import figure_curves, figure_images, plot_curves, plot_images
+from bench.report.grid import LEFT, MARGIN, TILE, TITLE
+from bench.report.palette import LOOKS, MISSING, curve_styles, look, rank
+from bench.report.plots import figure_curves, figure_images, plot_curves, plot_images
+from bench.statistics.curves import curves
 from tts.errors import SettingError
 from tts.registry import SEARCHES
 
@@ -117,7 +117,7 @@ def test_unknown_searches_keep_their_name_and_come_last() -> None:
 
 def test_curves_of_one_search_share_the_colour_and_differ_in_line_and_fill() -> None:
     pairs = [("eps_greedy", "eps_greedy lambda=0.3"), ("eps_greedy", "eps_greedy lambda=0.15")]
-    first, second = curve_looks(pairs).values()
+    first, second = curve_styles(pairs).values()
     assert (first.name, second.name) == ("ε-greedy λ=0.15", "ε-greedy λ=0.3")
     assert first.colour == second.colour
     assert (first.line, first.filled) != (second.line, second.filled)

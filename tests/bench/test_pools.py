@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from tiny_study import TINY
 
-from bench.backends import make_pool
-from bench.config import RunConfig
-from bench.driver import Driver
-from bench.pools import LocalPool, Pool
-from bench.record import TIMED
-from bench.replay import evaluate
-from bench.study import Study
+from bench.run.driver import Driver
+from bench.run.replay import evaluate
+from bench.store.schema import TIMED
+from bench.study.config import RunConfig
+from bench.study.study import Study
+from bench.workers.backends import make_pool
+from bench.workers.pool import LocalPool, Pool
 from tts.errors import EngineError, SettingError
 from tts.noise import from_record
 from tts.search.segment import ALL, Segment
@@ -137,7 +137,7 @@ def test_engines_may_share_a_gpu_or_have_several(
     """Several GPUs of an engine are of one machine: a node of three has place for one engine of two."""
     import ray
 
-    from bench.cluster import check_resources
+    from bench.workers.on_ray.cluster import check_resources
 
     nodes = [{"Alive": True, "Resources": {"GPU": count}} for count in (4.0, 3.0, 3.0)]
     monkeypatch.setattr(ray, "nodes", lambda: [*nodes, {"Alive": False, "Resources": {"GPU": 8.0}}])

@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from report_runs import hostile, rewrite, small_run
 
-from bench.html.analysis import load
-from bench.html.page import render
+from bench.report.html.analysis import load
+from bench.report.html.page import render
 
 FIND = Path(__file__).parents[1] / "browser.sh"
 CURVES = "figure.chart >> nth=0"

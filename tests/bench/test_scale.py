@@ -16,14 +16,14 @@ from own_searches import BROKEN
 from rich.console import Console
 from scipy.stats import t as student
 
-from bench import scale as scaling
-from bench.config import RunConfig
-from bench.driver import Lane, Tally
-from bench.pools import LocalPool, Replies
-from bench.scale import Measurement, Plan, parse_engines, render, scale, summary
-from bench.scale_plot import COLOURS, figure_scaling
+from bench.report import scaling as scaling
+from bench.report.scale_plot import COLOURS, figure_scaling
+from bench.report.scaling import Measurement, Plan, parse_engines, render, scale, summary
+from bench.run.driver import EngineStatus, RunProgress
+from bench.study.config import RunConfig
+from bench.workers.pool import LocalPool, WorkerReport
+from tts.engine.requests import EngineCounters
 from tts.errors import DataError, EngineError, SettingError
-from tts.jobs import Load
 
 QUIET = Console(quiet=True)
 SIMULATED: dict[str, Any] = {"backend": "local", "simulate": 0.0}
@@ -155,15 +155,15 @@ class Pool:
         self.engines, self.there, self.closed = engines, there, False
 
     def describe(self) -> list[str | None]:
-        """See :class:`bench.pools.Pool`."""
+        """See :class:`bench.workers.pool.Pool`."""
         return ["fake"] * self.there + [None] * (self.engines - self.there)
 
-    def wait(self) -> list[Replies]:
-        """See :class:`bench.pools.Pool`."""
+    def wait(self) -> list[WorkerReport]:
+        """See :class:`bench.workers.pool.Pool`."""
         return []
 
     def close(self) -> None:
-        """See :class:`bench.pools.Pool`."""
+        """See :class:`bench.workers.pool.Pool`."""
         self.closed = True
 
 
@@ -175,29 +175,29 @@ class Lab:
         self.pools: list[Pool] = []
         self.fail_after: int | None = None
         self.there: int | None = None
-        self.loads: Callable[[int, int], list[Lane]] = lambda engines, run: [
-            Lane("fake", load=Load(run, 10 * run, 1.0 * run)) for _ in range(engines)
+        self.loads: Callable[[int, int], list[EngineStatus]] = lambda engines, run: [
+            EngineStatus("fake", load=EngineCounters(run, 10 * run, 1.0 * run)) for _ in range(engines)
         ]
 
     def make_pool(self, study: Any) -> Pool:
-        """See :func:`bench.backends.make_pool`."""
+        """See :func:`bench.workers.backends.make_pool`."""
         count = study.config.engines.count
         self.pools.append(Pool(count, count if self.there is None else self.there))
         return self.pools[-1]
 
     def driver(self, study: Any, pool: Pool, sink: Any, **_: Any) -> Lab:
-        """See :class:`bench.driver.Driver`."""
+        """See :class:`bench.run.driver.Driver`."""
         if self.fail_after is not None and len(self.runs) >= self.fail_after:
             raise KeyboardInterrupt
         self.runs.append((pool.engines, study.size))
         self.last = study
         return self
 
-    def run(self) -> Tally:
+    def run(self) -> RunProgress:
         """The load of an engine is counted from its start on."""
         engines, images = self.runs[-1]
         number = sum(count == engines for count, _ in self.runs)
-        return Tally(images, images, nfe=7 * images, lanes=self.loads(engines, number))
+        return RunProgress(images, images, nfe=7 * images, lanes=self.loads(engines, number))
 
 
 @pytest.fixture
@@ -244,9 +244,15 @@ def test_strong_keeps_the_problems_and_weak_those_of_each_engine(
 
 def test_busy_seconds_are_those_of_one_run_alone(lab: Lab, tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
     """An engine that had nothing to do in a run may not have been heard of: that is no negative work."""
-    first = [Lane("fake", load=Load(1, 10, 2.0)), Lane("fake", load=Load(1, 10, 3.0))]
-    second = [Lane("fake", load=Load(4, 40, 9.0)), Lane("fake")]
-    third = [Lane("fake", load=Load(4, 40, 9.0)), Lane("fake", load=Load(2, 20, 7.0))]
+    first = [
+        EngineStatus("fake", load=EngineCounters(1, 10, 2.0)),
+        EngineStatus("fake", load=EngineCounters(1, 10, 3.0)),
+    ]
+    second = [EngineStatus("fake", load=EngineCounters(4, 40, 9.0)), EngineStatus("fake")]
+    third = [
+        EngineStatus("fake", load=EngineCounters(4, 40, 9.0)),
+        EngineStatus("fake", load=EngineCounters(2, 20, 7.0)),
+    ]
     lab.loads = lambda _, run: [first, second, third][run - 1]
     scale(tiny(searches=["naive"], engines=SIMULATED), Plan(("strong",), (2,), 3), tmp_path, QUIET)
     assert [row["busy_seconds"] for row in rows(tmp_path)] == [5.0, 7.0, 4.0]
@@ -305,7 +311,7 @@ def test_engines_that_are_not_there_are_not_measured(lab: Lab, tiny: Callable[..
 
 
 def test_a_run_that_lost_an_engine_is_no_measurement(lab: Lab, tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
-    lab.loads = lambda _, run: [Lane("fake", losses=run - 1, loss="silent")]
+    lab.loads = lambda _, run: [EngineStatus("fake", losses=run - 1, loss="silent")]
     with pytest.raises(EngineError, match="an engine was lost, so that nothing was measured: silent"):
         scale(tiny(engines=SIMULATED), Plan(("strong",), (1,), 2), tmp_path, QUIET)
     assert len(rows(tmp_path)) == 1

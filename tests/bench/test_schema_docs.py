@@ -13,11 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 from stored_runs import rows, stored, with_trace
 
-from bench import curves, manifest, record, store
-from bench.config import RunConfig
-from bench.schema_docs import CURVES, MANIFEST, README, REWARD, SINCE, TABLES, UNITS, type_text, updated
+from bench.report.schema_docs import CURVES, MANIFEST, README, REWARD, SINCE, TABLES, UNITS, type_text, updated
+from bench.statistics import curves
 from bench.statistics.comparisons import paired_difference
-from bench.study import Study
+from bench.store import manifest
+from bench.store import reader as store
+from bench.store import schema as record
+from bench.study.config import RunConfig
+from bench.study.study import Study
 from tts.noise import Noise, NoiseBank
 
 TEXT = README.read_text()
@@ -42,7 +45,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_tables_are_up_to_date() -> None:
-    assert updated(TEXT) == TEXT, "run: python -m bench.schema_docs"
+    assert updated(TEXT) == TEXT, "run: python -m bench.report.schema_docs"
     for name, table in TABLES.items():
         assert f"<!-- fields: {name} -->\n\n{table()}\n\n<!-- end -->" in TEXT
 

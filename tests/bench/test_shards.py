@@ -19,11 +19,12 @@ from rich.console import Console
 from test_kill import table
 from tiny_study import TINY
 
-from bench import manifest, store
-from bench.config import RunConfig
-from bench.run import run
-from bench.store import Store
-from bench.study import Study
+from bench.run.start import run
+from bench.store import manifest
+from bench.store import reader as store
+from bench.store.reader import Store
+from bench.study.config import RunConfig
+from bench.study.study import Study
 from tts.errors import SettingError
 
 QUIET = Console(quiet=True)

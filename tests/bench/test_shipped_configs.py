@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from bench import config
-from bench.conditions import resolve
-from bench.config import CONFIGS, load
-from bench.study import _entries, _reward
+from bench.study import config
+from bench.study.conditions import resolve
+from bench.study.config import CONFIGS, load
+from bench.study.study import _entries, _reward
 from tts.registry import MODELS
 
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))

@@ -11,27 +11,27 @@ from typing import Any
 import pytest
 from test_driver import Rows
 
-from bench.backends import make_pool
 from bench.benchmarks.resume import resume
 from bench.benchmarks.simulated import simulated_study
-from bench.config import RunConfig
-from bench.done import Done
-from bench.driver import Driver
-from bench.host import Host
-from bench.ledger import Ledger
-from bench.pools import Replies, collect
-from bench.searches import Result, Task
-from bench.simulated import SimulatedEngine
-from bench.study import Study
-from tts.engine import Engine
-from tts.jobs import Load
+from bench.run.driver import Driver
+from bench.run.trial_queue import TrialQueue
+from bench.store.completed import CompletedTrials
+from bench.study.config import RunConfig
+from bench.study.study import Study
+from bench.workers.backends import make_pool
+from bench.workers.pool import WorkerReport, collect
+from bench.workers.search_runner import Result, Task
+from bench.workers.search_worker import SearchWorker
+from bench.workers.simulated import SimulatedEngine
+from tts.engine.batching import Engine
+from tts.engine.requests import EngineCounters
 
 Make = Callable[..., RunConfig]
 
 PROGRAM = """
 from test_simulated import values
 from tiny_study import TINY
-from bench.config import RunConfig
+from bench.study.config import RunConfig
 print(sorted(values(RunConfig.model_validate(
     {**TINY, "output": "unused", "engines": {**TINY["engines"], "simulate": 0.0}}
 )).items()))
@@ -78,13 +78,13 @@ def test_it_has_the_calls_of_an_engine() -> None:
 @pytest.mark.alone
 def test_a_host_keeps_its_device_busy_with_full_batches() -> None:
     study = simulated_study(1, "engine", seconds=0.01)
-    host = Host(study, SimulatedEngine(study))
+    host = SearchWorker(study, SimulatedEngine(study))
     host.submit(Task(trial.key(study.context), trial) for trial in islice(study.trials(), 400))
     assert max(busy_share(host) for _ in range(3)) > 0.8  # the machine may be another's now and then
     assert host.load.rows / host.load.batches > 0.95 * 64
 
 
-def busy_share(host: Host) -> float:
+def busy_share(host: SearchWorker) -> float:
     """The share of three quarters of a second in which a host's device computes."""
     before, start = host.load.seconds, time.perf_counter()
     while time.perf_counter() - start < 0.75:
@@ -97,20 +97,20 @@ class UnevenPool:
 
     def __init__(self, study: Study, seconds: list[float]) -> None:
         self.engines, self.study = len(seconds), study
-        self.hosts = [Host(study, SimulatedEngine(study)) for _ in seconds]
+        self.hosts = [SearchWorker(study, SimulatedEngine(study)) for _ in seconds]
         for host, each in zip(self.hosts, seconds, strict=True):
             host.engine.seconds = each  # type: ignore[attr-defined]
         self.pool = ThreadPoolExecutor(len(seconds))
 
     def submit(self, engine: int, jobs: Sequence[Task], released: Iterable[int]) -> None:
-        """See :class:`bench.pools.Pool`."""
+        """See :class:`bench.workers.pool.Pool`."""
         self.hosts[engine].submit(jobs)
 
-    def wait(self) -> list[Replies]:
+    def wait(self) -> list[WorkerReport]:
         """A tenth of a second's work of each."""
         return list(self.pool.map(self._work, range(self.engines)))
 
-    def _work(self, engine: int) -> Replies:
+    def _work(self, engine: int) -> WorkerReport:
         host, results, end = self.hosts[engine], list[Result](), time.monotonic() + 0.1
         while time.monotonic() < end:
             if host.busy:
@@ -120,11 +120,11 @@ class UnevenPool:
         return collect(engine, host, results)
 
     def describe(self) -> list[str | None]:
-        """See :class:`bench.pools.Pool`."""
+        """See :class:`bench.workers.pool.Pool`."""
         return [f"kind {engine}" for engine in range(self.engines)]
 
     def close(self) -> None:
-        """See :class:`bench.pools.Pool`."""
+        """See :class:`bench.workers.pool.Pool`."""
         self.pool.shutdown()
 
 
@@ -152,7 +152,7 @@ def test_engines_of_unequal_speed_all_have_work_until_the_end(tiny: Make) -> Non
 
 
 def test_counters_tell_what_was_done_since_the_last_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench import actors
+    from bench.workers.on_ray import actors
 
     seen: list[tuple[str, float]] = []
 
@@ -171,9 +171,9 @@ def test_counters_tell_what_was_done_since_the_last_time(monkeypatch: pytest.Mon
     monkeypatch.setattr(actors, "Counter", Meter)
     monkeypatch.setattr(actors, "Gauge", Meter)
     meters = actors.Meters(3)
-    meters.show(Replies(3, load=Load(2, 64, 0.0)))
-    meters.show(Replies(3, load=Load(2, 64, 0.0)))
-    meters.show(Replies(3, load=Load(5, 160, 100.0)))
+    meters.show(WorkerReport(3, load=EngineCounters(2, 64, 0.0)))
+    meters.show(WorkerReport(3, load=EngineCounters(2, 64, 0.0)))
+    meters.show(WorkerReport(3, load=EngineCounters(5, 160, 100.0)))
     assert [found for found in seen if found[0] != "tts_busy"] == [
         ("tts_rows", 64),
         ("tts_batches", 2),
@@ -188,7 +188,7 @@ def test_a_million_trials_are_not_made_before_they_are_needed() -> None:
     study = simulated_study(1, "driver")
     assert study.size == 1_000_000
     start = time.perf_counter()
-    ledger = Ledger(study, Done())
+    ledger = TrialQueue(study, CompletedTrials())
     first = [ledger.next() for _ in range(10)]
     assert time.perf_counter() - start < 2.0
     assert len({task.key for task in first if task is not None}) == 10

@@ -17,12 +17,12 @@ from test_driver import Rows
 from test_driver import study as a_study
 from test_losses import MortalPool
 
-from bench import status
-from bench.driver import Driver, Lane, Tally
-from bench.run import run
-from bench.status import Reporter
-from bench.study import Study
-from tts.jobs import Load
+from bench.run import status
+from bench.run.driver import Driver, EngineStatus, RunProgress
+from bench.run.start import run
+from bench.run.status import Reporter
+from bench.study.study import Study
+from tts.engine.requests import EngineCounters
 
 AGO = 1000.0
 
@@ -68,10 +68,10 @@ def study(folder: Path, **changes: Any) -> Study:
     return a_study(output=str(folder), **changes)
 
 
-def tally(*lanes: Lane, **changes: Any) -> Tally:
+def tally(*lanes: EngineStatus, **changes: Any) -> RunProgress:
     """A run that has just begun."""
-    return Tally(
-        **{"done": 10, "trials": 80, "planned": 1000, "lanes": list(lanes or [Lane("cpu", "here")]), **changes}
+    return RunProgress(
+        **{"done": 10, "trials": 80, "planned": 1000, "lanes": list(lanes or [EngineStatus("cpu", "here")]), **changes}
     )
 
 
@@ -84,7 +84,10 @@ def written(folder: Path, name: str = "status.json") -> dict[str, Any]:
 def test_the_file_says_everything(tmp_path: Path, clock: Clock) -> None:
     reporter = Watched(study(tmp_path))
     clock.now += 50
-    lanes = [Lane("H100", "north", Load(4, 100, 20.0)), Lane(None, "south", Load(2, 50, 90.0), losses=1)]
+    lanes = [
+        EngineStatus("H100", "north", EngineCounters(4, 100, 20.0)),
+        EngineStatus(None, "south", EngineCounters(2, 50, 90.0), losses=1),
+    ]
     reporter.tell(tally(*lanes, failed=2, nfe=250, error="no luck"))
     assert written(tmp_path) == {
         "state": "running",
@@ -129,15 +132,15 @@ def test_the_time_left_is_unknown_at_first_and_never_below_zero(tmp_path: Path, 
 
 def test_an_engine_that_goes_or_comes_is_told_at_once(tmp_path: Path, clock: Clock) -> None:
     reporter = Watched(study(tmp_path))
-    reporter.tell(tally(Lane("cpu"), Lane("cpu")))
-    reporter.tell(tally(Lane("cpu"), Lane(None, losses=1, loss="out of memory")))
+    reporter.tell(tally(EngineStatus("cpu"), EngineStatus("cpu")))
+    reporter.tell(tally(EngineStatus("cpu"), EngineStatus(None, losses=1, loss="out of memory")))
     assert [engine["losses"] for engine in written(tmp_path)["engines"]] == [0, 1]
     line = "engine 1 is lost: out of memory; its trials are run again"
     assert reporter.warned == [line]
-    reporter.tell(tally(Lane("cpu"), Lane("cpu", "elsewhere", losses=1, loss="out of memory")))
+    reporter.tell(tally(EngineStatus("cpu"), EngineStatus("cpu", "elsewhere", losses=1, loss="out of memory")))
     assert written(tmp_path)["engines"][1]["host"] == "elsewhere"
     assert reporter.warned == [line]
-    reporter.tell(tally(Lane("cpu"), Lane(None, losses=2, loss="silent")))
+    reporter.tell(tally(EngineStatus("cpu"), EngineStatus(None, losses=2, loss="silent")))
     assert reporter.warned == [line, line.replace("out of memory", "silent")]
 
 

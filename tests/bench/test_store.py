@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import store
-from bench.place import Claim, Folder
-from bench.record import COLUMNS, SCHEMA_VERSION, schema
-from bench.store import Store
+from bench.store import reader as store
+from bench.store.reader import Store
+from bench.store.schema import COLUMNS, SCHEMA_VERSION, schema
+from bench.store.storage import Lease, LocalStorage
 from tts.errors import DataError, RunMismatchError, SettingError
 
 REWARDS = ("brightness", "sharpness")
@@ -217,14 +217,14 @@ def test_a_folder_that_another_configuration_took_meanwhile_is_refused(
 ) -> None:
     """The folder is free at the first look, and another driver comes and goes before the lock is taken."""
 
-    claim = Folder.claim
+    claim = LocalStorage.claim
 
-    def overtaken(self: Folder, shard: str) -> Claim:
+    def overtaken(self: LocalStorage, shard: str) -> Lease:
         (self.folder / "manifest.json").write_text(json.dumps({**MANIFEST, "digest": "other"}))
         return claim(self, shard)
 
     session = Store(tmp_path, REWARDS)
-    monkeypatch.setattr(Folder, "claim", overtaken)
+    monkeypatch.setattr(LocalStorage, "claim", overtaken)
     with pytest.raises(RunMismatchError):
         session.open("d", MANIFEST)
     session.close()

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from bench.config import RunConfig
-from bench.study import Study
+from bench.study.config import RunConfig
+from bench.study.study import Study
 from tts.errors import RunMismatchError, SettingError, TTSError, UnknownNameError, WeightsError
-from tts.weights_file import SHIPPED
+from tts.files.weights_file import SHIPPED
 
 Make = Callable[..., RunConfig]
 
@@ -252,7 +252,7 @@ def test_the_resolved_run_is_plain_json_with_defaults_filled_in(tiny: Make) -> N
 
 def test_the_digest_is_the_same_in_another_process(tiny: Make, fresh_python: Callable[..., str]) -> None:
     code = (
-        "from tiny_study import TINY; from bench.config import RunConfig; from bench.study import Study\n"
+        "from tiny_study import TINY; from bench.study.config import RunConfig; from bench.study.study import Study\n"
         "print(Study(RunConfig.model_validate({**TINY, 'output': 'x'})).digest())"
     )
     assert fresh_python(code, hash_seed=7) == Study(tiny()).digest()
@@ -260,7 +260,7 @@ def test_the_digest_is_the_same_in_another_process(tiny: Make, fresh_python: Cal
 
 def test_a_study_is_built_without_torch(fresh_python: Callable[..., str]) -> None:
     code = (
-        "import sys; from bench.config import load; from bench.study import Study\n"
+        "import sys; from bench.study.config import load; from bench.study.study import Study\n"
         "study = Study(load('quickstart')); study.digest(); [trial.key(study.context) for trial in study.trials()]\n"
         "print(study.size, sorted({'torch', 'ray', 'diffusers', 'pandas', 'pyarrow'} & set(sys.modules)))"
     )

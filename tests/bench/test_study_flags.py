@@ -9,8 +9,8 @@ import pytest
 import tiny_pipelines
 from command_line import bench, refused, size
 
-from bench.generate import Request
-from bench.study_flags import DEFAULTS, METHODS, SCORERS, translate
+from bench.run.drawing import Request
+from bench.study.study_flags import DEFAULTS, METHODS, SCORERS, translate
 from tts.errors import SettingError
 from tts.registry import REWARDS, SEARCHES
 

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.text import Text
 from synthetic_trials import naive, trial, trials
 
-from bench.curves import curves
-from bench.table import render
+from bench.report.table import render
+from bench.statistics.curves import curves
 
 
 def printed(frame: pd.DataFrame, width: int = 100, colour: bool = False) -> str:

@@ -13,11 +13,12 @@ import pytest
 from rich.console import Console
 from tiny_study import TINY
 
-from bench import store, trace
-from bench.config import RunConfig
-from bench.record import EVALUATION_COLUMNS
-from bench.run import run
-from bench.study import Study
+from bench.run.start import run
+from bench.store import reader as store
+from bench.store.schema import EVALUATION_COLUMNS
+from bench.study.config import RunConfig
+from bench.study.study import Study
+from bench.workers import trace
 from tts.errors import DataError
 
 QUIET = Console(quiet=True)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from synthetic_trials import trial
 
-from bench.trace_analysis import all_wins, gain_by_step, reward_so_far, wins
+from bench.statistics.trace_analysis import all_wins, gain_by_step, reward_so_far, wins
 
 
 def trials(*seeds: int, **given: Any) -> pd.DataFrame:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from bench.record import identity_columns
-from bench.trial import Context, Trial, identity
+from bench.store.schema import identity_columns
+from bench.study.trial import Context, Trial, identity
 from tts.search.eps_greedy import EpsGreedy
 from tts.search.naive import Naive
 from tts.settings import canonical

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from test_store import MANIFEST, REWARDS, crash, name, opened, parts, row, stored
 
-from bench import store, writer
-from bench.store import Store
-from bench.writer import Writer
+from bench.run import writer
+from bench.run.writer import Writer
+from bench.store import reader as store
+from bench.store.reader import Store
 from tts.errors import SettingError, TTSError
 
 PATIENCE = 20.0
@@ -282,13 +283,13 @@ class Mark:
         self.broken, self.refused, self.released = False, 0, False
 
     def renew(self) -> None:
-        """See :class:`bench.place.Claim`."""
+        """See :class:`bench.store.storage.Lease`."""
         if self.broken:
             self.refused += 1
             raise OSError(5, "Input/output error")
 
     def release(self) -> None:
-        """See :class:`bench.place.Claim`."""
+        """See :class:`bench.store.storage.Lease`."""
         self.released = True
 
 

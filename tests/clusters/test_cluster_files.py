@@ -20,8 +20,8 @@ from pydantic import BaseModel
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.scripts.scripts import cli as ray_cli
 
-from bench.cli import app
-from bench.config import CONFIGS, RunConfig, load
+from bench.commands.app import app
+from bench.study.config import CONFIGS, RunConfig, load
 
 PROSE = {"is", "takes"}
 """Words that follow the tool's name where no command is meant."""

@@ -14,7 +14,7 @@ import pytest
 from cluster_files import CLUSTERS
 from ray.scripts.scripts import cli as ray_cli
 
-from bench.config import RunConfig, load
+from bench.study.config import RunConfig, load
 
 STEP = 0.05
 DEADLINE = 20.0

@@ -9,8 +9,8 @@ import tiny_rewards
 import torch
 from guided_form import published
 
-from tts.models.adm_classifier import ADMClassifier, shape_of
-from tts.tensors import fill
+from tts.files.tensors import fill
+from tts.networks.adm_classifier import ADMClassifier, shape_of
 
 FORMS: dict[str, tuple[int, tuple[int, ...], int, tuple[int, ...]]] = {
     "one block a level": (64, (1, 1, 1, 1), 1, (8,)),

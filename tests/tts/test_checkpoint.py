@@ -15,10 +15,10 @@ from hostile import pickle_that_makes
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
-from bench.config import RunConfig
-from bench.study import Study
+from bench.study.config import RunConfig
+from bench.study.study import Study
 from tts.errors import SettingError, WeightsError
-from tts.hub import hub_file, hub_folder
+from tts.files.hub import hub_file, hub_folder
 from tts.models.checkpoint import _fetch
 from tts.registry import MODELS
 

@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tts.errors import SettingError, WeightsError
-from tts.models import torchvision_classifier
 from tts.models.cifar10 import Cifar10
 from tts.models.edm import EDM
+from tts.networks import torchvision_classifier
 from tts.registry import REWARDS
 from tts.rewards.classifier import GUIDED, GUIDED_WEIGHTS, Classifier
 
@@ -169,7 +169,7 @@ def test_a_published_file_is_known_by_its_digest_wherever_it_lies(
 ) -> None:
     """Its own preprocessing is used, and it is the same to a run's identity as its name."""
     path, pictures = tiny_rewards.torchvision_classifier(tmp_path / "w.pth", "mobilenet_v2"), images(2, 64)
-    monkeypatch.setattr("tts.downloads.fetch", lambda *_: path)
+    monkeypatch.setattr("tts.files.downloads.fetch", lambda *_: path)
     named = {name: Classifier(model="mobilenet_v2", weights=f"IMAGENET1K_{name}") for name in ("V1", "V2")}
     values = {name: settings.load().score(pictures, [0, 1]) for name, settings in named.items()}
     own = Classifier(model="mobilenet_v2", weights=str(path))
@@ -213,7 +213,7 @@ def test_identity_is_of_the_weights_and_not_of_their_place(tmp_path: Path) -> No
 
 def test_published_weights_are_fetched_by_address_and_digest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path, asked = tiny_rewards.torchvision_classifier(tmp_path / "w.pth", "squeezenet1_1"), []
-    monkeypatch.setattr("tts.downloads.fetch", lambda *arguments: asked.append(arguments) or path)
+    monkeypatch.setattr("tts.files.downloads.fetch", lambda *arguments: asked.append(arguments) or path)
     Classifier(model="squeezenet1_1").check()
     assert asked == [("https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth", "weights", "b8a52dc0")]
 
@@ -300,7 +300,7 @@ def test_a_hostile_pickle_is_refused_and_runs_nothing(tmp_path: Path) -> None:
 
 def test_guided_diffusions_weights_have_a_public_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path, asked = tiny_rewards.guided_classifier(tmp_path / "g.pt", classes=5), []
-    monkeypatch.setattr("tts.downloads.fetch", lambda *arguments: asked.append(arguments) or path)
+    monkeypatch.setattr("tts.files.downloads.fetch", lambda *arguments: asked.append(arguments) or path)
     for weights in ("DEFAULT", "https://one.org/other.pt"):
         Classifier(model=GUIDED, weights=weights, classes=5).check()
     assert asked == [(GUIDED_WEIGHTS, "weights", None), ("https://one.org/other.pt", "weights", None)]

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tts import downloads
-from tts.downloads import fetch, folder, place
 from tts.errors import WeightsError
+from tts.files import downloads
+from tts.files.downloads import fetch, folder, place
 from tts.models.edm import EDM
 
 CONTENT = bytes(range(256)) * 400

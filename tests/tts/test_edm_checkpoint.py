@@ -13,12 +13,12 @@ import torch
 from edm_pickles import TINY
 from toy_engine import Player, Trial
 
-from tts.engine import Engine, rows_are_independent
+from tts.engine.batching import Engine, rows_are_independent
 from tts.errors import SettingError, WeightsError
-from tts.models import edm_pickle
-from tts.models.adm import unet
-from tts.models.adm_weights import ADMShape, translate
+from tts.files import edm_pickle
 from tts.models.edm import EDM, PUBLISHED
+from tts.networks.adm import unet
+from tts.networks.adm_weights import ADMShape, translate
 from tts.registry import MODELS
 from tts.rewards.brightness import Brightness
 from tts.rewards.compressibility import Compressibility

@@ -16,7 +16,7 @@ import torch
 from edm_pickles import TINY
 
 from tts.errors import WeightsError
-from tts.models import edm_pickle
+from tts.files import edm_pickle
 from tts.models.edm import EDM
 
 

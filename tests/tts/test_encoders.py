@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from torchvision.transforms.v2.functional import to_pil_image
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
-from tts import tensors
 from tts.errors import SettingError, WeightsError
+from tts.files import tensors
 from tts.quiet import quiet
 from tts.registry import REWARDS
 from tts.rewards.base import Reward, RewardSettings

@@ -15,9 +15,9 @@ from torch import Tensor
 from toy import SEARCHES
 from toy_engine import SAMPLER, BrokenModel, ConvModel, CrowdedModel, Player, ToyModel, Trial, toy_engine
 
-from tts.engine import Engine, flops_of, rows_are_independent
+from tts.engine.batching import Engine, flops_of, rows_are_independent
+from tts.engine.requests import EvalRequest, EvalResult
 from tts.errors import EngineError
-from tts.jobs import Job, Outcome
 from tts.noise import Noise
 from tts.plan import Condition
 from tts.rewards.brightness import Brightness
@@ -236,10 +236,10 @@ def test_jobs_can_come_while_others_run() -> None:
     engine = toy_engine()
     segment = Segment(Noise(5), (None,) * PLAN.steps, 2, ALL)
     [alone] = Player(toy_engine()).ask(segment)
-    engine.submit([Job(0, Segment(Noise(1), (None,) * PLAN.steps, 0))])
+    engine.submit([EvalRequest(0, Segment(Noise(1), (None,) * PLAN.steps, 0))])
     for _ in range(3):
         engine.advance()
-    engine.submit([Job(1, segment)])
+    engine.submit([EvalRequest(1, segment)])
     outcomes = {}
     while engine.busy:
         outcomes |= {outcome.ticket: outcome for outcome in engine.advance()}
@@ -261,8 +261,13 @@ class Gate:
 def test_the_device_does_not_wait_for_cpu_rewards() -> None:
     gate = Gate()
     engine = Engine(ToyModel(), {"gate": gate}, batch=2)
-    engine.submit([Job(0, Segment(Noise(1), (None,), 0, "gate")), Job(1, Segment(Noise(1), (None,) * PLAN.steps, 0))])
-    first: list[Outcome] = []
+    engine.submit(
+        [
+            EvalRequest(0, Segment(Noise(1), (None,), 0, "gate")),
+            EvalRequest(1, Segment(Noise(1), (None,) * PLAN.steps, 0)),
+        ]
+    )
+    first: list[EvalResult] = []
     while not first:
         first = engine.advance()
     gate.open.set()

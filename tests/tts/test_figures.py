@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tts.models.small_resnet import SmallResNet
+from tts.networks.small_resnet import SmallResNet
 from tts.training.data import Images
 from tts.training.evaluate import accuracy, features, sample_figures
 from tts.training.samples import grid, sample

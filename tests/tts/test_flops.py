@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tts.flops import FlopCounter
-from tts.models.folded_unet import FoldedUNet
+from tts.engine.flops import FlopCounter
+from tts.networks.folded_unet import FoldedUNet
 
 PROGRAM = """
 import sys
 from tts.models.cifar10 import Cifar10
-from tts.engine import flops_of
+from tts.engine.batching import flops_of
 print(flops_of(Cifar10().load(), 0), {"torch._dynamo", "sympy"} & sys.modules.keys())
 """
 

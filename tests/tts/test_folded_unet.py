@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 from torchvision.models import resnet
 
-from tts.models.folded_unet import TIME_SCALE, FoldedUNet
-from tts.models.small_resnet import BasicBlock
+from tts.networks.folded_unet import TIME_SCALE, FoldedUNet
+from tts.networks.small_resnet import BasicBlock
 
 
 def original() -> UNet2DModel:

@@ -13,7 +13,7 @@ from torch import Tensor
 from toy import SEARCHES
 from toy_engine import Player, Trial
 
-from tts.engine import Engine, first_dependent_score, rows_are_independent
+from tts.engine.batching import Engine, first_dependent_score, rows_are_independent
 from tts.errors import SettingError, WeightsError
 from tts.noise import Noise, normal
 from tts.plan import Condition

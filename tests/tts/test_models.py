@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tts import weights_file
-from tts.engine import rows_are_independent
+from tts.engine.batching import rows_are_independent
 from tts.errors import SettingError, WeightsError
+from tts.files import weights_file
 from tts.models.base import Model
 from tts.models.cifar10 import CLASSES, Cifar10
-from tts.models.folded_unet import FoldedUNet
-from tts.models.precondition import EDMPrecond, edm_loss
-from tts.models.small_resnet import SmallResNet
-from tts.models.small_vgg import SmallVGG
+from tts.networks.folded_unet import FoldedUNet
+from tts.networks.precondition import EDMPrecond, edm_loss
+from tts.networks.small_resnet import SmallResNet
+from tts.networks.small_vgg import SmallVGG
 from tts.rewards.class_judge import ClassJudge
 from tts.rewards.class_probability import ClassProbability
 from tts.samplers.heun import StochasticHeun

@@ -13,12 +13,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tts import weights_file
 from tts.errors import SettingError, WeightsError
+from tts.files import weights_file
 from tts.models.cifar10 import Cifar10
 from tts.models.edm import EDM
-from tts.models.small_resnet import SmallResNet
-from tts.models.small_vgg import SmallVGG
+from tts.networks.small_resnet import SmallResNet
+from tts.networks.small_vgg import SmallVGG
 from tts.registry import REWARDS
 from tts.rewards.base import Reward
 from tts.rewards.brightness import Brightness

@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 from toy_engine import ToyModel
 
+from tts.engine.scoring import Scorer, ScoreRequest, ScoreResult, pad, padded, png
 from tts.plan import Condition
-from tts.scoring import Scored, Scorer, Wanted, pad, padded, png
 from tts.search.segment import ALL
 
 
@@ -48,16 +48,16 @@ class Failing(Level):
         return super().score(images, conditions)
 
 
-def wanted(ticket: int, reward: str, condition: int = 0) -> Wanted:
+def wanted(ticket: int, reward: str, condition: int = 0) -> ScoreRequest:
     """A state whose decoded pixels all are the ticket."""
-    return Wanted(ticket, torch.full((3, 8, 8), ticket / 127.5 - 1), condition, (reward,))
+    return ScoreRequest(ticket, torch.full((3, 8, 8), ticket / 127.5 - 1), condition, (reward,))
 
 
-def scored(scorer: Scorer, asked: list[Wanted]) -> dict[int, Scored]:
+def scored(scorer: Scorer, asked: list[ScoreRequest]) -> dict[int, ScoreResult]:
     for want in asked:
         scorer.add(want)
     scorer.flush(partial=True)
-    done: list[Scored] = []
+    done: list[ScoreResult] = []
     while scorer.busy:
         done += scorer.collect(wait=True)
     scorer.close()

@@ -11,7 +11,7 @@ import song_pickles
 import torch
 from song_pickles import VE, VP
 
-from tts.engine import rows_are_independent
+from tts.engine.batching import rows_are_independent
 from tts.errors import WeightsError
 from tts.models.edm import EDM
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tts import hub
 from tts.errors import WeightsError
-from tts.staging import VARIABLE, near
+from tts.files import hub
+from tts.files.staging import VARIABLE, near
 
 
 def source(folder: Path, content: bytes = b"weights") -> Path:

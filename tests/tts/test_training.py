@@ -12,9 +12,9 @@ from tiny_network import TinyNetwork
 from torch import Tensor, nn
 
 from tts.errors import WeightsError
-from tts.models.precondition import EDMPrecond
+from tts.networks.precondition import EDMPrecond
 from tts.training.data import Images
-from tts.training.loop import Loss, Schedule, Trainer
+from tts.training.loop import Schedule, Trainer, WorkerFailure
 from tts.training.recipes import RECIPES, classifier_loss, denoiser_loss, judge_loss
 
 SCHEDULE = Schedule(images=160, batch=16, lr=1e-2, warmup=0.2, cooldown=0.5)
@@ -30,7 +30,7 @@ def tiny_classifier() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU(), pool)
 
 
-KINDS: dict[str, tuple[Callable[[], nn.Module], Loss]] = {
+KINDS: dict[str, tuple[Callable[[], nn.Module], WorkerFailure]] = {
     "denoiser": (tiny_denoiser, denoiser_loss),
     "classifier": (tiny_classifier, classifier_loss),
     "judge": (tiny_classifier, judge_loss),

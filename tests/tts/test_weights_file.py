@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from tts import weights_file
 from tts.errors import WeightsError
+from tts.files import weights_file
 
 
 def network(width: int = 4, seed: int = 0) -> nn.Module:

@@ -10,12 +10,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tts import downloads
-from tts.digests import sha256
 from tts.errors import WeightsError, first_line
-from tts.hub import hub_file, hub_folder, local_folder, unreachable
+from tts.files import downloads
+from tts.files.digests import sha256
+from tts.files.hub import hub_file, hub_folder, local_folder, unreachable
+from tts.files.staging import near
 from tts.quiet import quiet
-from tts.staging import near
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import Field
 
-from tts import weights_file
 from tts.errors import SettingError
+from tts.files import weights_file
 from tts.models.base import Model, ModelSettings
 from tts.models.classes import class_index
 from tts.models.pixel_edm import PixelEDM
@@ -62,8 +62,8 @@ class Cifar10(ModelSettings):
         """The denoiser in float32 and channels-last."""
         import torch
 
-        from tts.models.folded_unet import FoldedUNet
-        from tts.models.precondition import EDMPrecond
+        from tts.networks.folded_unet import FoldedUNet
+        from tts.networks.precondition import EDMPrecond
 
         denoiser = EDMPrecond(FoldedUNet())
         weights_file.load(denoiser, self.path)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from tts.models import autoencoder
 from tts.models.base import Model
 from tts.models.classes import class_condition, class_label
 from tts.models.latent import LatentModel, LatentSettings
+from tts.networks import autoencoder
 from tts.plan import Condition
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class ClassTransformer:
         """See :class:`tts.models.latent.Network`."""
         import torch
 
-        from tts.streams import upload
+        from tts.engine.device_queue import upload
 
         labels = [self.none if condition is None else int(condition) for condition in conditions]
         classes = upload(torch.tensor(labels), x.device)

@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
-from tts import downloads
-from tts.digests import sha256
 from tts.errors import SettingError, WeightsError
+from tts.files import downloads
+from tts.files.digests import sha256
+from tts.files.edm_pickle import Checkpoint, read
+from tts.files.staging import near
 from tts.models.base import Model, ModelSettings
 from tts.models.classes import class_condition, class_label
-from tts.models.edm_pickle import Checkpoint, read
 from tts.models.pixel_edm import PixelEDM
 from tts.plan import Condition, Plan
 from tts.precision import Precision, dtype
 from tts.samplers.heun import StochasticHeun
 from tts.settings import parse
-from tts.staging import near
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from tts.models.adm_weights import ADMShape
-    from tts.models.song import SongShape
+    from tts.networks.adm_weights import ADMShape
+    from tts.networks.song import SongShape
 
 PUBLISHED = "https://nvlabs-fi-cdn.nvidia.com/edm/pretrained/edm-imagenet-64x64-cond-adm.pkl"
 """The study's network: ImageNet at 64x64, a thousand classes."""
@@ -83,7 +83,7 @@ class EDM(ModelSettings):
         """The denoiser in its precision and channels-last."""
         import torch
 
-        from tts.models.precondition import EDMPrecond
+        from tts.networks.precondition import EDMPrecond
 
         sigma_data, shape, build = self._open()
         try:
@@ -104,14 +104,14 @@ class EDM(ModelSettings):
 
     def _adm(self, found: Checkpoint) -> tuple[ADMShape, Callable[[], nn.Module]]:
         """Without torch, until the network is made."""
-        from tts.models.adm_weights import ADMShape, translate
+        from tts.networks.adm_weights import ADMShape, translate
 
         shape = parse(ADMShape, found.arguments, "its DhariwalUNet's arguments")
         weights = translate(shape, found.tensors)
         self._compare(shape)
 
         def build() -> nn.Module:
-            from tts.models.adm import ADM
+            from tts.networks.adm import ADM
 
             return ADM(shape, weights)
 
@@ -120,7 +120,7 @@ class EDM(ModelSettings):
     def _song(self, found: Checkpoint) -> tuple[SongShape, Callable[[], nn.Module]]:
         if found.architecture != "SongUNet":
             raise WeightsError(f"its network is a {found.architecture}; DhariwalUNet and SongUNet can be read")
-        from tts.models.song import Song, SongShape
+        from tts.networks.song import Song, SongShape
 
         shape = parse(SongShape, found.arguments, "its SongUNet's arguments")
         self._compare(shape)

@@ -178,7 +178,7 @@ class LatentModel:
         """See :class:`tts.models.base.Model`; levels are time steps."""
         import torch
 
-        from tts.streams import upload
+        from tts.engine.device_queue import upload
 
         times = levels.long()
         alphas = torch.tensor([self._alphas[time] for time in times.tolist()], dtype=torch.float64)

@@ -11,7 +11,7 @@ from tts.samplers.heun import StochasticHeun
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from tts.models.precondition import EDMPrecond
+    from tts.networks.precondition import EDMPrecond
 
 
 class PixelEDM:
@@ -27,7 +27,7 @@ class PixelEDM:
         """See :class:`tts.models.base.Model`; conditions are class indices."""
         import torch
 
-        from tts.streams import upload
+        from tts.engine.device_queue import upload
 
         labels = upload(torch.tensor([int(condition) for condition in conditions]), self.device)
         result: Tensor = self.denoiser(x, upload(levels, self.device), labels)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import Field
 
 from tts.errors import SettingError
-from tts.models import autoencoder
 from tts.models.base import Model
 from tts.models.checkpoint import Checkpoint
 from tts.models.latent import LatentModel, LatentSettings
+from tts.networks import autoencoder
 from tts.plan import Condition
 from tts.quiet import quiet
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from tts import downloads, tensors
-from tts.digests import sha256
 from tts.errors import WeightsError
+from tts.files import downloads, tensors
+from tts.files.digests import sha256
+from tts.files.staging import near
 from tts.plan import Condition
 from tts.rewards.base import Caption, Reward, Score
 from tts.rewards.contrastive import ContrastiveSettings, Encoders
 from tts.rewards.preprocess import by_row
-from tts.staging import near
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

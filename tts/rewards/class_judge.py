@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from tts import weights_file
+from tts.files import weights_file
 from tts.rewards.class_probability import ClassProbability
 
 if TYPE_CHECKING:
-    from tts.models.small_vgg import SmallVGG
+    from tts.networks.small_vgg import SmallVGG
 
 
 class ClassJudge(ClassProbability):
@@ -19,6 +19,6 @@ class ClassJudge(ClassProbability):
 
     def network(self) -> SmallVGG:
         """The judge before its weights are loaded."""
-        from tts.models.small_vgg import SmallVGG
+        from tts.networks.small_vgg import SmallVGG
 
         return SmallVGG()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from tts import weights_file
 from tts.errors import SettingError
+from tts.files import weights_file
 from tts.models.base import ModelSettings
 from tts.models.cifar10 import CLASSES
 from tts.plan import Condition
@@ -18,8 +18,8 @@ from tts.rewards.base import Caption, Reward, RewardSettings, Score
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tts.models.small_resnet import SmallResNet
-    from tts.models.small_vgg import SmallVGG
+    from tts.networks.small_resnet import SmallResNet
+    from tts.networks.small_vgg import SmallVGG
 
 
 class ClassProbability(RewardSettings):
@@ -67,7 +67,7 @@ class ClassProbability(RewardSettings):
 
     def network(self) -> SmallResNet | SmallVGG:
         """The classifier before its weights are loaded."""
-        from tts.models.small_resnet import SmallResNet
+        from tts.networks.small_resnet import SmallResNet
 
         return SmallResNet()
 

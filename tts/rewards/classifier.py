@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from tts import downloads, imagenet, tensors
-from tts.digests import sha256
+from tts import imagenet
 from tts.errors import SettingError, WeightsError
-from tts.models import torchvision_classifier as torchvisions
+from tts.files import downloads, tensors
+from tts.files.digests import sha256
+from tts.files.staging import near
 from tts.models.base import ModelSettings
+from tts.networks import torchvision_classifier as torchvisions
 from tts.plan import Condition
 from tts.precision import Precision, dtype
 from tts.rewards.base import Caption, Reward, RewardSettings, Score
 from tts.rewards.preprocess import by_row
 from tts.settings import nearest
-from tts.staging import near
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -86,7 +87,7 @@ class Classifier(RewardSettings):
     def _guided(self, found: dict[str, Tensor]) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
         import torch
 
-        from tts.models.adm_classifier import ADMClassifier, CleanImages, shape_of
+        from tts.networks.adm_classifier import ADMClassifier, CleanImages, shape_of
 
         shape = shape_of(found, GUIDED_SIZE)
         if shape.classes != self.classes:

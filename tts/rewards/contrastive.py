@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from tts import tensors
-from tts.digests import sha256
 from tts.errors import SettingError, WeightsError
-from tts.hub import hub_file
+from tts.files import tensors
+from tts.files.digests import sha256
+from tts.files.hub import hub_file
+from tts.files.staging import near
 from tts.precision import Precision, dtype
 from tts.rewards.base import RewardSettings
 from tts.rewards.preprocess import Mode, Preprocess, by_row
 from tts.settings import nearest
-from tts.staging import near
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

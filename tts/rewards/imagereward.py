@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from tts import tensors
-from tts.digests import sha256
 from tts.errors import WeightsError
-from tts.hub import folder, hub_file
+from tts.files import tensors
+from tts.files.digests import sha256
+from tts.files.hub import folder, hub_file
+from tts.files.staging import near
 from tts.plan import Condition
 from tts.precision import Precision, dtype
 from tts.quiet import quiet
 from tts.rewards.base import Caption, Reward, RewardSettings, Score
 from tts.rewards.preprocess import Preprocess, by_row
-from tts.staging import near
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tts.models.blip_reward import BlipReward
+    from tts.networks.blip_reward import BlipReward
 
 HUB = "hf-hub:"
 WORDS = ("*.json", "*.txt")
@@ -62,7 +62,7 @@ class ImageReward(RewardSettings):
         return folder(self.tokenizer, WORDS, "tokenizer")
 
     def _network(self) -> BlipReward:
-        from tts.models.blip_reward import build
+        from tts.networks.blip_reward import build
 
         path = self._path()
         try:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from tts.digests import sha256
 from tts.errors import EngineError
+from tts.files.digests import sha256
 from tts.plan import Condition
 from tts.rewards.base import Caption, Reward, RewardSettings, Score
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from tts.digests import sha256
 from tts.errors import WeightsError
-from tts.hub import folder
+from tts.files.digests import sha256
+from tts.files.hub import folder
 from tts.plan import Condition
 from tts.precision import Precision, dtype
 from tts.quiet import quiet

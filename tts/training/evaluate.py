@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tts.models.small_resnet import SmallResNet
-from tts.models.small_vgg import SmallVGG
+from tts.networks.small_resnet import SmallResNet
+from tts.networks.small_vgg import SmallVGG
 from tts.training.data import Images, to_unit
 from tts.training.frechet import frechet_distance, moments
 

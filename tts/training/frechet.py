@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tts import weights_file
 from tts.errors import WeightsError
+from tts.files import weights_file
 
 
 class Moments(NamedTuple):

@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 from tts.errors import DataError, WeightsError
 from tts.training.data import Images
 
-Loss = Callable[[Callable[..., Tensor], Images, torch.Generator], Tensor]
+WorkerFailure = Callable[[Callable[..., Tensor], Images, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Trainer:
     def __init__(
         self,
         network: nn.Module,
-        loss: Loss,
+        loss: WorkerFailure,
         data: Images,
         schedule: Schedule,
         precision: torch.dtype = torch.float32,

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tts.models.folded_unet import FoldedUNet
-from tts.models.precondition import EDMPrecond, edm_loss
-from tts.models.small_resnet import SmallResNet
-from tts.models.small_vgg import SmallVGG
+from tts.networks.folded_unet import FoldedUNet
+from tts.networks.precondition import EDMPrecond, edm_loss
+from tts.networks.small_resnet import SmallResNet
+from tts.networks.small_vgg import SmallVGG
 from tts.training.data import Images, cut, flip, shift, tint, to_unit
-from tts.training.loop import Loss, Schedule
+from tts.training.loop import Schedule, WorkerFailure
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Recipe:
     """A network, its loss and a schedule that suits two CPU cores."""
 
     build: Callable[[], nn.Module]
-    loss: Loss
+    loss: WorkerFailure
     schedule: Schedule
 
 

@@ -14,7 +14,7 @@ from tts.samplers.base import Call, drive, follow
 from tts.samplers.heun import StochasticHeun
 
 if TYPE_CHECKING:
-    from tts.models.precondition import EDMPrecond
+    from tts.networks.precondition import EDMPrecond
 
 
 @torch.no_grad()

@@ -1,0 +1,74 @@
+"""``tts-bench export``: a run as a small folder to hand on, its parts joined into one."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench.report.summary import write_curves_and_pictures
+from bench.store import reader as store
+from bench.store.files import check_folder, write_output
+from bench.store.schema import without_images
+from bench.store.storage import LocalStorage, Output, place
+from tts.errors import SettingError
+
+PART = "part-export-00000.parquet"
+
+
+def export(run: Output, folder: Path, images: bool) -> int:
+    """Copy a run's manifest and rows, and draw its curves and pictures there.
+
+    Args:
+        run: its folder or address; not changed.
+        folder: where to; must not hold a run.
+        images: keep the images in the rows; without them, rows are a few hundred bytes, and every image can still be
+            made again from its recipe.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        DataError: ``run`` is no run, or has no trial yet.
+        SettingError: the folder cannot be written to, or holds a run.
+    """
+    rows = store.read(run).sort_by([(name, "ascending") for name in ("reward", "search", "budget_value", "trial")])
+    check_folder(folder)
+    if (folder / "manifest.json").exists():
+        raise SettingError(f"output {folder}: holds a run already; choose another folder, or delete it")
+    kept = _with_images(rows, run) if images else _without_images(rows)
+    write_output(folder / "trials" / PART, _parquet(kept))
+    write_curves_and_pictures(rows.select(without_images(rows.column_names)).to_pandas(), run, LocalStorage(folder))
+    # The manifest makes the folder a run, and so comes last.
+    write_output(folder / "manifest.json", place(run).read("manifest.json") or b"")
+    return int(rows.num_rows)
+
+
+def _with_images(rows: pa.Table, run: Output) -> pa.Table:
+    """Rows with the images that lie in files of their own."""
+    where = place(run)
+    pairs = zip(rows["image"].to_pylist(), rows["image_file"].to_pylist(), strict=True)
+    return _with(rows, [image if name is None else where.read(name) for image, name in pairs])
+
+
+def _without_images(rows: pa.Table) -> pa.Table:
+    return _with(rows, [None] * rows.num_rows)
+
+
+def _with(rows: pa.Table, images: list[bytes | None]) -> pa.Table:
+    """Rows with these images, and no files of images."""
+    rows = _replaced(rows, "image", pa.array(images, pa.binary()))
+    return _replaced(rows, "image_file", pa.nulls(rows.num_rows, pa.string()))
+
+
+def _replaced(rows: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    number = rows.schema.get_field_index(name)
+    return rows.set_column(number, rows.schema.field(number), values)
+
+
+def _parquet(rows: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(rows, buffer, compression="zstd")
+    return buffer.getvalue()

@@ -1,0 +1,308 @@
+"""Runs whose trials may be compared, and everything that is computed from them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.report.grid import pictured
+from bench.report.palette import SYMBOLS, CurveStyle, curve_styles, look
+from bench.report.summary import comparable, read_images, read_trials
+from bench.statistics import trace_analysis
+from bench.statistics.comparisons import compare_to
+from bench.statistics.curves import curves
+from bench.statistics.features import image_features, reference_moments
+from bench.statistics.hacking import diversity, frechet, prediction_gap, score_matrix
+from bench.statistics.matched import matched
+from bench.statistics.observations import observations
+from bench.statistics.returns import returns
+from bench.statistics.saturation import saturation
+from bench.store import reader as store
+from bench.store.storage import Output
+from bench.workers import trace
+from tts.errors import SettingError
+from tts.settings import nearest
+
+SCORE = "score_"
+TIMES = ("device_seconds", "wall_seconds")
+POINT = ["reward", "search", "settings"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it lies on disk; its trials come without images and recipes."""
+
+    output: Output
+    manifest: dict[str, Any]
+    trials: pd.DataFrame
+
+
+def load(outputs: list[Output], baseline: str, features: bool = True) -> list[Analysis]:
+    """Read runs, those that may be compared together; the arguments are those of :class:`Analysis`.
+
+    Raises:
+        DataError: there is no run, or no finished trial.
+        SettingError: no run has a trial of the baseline.
+    """
+    groups = comparable(outputs)
+    found = [Analysis([_run(outputs[number]) for number in group], baseline, features) for group in groups]
+    searches = sorted({str(name) for analysis in found for name in analysis.finished["search"].unique()})
+    if searches and baseline not in searches:
+        raise SettingError(f"--baseline {baseline}: no trial of this search; {nearest(baseline, searches)}")
+    return found
+
+
+def _run(output: Output) -> Run:
+    return Run(output, store.read_manifest(output), read_trials(output))
+
+
+class Analysis:
+    """What is computed from runs of the same model, rewards, seed and numerics; each thing once, when it is needed.
+
+    Args:
+        runs: at least one.
+        baseline: the search with which others are compared.
+        features: whether the images' features may be computed.
+    """
+
+    def __init__(self, runs: list[Run], baseline: str, features: bool = True) -> None:
+        self.runs, self.baseline, self.with_features = runs, baseline, features
+        frames = [run.trials.assign(run=place) for place, run in enumerate(runs)]
+        everything = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+        everything = everything.sort_values("error", na_position="first", kind="stable")
+        self.trials = everything.drop_duplicates("trial", ignore_index=True)
+        """Every trial once, the failed among them; ``run`` is the place of its run."""
+        self.finished = self.trials[self.trials["error"].isna()]
+        self.failed = self.trials[self.trials["error"].notna()]
+
+    @cached_property
+    def flops(self) -> float | None:
+        """FLOPs of one denoiser forward of one image; None: not known."""
+        found = [run.manifest.get("flops") for run in self.runs]
+        return next((float(value) for value in found if value), None)
+
+    @cached_property
+    def levels(self) -> list[float]:
+        """Noise levels before each step and after the last; empty: not known."""
+        return next((run.manifest["levels"] for run in self.runs if run.manifest.get("levels")), [])
+
+    @cached_property
+    def rewards(self) -> list[str]:
+        """The rewards that were searched on."""
+        return sorted(map(str, self.finished["reward"].unique()))
+
+    @cached_property
+    def scores(self) -> list[str]:
+        """The rewards that every final image was scored by."""
+        names = [name for name in self.finished.columns if name.startswith(SCORE)]
+        return sorted(name.removeprefix(SCORE) for name in names if self.finished[name].notna().any())
+
+    @cached_property
+    def observed(self) -> pd.DataFrame:
+        """Finished trials as the statistics take them, with best-of-k from the samples of best-of-N."""
+        return observations(self.finished, self.flops)
+
+    def scored_by(self, reward: str) -> pd.DataFrame:
+        """:attr:`finished` with another reward of the same images as their value."""
+        return self.finished.assign(value=self.finished[f"{SCORE}{reward}"])
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """Curves of the rewards that were searched on."""
+        return curves(self.observed, self.flops)
+
+    @cached_property
+    def scored(self) -> dict[str, pd.DataFrame]:
+        """Curves by the reward that scores them; where only the searched one does, none but these."""
+        others = self.scores if set(self.scores) - set(self.rewards) or len(self.scores) > 1 else []
+        return {SEARCHED: self.curves} | {name: curves(self.scored_by(name), self.flops, best_of=()) for name in others}
+
+    @cached_property
+    def looks(self) -> dict[str, CurveStyle]:
+        """How each curve is drawn, by label."""
+        return curve_styles(list(zip(self.curves["search"], self.curves["curve"], strict=True)))
+
+    def name(self, label: str) -> str:
+        """A curve's name for people."""
+        return self.looks[label].name if label in self.looks else str(label)
+
+    @cached_property
+    def about(self) -> dict[str, str]:
+        """The settings of points for people, by their JSON."""
+        return {text: settings_text(text) for text in map(str, self.curves["settings"].unique())}
+
+    @cached_property
+    def largest(self) -> pd.DataFrame:
+        """The point of each curve that spends most, of those that were really run."""
+        run = self.curves[~self.curves["derived"].astype(bool)]
+        return run.sort_values("nfe", kind="stable").drop_duplicates(["reward", "curve"], keep="last").sort_index()
+
+    @cached_property
+    def compared(self) -> pd.DataFrame:
+        """Every point against the baseline; empty where there is no baseline, or nothing else."""
+        if not (self.finished["search"] == self.baseline).any():
+            return pd.DataFrame()
+        return compare_to(self.observed, self.baseline, self.flops)
+
+    @cached_property
+    def matched(self) -> pd.DataFrame:
+        """Who wins at equal NFE."""
+        return matched(self.observed, flops=self.flops)
+
+    @cached_property
+    def returns(self) -> pd.DataFrame:
+        """What a doubling of the compute brings."""
+        return returns(self.observed, flops=self.flops)
+
+    @cached_property
+    def saturation(self) -> pd.DataFrame:
+        """Fitted saturating curves."""
+        return saturation(self.observed, flops=self.flops)
+
+    @cached_property
+    def matched_times(self) -> dict[str, pd.DataFrame]:
+        """Who wins at equal time, by the column that measures it; none where devices of several kinds took part."""
+        if self.finished["device"].nunique() > 1:
+            return {}
+        found = {axis: matched(self.observed, axis=axis, flops=self.flops) for axis in TIMES}
+        return {axis: frame for axis, frame in found.items() if len(frame)}
+
+    @cached_property
+    def shown(self) -> pd.DataFrame:
+        """Trials of :attr:`largest`."""
+        points = pd.MultiIndex.from_frame(self.largest[POINT])
+        return self.finished[pd.MultiIndex.from_frame(self.finished[POINT]).isin(points)]
+
+    @cached_property
+    def matrix(self) -> pd.DataFrame:
+        """What the largest point of each curve does to every reward."""
+        plain = self.finished[self.finished["search"] == "naive"]
+        return score_matrix(pd.concat([self.shown, plain]).drop_duplicates("trial"))
+
+    @cached_property
+    def best_scores(self) -> pd.DataFrame:
+        """Of :attr:`matrix`, for each reward, the curve with the highest mean."""
+        best = self.largest.sort_values("mean").drop_duplicates("reward", keep="last")
+        points = pd.MultiIndex.from_frame(best[POINT])
+        return self.matrix[pd.MultiIndex.from_frame(self.matrix[POINT]).isin(points)]
+
+    @cached_property
+    def evaluations(self) -> pd.DataFrame | None:
+        """The traces of :attr:`shown`; None where no run has one."""
+        frames = []
+        for place, run in enumerate(self.runs):
+            if trace.names(run.output):
+                found = trace.read(run.output, [*trace_analysis.COLUMNS, "stop"])
+                frames.append(found[found["trial"].isin(self.shown.loc[self.shown["run"] == place, "trial"])])
+        return pd.concat(frames, ignore_index=True) if sum(map(len, frames)) else None
+
+    @cached_property
+    def trace(self) -> Traces | None:
+        """What the traces tell; None where no run has one."""
+        if self.evaluations is None:
+            return None
+        by_step = trace_analysis.wins(self.evaluations, self.shown)
+        found = (
+            trace_analysis.reward_so_far(self.evaluations, self.shown),
+            trace_analysis.gain_by_step(self.evaluations, self.shown),
+            by_step,
+            trace_analysis.all_wins(by_step),
+        )
+        labels = self.largest.set_index(POINT)["curve"]
+        return Traces(*(_labelled(frame, labels) for frame in found))
+
+    @cached_property
+    def gaps(self) -> pd.DataFrame | None:
+        """Rewards of predicted and final images; None without a trace, or where no search judges by predictions."""
+        if self.evaluations is None:
+            return None
+        found = prediction_gap(self.shown, self.evaluations)
+        return None if found.empty else found
+
+    @cached_property
+    def images(self) -> dict[str, bytes | None]:
+        """Images of the trials that the grids show, by trial."""
+        wanted = self.finished[self.finished["trial"].isin(pictured(self.finished))]
+        found: dict[str, bytes | None] = {}
+        for place, run in enumerate(self.runs):
+            found |= read_images(run.output, wanted[wanted["run"] == place])
+        return found
+
+    @cached_property
+    def features(self) -> Measured | str:
+        """Diversity and distance from real images, or why there are none."""
+        if not self.with_features:
+            return "They were not asked for (--no-features)."
+        if self.runs[0].manifest["resolved"]["model"]["name"] != "cifar10":
+            return "They are computed here for the embedded model only; bench.statistics.features computes them for others."
+        if len(self.shown) > FEATURE_IMAGES:
+            return f"There are more than {FEATURE_IMAGES:,} images; bench.statistics.features computes their features."
+        if not any(self.images.values()):
+            return "No images are stored."
+        groups = [(run, self.shown[self.shown["run"] == place]) for place, run in enumerate(self.runs)]
+        found = [image_features(run.output, trials) for run, trials in groups]
+        known = [features for features in found if not isinstance(features, str)]
+        if len(known) < len(found):
+            return next(features for features in found if isinstance(features, str))
+        trials, values = pd.concat([trials for _, trials in groups]), np.concatenate([each.values for each in known])
+        reference = reference_moments(known[0])
+        distances = None if reference is None else frechet(trials, values, reference)
+        return Measured(known[0].extractor, diversity(trials, values), distances)
+
+
+FEATURE_IMAGES = 4000
+"""More images than this are not computed anew for a report."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Results of :mod:`bench.statistics.hacking` that need features of the images; no distances without features of real ones."""
+
+    extractor: str
+    diversity: pd.DataFrame
+    frechet: pd.DataFrame | None
+
+
+SEARCHED = "searched"
+"""The key of curves that are scored by the reward they searched on."""
+
+
+@dataclass(frozen=True)
+class Traces:
+    """Results of :mod:`bench.statistics.trace_analysis` for the largest point of each curve, with its label as ``curve``."""
+
+    so_far: pd.DataFrame
+    gain: pd.DataFrame
+    wins: pd.DataFrame
+    all_wins: pd.DataFrame
+
+
+def _labelled(frame: pd.DataFrame, labels: pd.Series[Any]) -> pd.DataFrame:
+    keys = pd.MultiIndex.from_frame(frame[POINT])
+    return frame.assign(curve=labels.reindex(keys).to_numpy())
+
+
+def settings_text(settings: str) -> str:
+    """``N = 4, λ = 0.15`` for a search's settings as JSON; ``none`` where it has none."""
+    found: dict[str, Any] = json.loads(settings)
+    pairs = [
+        f"{SYMBOLS.get(name, name)} = {value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in found.items()
+    ]
+    return ", ".join(pairs) or "none"
+
+
+def point_name(row: dict[Any, Any], name: str) -> str:
+    """A point for people: its curve's name and its budget."""
+    budget = row["budget"]
+    return name if not isinstance(budget, str) else f"{name}, {SYMBOLS.get(budget, budget)} = {row['budget_value']:g}"
+
+
+def search_name(search: str) -> str:
+    """A search's name for people."""
+    return look(search).name

@@ -1,0 +1,132 @@
+"""Curves, table and pictures of finished or unfinished runs."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.console import Console
+
+from bench.report.grid import figure_images, pictured
+from bench.report.plots import figure_curves, png
+from bench.report.table import render
+from bench.statistics.curves import curves, parquet
+from bench.store import reader as store
+from bench.store.reader import check_output
+from bench.store.schema import without_images
+from bench.store.storage import Output, Storage, place
+from tts.errors import SettingError
+from tts.settings import canonical
+
+
+def report(outputs: list[Output], console: Console) -> int:
+    """Write curves.parquet, curves.png and images.png beside each run, and print a table.
+
+    Runs of the same model, rewards, seed and numerics share one table; others have one of their own.
+
+    Returns:
+        How many trials have failed.
+
+    Raises:
+        DataError: there is no run, or no finished trial.
+    """
+    frames = [read_trials(output) for output in outputs]
+    for output, frame in zip(outputs, frames, strict=True):
+        check_output(output)
+        write_curves_and_pictures(frame, output, place(output))
+    for group in comparable(outputs):
+        console.print(render(curves(pd.concat([frames[k] for k in group]))))
+    for output, frame in zip(outputs, frames, strict=True):
+        where = place(output)
+        pictures = ", images.png" if "images.png" in where.names() else ""
+        console.print(f"{where}: curves.parquet, curves.png{pictures}", markup=False, soft_wrap=True)
+        for note in notes(frame):
+            console.print(note, style="yellow", markup=False, soft_wrap=True)
+    return sum(int(frame["error"].notna().sum()) for frame in frames)
+
+
+def read_trials(output: Output) -> pd.DataFrame:
+    """A run's trials without their images and recipes, each once.
+
+    Raises:
+        DataError: there is no run, or no finished trial.
+    """
+    names = [name for name in without_images(store.columns(output)) if name != "noises"]
+    frame: pd.DataFrame = store.read(output, names).to_pandas()
+    return frame.drop_duplicates("trial", ignore_index=True)
+
+
+def notes(trials: pd.DataFrame) -> list[str]:
+    """What a reader of a run's curves must know of them."""
+    failed = trials["error"].dropna()
+    devices = sorted(trials["device"].dropna().unique())
+    found = []
+    if len(failed):
+        found.append(f"{len(failed)} trials failed and are in no curve; the first: {failed.iloc[0]}")
+    if len(devices) > 1:
+        found.append(
+            f"computed on {len(devices)} kinds of devices ({', '.join(devices)}): values may differ in the last digits "
+            "from one to another, and device-seconds are not comparable"
+        )
+    return found
+
+
+def comparable(outputs: list[Output]) -> list[list[int]]:
+    """Places of the runs whose trials may stand in one table: same model, rewards, seed and numerics."""
+    groups: dict[str, list[int]] = {}
+    for number, output in enumerate(outputs):
+        resolved = store.read_manifest(output)["resolved"]
+        shared = canonical({name: resolved[name] for name in ("model", "rewards", "numerics", "seed")})
+        groups.setdefault(shared, []).append(number)
+    return list(groups.values())
+
+
+def write_curves_and_pictures(trials: pd.DataFrame, source: Output, to: Storage) -> None:
+    """Write curves.parquet, curves.png and, if images are kept, images.png.
+
+    Args:
+        trials: of a run, without images.
+        source: the run, where its images are.
+        to: where the files go.
+
+    Raises:
+        SettingError: they cannot be written.
+    """
+    trials = trials[trials["error"].isna()]
+    if trials.empty:
+        return
+    points = curves(trials, store.read_manifest(source).get("flops"))
+    files = {"curves.parquet": parquet(points), "curves.png": png(figure_curves(points))}
+    shown = _with_images(trials, source)
+    if shown["image"].notna().any():
+        files["images.png"] = png(figure_images(shown))
+    try:
+        for name, content in files.items():
+            to.write(name, content)
+    except OSError as error:
+        raise SettingError(f"output {to}: cannot be written to ({error.strerror or error})") from None
+
+
+def _with_images(trials: pd.DataFrame, source: Output) -> pd.DataFrame:
+    """The trials with those images that are drawn."""
+    images = read_images(source, trials[trials["trial"].isin(pictured(trials))])
+    return trials.assign(image=trials["trial"].map(images))
+
+
+def read_images(source: Output, trials: pd.DataFrame) -> dict[str, bytes | None]:
+    """Images of some trials of a run, from their rows or their files; only the parts that hold them are read.
+
+    Args:
+        source: the run.
+        trials: ``trial`` and ``image_file``.
+    """
+    where, wanted = place(source), pa.array(trials["trial"], pa.string())
+    images: dict[str, bytes | None] = {}
+    for part in store.parts(where):
+        names = store.table(source, ["trial"], of=[part])
+        if names is not None and pc.any(pc.is_in(names["trial"], wanted)).as_py():
+            found = store.table(source, ["trial", "image"], pc.field("trial").isin(wanted), of=[part])
+            assert found is not None  # it has just been read
+            images |= zip(found["trial"].to_pylist(), found["image"].to_pylist(), strict=True)
+    files = trials.loc[trials["image_file"].notna(), ["trial", "image_file"]]
+    return images | {key: where.read(name) for key, name in files.itertuples(index=False)}

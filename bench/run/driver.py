@@ -1,0 +1,252 @@
+"""The driver: hands out trials, collects results, until every trial has one.
+
+It knows nothing of tensors or of Ray, nor where searches run: here, over all engines, or beside each of them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from bench.run.trial_queue import ATTEMPTS, TrialQueue
+from bench.store.completed import CompletedTrials
+from bench.store.schema import error_row
+from bench.study.study import Study
+from bench.study.trial import Trial
+from bench.workers.dispatcher import TrialDispatcher
+from bench.workers.pool import Pool, WorkerFailure, WorkerReport
+from bench.workers.search_runner import Lost, Result, SearchRunner, Task
+from tts.engine.requests import EngineCounters
+from tts.errors import EngineError
+
+PAUSE = 0.05  # seconds between two looks at a store that cannot take more
+
+
+class Sink(Protocol):
+    """Where finished rows go; :class:`bench.run.writer.Writer` is one."""
+
+    @property
+    def full(self) -> bool:
+        """Whether no trial should be begun until rows have gone."""
+        ...
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Keep a row."""
+        ...
+
+    def tick(self) -> None:
+        """Called now and then."""
+        ...
+
+
+class Executor(Protocol):
+    """Where searches run: :class:`bench.workers.search_runner.SearchRunner` or :class:`bench.workers.dispatcher.TrialDispatcher`."""
+
+    nfe: int
+    shares: bool
+    """Whether trials of one problem should be begun together, as they have work in common."""
+
+    def hungry(self, among: Collection[int], left: int) -> int | None:
+        """The engine that needs work most, if one does; ``left``: trials that are not begun."""
+        ...
+
+    def use(self, engines: Collection[int]) -> None:
+        """Begin new work on these engines only."""
+        ...
+
+    def users(self, engine: int) -> Collection[Any]:
+        """Trials that have anything on an engine."""
+        ...
+
+    def start(self, task: Task, engine: int) -> None:
+        """Begin a trial."""
+        ...
+
+    def dispatch(self) -> None:
+        """Send what has gathered."""
+        ...
+
+    def update(self, replies: WorkerReport) -> list[Result]:
+        """Take in what an engine says; the trials that have ended."""
+        ...
+
+    def lose(self, engine: int) -> Lost:
+        """Give up an engine and the trials that were on it."""
+        ...
+
+
+@dataclass
+class EngineStatus:
+    """An engine as a run sees it.
+
+    Args:
+        device, where: its kind and its machine; the kind is None while it is away.
+        load, before: its work since it is there, and before.
+        losses, loss: how often it was lost, and why at last.
+    """
+
+    device: str | None = None
+    where: str = ""
+    load: EngineCounters = field(default_factory=EngineCounters)
+    before: EngineCounters = field(default_factory=EngineCounters)
+    losses: int = 0
+    loss: str = ""
+
+    @property
+    def total(self) -> EngineCounters:
+        """All its work in this run."""
+        return self.load + self.before
+
+
+@dataclass
+class RunProgress:
+    """What a run has done so far, for progress bars and reports.
+
+    ``nfe`` counts this start's forwards as they come back; ``planned`` is what the trials left at this start cost by
+    formula: an upper bound for MCTS, and where trials share work; it ends as what was really computed. ``failed``
+    trials are done, with an error in place of a result.
+    """
+
+    done: int = 0
+    trials: int = 0
+    failed: int = 0
+    nfe: int = 0
+    planned: int = 0
+    lanes: list[EngineStatus] = field(default_factory=list)
+    error: str = ""
+
+
+class Driver:
+    """Runs the trials of a study that are not done yet.
+
+    Args:
+        study: what to run.
+        pool: where work is done: engines, or hosts if the study's searches run beside them.
+        sink: takes a row for each finished trial.
+        done: trials to leave out.
+        progress: called with the tally whenever it may have changed.
+        trials: which trials and in which order; left out: all of the study's shard, problem by problem.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        pool: Pool,
+        sink: Sink,
+        done: CompletedTrials | None = None,
+        progress: Callable[[RunProgress], None] = lambda _: None,
+        trials: Iterable[Trial] | None = None,
+    ) -> None:
+        self.study, self.pool, self.sink, self.progress = study, pool, sink, progress
+        self.work: Executor = TrialDispatcher(study, pool) if study.beside else SearchRunner(study, pool)
+        self.ledger = TrialQueue(study, done or CompletedTrials(), trials)
+        self.tally = RunProgress(self.ledger.done, self.ledger.size, planned=self.ledger.planned)
+        self.tally.lanes = [EngineStatus(name) for name in pool.describe()]
+        self._quarantined: int | None = None
+        self._alone_since = time.monotonic()
+
+    @property
+    def up(self) -> list[int]:
+        """The engines that are there."""
+        return [engine for engine, lane in enumerate(self.tally.lanes) if lane.device is not None]
+
+    def run(self) -> RunProgress:
+        """Until every trial has a result or an error.
+
+        Raises:
+            EngineError: no engine is left, or too many trials fail. What was stored stays, and the same command goes
+                on from there.
+        """
+        self.progress(self.tally)
+        while self.ledger.unfinished:
+            self.schedule()
+            self.work.dispatch()
+            for replies in self.pool.wait():
+                self.update(replies)
+            self._check()
+            self.sink.tick()
+            self.progress(self.tally)
+        self.work.dispatch()  # the states of the last trials
+        return self.tally
+
+    def schedule(self) -> None:
+        """Begin trials until every engine has enough to do."""
+        if self.sink.full:
+            time.sleep(PAUSE)
+            return
+        self._isolate()
+        free = [engine for engine in self.up if engine != self._quarantined]
+        self.work.use(free or self.up or range(self.pool.engines))
+        while (left := self.ledger.left) and (engine := self.work.hungry(free, left)) is not None:
+            task = self.ledger.next()
+            assert task is not None  # some are left
+            self.work.start(task, engine)
+            while self.work.shares and (task := self.ledger.next_like(task)) is not None:
+                self.work.start(task, engine)
+
+    def _isolate(self) -> None:
+        """Keep one engine for the trials that may be why others died: one at a time, when all else there is done."""
+        if self._quarantined is None and self.ledger.suspects and self.up:
+            self._quarantined = min(self.up, key=lambda engine: len(self.work.users(engine)))
+        if self._quarantined in self.up and not self.work.users(self._quarantined):
+            if self.ledger.suspects:
+                self.work.start(self.ledger.next_suspect(), self._quarantined)
+            else:
+                self._quarantined = None
+
+    def update(self, replies: WorkerReport) -> None:
+        """Take in what an engine says."""
+        lane = self.tally.lanes[replies.engine]
+        if replies.lost is not None:
+            self._lose(replies.engine, replies.lost)
+            return
+        if replies.device is not None:
+            lane.device, lane.where = replies.device, replies.where
+            lane.before, lane.load = lane.total, EngineCounters()
+            return
+        lane.load = replies.load
+        for result in self.work.update(replies):
+            self._finish(result)
+        self.tally.nfe = self.work.nfe
+
+    def _finish(self, result: Result) -> None:
+        task = self.ledger.finish(result.key)
+        if task is None:
+            return
+        self.sink.add(result.row)
+        self.tally.done = self.ledger.done
+        spent = result.row.get("nfe", 0) - result.row.get("shared_nfe", 0)
+        self.tally.planned += spent - task.trial.algorithm.nfe(self.study.plan)
+        if result.error is not None:
+            self.tally.failed, self.tally.error = self.tally.failed + 1, result.error
+
+    def _lose(self, engine: int, loss: WorkerFailure) -> None:
+        """Put an engine's trials back; those that were there at too many deaths become errors."""
+        lane = self.tally.lanes[engine]
+        lane.device, lane.losses, lane.loss = None, lane.losses + 1, loss.reason
+        self._alone_since = time.monotonic()
+        at_work, others = self.work.lose(engine)
+        self.ledger.lose(others, guilty=False)
+        for task in self.ledger.lose(at_work, guilty=not loss.innocent):
+            label = self.study.model.label(task.trial.condition)
+            reason = f"{ATTEMPTS} engines died while it ran, the last with nothing else to do: {loss.reason}"
+            self._finish(Result(task.key, error_row(task.trial, task.key, label, reason)))
+
+    def _check(self) -> None:
+        """End a run that leads nowhere."""
+        if self.tally.failed > self.study.config.max_errors:
+            raise EngineError(
+                f"{self.tally.failed} trials failed, more than max_errors = {self.study.config.max_errors}; the last: "
+                f"{self.tally.error}; mend it and run the same command with --retry-errors"
+            )
+        patience = self.study.config.engines.start_seconds
+        if self.up:
+            self._alone_since = time.monotonic()
+        elif time.monotonic() - self._alone_since > patience:
+            reasons = [lane.loss for lane in self.tally.lanes if lane.loss]
+            reason = f" (the last one: {reasons[-1]})" if reasons else ""
+            raise EngineError(
+                f"no engine for engines.start_seconds = {patience:g}{reason}; run the same command to resume"
+            )

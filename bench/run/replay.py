@@ -1,0 +1,86 @@
+"""Make a trial's image again from its row: a trajectory is its noise."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from bench.store import reader as store
+from bench.store.storage import Output, place
+from bench.study.config import RunConfig
+from bench.study.study import Study
+from bench.workers.pool import LocalPool
+from tts.engine.requests import EvalRequest, EvalResult
+from tts.errors import DataError, EngineError, SettingError
+from tts.noise import from_record
+from tts.search.segment import ALL, Segment
+from tts.settings import parse
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A trial's row, and what its recipe gives today."""
+
+    row: dict[str, Any]
+    scores: dict[str, float | None]
+    image: bytes
+
+    @property
+    def identical(self) -> bool | None:
+        """Whether the image has the stored one's bytes; None if none was stored."""
+        return None if self.row["image"] is None else self.row["image"] == self.image
+
+
+def replay(folder: Output, trial: str) -> Replay:
+    """Run the recipe of a stored trial.
+
+    Args:
+        folder: of a run.
+        trial: the trial's identity, or its first digits.
+
+    Raises:
+        DataError: no such run or trial.
+        SettingError: the model or the rewards are not those of the run any more.
+    """
+    row, study = store.find(folder, trial), stored_study(folder)
+    if row["error"] is not None:
+        raise DataError(f"{folder}: trial {row['trial']} has failed: {row['error']}")
+    if row["image_file"] is not None:
+        row["image"] = place(folder).read(row["image_file"])
+    first, *others = [from_record(record) for record in row["noises"]]
+    if first is None:
+        raise DataError(f"{folder}: the row of trial {row['trial']} has no initial noise")
+    outcome = evaluate(study, Segment(first, tuple(others), json.loads(row["condition"]), ALL))
+    assert outcome.image is not None  # the segment asked for everything
+    return Replay(row, outcome.scores, outcome.image)
+
+
+def stored_study(folder: Output) -> Study:
+    """The study of a run, as its manifest tells it.
+
+    Raises:
+        SettingError: weights, settings or code have changed since.
+    """
+    manifest = store.read_manifest(folder)
+    study = Study(parse(RunConfig, manifest["config"], str(folder)))
+    if study.digest() != manifest["digest"]:
+        raise SettingError(f"{folder}: was made with other weights or by another version than this one")
+    return study
+
+
+def evaluate(study: Study, segment: Segment) -> EvalResult:
+    """One segment on an engine of its own in this process.
+
+    Raises:
+        EngineError: a reward failed.
+    """
+    pool = LocalPool(study)
+    try:
+        pool.submit(0, [EvalRequest(0, segment)], [])
+        outcome: EvalResult = pool.wait()[0].outcomes[0]
+    finally:
+        pool.close()
+    for error in outcome.errors.values():
+        raise EngineError(error)
+    return outcome

@@ -1,0 +1,149 @@
+"""``tts-bench run``: a study from its configuration to its trials in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from bench.run.driver import Driver, RunProgress
+from bench.run.progress import run_progress
+from bench.run.status import Reporter
+from bench.run.writer import Writer
+from bench.store import manifest
+from bench.store import reader as store
+from bench.store.reader import Store
+from bench.store.storage import place
+from bench.study.config import RunConfig
+from bench.study.study import Study
+from bench.workers.backends import make_pool
+from bench.workers.calibration import Calibration, Chosen, choose, recorded
+from tts.errors import DeviceMemoryError, RunMismatchError
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run: its study, and what this start did; None when nothing was left to do."""
+
+    study: Study
+    tally: RunProgress | None
+
+
+def run(config: RunConfig, console: Console, retry_errors: bool = False) -> Finished:
+    """Run what is not done yet and store it.
+
+    Everything that can be wrong with the configuration is found before an engine starts and before a file is written.
+
+    Args:
+        retry_errors: run the trials again that have failed before.
+
+    Raises:
+        TTSError: a setting cannot be used, or no engine is left; what was finished is stored.
+    """
+    chosen = choose(config, console)
+    try:
+        return _run_chosen(chosen, console, retry_errors)
+    except RunMismatchError:
+        theirs = recorded(config) if chosen.calibration is not None else None
+        if theirs is None:
+            raise
+    return _run_chosen(Chosen(theirs), console, retry_errors)  # another shard was faster, with what it measured
+
+
+def _run_chosen(chosen: Chosen, console: Console, retry_errors: bool) -> Finished:
+    """Run with a batch that is a number."""
+    study, output, measured = Study(chosen.config), chosen.config.output, chosen.calibration
+    store.check_output(output)
+    study = _as_begun(study, console)
+    store.check(output, study.digest())
+    if not retry_errors and len(store.done(output)) >= study.size:
+        console.print(f"{place(output)}: all {study.size} trials are done", markup=False, soft_wrap=True)
+        return Finished(study, None)
+    for note in study.notes():
+        console.print(note, style="yellow", markup=False, soft_wrap=True)
+    try:
+        return Finished(study, _run(study, console, retry_errors, measured))
+    except DeviceMemoryError as error:
+        study = _halved(study, error, console)
+    # out of the except block, for the error's traceback holds the model that was too large
+    return Finished(study, _run(study, console, retry_errors, measured))
+
+
+def _halved(study: Study, error: DeviceMemoryError, console: Console) -> Study:
+    """The study with half the batch; the error again, if its run has begun with the whole one or cannot be halved."""
+    half = study.config.engines.halved()
+    if half is None or store.begun(study.config.output) is not None:
+        raise error
+    console.print(f"{error}; trying once with {half.batch}", style="yellow", markup=False, soft_wrap=True)
+    return Study(study.config.model_copy(update={"engines": half}))
+
+
+def _as_begun(study: Study, console: Console) -> Study:
+    """The study with half the batch, if that is how its folder's run began for want of memory."""
+    half, begun = study.config.engines.halved(), store.begun(study.config.output)
+    if half is None or begun in (None, study.digest()):
+        return study
+    halved = Study(study.config.model_copy(update={"engines": half}))
+    if halved.digest() != begun:
+        return study
+    console.print(f"this run began with engines.batch = {half.batch} for want of memory, and goes on so")
+    return halved
+
+
+def _run(study: Study, console: Console, retry_errors: bool, measured: Calibration | None) -> RunProgress:
+    config = study.config
+    with console.status("starting the engines"):
+        pool = make_pool(study)
+    sink = Store(
+        config.output,
+        study.rewards,
+        flush_seconds=config.flush_seconds,
+        shard=config.part,
+        image_files=config.images == "files",
+    )
+    with closing(pool), _let_go(sink):
+        devices = [name for name in pool.describe() if name is not None]
+        calibration = {} if measured is None else {"calibration": measured.record()}
+        done = sink.open(study.digest(), {**manifest.build(study, devices, pool.flops), **calibration}, retry_errors)
+        if len(done):
+            console.print(f"resuming: {len(done)} of {study.size} trials are done")
+        if len(devices) < pool.engines:
+            console.print(
+                f"engines.count = {pool.engines}: {len(devices)} are there now, the others join when there is place"
+            )
+        _warn_of_other_devices(study, devices, console)
+
+        def warn(line: str) -> None:
+            console.print(line, style="yellow", markup=False, soft_wrap=True)
+
+        with run_progress(console) as show:
+            reporter, writer = Reporter(study, show, warn), Writer(sink, config.store_seconds, warn)
+            driver = Driver(study, pool, writer, done, reporter.tell)
+            with reporter.reporting(driver.tally), closing(writer):  # done is what is stored
+                return driver.run()
+
+
+@contextmanager
+def _let_go(sink: Store) -> Iterator[None]:
+    """Whatever happens before the writer has the store in its care."""
+    try:
+        yield
+    finally:
+        sink.let_go()
+
+
+def _warn_of_other_devices(study: Study, devices: list[str], console: Console) -> None:
+    """Results are the same bit for bit only on the same kind of device."""
+    before = set(store.read_manifest(study.config.output)["devices"])
+    if not set(devices) <= before:
+        console.print(
+            f"[yellow]this run began on {', '.join(sorted(before))} and goes on on {', '.join(sorted(set(devices)))}: "
+            "rewards may differ in the last digits[/]"
+        )
+    if len(set(devices)) > 1:
+        console.print(
+            f"[yellow]the engines are of {len(set(devices))} kinds ({', '.join(sorted(set(devices)))}): rewards may "
+            "differ in the last digits from one kind to another; the column 'device' says where each trial ran[/]"
+        )

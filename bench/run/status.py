@@ -1,0 +1,184 @@
+"""How a run is getting on, for any terminal: a small file beside its results, written anew every few seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.run.driver import EngineStatus, RunProgress
+from bench.store.storage import LocalStorage, Output, place
+from bench.study.study import Study
+from tts.errors import DataError
+
+EVERY_SECONDS, EVERY_SECONDS_REMOTE = 2.0, 15.0
+SILENT_SECONDS = 60.0
+"""A run that has not been heard of for so long was killed, or its machine is in trouble."""
+
+FIELDS = {
+    *("state", "shard", "updated", "done", "failed", "trials"),
+    *("nfe_per_second", "seconds_left", "last_error", "engines"),
+}
+"""What :func:`show` needs of a status."""
+
+
+class Reporter:
+    """Shows a run's progress, tells of engines that come and go, and keeps the file that :func:`show` reads.
+
+    Args:
+        study: the run.
+        show: moves the progress bar.
+        warn: takes a line.
+    """
+
+    def __init__(self, study: Study, show: Callable[[RunProgress], None], warn: Callable[[str], None]) -> None:
+        self._place, self._show, self._warn = place(study.config.output), show, warn
+        shard, number = study.config.part
+        self._shard = study.config.shard
+        self._name = "status.json" if number == 1 else f"status-{shard}of{number}.json"
+        self._every = EVERY_SECONDS if isinstance(self._place, LocalStorage) else EVERY_SECONDS_REMOTE
+        self._start = self._written = time.monotonic()
+        self._seen: list[tuple[str | None, int]] = []
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="status")
+        self._putting: Future[None] = self._thread.submit(lambda: None)
+
+    def tell(self, tally: RunProgress) -> None:
+        """The run has gone on a little."""
+        self._show(tally)
+        for engine, lane in enumerate(tally.lanes):
+            known = self._seen[engine][1] if self._seen else 0
+            if lane.losses > known:
+                self._warn(f"engine {engine} is lost: {lane.loss}; its trials are run again")
+        now, seen = time.monotonic(), [(lane.device, lane.losses) for lane in tally.lanes]
+        if now - self._written >= self._every or seen != self._seen:
+            self._write(tally, "running", now)
+        self._seen = seen
+
+    @contextmanager
+    def reporting(self, tally: RunProgress) -> Iterator[None]:
+        """Leave behind how the run ended."""
+        try:
+            yield
+        except BaseException:
+            self._write(tally, "stopped", time.monotonic())
+            raise
+        else:
+            self._write(tally, "done", time.monotonic())
+        finally:
+            self._thread.shutdown()
+
+    def _write(self, tally: RunProgress, state: str, now: float) -> None:
+        seconds = max(1e-9, now - self._start)
+        # what lost engines had done is counted in nfe, and done again
+        left = max(0, tally.planned - tally.nfe) * seconds / tally.nfe if tally.nfe else None
+        content = {
+            "state": state,
+            "shard": self._shard,
+            "updated": time.time(),
+            "host": os.uname().nodename,
+            "pid": os.getpid(),
+            "done": tally.done,
+            "failed": tally.failed,
+            "trials": tally.trials,
+            "nfe_per_second": tally.nfe / seconds,
+            "seconds": seconds,
+            "seconds_left": 0.0 if state == "done" else left,
+            "last_error": tally.error,
+            "engines": [self._engine(engine, lane, now) for engine, lane in enumerate(tally.lanes)],
+        }
+        self._written, data = now, json.dumps(content).encode()
+        if isinstance(self._place, LocalStorage):
+            self._put(data)
+        elif self._putting.done() or state != "running":  # an object store may take its time
+            self._putting = self._thread.submit(self._put, data)
+
+    def _put(self, data: bytes) -> None:
+        with suppress(OSError):  # the writer tells of it; progress is not worth a run
+            self._place.write(self._name, data)
+
+    def _engine(self, engine: int, lane: EngineStatus, now: float) -> dict[str, Any]:
+        seconds = max(1e-9, now - self._start)
+        return {
+            "engine": engine,
+            "device": lane.device,
+            "host": lane.where,
+            "rows_per_second": lane.total.rows / seconds,
+            "busy": min(1.0, lane.total.seconds / seconds),
+            "losses": lane.losses,
+        }
+
+
+def read(output: Output) -> list[dict[str, Any]]:
+    """What a run, or each of its shards, has last said of itself; shards by their numbers.
+
+    Raises:
+        DataError: nothing, or nothing that can be read.
+    """
+    where = place(output)
+    try:
+        names = [name for name in where.names() if name.startswith("status") and name.endswith(".json")]
+        found = [json.loads(where.read(name) or b"null") for name in names]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{where}: its status cannot be read ({' '.join(str(error).split())})") from None
+    if not found:
+        raise DataError(f"{where}: no run has begun there")
+    if not all(isinstance(status, dict) and status.keys() >= FIELDS for status in found):
+        raise DataError(f"{where}: its status cannot be read (a status file is damaged, or of another version)")
+    return sorted(found, key=lambda status: [int(number) for number in (status["shard"] or "0/1").split("/")])
+
+
+def show(output: Output, console: Console) -> None:
+    """Print how a run is getting on."""
+    for status in read(output):
+        name = f"{place(output)}" + (f" (shard {status['shard']})" if status["shard"] else "")
+        console.print(f"{name}: {_line(status)}", markup=False, highlight=False, soft_wrap=True)
+        if status["last_error"]:
+            console.print(f"last error: {status['last_error']}", style="yellow", markup=False, soft_wrap=True)
+        console.print(_table(status["engines"]))
+
+
+def follow(output: Output, console: Console) -> None:
+    """:func:`show` again and again, until no shard is running."""
+    while True:
+        show(output, console)
+        if all(status["state"] != "running" for status in read(output)):
+            return
+        time.sleep(EVERY_SECONDS)
+
+
+def _line(status: dict[str, Any]) -> str:
+    age = time.time() - status["updated"]
+    state = status["state"]
+    if state == "running" and age > SILENT_SECONDS:
+        state = f"not heard of for {timedelta(seconds=round(age))} (killed? the same command resumes it)"
+    left = status["seconds_left"]
+    words = [
+        state,
+        f"{status['done']:,} of {status['trials']:,} trials done",
+        *([f"{status['failed']:,} of them failed"] if status["failed"] else []),
+        f"{status['nfe_per_second']:,.0f} NFE/s",
+        *([f"{timedelta(seconds=round(left))} left"] if left is not None and state == "running" else []),
+    ]
+    return ", ".join(words)
+
+
+def _table(engines: list[dict[str, Any]]) -> Table:
+    table = Table("engine", "device", "machine", "rows/s", "busy", "lost")
+    for engine in engines:
+        table.add_row(
+            str(engine["engine"]),
+            engine["device"] or "away",
+            engine["host"],
+            f"{engine['rows_per_second']:,.1f}",
+            f"{100 * engine['busy']:.0f} %",
+            str(engine["losses"]),
+        )
+    return table

@@ -1,0 +1,1 @@
+"""Where a run lies: storage, schema, parts, manifest."""

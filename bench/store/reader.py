@@ -1,0 +1,369 @@
+"""A run on disk or in an object store: a manifest, and Parquet parts that are written whole and never appended to.
+
+    <run>/manifest.json                the configuration, what it resolves to, versions, git commit, devices
+    <run>/trials/part-*.parquet        one row per trial
+    <run>/evaluations/part-*.parquet   with a trace: one row per evaluation of the trials in the part of that name
+    <run>/images/<trial>.png           the images, where the run keeps them in files
+
+A part appears under its final name only when all of it is there, so that whatever is killed at whatever moment, each
+part is whole. What is done is the set of identities in the parts; what is left is the plan without them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from bench.store.completed import DIGITS, CompletedTrials
+from bench.store.files import check_folder
+from bench.store.schema import TRACE, schema
+from bench.store.storage import Lease, LocalStorage, Output, Storage, place
+from tts.errors import DataError, RunMismatchError, SettingError
+
+FLUSH_BYTES = 64 << 20
+"""A part is written when the images that wait take more than this."""
+
+
+class Store:
+    """The results of one run, or of one shard of it, held by one driver at a time.
+
+    Args:
+        output: made when missing.
+        rewards: names of the run's rewards; each has a column.
+        flush_rows, flush_seconds: a part is written when this many rows wait, or this long after the last one.
+        shard: which of how many.
+        image_files: keep images in files of their own.
+    """
+
+    def __init__(
+        self,
+        output: Output,
+        rewards: Iterable[str],
+        flush_rows: int = 512,
+        flush_seconds: float = 10.0,
+        shard: tuple[int, int] = (0, 1),
+        image_files: bool = False,
+    ) -> None:
+        self.output, self.place, self.schema = output, place(output), schema(rewards)
+        self.flush_rows, self.flush_seconds, self.image_files = flush_rows, flush_seconds, image_files
+        self._shard, self._number = shard
+        self._prefix = "" if shard[1] == 1 else f"s{shard[0]}of{shard[1]}-"
+        self._rows: list[dict[str, Any]] = []
+        self._evaluations: list[dict[str, Any]] = []
+        self._bytes = 0
+        self._writer, self._parts = uuid.uuid4().hex[:12], 0
+        self._flushed = time.monotonic()
+        self._claim: Lease | None = None
+
+    def open(self, digest: str, manifest: dict[str, Any], retry_errors: bool = False) -> CompletedTrials:
+        """Take the folder for a run, and say which trials it holds already.
+
+        Args:
+            digest: of the resolved configuration.
+            manifest: written if the folder is new.
+            retry_errors: forget the trials that have failed.
+
+        Raises:
+            RunMismatchError: the folder belongs to another configuration.
+            SettingError: the folder cannot be written to, or another driver holds it.
+        """
+        check(self.output, digest)
+        with self._writing():
+            self._claim = self.place.claim("" if self._number == 1 else f"{self._shard}/{self._number}")
+        check(self.output, digest)  # another driver may have been here since
+        with self._writing():
+            self.place.sweep(f"part-{self._prefix}" if self._prefix else "")
+            self.place.create("manifest.json", json.dumps(manifest, indent=2, default=str).encode())
+        check(self.output, digest)  # another shard may have been faster, with another batch that it measured
+        with self._writing():
+            if retry_errors:
+                self._forget_errors()
+        return done(self.output)
+
+    def _forget_errors(self) -> None:
+        """Write the parts that hold errors anew without them; other shards' parts stay as they are."""
+        for part in parts(self.place):
+            rows = table(self.output, of=[part])
+            assert rows is not None  # one part was named
+            if not part.startswith(f"part-{self._prefix}") or rows["error"].null_count == len(rows):
+                continue
+            kept = rows.filter(pa.compute.is_null(rows["error"]))
+            if len(kept):
+                self.place.write(f"trials/{part}", _parquet(kept.cast(self.schema)))
+            else:
+                self.place.remove(f"trials/{part}")
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Store a row, and the trial's evaluations if it comes with them; it is safe once its part is written."""
+        self._evaluations += row.get("evaluations", ())
+        self._rows.append(row)
+        self._bytes += len(row.get("image") or b"")
+        if len(self._rows) >= self.flush_rows or self._bytes >= FLUSH_BYTES:
+            self.flush()
+
+    def tick(self) -> None:
+        """Write a part if rows have waited long enough."""
+        if self._claim is not None:
+            with self._writing():
+                self._claim.renew()
+        if self._rows and time.monotonic() - self._flushed >= self.flush_seconds:
+            self.flush()
+
+    @property
+    def waiting(self) -> int:
+        """Rows that are not safe yet."""
+        return len(self._rows)
+
+    def flush(self) -> None:
+        """Write every waiting row as one part.
+
+        Raises:
+            SettingError: it could not be written; no part has appeared, and the rows wait on.
+        """
+        self._flushed = time.monotonic()
+        if not self._rows:
+            return
+        with self._writing():
+            rows = [self._with_image_file(row) for row in self._rows] if self.image_files else self._rows
+            part = f"part-{self._prefix}{self._writer}-{self._parts:05}.parquet"
+            if self._evaluations:  # first: a stored trial has its trace
+                self.place.write(f"evaluations/{part}", _parquet(pa.Table.from_pylist(self._evaluations, TRACE)))
+            self.place.write(f"trials/{part}", _parquet(pa.Table.from_pylist(rows, schema=self.schema)))
+        self._rows, self._evaluations, self._bytes, self._parts = [], [], 0, self._parts + 1
+
+    def _with_image_file(self, row: dict[str, Any]) -> dict[str, Any]:
+        if row.get("image") is None:
+            return row
+        name = f"images/{row['trial']}.png"
+        self.place.write(name, row["image"])
+        return {**row, "image": None, "image_file": name}
+
+    def close(self) -> None:
+        """Write what waits and let the folder go."""
+        try:
+            self.flush()
+        finally:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Let the folder go, whatever waits."""
+        claim, self._claim = self._claim, None
+        if claim is not None:
+            with self._writing():
+                claim.release()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or " ".join(str(error).split())
+            raise SettingError(f"output {self.place}: cannot be written to ({reason})") from None
+
+
+def _parquet(rows: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(rows, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def check_output(output: Output) -> None:
+    """Check that a run can be written somewhere; leaves nothing behind.
+
+    Raises:
+        SettingError: it cannot.
+    """
+    where = place(output)
+    if isinstance(where, LocalStorage):
+        check_folder(where.folder)
+        return
+    try:
+        where.write(".probe", b"")
+        where.remove(".probe")
+    except OSError as error:
+        raise SettingError(f"output {where}: cannot be written to ({' '.join(str(error).split())})") from None
+
+
+def check(output: Output, digest: str) -> None:
+    """Refuse a folder before anything is written to it.
+
+    Raises:
+        RunMismatchError: the folder belongs to another configuration.
+        SettingError: it exists and is no results folder.
+    """
+    where = place(output)
+    if isinstance(where, LocalStorage) and where.folder.exists() and not where.folder.is_dir():
+        raise SettingError(f"output {where}: is not a folder")
+    found = begun(output)
+    if found is not None:
+        if found != digest:
+            raise RunMismatchError(
+                f"output {where}: belongs to another configuration; choose another folder with --set output=..., "
+                "or delete it"
+            )
+    elif any(not name.startswith(".") and name != "trials" for name in names(where)):
+        raise SettingError(f"output {where}: holds other files and no manifest.json; choose an empty folder")
+
+
+def begun(output: Output) -> str | None:
+    """The digest of the run that a folder holds; None if it holds none."""
+    return str(read_manifest(output)["digest"]) if "manifest.json" in names(place(output)) else None
+
+
+def names(where: Storage, folder: str = "") -> list[str]:
+    """Names in a run's folder.
+
+    Raises:
+        SettingError: it cannot be read.
+    """
+    try:
+        return where.names(folder)
+    except OSError as error:
+        raise SettingError(f"output {where}: cannot be read ({' '.join(str(error).split())})") from None
+
+
+def read_manifest(output: Output) -> dict[str, Any]:
+    """The manifest of a run.
+
+    Raises:
+        DataError: there is none, or it is damaged or of another program.
+    """
+    where = place(output)
+    try:
+        manifest = json.loads(where.read("manifest.json") or b"")
+    except (OSError, ValueError):
+        manifest = None
+    if not isinstance(manifest, dict) or not {"digest", "config"} <= manifest.keys():
+        raise DataError(f"{where}: not a results folder (no readable manifest.json of a run)")
+    return manifest
+
+
+def parts(where: Storage) -> list[str]:
+    """Names of a run's parts, sorted."""
+    return [name for name in names(where, "trials") if name.startswith("part-") and name.endswith(".parquet")]
+
+
+def table(
+    output: Output,
+    columns: list[str] | None = None,
+    rows: ds.Expression | None = None,
+    of: list[str] | None = None,
+) -> pa.Table | None:
+    """A run's trials, or None while there are none.
+
+    Args:
+        columns: None: all.
+        rows: which ones; None: all.
+        of: parts; None: all.
+
+    Raises:
+        DataError: a part is damaged.
+    """
+    where = place(output)
+    with reading(where):
+        found = _dataset(where, parts(where) if of is None else of)
+        return None if found is None else found.to_table(columns=columns, filter=rows)
+
+
+def _dataset(where: Storage, names: list[str]) -> ds.Dataset | None:
+    """Parts as one dataset, with all columns that today's have."""
+    if not names:
+        return None
+    files = [where.path(f"trials/{name}") for name in names]
+    found = ds.dataset(files, format="parquet", filesystem=where.filesystem)
+    return found.replace_schema(pa.unify_schemas([found.schema, schema(())]))
+
+
+def batches(output: Output, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """A run's trials in pieces, for what is too large to be held at once; one that is stored twice comes twice.
+
+    Raises:
+        DataError: a part is damaged.
+    """
+    where = place(output)
+    with reading(where):
+        found = _dataset(where, parts(where))
+        if found is not None:
+            yield from found.to_batches(columns=columns, batch_size=512, batch_readahead=2, fragment_readahead=2)
+
+
+@contextmanager
+def reading(where: Storage) -> Iterator[None]:
+    """Turn errors of a damaged part into ours."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{where}: a part is damaged; delete it and run the same command again ({reason})") from None
+
+
+def done(output: Output) -> CompletedTrials:
+    """The trials that a run holds, those that have failed among them.
+
+    Raises:
+        DataError: a part is damaged.
+    """
+    where = place(output)
+    keys, by_search = [np.empty(0, f"S{DIGITS}")], Counter[tuple[str, str]]()
+    with reading(where):
+        found = _dataset(where, parts(where))
+        for batch in () if found is None else found.to_batches(columns=["trial", "search", "settings"]):
+            keys.append(np.array(batch["trial"].to_pylist(), dtype=f"S{DIGITS}"))
+            pairs = pa.table({"search": batch["search"], "settings": batch["settings"]})
+            counts = pairs.group_by(["search", "settings"]).aggregate([([], "count_all")])
+            for row in counts.to_pylist():
+                by_search[row["search"], row["settings"]] += row["count_all"]
+    return CompletedTrials(np.concatenate(keys), by_search)
+
+
+def columns(output: Output) -> list[str]:
+    """Names of the columns of a run's trials; none while there are no trials."""
+    where = place(output)
+    with reading(where):
+        found = _dataset(where, parts(where)[:1])
+    return [] if found is None else list(found.schema.names)
+
+
+def read(output: Output, columns: list[str] | None = None) -> pa.Table:
+    """A run's trials as one table, each once, whatever wrote to it.
+
+    Args:
+        columns: ``trial`` among them; None: all.
+
+    Raises:
+        DataError: the folder holds no run, or no trial yet.
+    """
+    read_manifest(output)
+    found = table(output, columns or None)
+    if found is None:
+        raise DataError(f"{place(output)}: no trial is finished yet")
+    _, firsts = np.unique(np.array(found["trial"].to_pylist(), dtype=f"S{DIGITS}"), return_index=True)
+    return found if len(firsts) == len(found) else found.take(np.sort(firsts))
+
+
+def find(output: Output, trial: str) -> dict[str, Any]:
+    """The row of one trial, by its identity or the first digits of it.
+
+    Raises:
+        DataError: no trial, or more than one, begins so.
+    """
+    matches = sorted({key for key in read(output, ["trial"])["trial"].to_pylist() if key.startswith(trial)})
+    if not matches:
+        raise DataError(f"{place(output)}: no trial begins with '{trial}'; the column 'trial' holds their names")
+    if len(matches) > 1:
+        raise DataError(f"{place(output)}: {len(matches)} trials begin with '{trial}'; give more digits")
+    found = table(output, rows=ds.field("trial") == matches[0])
+    assert found is not None  # it has just been read
+    row: dict[str, Any] = found.to_pylist()[0]
+    return row

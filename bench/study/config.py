@@ -1,0 +1,239 @@
+"""What a run is: typed, refusing unknown keys, checked before anything is started or written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BeforeValidator, Field, PlainSerializer, StrictInt, field_validator, model_validator
+
+from tts.errors import SettingError
+from tts.settings import Settings, nearest, parse
+
+CONFIGS = Path(__file__).parent / "configs"
+
+SCHEMES = ("s3", "gs")
+"""Object stores that a run can be written to."""
+
+AUTO = 0
+"""``engines.batch: auto``, until :mod:`bench.workers.calibration` has put a number in its place."""
+
+
+def _from_auto(value: object) -> object:
+    if isinstance(value, int) and value < 1:
+        raise ValueError("Input should be greater than or equal to 1, or auto")
+    return AUTO if value == "auto" else value
+
+
+Batch = Annotated[
+    int,
+    BeforeValidator(_from_auto),
+    PlainSerializer(lambda batch: batch or "auto", return_type=int | Literal["auto"]),
+]
+"""Rows of a forward pass: 1 or more, or ``auto``."""
+
+
+class Problems(Settings):
+    """The problems: every condition with every seed."""
+
+    conditions: Literal["all"] | list[StrictInt | str] | dict[str, Any] = Field(
+        "all",
+        description="class indices or names, or prompts; or {file: PATH, ...} or {imagenet: [...], ...}, "
+        "see bench/study/conditions.py",
+    )
+    seeds: int = Field(1, ge=1, description="seeds for each condition")
+
+
+class Engines(Settings):
+    """The engines: how many there are, and how each computes.
+
+    Their number and place change no result. ``batch``, ``threads`` and ``device`` can change the last bit of one,
+    and so belong to the identity of a trial.
+    """
+
+    backend: Literal["ray", "local"] = Field("ray", description="'local': one engine in this process, without Ray")
+    count: int = Field(1, ge=1, description="engine actors")
+    address: str = Field("local", description="Ray cluster to join; 'local' starts one on this machine")
+    batch: Batch = Field(
+        32, description="rows of every forward pass; auto: measured when a run begins, and the same from then on"
+    )
+    score_batch: int | None = Field(
+        None, ge=1, description="images decoded and scored at once; left out: as batch. Large images need fewer"
+    )
+    threads: int = Field(1, ge=1, description="CPU threads of each engine")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where the model runs")
+    compile: bool = Field(
+        False,
+        description="compile the network (torch.compile): 1.2 times the rows a second on a CPU, after a minute or two "
+        "at the first start",
+    )
+    oversupply: float = Field(3.0, ge=1, description="segments kept in flight, in batches for each engine")
+    search_on: Literal["auto", "driver", "engine"] = Field(
+        "auto",
+        description="where searches run: in the driver, so that one problem's candidates use many engines, or beside "
+        "each engine, so that hundreds of them can be fed. auto: beside the engines, if there are more than 16 of them "
+        "or enough trials to fill each one's batches",
+    )
+    gpus: float = Field(
+        1.0, gt=0, description="GPUs of each engine: 0.5 puts two engines on one; with 2, rewards have the second"
+    )
+    patience: float = Field(
+        60.0,
+        gt=0,
+        description="seconds without a sign of progress after which an engine is replaced",
+    )
+    start_seconds: float = Field(600.0, gt=0, description="how long to wait for a first engine, or when all are lost")
+    stage: str | None = Field(
+        None, description="folder of each machine to which weights are copied once, from a slow shared file system"
+    )
+    share: bool = Field(
+        True, description="compute what several trials of a problem have in common once; changes no result"
+    )
+    simulate: float | None = Field(
+        None, ge=0, description="no model: each forward pass sleeps so many seconds, rewards are drawn by chance"
+    )
+
+    @model_validator(mode="after")
+    def _one_here(self) -> Engines:
+        if self.backend == "local" and self.count > 1:
+            raise ValueError("count: more than one engine needs backend: ray")
+        if self.gpus > 1 and self.gpus != int(self.gpus):
+            raise ValueError("gpus: above 1 they are whole")
+        return self
+
+    def numerics(self) -> dict[str, Any]:
+        """What can change the last bit of a result."""
+        scoring = {} if self.score_batch is None else {"score_batch": self.score_batch}
+        compiled = {"compile": True} if self.compile else {}
+        simulated = {} if self.simulate is None else {"simulated": True}
+        return {"batch": self.batch, "threads": self.threads, "device": self.device, **scoring, **compiled, **simulated}
+
+    def halved(self) -> Engines | None:
+        """With half the batches, for devices with too little memory; None when they cannot be halved."""
+        if self.batch == 1:
+            return None
+        scoring = None if self.score_batch is None else max(1, self.score_batch // 2)
+        return self.model_copy(update={"batch": self.batch // 2, "score_batch": scoring})
+
+
+class RunConfig(Settings):
+    """A run, as a YAML file describes it."""
+
+    model: str | dict[str, Any] = Field(description="a name, or {name: ..., setting: value}")
+    rewards: list[str | dict[str, Any]] = Field(
+        min_length=1,
+        description="searched on one by one; all score each image; names, or {name: ..., as: ..., setting: value}",
+    )
+    held_out: list[str | dict[str, Any]] = Field(
+        [], description="rewards that score final images and are never searched on, to tell gain from reward hacking"
+    )
+    searches: list[str | dict[str, Any]] = Field(
+        min_length=1, description="names, or {name: ..., setting: value, budget: {setting: [value, ...]}}"
+    )
+    problems: Problems = Field(default_factory=Problems, description="what to draw")
+    engines: Engines = Field(default_factory=Engines, description="where to compute")
+    seed: int = Field(0, ge=0, description="seed of the whole run")
+    images: bool | Literal["files"] = Field(
+        True, description="keep each trial's image: true in its row, 'files' in images/TRIAL.png, false not at all"
+    )
+    trace: bool = Field(False, description="keep every evaluation of every trial, in evaluations/part-*.parquet")
+    flush_seconds: float = Field(10.0, ge=0, description="finished trials are stored at least this often")
+    store_seconds: float = Field(
+        600.0, ge=0, description="how long a store that cannot be written to (full, unreachable) is tried again"
+    )
+    max_errors: int = Field(10, ge=0, description="a run stops when more trials than this have failed")
+    shard: str | None = Field(
+        None, description="'I/N', from 0: only every N-th trial, for N runs side by side that share one output"
+    )
+    output: Path | str = Field(description="results folder, or s3://bucket/path, gs://bucket/path")
+
+    @field_validator("output", mode="before")
+    @classmethod
+    def _folder(cls, value: object) -> object:
+        if isinstance(value, str) and "://" in value:
+            if value.split("://")[0] not in SCHEMES:
+                raise ValueError(f"a folder, or an address that begins with {' or '.join(f'{s}://' for s in SCHEMES)}")
+            return value.rstrip("/")
+        return Path(value).expanduser() if isinstance(value, str) else value
+
+    @field_validator("shard")
+    @classmethod
+    def _shard(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = value.split("/")
+            if len(parts) != 2 or not all(part.isdecimal() for part in parts) or int(parts[0]) >= int(parts[1]):
+                raise ValueError("expected I/N with 0 <= I < N, for example 0/8")
+        return value
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """This run's shard and how many there are."""
+        first, _, number = (self.shard or "0/1").partition("/")
+        return int(first), int(number)
+
+
+def load(source: str, overrides: list[str] | None = None) -> RunConfig:
+    """A configuration from a file, or by the name of one that ships with the package.
+
+    Args:
+        source: path of a YAML file, or for example ``quickstart``.
+        overrides: ``key=value`` with dots into nested settings and values in YAML, for example ``engines.count=4``.
+
+    Raises:
+        SettingError: no such file, no YAML, an unknown key or an unusable value.
+    """
+    values = read_yaml(find(source))
+    for override in overrides or []:
+        _override(values, override)
+    return parse(RunConfig, values, source)
+
+
+def find(source: str) -> Path:
+    """The file that a configuration's path or name means."""
+    shipped = {path.stem: path for path in CONFIGS.glob("*.yaml")}
+    if source in shipped:
+        return shipped[source]
+    if not Path(source).is_file():
+        raise SettingError(f"configuration '{source}': no such file, and none of ours; {nearest(source, shipped)}")
+    return Path(source)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A mapping from a YAML file."""
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise SettingError(f"configuration {path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date that does not exist
+        raise SettingError(f"configuration {path}: not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise SettingError(f"configuration {path}: expected 'key: value' lines")
+    return values
+
+
+def assignments(pairs: list[str]) -> dict[str, Any]:
+    """Settings from ``key=value`` texts, with values in YAML."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        _override(values, pair)
+    return values
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    """Apply one ``key=value``; the nested mappings on its way are made where they are missing."""
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise SettingError(f"--set {override}: expected key=value")
+    *path, last = key.strip().split(".")
+    for depth, part in enumerate(path, 1):
+        if part == "model" and isinstance(values.get(part), str):  # a bare name is short for {name: ...}
+            values[part] = {"name": values[part]}
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            place = ".".join(path[:depth])
+            raise SettingError(f"--set {override}: '{place}' holds no settings; replace it whole: --set {place}=...")
+    try:
+        values[last] = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        raise SettingError(f"--set {override}: '{text}' is not a YAML value") from None

@@ -1,0 +1,245 @@
+"""A configuration resolved: the model, the rewards and every trial, each name looked up and each value checked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice, product
+from typing import Any
+
+from bench.study.conditions import resolve
+from bench.study.config import AUTO, RunConfig
+from bench.study.trial import IDENTITY_VERSION, Context, Trial, text
+from tts.errors import SettingError
+from tts.models.base import ModelSettings
+from tts.noise import derive_seed
+from tts.plan import Condition
+from tts.registry import MODELS, REWARDS, SEARCHES
+from tts.rewards.base import RewardSettings
+from tts.search.base import Search
+from tts.settings import canonical, nearest
+
+DRIVER_LIMIT = 16
+"""Engines that one driver can feed with segments."""
+
+PROBLEMS_A_SHARD = 8
+"""With fewer problems for each shard, shards are of single trials."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A search with one set of settings, and the setting that grows along its curve."""
+
+    name: str
+    algorithm: Search
+    budget: str | None
+
+
+class Study:
+    """Everything a run needs to know before an engine starts. Built without torch.
+
+    Args:
+        config: the run.
+
+    Raises:
+        TTSError: a name, a key, a value or a weights file cannot be used; the message names it.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        if config.engines.batch == AUTO:
+            raise SettingError(
+                "engines.batch: auto is measured by tts-bench run only; give a number, which tts-bench calibrate finds"
+            )
+        self.config = config
+        model: tuple[str, ModelSettings] = MODELS.make(config.model)
+        self.model_name, self.model = model
+        self.searched = tuple(_unique([_reward(given) for given in config.rewards]))
+        self.rewards = _unique([_reward(given) for given in [*config.rewards, *config.held_out]])
+        self.entries = _distinct([entry for given in config.searches for entry in _entries(given)])
+        self.conditions = self._conditions()
+        self.plan = self.model.plan()
+        self._refuse_idle_searches()
+        for reward in self.rewards.values():
+            reward.suits(self.model)
+            if config.engines.simulate is None:
+                reward.check()
+        if config.engines.simulate is None:
+            self.model.check()  # last: it may have to fetch a checkpoint
+
+    def _conditions(self) -> list[Condition]:
+        given = self.config.problems.conditions
+        if isinstance(given, dict):
+            given = resolve(given, self.model)
+            # a list from here on: whoever gets this configuration may not have the file
+            problems = self.config.problems.model_copy(update={"conditions": given})
+            self.config = self.config.model_copy(update={"problems": problems})
+        if given != "all":
+            if not given:
+                raise SettingError("problems.conditions: the list is empty")
+            found = [self.model.condition(value) for value in given]
+            twice = next((value for value, times in Counter(found).items() if times > 1), None)
+            if twice is not None:
+                raise SettingError(f"problems.conditions: {self.model.label(twice)} is named twice")
+            return found
+        if not self.model.conditions():
+            raise SettingError(f"problems.conditions: model {self.model_name} has no list of conditions; name some")
+        return list(self.model.conditions())
+
+    def _refuse_idle_searches(self) -> None:
+        idle = next((entry.name for entry in self.entries if entry.algorithm.needs_injection), None)
+        if idle and not self.plan.actions:
+            raise SettingError(
+                f"model {self.model_name}: its sampler injects no noise at any step, so that search {idle} over noises "
+                "would change nothing; raise S_churn (or eta)"
+            )
+
+    @cached_property
+    def context(self) -> Context:
+        """What all trials share."""
+        known = self.config.engines.simulate is None  # a simulated engine needs no weights to be there
+        return Context(
+            model={"name": self.model_name, **(self.model.identity() if known else self.model.record())},
+            rewards={
+                name: reward.identity() if known else reward.record() for name, reward in sorted(self.rewards.items())
+            },
+            numerics=self.config.engines.numerics(),
+        )
+
+    def notes(self) -> list[str]:
+        """What a user should know before the run, a line each."""
+        return self.model.notes(self.conditions)
+
+    @property
+    def problems(self) -> int:
+        """How many problems there are."""
+        return len(self.conditions) * self.config.problems.seeds
+
+    @property
+    def size(self) -> int:
+        """How many trials there are."""
+        return self.problems * len(self.entries) * len(self.searched)
+
+    def trials(self) -> Iterator[Trial]:
+        """Every trial, problem by problem, as trials of one have work in common; the longest of each come first."""
+        return self._trials_of(range(self.problems))
+
+    def _trials_of(self, problems: Iterable[int]) -> Iterator[Trial]:
+        entries = sorted(self.entries, key=lambda entry: -entry.algorithm.depth(self.plan))
+        for problem in problems:
+            seed, place = divmod(problem, len(self.conditions))
+            condition = self.conditions[place]
+            problem_seed = derive_seed("problem", self.config.seed, text(condition), seed)
+            for entry, reward in product(entries, self.searched):
+                yield Trial(entry.name, entry.algorithm, entry.budget, reward, condition, seed, problem_seed)
+
+    @property
+    def _whole_problems(self) -> bool:
+        """Whether shards are of whole problems: of few problems, some shards would get many more than others."""
+        return self.problems >= PROBLEMS_A_SHARD * self.config.part[1]
+
+    @property
+    def shard_size(self) -> int:
+        """How many trials this run's shard has."""
+        shard, number = self.config.part
+        if self._whole_problems:
+            return len(range(shard, self.problems, number)) * (self.size // self.problems)
+        return len(range(shard, self.size, number))
+
+    def shard_trials(self) -> Iterator[Trial]:
+        """The trials of this run's shard: of every N-th problem, or every N-th of all where problems are few."""
+        shard, number = self.config.part
+        if self._whole_problems:
+            return self._trials_of(range(shard, self.problems, number))
+        return islice(self.trials(), shard, None, number)
+
+    @property
+    def beside(self) -> bool:
+        """Whether searches run beside their engines; what ``search_on: auto`` means."""
+        engines = self.config.engines
+        if engines.search_on != "auto":
+            return engines.search_on == "engine"
+        enough = self.shard_size >= 2 * engines.count * engines.batch
+        return engines.backend == "ray" and (engines.count > DRIVER_LIMIT or enough)
+
+    def resolved(self) -> dict[str, Any]:
+        """The whole run in plain values, every default filled in, without where and how fast it is computed."""
+        return {
+            "version": IDENTITY_VERSION,
+            "model": self.context.model,
+            "rewards": self.context.rewards,
+            "numerics": self.context.numerics,
+            **({"held_out": sorted(set(self.rewards) - set(self.searched))} if self.config.held_out else {}),
+            "searches": [[entry.name, entry.algorithm.record(), entry.budget] for entry in self.entries],
+            "conditions": self.conditions,
+            "seeds": self.config.problems.seeds,
+            "seed": self.config.seed,
+        }
+
+    def digest(self) -> str:
+        """Hash of :meth:`resolved`: two configurations with the same one are the same run."""
+        return hashlib.blake2b(canonical(self.resolved()).encode(), digest_size=16).hexdigest()
+
+
+def _entries(given: str | dict[str, Any]) -> list[Entry]:
+    """The points of one configured search: one for each value of its budget."""
+    values = {"name": given} if isinstance(given, str) else dict(given)
+    budget = values.pop("budget", None)
+    name = values.get("name")
+    if budget is None or name is None:
+        return [_entry(values, None)]
+    default = SEARCHES.get(name).budget
+    if isinstance(budget, list) and default is not None:
+        budget = {default: budget}
+    if not isinstance(budget, dict) or len(budget) != 1:
+        raise SettingError(f"search {name}: budget names one setting that grows, as 'budget: {{N: [1, 2, 4]}}'")
+    [(setting, points)] = budget.items()
+    known = [field.alias or key for key, field in SEARCHES.get(name).model_fields.items()]
+    if setting not in known:
+        raise SettingError(f"search {name}: budget '{setting}' is not one of its settings; {nearest(setting, known)}")
+    if not isinstance(points, list) or not points:
+        raise SettingError(f"search {name}: budget {setting} needs a list of at least one value")
+    if setting in values:
+        raise SettingError(f"search {name}: '{setting}' is set both as a value and as the budget")
+    return [_entry({**values, setting: point}, setting) for point in points]
+
+
+def _entry(values: dict[str, Any], budget: str | None) -> Entry:
+    name, algorithm = SEARCHES.make(values)
+    if budget is not None and not _is_number(algorithm.record()[budget]):
+        raise SettingError(f"search {name}: budget '{budget}' is not a number")
+    return Entry(name, algorithm, budget)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _distinct(entries: list[Entry]) -> list[Entry]:
+    seen: set[tuple[str, str]] = set()
+    for entry in entries:
+        key = (entry.name, canonical(entry.algorithm.record()))
+        if key in seen:
+            raise SettingError(f"searches: {entry.name} with the settings {key[1]} appears twice")
+        seen.add(key)
+    return entries
+
+
+def _reward(given: str | dict[str, Any]) -> tuple[str, RewardSettings]:
+    """A reward under its own name, or under the one that ``as`` gives it."""
+    alias = given.get("as") if isinstance(given, dict) else None
+    name, reward = REWARDS.make({k: v for k, v in given.items() if k != "as"} if isinstance(given, dict) else given)
+    if alias is not None and not (isinstance(alias, str) and alias.isidentifier()):
+        raise SettingError(f"reward {name}: as = {alias!r} is no name; use letters, digits and _")
+    return alias or name, reward
+
+
+def _unique(rewards: list[tuple[str, RewardSettings]]) -> dict[str, RewardSettings]:
+    named: dict[str, RewardSettings] = {}
+    for name, reward in rewards:
+        if name in named:
+            raise SettingError(f"rewards: {name} is named twice; give one of them another name with 'as'")
+        named[name] = reward
+    return named

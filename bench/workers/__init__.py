@@ -1,0 +1,1 @@
+"""Who computes: pools of workers, search runners and what their trials share."""

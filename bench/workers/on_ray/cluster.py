@@ -1,0 +1,93 @@
+"""The Ray cluster that engines run on: joining it, its places, what its errors mean."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import ray
+from ray.exceptions import RayTaskError
+
+from bench.study.config import Engines
+from tts import errors
+from tts.errors import EngineError, TTSError, first_line
+
+OBJECT_STORE_BYTES = 80 * 2**20  # nothing is stored there; Ray's default would take a third of the memory
+
+
+def own_folders() -> list[str]:
+    """Where this process finds modules that are not installed, such as a user's own reward in the working folder."""
+    installed = {sys.prefix, sys.base_prefix, sys.exec_prefix}
+    folders = dict.fromkeys(Path(folder).absolute() for folder in sys.path if Path(folder).is_dir())
+    return [str(folder) for folder in folders if not any(folder.is_relative_to(where) for where in installed)]
+
+
+def connect(address: str, cpus: int) -> None:
+    """Start a cluster on this machine (``"local"``) or join one."""
+    ours = signal.getsignal(signal.SIGTERM)
+    try:
+        _connect(address, cpus)
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, ours)  # Ray takes it over, and would end the process before it has stored all
+
+
+def _connect(address: str, cpus: int) -> None:
+    if address == "local":
+        ray.init(
+            address="local",
+            num_cpus=max(cpus, os.cpu_count() or 1),
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
+    else:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+
+
+def check_resources(engines: Engines) -> int:
+    """How many engines the cluster has place for now.
+
+    Raises:
+        EngineError: a cluster of this machine alone has not place for all; Ray would wait for it for ever.
+    """
+    if engines.simulate is not None:
+        return engines.count
+    gpu = engines.device == "cuda"
+    kind, each = ("GPU", engines.gpus) if gpu else ("CPU", engines.threads)
+    nodes = [node["Resources"].get(kind, 0) for node in ray.nodes() if node["Alive"]]
+    places = sum(int(found / each + 1e-6) for found in nodes)
+    if places < engines.count and engines.address == "local":
+        remedy = "lower engines.count or set engines.device=cpu" if gpu else "lower engines.count or engines.threads"
+        raise EngineError(
+            f"engines.count = {engines.count}: each needs {each:g} {kind} of one machine, and the cluster has place "
+            f"for {places}; {remedy}"
+        )
+    return min(places, engines.count)
+
+
+def told_by(error: RayTaskError) -> TTSError:
+    """Our own error if an engine raised one, else one that says where it came from."""
+    cause = error.cause
+    if isinstance(cause, TTSError):
+        return cause
+    return EngineError(f"an engine failed: {first_line(cause or error)}")
+
+
+def ours_in(error: BaseException) -> TTSError | None:
+    """Our own error, where an actor's constructor raised one: Ray hands on only its text."""
+    found = re.search(r"tts\.errors\.(\w+): (.+)", str(error))
+    if found is None:
+        return None
+    kind: type[TTSError] = getattr(errors, found[1], EngineError)
+    return kind(found[2])
+
+
+def last_line(error: BaseException) -> str:
+    """The last line that says anything: that of the cause, where there is a traceback."""
+    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)

@@ -1,0 +1,252 @@
+"""A pool of actors on Ray; with :mod:`bench.workers.on_ray.actors` and :mod:`bench.workers.on_ray.cluster` all that knows of Ray.
+
+An actor that dies, hangs or falls silent is replaced by a new one, and whatever the old one may still say is not heard
+any more: the driver has let go of its handle.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from bench.study.study import Study
+from bench.workers.on_ray.actors import HOST_POLL_SECONDS, Whereabouts, WorkerActor
+from bench.workers.on_ray.cluster import check_resources, connect, last_line, ours_in, own_folders, told_by
+from bench.workers.pool import WorkerFailure, WorkerReport
+from tts.engine.requests import EvalRequest
+from tts.errors import DeviceMemoryError, EngineError, TTSError, first_line
+from tts.files import staging
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+    from ray.actor import ActorHandle
+
+LOOK_SECONDS = 0.5  # how often the driver looks for engines that are silent
+START_ATTEMPTS = 3  # of one engine, before it is given up
+
+
+@dataclass
+class ActorSlot:
+    """The place of one engine: its present actor, the answer that is waited for and since when, its failures to start.
+
+    ``place`` is None until the actor has loaded its model.
+    """
+
+    actor: ActorHandle[Any]
+    pending: ObjectRef[Any]
+    since: float
+    place: Whereabouts | None = None
+    failures: int = 0
+
+
+class RayPool:
+    """Actors, each with a long poll under way, each replaced when it is lost."""
+
+    def __init__(self, study: Study) -> None:
+        self.study, self.engines = study, study.config.engines.count
+        self._lanes: dict[int, ActorSlot] = {}
+        self._again: dict[int, tuple[float, int]] = {}  # engines to start again: when, and failures so far
+        self._finished_any = False
+        try:
+            self._connect()
+            for engine in range(self.engines):
+                self._spawn(engine)
+            self._wait_for_first()
+        except TTSError:
+            self.close()
+            raise
+        except (RayError, OSError, ValueError, RuntimeError) as error:
+            self.close()
+            raise ours_in(error) or EngineError(f"engines: Ray could not start them ({last_line(error)})") from None
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self) -> None:
+        engines = self.study.config.engines
+        connect(engines.address, engines.count * engines.threads)
+        self._expected = check_resources(engines)
+        gpus = engines.gpus if engines.device == "cuda" and engines.simulate is None else 0
+        cpus = 0 if gpus or engines.simulate is not None else engines.threads
+        variables = {name: str(engines.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        variables["PYTHONPATH"] = os.pathsep.join(own_folders())
+        if engines.stage is not None:
+            variables[staging.VARIABLE] = engines.stage
+        self._digest = self.study.digest()
+        self._remote = ray.remote(WorkerActor).options(
+            num_cpus=cpus,
+            num_gpus=gpus,
+            max_concurrency=4,
+            max_restarts=0,
+            runtime_env={"env_vars": variables},
+        )
+
+    def _spawn(self, engine: int, failures: int = 0) -> None:
+        actor = self._remote.remote(self.study.config, self._digest, engine)
+        self._lanes[engine] = ActorSlot(actor, actor.describe.remote(), time.monotonic(), failures=failures)
+
+    def _wait_for_first(self) -> None:
+        """Until the engines that the cluster has place for are there.
+
+        Raises:
+            TTSError: one cannot be started, or none is there in time.
+        """
+        deadline = time.monotonic() + self.study.config.engines.start_seconds
+        awaited = dict(self._lanes)
+        while len(self._lanes) - len(awaited) < max(1, self._expected):
+            for engine in self._ready(1.0, awaited):
+                lane = awaited.pop(engine)
+                self._arrived(lane, ray.get(lane.pending))
+            if time.monotonic() > deadline:
+                raise EngineError(
+                    f"no engine for engines.start_seconds = {self.study.config.engines.start_seconds:g}: the cluster "
+                    "has no place for one"
+                )
+
+    def _arrived(self, lane: ActorSlot, place: Whereabouts) -> None:
+        lane.place, lane.failures = place, 0
+        self._poll(lane)
+
+    def _poll(self, lane: ActorSlot) -> None:
+        lane.pending, lane.since = lane.actor.poll.remote(), time.monotonic()
+
+    def submit(self, engine: int, jobs: Sequence[Any], released: Iterable[int]) -> None:
+        """See :class:`bench.workers.pool.Pool`."""
+        if engine in self._lanes:
+            self._lanes[engine].actor.submit.remote([_short(job) for job in jobs], list(released))
+
+    def wait(self) -> list[WorkerReport]:
+        """See :class:`bench.workers.pool.Pool`."""
+        self._start_again()
+        found = [self._collect(engine) for engine in self._ready(LOOK_SECONDS, self._lanes)]
+        return [*(replies for replies in found if replies is not None), *self._silent()]
+
+    def _ready(self, timeout: float, among: Mapping[int, ActorSlot]) -> list[int]:
+        """Engines whose answer is there; waits for one."""
+        pending = {lane.pending: engine for engine, lane in among.items()}
+        if not pending:
+            time.sleep(timeout)
+            return []
+        ready, _ = ray.wait(list(pending), num_returns=1, timeout=timeout, fetch_local=False)
+        if ready:
+            ready, _ = ray.wait(list(pending), num_returns=len(pending), timeout=0, fetch_local=False)
+        return [pending[answer] for answer in ready]
+
+    def _collect(self, engine: int) -> WorkerReport | None:
+        lane = self._lanes[engine]
+        try:
+            answer = ray.get(lane.pending)
+        except RayTaskError as error:
+            return self._failed(engine, told_by(error))
+        except RayActorError as error:
+            return self._lose(engine, WorkerFailure(first_line(error), innocent=_is_of_the_machine(error)))
+        except RayError as error:
+            return self._lose(engine, WorkerFailure(first_line(error)))
+        if lane.place is None:
+            self._arrived(lane, answer)
+            return WorkerReport(engine, device=answer.device, where=answer.host)
+        self._poll(lane)
+        replies: WorkerReport = answer
+        self._finished_any |= bool(replies.outcomes)
+        return replies
+
+    def _failed(self, engine: int, error: TTSError) -> WorkerReport | None:
+        """An error that an actor told of itself.
+
+        Raises:
+            DeviceMemoryError: and nothing has been finished so far; another batch may do.
+        """
+        if isinstance(error, DeviceMemoryError) and not self._finished_any:
+            raise error
+        return self._lose(engine, WorkerFailure(str(error)))
+
+    def _silent(self) -> list[WorkerReport]:
+        """Give up engines that do not answer their poll."""
+        patience = self.study.config.engines.patience + HOST_POLL_SECONDS
+        late = [
+            engine
+            for engine, lane in self._lanes.items()
+            if lane.place is not None and time.monotonic() - lane.since > patience
+        ]
+        lost = [self._lose(engine, WorkerFailure(f"it has not answered for {patience:.0f} s")) for engine in late]
+        return [replies for replies in lost if replies is not None]
+
+    def _lose(self, engine: int, loss: WorkerFailure) -> WorkerReport | None:
+        """Let an engine go, and start another in its place; None if it was not there yet, but may still come."""
+        lane = self._lanes.pop(engine)
+        _kill(lane)
+        if lane.place is not None:
+            self._again[engine] = (0.0, 0)
+            return WorkerReport(engine, lost=loss)
+        if lane.failures + 1 < START_ATTEMPTS:
+            self._again[engine] = (time.monotonic() + 2.0**lane.failures, lane.failures + 1)
+            return None
+        if not self._lanes and not self._again:
+            raise EngineError(f"no engine can be started: {loss.reason}; run the same command to resume")
+        return WorkerReport(
+            engine, lost=WorkerFailure(f"given up, for it could not be started {START_ATTEMPTS} times: {loss.reason}")
+        )
+
+    def _start_again(self) -> None:
+        for engine, (due, failures) in list(self._again.items()):
+            if time.monotonic() >= due:
+                del self._again[engine]
+                self._spawn(engine, failures)
+
+    def describe(self) -> list[str | None]:
+        """See :class:`bench.workers.pool.Pool`."""
+        lanes = [self._lanes.get(engine) for engine in range(self.engines)]
+        return [lane.place.device if lane is not None and lane.place is not None else None for lane in lanes]
+
+    @property
+    def flops(self) -> float | None:
+        """See :class:`bench.workers.pool.Pool`."""
+        return next((lane.place.flops for lane in self._lanes.values() if lane.place is not None), None)
+
+    def close(self) -> None:
+        """See :class:`bench.workers.pool.Pool`."""
+        ray.shutdown()
+
+
+def _short(job: Any) -> Any:
+    """A job as its engine needs it: recipes of what is past stay here."""
+    return job._replace(segment=job.segment.without_history()) if isinstance(job, EvalRequest) else job
+
+
+def _kill(lane: ActorSlot) -> None:
+    """End an actor, and its process, should that not listen: a device that hangs keeps its memory until it is gone."""
+    ray.kill(lane.actor)
+    if lane.place is not None:
+        strategy = NodeAffinitySchedulingStrategy(lane.place.node, soft=False)
+        end = ray.remote(_end_process).options(num_cpus=0, max_retries=0, scheduling_strategy=strategy)
+        end.remote(lane.place.pid)
+
+
+def _end_process(pid: int) -> None:
+    """On the actor's machine: end its process, if it still is one of Ray's workers."""
+    try:
+        if b"WorkerActor" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGKILL)
+    except OSError:  # gone already
+        return
+
+
+def _is_of_the_machine(error: RayActorError) -> bool:
+    """Whether an actor died with its node, which no trial is to blame for."""
+    return bool(getattr(error, "preempted", False)) or "node" in _reason(error).lower()
+
+
+def _reason(error: RayActorError) -> str:
+    """What Ray says of an actor's death."""
+    found = re.search(r"died because (.*)", str(error))
+    return found[1] if found else ""

@@ -1,0 +1,225 @@
+"""Where work is done: one interface over a worker in this process and over actors on Ray.
+
+A worker is an engine, which takes segments, or a host (:mod:`bench.workers.search_worker`), which takes trials.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from bench.study.study import Study
+from bench.workers.simulated import SimulatedEngine
+from tts.engine.requests import EngineCounters
+from tts.errors import EngineError
+
+
+class Worker(Protocol):
+    """What an engine and a host have in common; a thread of its own advances it."""
+
+    @property
+    def device(self) -> str:
+        """Where it computes."""
+        ...
+
+    @property
+    def load(self) -> EngineCounters:
+        """Its work so far."""
+        ...
+
+    @property
+    def flops(self) -> float | None:
+        """FLOPs of one denoiser forward of one image; None where nothing is computed."""
+        ...
+
+    @property
+    def busy(self) -> bool:
+        """Whether :meth:`advance` has anything to do."""
+        ...
+
+    def submit(self, jobs: Any) -> None:
+        """Queue work."""
+        ...
+
+    def release(self, keys: Any) -> None:
+        """Forget states."""
+        ...
+
+    def advance(self) -> list[Any]:
+        """Work for a while; what is done by now."""
+        ...
+
+    def close(self) -> None:
+        """End its threads."""
+        ...
+
+
+@dataclass(frozen=True)
+class WorkerFailure:
+    """Why an engine is gone; ``innocent``: by no fault of the work that it had, as when its machine went away."""
+
+    reason: str
+    innocent: bool = False
+
+
+@dataclass
+class WorkerReport:
+    """What an engine has done since it was last asked.
+
+    Args:
+        engine: its number.
+        outcomes: of jobs; of a host, results of trials.
+        load: its work so far.
+        wants: of a host, how many more trials it needs.
+        nfe: of a host, forwards spent since it was last asked.
+        lost: the engine is gone, with all that it had.
+        device: the engine is there (again), on such a device, and has nothing.
+        where: the machine that it is on.
+        at: when its work stood so, by its own clock.
+    """
+
+    engine: int
+    outcomes: list[Any] = field(default_factory=list)
+    load: EngineCounters = field(default_factory=EngineCounters)
+    wants: int | None = None
+    nfe: int = 0
+    lost: WorkerFailure | None = None
+    device: str | None = None
+    where: str = ""
+    at: float = 0.0
+
+
+class Pool(Protocol):
+    """Workers, numbered from 0. A job that starts from a state goes to the engine that holds it."""
+
+    engines: int
+
+    @property
+    def flops(self) -> float | None:
+        """FLOPs of one denoiser forward of one image; None: not known."""
+        ...
+
+    def submit(self, engine: int, jobs: Sequence[Any], released: Iterable[int]) -> None:
+        """Queue jobs at an engine, and let it forget states."""
+        ...
+
+    def wait(self) -> list[WorkerReport]:
+        """What engines have to say; waits for that, if not for long.
+
+        Raises:
+            EngineError: the run cannot go on.
+        """
+        ...
+
+    def describe(self) -> list[str | None]:
+        """A word on each engine's device; None while it is not there."""
+        ...
+
+    def close(self) -> None:
+        """Let the engines go."""
+        ...
+
+
+def collect(engine: int, worker: Worker, outcomes: list[Any], at: float | None = None) -> WorkerReport:
+    """A worker's outcomes with what it says of itself; ``at``: when it last ended a pass, if that is not now."""
+    report = getattr(worker, "report", None)
+    at = time.monotonic() if at is None else at
+    return WorkerReport(engine, outcomes, replace(worker.load), **(report() if report else {}), at=at)
+
+
+def build_engine(study: Study) -> Worker:
+    """The engine of a study on this machine, checked to keep rows apart.
+
+    Raises:
+        EngineError: the device is not there, or a row's result depends on the rows beside it.
+    """
+    engines = study.config.engines
+    if engines.simulate is not None:
+        return SimulatedEngine(study)
+    import torch
+
+    from tts.engine.batching import memory_named
+
+    if engines.device == "cuda" and not torch.cuda.is_available():
+        raise EngineError("engines.device: cuda is asked for, but torch finds no GPU; set engines.device=cpu")
+    torch.set_num_threads(engines.threads)
+    with memory_named(engines.batch):
+        return _build(study)
+
+
+def _build(study: Study) -> Worker:
+    from tts.engine.batching import Engine, first_dependent_score, flops_of, rows_are_independent
+
+    engines, condition = study.config.engines, study.conditions[0]
+    model = study.model.load(engines.device)
+    flops = flops_of(model, condition, engines.device)
+    if engines.compile:
+        model.module.compile(dynamic=False)
+    second = "cuda:1" if engines.device == "cuda" and engines.gpus >= 2 else engines.device
+    rewards = {name: settings.load(second, study.model.caption) for name, settings in study.rewards.items()}
+    if not rows_are_independent(model, engines.batch, condition, engines.device):
+        raise EngineError(
+            f"engines.batch = {engines.batch}: on this device a row's result depends on the rows beside it, so that no "
+            "result could be repeated; try another batch size"
+        )
+    scored = engines.score_batch or engines.batch
+    dependent = first_dependent_score(model, rewards, scored, condition, engines.device, second)
+    if dependent is not None:
+        raise EngineError(
+            f"engines.score_batch = {scored}: on this device {dependent} lets an image's value depend on the images "
+            "beside it, so that no result could be repeated; try another one"
+        )
+    engine = Engine(model, rewards, engines.batch, engines.device, scored, second)
+    engine.flops = flops
+    return engine
+
+
+class LocalPool:
+    """One worker in this process, an engine if nothing else is said. Ray is not even imported."""
+
+    engines = 1
+
+    def __init__(self, study: Study, worker: Worker | None = None) -> None:
+        self.worker = build_engine(study) if worker is None else worker
+        self._names: list[str | None] = [describe_device(self.worker.device)]
+
+    @property
+    def flops(self) -> float | None:
+        """See :class:`Pool`."""
+        return self.worker.flops
+
+    def submit(self, engine: int, jobs: Sequence[Any], released: Iterable[int]) -> None:
+        """See :class:`Pool`."""
+        self.worker.submit(jobs)
+        self.worker.release(released)
+
+    def wait(self) -> list[WorkerReport]:
+        """See :class:`Pool`."""
+        outcomes: list[Any] = []
+        while not outcomes and self.worker.busy:
+            outcomes = self.worker.advance()
+        return [collect(0, self.worker, outcomes)]
+
+    def describe(self) -> list[str | None]:
+        """See :class:`Pool`."""
+        return self._names
+
+    def close(self) -> None:
+        """See :class:`Pool`."""
+        self.worker.close()
+
+
+def describe_device(device: str) -> str:
+    """The device's own name, as results are compared only between equal ones."""
+    import platform
+
+    if device == "simulated":
+        return device
+
+    import torch
+
+    if device == "cuda":
+        return str(torch.cuda.get_device_name())
+    return f"{platform.processor() or platform.machine()} {torch.backends.cpu.get_cpu_capability()}"

@@ -1,0 +1,112 @@
+"""Searches beside their engine: takes trials as an engine takes jobs, and gives rows back."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Iterable
+
+from bench.study.study import Study
+from bench.workers.pool import LocalPool, Worker
+from bench.workers.search_runner import Result, SearchRunner, Task
+from tts.engine.requests import EngineCounters
+
+AHEAD_SECONDS = 4.0
+"""Trials are kept ready for this long: two polls of the driver."""
+
+
+class SearchWorker:
+    """An engine with the searches of its own trials; the calls are those of :class:`tts.engine.batching.Engine`.
+
+    Args:
+        study: what the trials belong to.
+        engine: evaluates their segments.
+    """
+
+    def __init__(self, study: Study, engine: Worker) -> None:
+        self.engine, self.searches = engine, SearchRunner(study, LocalPool(study, engine))
+        self._engines = study.config.engines
+        self._waiting: deque[Task] = deque()
+        self._rate, self._rows, self._since = 0.0, 0, time.monotonic()
+        self._width, self._nfe = 1.0, 1
+
+    @property
+    def device(self) -> str:
+        """The engine's device."""
+        return self.engine.device
+
+    @property
+    def flops(self) -> float | None:
+        """The denoiser's."""
+        return self.engine.flops
+
+    @property
+    def load(self) -> EngineCounters:
+        """The engine's work so far."""
+        return self.engine.load
+
+    @property
+    def busy(self) -> bool:
+        """Whether :meth:`advance` has anything to do."""
+        return bool(self._waiting or self.searches.open or self.engine.busy)
+
+    def report(self) -> dict[str, int]:
+        """Trials that it needs and forwards spent, for :class:`bench.workers.pool.WorkerReport`."""
+        nfe, self.searches.nfe = self.searches.nfe, 0
+        return {"wants": self._wants(), "nfe": nfe}
+
+    @property
+    def starving(self) -> bool:
+        """Whether a trial could be begun at once, if there were one."""
+        return not self._waiting and self._hungry()
+
+    def _hungry(self) -> bool:
+        """Whether too few segments are in flight; a trial that is at its narrowest now will ask for more later."""
+        return self.searches.hungry((0,)) is not None and len(self.searches.open) < 2 * self._open_at_once()
+
+    def _open_at_once(self) -> float:
+        """Trials that keep the engine over-supplied."""
+        return self._engines.oversupply * self._engines.batch / self._width
+
+    def _wants(self) -> int:
+        """How many more trials it needs to stay over-supplied for a while; below zero, if it has more than that."""
+        ahead = AHEAD_SECONDS * self._rate
+        return math.ceil(self._open_at_once() + ahead) - len(self.searches.open) - len(self._waiting)
+
+    def submit(self, tasks: Iterable[Task]) -> None:
+        """Queue trials."""
+        self._waiting.extend(tasks)
+
+    def release(self, keys: Iterable[str]) -> None:
+        """Nothing: the states of a host's trials are its own affair."""
+
+    def advance(self) -> list[Result]:
+        """Open trials until the engine has enough to do, and go on until an outcome is there."""
+        while self._waiting and self._hungry():
+            task = self._waiting.popleft()
+            self._begin(task)
+            while self.searches.shares and self._waiting and self._waiting[0].trial.shares_with(task.trial):
+                self._begin(self._waiting.popleft())
+        self.searches.dispatch()
+        results = [result for replies in self.searches.pool.wait() for result in self.searches.update(replies)]
+        self._measure()
+        return results
+
+    def close(self) -> None:
+        """End the engine's threads."""
+        self.engine.close()
+
+    def _begin(self, task: Task) -> None:
+        """Begin a trial, and take note of how wide such trials are and how much they cost."""
+        algorithm, plan = task.trial.algorithm, self.searches.plan
+        self._width = max(1.0, algorithm.nfe(plan) / algorithm.depth(plan))
+        self._nfe = algorithm.nfe(plan)
+        self.searches.start(task)
+
+    def _measure(self) -> None:
+        """Trials a second, by the engine's speed: to count them as they end would be too late, when all end at once."""
+        rows, now = self.engine.load.rows, time.monotonic()
+        if now - self._since >= 1.0:
+            self._rate = (rows - self._rows) / (now - self._since) / max(1, self._nfe)
+            self._rows, self._since = rows, now

@@ -1,0 +1,113 @@
+"""The trace of a run: one row for each evaluation of its trials, in parts named like those of their trials.
+
+A part of the trace is written before the part of its trials, so that a trial that is stored has its evaluations; those
+of a part without trials were never finished, and do not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench.store import reader as store
+from bench.store.storage import Output, place
+from tts.errors import DataError
+from tts.noise import Noise, to_record
+from tts.search.segment import Evaluation, Segment
+
+if TYPE_CHECKING:
+    import pandas as pd  # drivers need this module, and no frames
+
+FOLDER = "evaluations"
+
+
+class Trace:
+    """Takes down a trial's evaluations."""
+
+    def __init__(self, trial: str) -> None:
+        self._trial = trial
+        self._rows: list[dict[str, Any]] = []
+        self._by_state: dict[int, int] = {}
+        self._round, self._nfe, self._best = 0, 0, -float("inf")
+
+    def add(self, segments: Sequence[Segment], evaluations: Sequence[Evaluation]) -> None:
+        """Take down what came of a list of segments."""
+        for candidate, (segment, evaluation) in enumerate(zip(segments, evaluations, strict=True)):
+            if segment.first:
+                self.choose(segment)
+            self._nfe += evaluation.nfe
+            self._best = max(self._best, evaluation.value)
+            noise = next((noise for noise in segment.noises if noise is not None), None)
+            self._by_state[evaluation.state.key] = len(self._rows)
+            self._rows.append(
+                {
+                    "trial": self._trial,
+                    "round": self._round,
+                    "candidate": candidate,
+                    "first": segment.first,
+                    "stop": segment.stop,
+                    "kind": _kind(noise),
+                    "noise": to_record(noise),
+                    "reward": evaluation.reward,
+                    "chosen": False,
+                    "best": None if self._best == -float("inf") else self._best,
+                    "nfe": evaluation.nfe,
+                    "nfe_so_far": self._nfe,
+                }
+            )
+        self._round += 1
+
+    def choose(self, segment: Segment) -> None:
+        """Take down that a segment goes on from a state; the last one of a trial from its result."""
+        key = getattr(segment.start, "key", None)
+        if key in self._by_state:
+            self._rows[self._by_state[key]]["chosen"] = True
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows, with the columns of :data:`bench.store.schema.TRACE`."""
+        return self._rows
+
+
+def _kind(noise: Noise | None) -> str:
+    if noise is None:
+        return "none"
+    return "local" if noise.moves else "global"
+
+
+def read(output: Output, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Every evaluation of the stored trials, each once.
+
+    Args:
+        columns: of :data:`bench.store.schema.TRACE`, ``trial`` among them; None: all.
+
+    Raises:
+        DataError: the run has no trace, or a part is damaged.
+    """
+    found = list(_parts(output, None if columns is None else list(columns)))
+    if not found:
+        raise DataError(f"{place(output)}: has no trace; run it with trace: true")
+    frame: pd.DataFrame = pa.concat_tables(found).to_pandas()
+    return frame
+
+
+def _parts(output: Output, columns: list[str] | None) -> Iterator[pa.Table]:
+    where, seen = place(output), set[str]()
+    traced = set(names(output))
+    for part in store.parts(where):
+        trials = store.table(output, ["trial"], of=[part])
+        assert trials is not None  # one part was named
+        new = set(trials["trial"].to_pylist()) - seen
+        seen |= new
+        if part in traced:
+            with store.reading(where):
+                rows = pq.read_table(where.path(f"{FOLDER}/{part}"), columns=columns, filesystem=where.filesystem)
+            mine = pa.compute.is_in(rows["trial"], pa.array(sorted(new), pa.string()))
+            yield rows.filter(mine)
+
+
+def names(output: Output) -> list[str]:
+    """Names of the trace's parts."""
+    return [name for name in store.names(place(output), FOLDER) if name.endswith(".parquet") and name[0] != "."]

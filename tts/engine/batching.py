@@ -1,0 +1,297 @@
+"""Continuous batching on one device.
+
+An engine holds segments of many problems, searches, budgets and steps, and at each iteration advances as many of
+them as fit into one forward pass. The batch has one fixed, padded shape, so that a row's result does not depend on
+its neighbours and kernels never change under load. States stay on the device; searches hold handles.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tts.engine.device_queue import DeviceQueue, queue_of, upload
+from tts.engine.requests import EngineCounters, EvalRequest, EvalResult
+from tts.engine.scoring import Scorer, ScoreRequest, ScoreResult, ask, pad, padded
+from tts.errors import DeviceMemoryError, EngineError
+from tts.models.base import Model
+from tts.noise import Array, Noise, NoiseBank
+from tts.plan import Condition
+from tts.rewards.base import Reward
+from tts.samplers.base import Call, Position, Step, drive, follow
+from tts.search.segment import Segment, State
+
+
+class _Running:
+    """A job at work: its coroutine of denoiser calls and the call that it waits for."""
+
+    def __init__(self, job: EvalRequest, steps: Step) -> None:
+        self.job, self.steps = job, steps
+        self.outcome = EvalResult(job.ticket)
+        self.call: Call | None = None
+        self.end: Position | None = None
+
+    def send(self, answer: Tensor | None) -> None:
+        """Advance to the next call, or to the end."""
+        try:
+            self.call = self.steps.send(answer)  # type: ignore[arg-type]  # None starts a generator
+        except StopIteration as stop:
+            self.call, self.end = None, stop.value
+
+
+class Engine:
+    """Evaluates segments on one device.
+
+    Args:
+        model: the denoiser.
+        rewards: by the names that segments use.
+        batch: rows of every forward pass.
+        score_batch: images decoded and scored at once; None: as many.
+        reward_device: where device rewards are; None: where the model is.
+        stream: the device's queue; left out: as the device needs it.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        rewards: Mapping[str, Reward],
+        batch: int,
+        device: str = "cpu",
+        score_batch: int | None = None,
+        reward_device: str | None = None,
+        stream: DeviceQueue | None = None,
+    ) -> None:
+        self.model, self.batch, self.device = model, batch, device
+        self.flops: float | None = None  # of one forward of one image; whoever counts them sets it
+        self.load = EngineCounters()
+        self.states: dict[int, Position] = {}
+        self._stream = stream or queue_of(device)
+        self._queued: deque[tuple[Any, Any]] = deque()  # where batches begin and end that are not awaited yet
+        self._pass_seconds = 0.0
+        self._noise = NoiseBank(model.shape)
+        self._scorer = Scorer(model, rewards, score_batch or batch, reward_device, self.load, self._stream)
+        self._queue: deque[EvalRequest] = deque()
+        self._running: list[_Running] = []
+        self._finishing: dict[int, _Running] = {}
+
+    def submit(self, jobs: Iterable[EvalRequest]) -> None:
+        """Queue jobs. A job whose segment starts from a state needs it in :attr:`states`."""
+        self._queue.extend(jobs)
+
+    def release(self, keys: Iterable[int]) -> None:
+        """Forget states that no handle refers to any more."""
+        for key in keys:
+            self.states.pop(key, None)
+
+    @property
+    def room(self) -> int:
+        """Rows that the next forward pass has to spare."""
+        return max(0, self.batch - len(self._running) - len(self._queue))
+
+    @property
+    def busy(self) -> bool:
+        """Whether :meth:`advance` has anything to do."""
+        return bool(self._queue or self._running or self._scorer.busy)
+
+    def advance(self) -> list[EvalResult]:
+        """One forward pass, and the rewards that are due; returns the jobs that are done by now.
+
+        Raises:
+            DeviceMemoryError: the device's memory is too small for the batch.
+        """
+        with memory_named(self.batch):
+            return self._advance()
+
+    @torch.inference_mode()
+    def _advance(self) -> list[EvalResult]:
+        done = self._admit()
+        if self._running:
+            self._forward()
+            done += self._retire()
+        starved = self.room > 0
+        self._scorer.flush(partial=starved)
+        idle = not (self._running or self._queue)
+        start = time.perf_counter()
+        scored = self._scorer.collect(wait=idle and not done)
+        self.load.idle += time.perf_counter() - start
+        return done + [self._finish(each) for each in scored]
+
+    def close(self) -> None:
+        """End the engine's thread."""
+        self._scorer.close()
+
+    def _admit(self) -> list[EvalResult]:
+        """Start queued jobs until the batch is full; a job without steps goes straight to scoring."""
+        while self._queue and len(self._running) < self.batch:
+            job = self._queue.popleft()
+            running = _Running(job, self._steps(job.segment))
+            running.send(None)
+            self._running.append(running)
+        return self._retire()
+
+    def _steps(self, segment: Segment) -> Step:
+        """All denoiser calls of a segment, one after another."""
+        start = segment.start
+        at = self.states[start.key] if isinstance(start, State) else self._tensor(start)
+        noises = [None if noise is None else self._tensor(noise) for noise in segment.noises]
+        return follow(self.model.sampler, at, noises, segment.first)
+
+    def _tensor(self, noise: Noise) -> Tensor:
+        start = time.perf_counter()
+        tensor = upload(torch.from_numpy(self._noise(noise)), self.device)
+        self.load.noise += time.perf_counter() - start
+        return tensor
+
+    def _forward(self) -> None:
+        while len(self._queued) > self._stream.ahead:
+            self._await_batch()
+        begin = self._stream.mark()
+        calls = [running.call for running in self._running if running.call is not None]
+        x = pad([call.x for call in calls], self.batch)
+        levels = torch.tensor(padded([call.level for call in calls], self.batch), dtype=torch.float64)
+        conditions = padded([running.job.segment.condition for running in self._running], self.batch)
+        answers = self.model.denoise(x, levels, conditions)
+        for running, answer in zip(self._running, answers, strict=False):  # the padding's answers are dropped
+            running.send(answer)
+            running.outcome.nfe += self.model.passes
+        self._queued.append((begin, self._stream.mark()))
+        if not self._stream.ahead or not self._pass_seconds:
+            self._await_batch()
+        self._account()
+
+    def _await_batch(self) -> None:
+        """Wait for the oldest batch on the device, and measure it."""
+        begin, end = self._queued.popleft()
+        self._stream.wait(end)
+        self._pass_seconds = self._stream.seconds(begin, end)
+        self.load.seconds += self._pass_seconds
+
+    def _account(self) -> None:
+        """Charge the batch to its rows: its time, or the last one's if it is still on the device."""
+        for running in self._running:
+            running.outcome.seconds += self._pass_seconds / len(self._running)
+        self.load.batches += 1
+        self.load.rows += len(self._running)
+
+    def _retire(self) -> list[EvalResult]:
+        """Take the jobs that have taken their last step out of the batch."""
+        ended = [running for running in self._running if running.end is not None]
+        self._running = [running for running in self._running if running.end is None]
+        return [running.outcome for running in ended if self._retired(running)]
+
+    def _retired(self, running: _Running) -> bool:
+        """Keep the state; whether nothing is left to do for the job."""
+        assert running.end is not None  # only ended jobs come here
+        job = running.job
+        # A copy: the last step's state can be a view that would keep (or share) a whole batch.
+        self.states[job.ticket] = Position(*(tensor.clone() for tensor in running.end))
+        if not job.wants:
+            return True
+        self._finishing[job.ticket] = running
+        preview = self.model.previews and job.segment.stop < self.model.sampler.plan.steps
+        self._scorer.add(ScoreRequest(job.ticket, running.end.predicted, job.segment.condition, job.wants, preview))
+        return False
+
+    def _finish(self, scored: ScoreResult) -> EvalResult:
+        outcome = self._finishing.pop(scored.ticket).outcome
+        outcome.decodes, outcome.reward_calls = 1, len(scored.scores)
+        outcome.seconds += scored.seconds
+        outcome.scores, outcome.image, outcome.errors = scored.scores, scored.image, scored.errors
+        return outcome
+
+
+@contextmanager
+def memory_named(batch: int) -> Iterator[None]:
+    """Turn a device's "out of memory" into our error, which names the settings to change."""
+    try:
+        yield
+    except RuntimeError as error:
+        # a GPU's has a class of its own; the CPU's is a word in the message
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise DeviceMemoryError(
+            f"out of memory with engines.batch = {batch}; set engines.batch lower, engines.score_batch if it is the "
+            "images that are large, or the model's precision to fp16"
+        ) from None
+
+
+@torch.inference_mode()
+def rows_are_independent(model: Model, batch: int, condition: int | str, device: str = "cpu") -> bool:
+    """Whether a row's result is the same, bit for bit, at another place among other rows.
+
+    Every promise of reproducible results rests on this; engines check it when they start.
+
+    Raises:
+        EngineError: the model's answer is not finite.
+    """
+    bank = NoiseBank(model.shape)
+    calls = [calls_of(model, bank(Noise(k))) for k in range(batch)]
+    x = torch.stack([row[0].x for row in calls]).to(device)
+    conditions = [condition] * batch
+    levels = torch.tensor([row[-(k % 2)].level for k, row in enumerate(calls)], dtype=torch.float64)
+    together = model.denoise(x, levels, conditions)
+    if not torch.isfinite(together).all():
+        raise EngineError("the model answers with NaN or infinity; are its weights and precision right?")
+    backwards = model.denoise(x.flip(0), levels.flip(0), conditions).flip(0)
+    alone = model.denoise(pad([x[-1]], batch), levels[-1].expand(batch), conditions)
+    return bool(torch.equal(together, backwards) and torch.equal(together[-1], alone[0]))
+
+
+@torch.inference_mode()
+def first_dependent_score(
+    model: Model,
+    rewards: Mapping[str, Reward],
+    batch: int,
+    condition: int | str,
+    device: str = "cpu",
+    reward_device: str | None = None,
+) -> str | None:
+    """Which of the decoder and the rewards gives an image another value at another place among other rows.
+
+    Returns:
+        A word on the first one; None when there is none.
+    """
+    bank, conditions = NoiseBank(model.shape), [condition] * batch
+    clean = torch.stack([torch.from_numpy(bank(Noise(k))) for k in range(batch)]).to(device)
+    for preview in {False, model.previews}:
+        images = model.decode(clean, preview)
+        if not torch.equal(model.decode(clean.flip(0), preview).flip(0), images):
+            return "the decoder of previews" if preview else "the decoder"
+    for name, reward in rewards.items():
+        given = images.cpu() if reward.host else images.to(reward_device or device)
+        if ask(name, reward, given.flip(0), conditions)[::-1] != ask(name, reward, given, conditions):
+            return f"reward {name}"
+    return None
+
+
+def calls_of(model: Model, noise: Array) -> list[Call]:
+    """The calls of a deterministic trajectory whose every prediction is its state."""
+    calls: list[Call] = []
+
+    def answer(call: Call) -> Tensor:
+        calls.append(call)
+        return call.x
+
+    drive(follow(model.sampler, torch.from_numpy(noise), [None] * model.sampler.plan.steps), answer)
+    return calls
+
+
+@torch.no_grad()
+def flops_of(model: Model, condition: Condition, device: str = "cpu") -> float:
+    """FLOPs of one denoiser forward of one image, two for a multiply-add, as torch counts them.
+
+    Matrix products, convolutions and attention are counted; what is done element by element is not.
+    """
+    from tts.engine.flops import FlopCounter
+
+    call = calls_of(model, NoiseBank(model.shape)(Noise(0)))[0]
+    level = torch.tensor([call.level], dtype=torch.float64)
+    with FlopCounter() as counter:
+        model.denoise(call.x[None].to(device), level, [condition])
+    return float(counter.total) / model.passes

@@ -1,0 +1,110 @@
+"""A device as an engine sees it: work is queued there, and measured, without waiting for it.
+
+On the CPU everything is done when a call returns. A GPU works through its queue; whoever asks for a value waits for all
+that was queued before it, and meanwhile the queue runs dry. So an engine keeps a second batch queued and asks for
+nothing of the newest one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+
+class DeviceQueue(Protocol):
+    """A queue of work on a device.
+
+    Attributes:
+        ahead: batches that may be queued beyond the one that is awaited.
+        overlaps: whether a thread of its own should score images, on a second queue of the device.
+    """
+
+    ahead: int
+    overlaps: bool
+
+    def mark(self) -> Any:
+        """A point in the queue: after all that was queued so far."""
+        ...
+
+    def wait(self, mark: Any) -> None:
+        """Until the device has come to a point."""
+        ...
+
+    def seconds(self, begin: Any, end: Any) -> float:
+        """The device's time between two points that it has passed."""
+        ...
+
+    def beside(self, mark: Any) -> Any:
+        """A context whose work goes to a second queue, after a point of this one."""
+        ...
+
+
+class CpuQueue:
+    """The CPU: a point is a time."""
+
+    ahead = 0
+    overlaps = False
+
+    def mark(self) -> float:
+        """See :class:`DeviceQueue`."""
+        return time.perf_counter()
+
+    def wait(self, mark: float) -> None:
+        """Nothing: it is done."""
+
+    def seconds(self, begin: float, end: float) -> float:
+        """See :class:`DeviceQueue`."""
+        return end - begin
+
+    @contextmanager
+    def beside(self, mark: float) -> Iterator[None]:
+        """There is no other queue."""
+        yield
+
+
+class CudaQueue:
+    """A GPU: a point is an event."""
+
+    ahead = 1
+    overlaps = True
+
+    def __init__(self, device: str) -> None:
+        self._side: Any = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+    def mark(self) -> torch.cuda.Event:
+        """See :class:`DeviceQueue`."""
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record()
+        return event
+
+    def wait(self, mark: torch.cuda.Event) -> None:
+        """See :class:`DeviceQueue`."""
+        mark.synchronize()
+
+    def seconds(self, begin: torch.cuda.Event, end: torch.cuda.Event) -> float:
+        """See :class:`DeviceQueue`."""
+        return float(begin.elapsed_time(end)) / 1e3
+
+    @contextmanager
+    def beside(self, mark: torch.cuda.Event) -> Iterator[None]:
+        """See :class:`DeviceQueue`; whoever leaves must have read what was computed, or its memory may be used again."""
+        with torch.cuda.stream(self._side):
+            self._side.wait_event(mark)
+            yield
+
+
+def queue_of(device: str) -> DeviceQueue:
+    """The queue of a device."""
+    return CudaQueue(device) if device.startswith("cuda") else CpuQueue()
+
+
+def upload(values: Tensor, device: torch.device | str) -> Tensor:
+    """A tensor of the host's on a device, without waiting for what is queued there."""
+    if torch.device(device).type != "cuda":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)

@@ -1,0 +1,79 @@
+"""What an engine is asked and what it answers; without torch, as drivers need it too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import NamedTuple
+
+from tts.search.segment import Segment
+
+
+class EvalRequest(NamedTuple):
+    """A segment with the ticket under which its outcome comes back and its state is kept.
+
+    ``rewards``: those that its image is scored by, where several searches ask for the same segment; left out: the
+    segment's own.
+    """
+
+    ticket: int
+    segment: Segment
+    rewards: tuple[str, ...] | None = None
+
+    @property
+    def wants(self) -> tuple[str, ...]:
+        """The rewards that its image is scored by; none: it is not even decoded."""
+        if self.rewards is not None:
+            return self.rewards
+        return () if self.segment.reward is None else (self.segment.reward,)
+
+
+@dataclass
+class EvalResult:
+    """What came of a job, and what it cost.
+
+    Args:
+        ticket: the job's.
+        scores: the rewards that were asked for; None for an image that could not be scored.
+        nfe: denoiser forwards spent on it.
+        seconds: its share of the device's time.
+        decodes, reward_calls: images decoded and rewards computed for it.
+        image: the PNG, where everything was asked for.
+        errors: why rewards failed on it, by their names.
+    """
+
+    ticket: int
+    scores: dict[str, float | None] = field(default_factory=dict)
+    nfe: int = 0
+    seconds: float = 0.0
+    decodes: int = 0
+    reward_calls: int = 0
+    image: bytes | None = None
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class EngineCounters:
+    """An engine's work so far.
+
+    Args:
+        batches: forward passes.
+        rows: rows of them that were not padding.
+        seconds: inside them.
+        decode, reward: seconds of decoding, and of rewards on the device.
+        noise: seconds of making noises.
+        idle: seconds without anything to do. What is left of the time is the host's own work.
+    """
+
+    batches: int = 0
+    rows: int = 0
+    seconds: float = 0.0
+    decode: float = 0.0
+    reward: float = 0.0
+    noise: float = 0.0
+    idle: float = 0.0
+
+    def __add__(self, other: EngineCounters) -> EngineCounters:
+        return EngineCounters(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+
+    def __sub__(self, other: EngineCounters) -> EngineCounters:
+        return EngineCounters(*(getattr(self, each.name) - getattr(other, each.name) for each in fields(self)))

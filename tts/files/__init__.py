@@ -1,0 +1,1 @@
+"""Weights and other files: fetched, checked, staged and read as data."""

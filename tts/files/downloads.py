@@ -1,0 +1,186 @@
+"""Files at web addresses, fetched once into a cache folder."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from tts.errors import WeightsError
+from tts.files.staging import near
+
+ATTEMPTS = 5
+"""Connections to try before giving up; each goes on where the one before ended."""
+
+TIMEOUT = 30.0
+"""Seconds of silence after which a connection counts as lost."""
+
+LARGE = 16 << 20
+"""Bytes to come from which on progress is shown."""
+
+
+def folder() -> Path:
+    """Where fetched files lie: ``$TTS_CACHE``, or ``~/.cache/tts-bench``."""
+    return Path(os.environ.get("TTS_CACHE") or "~/.cache/tts-bench").expanduser()
+
+
+def place(url: str) -> Path:
+    """Where the file of an address lies once it is fetched."""
+    name = PurePosixPath(urlsplit(url).path).name or "file"
+    return folder() / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"
+
+
+def fetch(url: str, setting: str, sha256: str | None = None) -> Path:
+    """The file of an http(s) address, from the cache or fetched into it.
+
+    A fetch that was interrupted goes on where it ended, also in another process. Of processes that ask for the same
+    file at once, one fetches and the others wait.
+
+    Args:
+        setting: the setting that named the address, for the message.
+        sha256: digest of the right file, or the first digits of it; None: unknown.
+
+    Raises:
+        WeightsError: the file is not in the cache and cannot be fetched, or what came is another file.
+    """
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise WeightsError(f"{setting} {url}: is no address of the web; set {setting} to a file or an https address")
+    target = place(url)
+    if not target.exists():
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _fetch(url, target, sha256)
+        except (OSError, HTTPException, ValueError) as error:
+            raise WeightsError(
+                f"{setting} {url}: not in the cache and cannot be fetched ({error or type(error).__name__}); fetch it "
+                f"elsewhere and set {setting} to its path, or put it at {target}"
+            ) from None
+    return near(target)
+
+
+def _fetch(url: str, target: Path, sha256: str | None) -> None:
+    part = target.with_name(f".{target.name}.part")
+    with part.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+        if target.exists():  # another process was here first
+            part.unlink(missing_ok=True)
+            return
+        _Part(url, file, part.with_suffix(".version")).complete()
+        file.flush()
+        if sha256 is not None:
+            _compare_digest(part, file, sha256)
+        os.fsync(file.fileno())
+        part.replace(target)
+        part.with_suffix(".version").unlink(missing_ok=True)
+
+
+def _compare_digest(part: Path, file: BinaryIO, sha256: str) -> None:
+    """Throw away what came if it is another file, so that the next attempt begins anew."""
+    with part.open("rb") as content:
+        found = hashlib.file_digest(content, "sha256").hexdigest()
+    if not found.startswith(sha256.lower()):
+        file.truncate(0)  # and not removed: others may be waiting for its lock
+        raise OSError(f"what came has the SHA-256 {found}, and the right file's begins with {sha256}")
+
+
+@contextmanager
+def _progress(name: str, have: int, total: int | None) -> Iterator[Callable[[int], object]]:
+    """Show on a terminal how far a large file is, at what rate and for how long.
+
+    Args:
+        have: bytes that came before.
+        total: bytes of the whole file; None: unknown, and so perhaps large.
+
+    Yields:
+        what takes the number of bytes that came since.
+    """
+    if not sys.stderr.isatty() or (total is not None and total - have < LARGE):
+        yield int
+        return
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task(name, total=total, completed=have)
+        yield lambda more: shown.advance(task, more)
+
+
+class _Part:
+    """A file on its way.
+
+    Args:
+        file: what came so far, open for appending.
+        version: file that keeps the server's name of the version that came.
+    """
+
+    def __init__(self, url: str, file: BinaryIO, version: Path) -> None:
+        self.url, self.file, self.version = url, file, version
+
+    def complete(self) -> None:
+        """Connect until everything is there.
+
+        Raises:
+            OSError, HTTPException: it is not, and the last connections brought nothing or were too many.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            before = self.size
+            try:
+                self._receive(before)
+                break
+            except (OSError, HTTPException):
+                if attempt == ATTEMPTS or self.size == before:
+                    raise
+
+    @property
+    def size(self) -> int:
+        """Bytes that came so far."""
+        return self.file.seek(0, os.SEEK_END)
+
+    def _receive(self, have: int) -> None:
+        """One connection: all that is missing, or all anew when the server has another version or no ranges."""
+        try:
+            response: HTTPResponse = urlopen(self._request(have), timeout=TIMEOUT)  # noqa: S310  (http by the caller)
+        except HTTPError as error:
+            error.close()
+            if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                self.file.truncate(0)
+            raise
+        with response:
+            if response.status != HTTPStatus.PARTIAL_CONTENT:
+                self.file.truncate(have := 0)
+            elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+                raise OSError("the server answered with another range of bytes")
+            self.version.write_text(response.headers.get("ETag") or response.headers.get("Last-Modified") or "")
+            length = response.headers.get("Content-Length")
+            self._write(response, have, None if length is None else have + int(length))
+
+    def _request(self, have: int) -> Request:
+        version = self.version.read_text() if have and self.version.exists() else ""
+        headers = {"Range": f"bytes={have}-"} if have else {}
+        return Request(self.url, headers=headers | ({"If-Range": version} if version else {}))  # noqa: S310
+
+    def _write(self, response: HTTPResponse, have: int, total: int | None) -> None:
+        """What one connection brings, after what came before."""
+        with _progress(PurePosixPath(urlsplit(self.url).path).name, have, total) as came:
+            while block := response.read(1 << 20):
+                self.file.write(block)
+                came(len(block))
+        if total is not None and self.size != total:
+            raise OSError(f"interrupted after {self.size} of {total} bytes, which are kept")

@@ -1,0 +1,78 @@
+"""The Hugging Face hub: files and folders of repositories, and what to do when it cannot be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+from tts.errors import WeightsError, first_line
+from tts.files.staging import near
+
+
+@lru_cache(maxsize=128)
+def hub_file(id: str, name: str, setting: str, revision: str | None = None) -> Path:
+    """One file of a repository, from the hub's cache or fetched into it.
+
+    Args:
+        id: ``owner/name``.
+        setting: the setting that named the repository, for the message.
+
+    Raises:
+        WeightsError: it cannot be had.
+    """
+    from huggingface_hub import hf_hub_download
+
+    with unreachable(id, setting):
+        return near(Path(hf_hub_download(id, name, revision=revision)))
+
+
+@lru_cache(maxsize=32)
+def hub_folder(id: str, patterns: tuple[str, ...], setting: str, revision: str | None = None) -> Path:
+    """A repository's files of some patterns, from the hub's cache or fetched into it; see :func:`hub_file`."""
+    from huggingface_hub import snapshot_download
+
+    with unreachable(id, setting):
+        return near(Path(snapshot_download(id, revision=revision, allow_patterns=list(patterns))))
+
+
+def local_folder(id: str, setting: str) -> Path | None:
+    """The folder, if the id names one; None if it is the name of a repository.
+
+    Raises:
+        WeightsError: it is neither.
+    """
+    path = Path(id).expanduser()
+    if path.is_dir():
+        return near(path)
+    if path.is_file():
+        raise WeightsError(f"{setting} {id}: name a folder (a single-file checkpoint is set as 'file')")
+    if id.startswith(("/", ".", "~")) or id.count("/") != 1:
+        raise WeightsError(f"{setting} {id}: no such folder, and no name of a repository on the hub (owner/name)")
+    return None
+
+
+def folder(id: str, patterns: tuple[str, ...], setting: str) -> Path:
+    """A local folder as it is, or a repository's files."""
+    return local_folder(id, setting) or hub_folder(id, patterns, setting)
+
+
+@contextmanager
+def unreachable(id: str, setting: str = "id") -> Iterator[None]:
+    """Turn whatever the hub's client raises into one line that says what to do."""
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    remedy = f"set {setting} to a local folder, or fetch it on a machine with access: hf download {id}"
+    try:
+        yield
+    except RepositoryNotFoundError:
+        raise WeightsError(
+            f"{setting} {id}: the hub has no such repository, or it needs a login (hf auth login)"
+        ) from None
+    except LocalEntryNotFoundError:
+        raise WeightsError(f"{setting} {id}: is not in the cache, and the hub cannot be reached; {remedy}") from None
+    except EntryNotFoundError as error:
+        raise WeightsError(f"{setting} {id}: {first_line(error)}") from None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{setting} {id}: cannot be fetched ({first_line(error)}); {remedy}") from None

@@ -1,0 +1,82 @@
+"""Weights in safetensors files: half the size in float16, with a digest that tells damage."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from tts.errors import WeightsError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+SHIPPED = Path(__file__).parents[1] / "weights"
+
+
+def save(module: nn.Module, path: Path) -> str:
+    """Write a network's weights as float16 (integers as they are); returns their digest."""
+    import torch
+
+    def half(tensor: torch.Tensor) -> np.ndarray:
+        return (tensor.half() if tensor.is_floating_point() else tensor).contiguous().numpy()
+
+    return write({name: half(tensor) for name, tensor in module.state_dict().items()}, path)
+
+
+def write(tensors: dict[str, np.ndarray], path: Path, metadata: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Write arrays as they are, with their digest among the file's metadata; returns the digest."""
+    from safetensors.numpy import save as serialize
+
+    digest = _digest(sorted(tensors.items()))
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(serialize(tensors, metadata={"sha256": digest, **metadata}))
+    temporary.replace(path)
+    return digest
+
+
+def digest(path: Path) -> str:
+    """The digest of a file's tensors, after comparing it with the one that the file itself names.
+
+    Raises:
+        WeightsError: no such file, or a damaged one.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            named = (file.metadata() or {}).get("sha256")
+            found = _digest((name, file.get_tensor(name)) for name in sorted(file.keys()))
+    except FileNotFoundError:
+        raise WeightsError(f"weights {path}: no such file") from None
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        raise WeightsError(f"weights {path}: damaged or not a safetensors file ({error})") from None
+    if named is not None and named != found:
+        raise WeightsError(f"weights {path}: damaged (its tensors have not the digest it names)")
+    return found
+
+
+def load(module: nn.Module, path: Path) -> None:
+    """Fill a network from a file.
+
+    Raises:
+        WeightsError: the file is missing, damaged or of another network.
+    """
+    from safetensors.torch import load_file
+
+    digest(path)
+    try:
+        module.load_state_dict(load_file(path))
+    except RuntimeError:
+        raise WeightsError(f"weights {path}: made for another network than {type(module).__name__}") from None
+
+
+def _digest(tensors: Iterable[tuple[str, np.ndarray]]) -> str:
+    sha = hashlib.sha256()
+    for name, tensor in tensors:
+        sha.update(f"{name}:{tensor.dtype}:{tensor.shape}".encode())
+        sha.update(tensor.tobytes())
+    return sha.hexdigest()
