@@ -13,7 +13,7 @@ from bench.benchmarks.windows import Watched
 from bench.run.driver import Driver
 from bench.run.writer import Writer
 from bench.store import manifest
-from bench.store.reader import Store
+from bench.store.writer import Store
 from bench.study.config import RunConfig, load
 from bench.study.study import Study
 from bench.workers.backends import make_pool

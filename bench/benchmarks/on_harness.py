@@ -12,7 +12,7 @@ from bench.benchmarks.app import RESULTS, Full, Output, app, numbers, out, perce
 from bench.benchmarks.resume import resume
 from bench.benchmarks.shared_work import CURVES, Shared, curve_config, reference_config
 from bench.benchmarks.shared_work import shared_work as measure_shared_work
-from bench.benchmarks.simulated import driver_cost, harness_share, virtual_share
+from bench.benchmarks.simulated import driver_cost, harness_share
 from bench.benchmarks.startup import IMPORTS, Startup, first_forward, help_time, import_time
 from bench.benchmarks.windows import Length
 
@@ -54,6 +54,8 @@ def simulated(
     output: Output = RESULTS,
 ) -> None:
     """Engines that only sleep, 64 segments in 50 ms: their share of the ideal, searches in the driver or beside."""
+    from bench.benchmarks.virtual import virtual_share  # needs Ray
+
     table = Table("searches", "engines", "share of ideal", "segments/s", "driver ms a 1000 segments", title="Harness")
     records = []
     cases = [(n, on) for n in numbers(engines or ("1,8,32,64" if full else "8,64")) for on in ("engine", "driver")]

@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 from bench.run.trial_queue import TrialQueue
 from bench.store import manifest
 from bench.store import reader as store
-from bench.store.reader import Store
 from bench.store.schema import identity_columns
+from bench.store.writer import Store
 from bench.study.config import RunConfig
 from bench.study.study import Study
 from tts.settings import parse

@@ -117,15 +117,6 @@ def driver_cost(search: str, engines: int, search_on: str, length: Length) -> Dr
     return DriverCost(search, search_on, engines, rate, ms, window.driver_seconds / seconds)
 
 
-def virtual_share(engines: int, seconds: float = 15.0) -> Share:
-    """The same for hundreds of hosts that a few processes play; the share says whether they had trials all the time."""
-    from bench.benchmarks.virtual import VirtualPool
-
-    study = simulated_study(engines, "engine")
-    with closing(VirtualPool(study, engines)) as pool:
-        return watch(study, pool, seconds)
-
-
 def watch(study: Study, pool: Pool, seconds: float) -> Share:
     """Drive a pool for a while."""
     window = Window(seconds)

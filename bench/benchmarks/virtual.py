@@ -6,12 +6,13 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
 import ray
 
-from bench.benchmarks.simulated import BATCH, PASS_SECONDS
+from bench.benchmarks.simulated import BATCH, PASS_SECONDS, Share, simulated_study, watch
 from bench.store.schema import identity_columns
 from bench.study.study import Study
 from bench.workers.on_ray.actors import HOST_POLL_SECONDS
@@ -107,3 +108,14 @@ class VirtualPool:
     def close(self) -> None:
         """See :class:`bench.workers.pool.Pool`."""
         ray.shutdown()
+
+
+def virtual_share(engines: int, seconds: float = 15.0) -> Share:
+    """The same as :func:`bench.benchmarks.simulated.harness_share` for hundreds of workers that a few processes play.
+
+    Returns:
+        A share that says whether they had trials all the time.
+    """
+    study = simulated_study(engines, "engine")
+    with closing(VirtualPool(study, engines)) as pool:
+        return watch(study, pool, seconds)

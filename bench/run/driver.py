@@ -42,7 +42,7 @@ class Sink(Protocol):
 
 
 class Executor(Protocol):
-    """Where searches run: :class:`bench.workers.search_runner.SearchRunner` or :class:`bench.workers.dispatcher.TrialDispatcher`."""
+    """Runs trials: a ``SearchRunner`` in this process, or a ``TrialDispatcher`` to search workers."""
 
     nfe: int
     shares: bool

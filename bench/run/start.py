@@ -14,8 +14,8 @@ from bench.run.status import Reporter
 from bench.run.writer import Writer
 from bench.store import manifest
 from bench.store import reader as store
-from bench.store.reader import Store
 from bench.store.storage import place
+from bench.store.writer import Store
 from bench.study.config import RunConfig
 from bench.study.study import Study
 from bench.workers.backends import make_pool

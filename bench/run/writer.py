@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from bench.store.reader import Store
+from bench.store.writer import Store
 from tts.errors import SettingError, TTSError
 
 LONGEST_PAUSE = 10.0

@@ -1,7 +1,7 @@
 """What a trace tells of a search: the best reward so far against compute, where the gain arises, which moves win.
 
-Every function takes a trace as :func:`bench.workers.trace.read` gives it (one row an evaluation) and the trials that it belongs
-to, and works on whole columns: millions of evaluations are a matter of seconds.
+Every function takes a trace as :func:`bench.workers.trace.read` gives it (one row an evaluation) and the trials that
+it belongs to, and works on whole columns: millions of evaluations are a matter of seconds.
 """
 
 from __future__ import annotations

@@ -11,171 +11,21 @@ part is whole. What is done is the set of identities in the parts; what is left 
 
 from __future__ import annotations
 
-import io
 import json
-import time
-import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from bench.store.completed import DIGITS, CompletedTrials
 from bench.store.files import check_folder
-from bench.store.schema import TRACE, schema
-from bench.store.storage import Lease, LocalStorage, Output, Storage, place
+from bench.store.schema import schema
+from bench.store.storage import LocalStorage, Output, Storage, place
 from tts.errors import DataError, RunMismatchError, SettingError
-
-FLUSH_BYTES = 64 << 20
-"""A part is written when the images that wait take more than this."""
-
-
-class Store:
-    """The results of one run, or of one shard of it, held by one driver at a time.
-
-    Args:
-        output: made when missing.
-        rewards: names of the run's rewards; each has a column.
-        flush_rows, flush_seconds: a part is written when this many rows wait, or this long after the last one.
-        shard: which of how many.
-        image_files: keep images in files of their own.
-    """
-
-    def __init__(
-        self,
-        output: Output,
-        rewards: Iterable[str],
-        flush_rows: int = 512,
-        flush_seconds: float = 10.0,
-        shard: tuple[int, int] = (0, 1),
-        image_files: bool = False,
-    ) -> None:
-        self.output, self.place, self.schema = output, place(output), schema(rewards)
-        self.flush_rows, self.flush_seconds, self.image_files = flush_rows, flush_seconds, image_files
-        self._shard, self._number = shard
-        self._prefix = "" if shard[1] == 1 else f"s{shard[0]}of{shard[1]}-"
-        self._rows: list[dict[str, Any]] = []
-        self._evaluations: list[dict[str, Any]] = []
-        self._bytes = 0
-        self._writer, self._parts = uuid.uuid4().hex[:12], 0
-        self._flushed = time.monotonic()
-        self._claim: Lease | None = None
-
-    def open(self, digest: str, manifest: dict[str, Any], retry_errors: bool = False) -> CompletedTrials:
-        """Take the folder for a run, and say which trials it holds already.
-
-        Args:
-            digest: of the resolved configuration.
-            manifest: written if the folder is new.
-            retry_errors: forget the trials that have failed.
-
-        Raises:
-            RunMismatchError: the folder belongs to another configuration.
-            SettingError: the folder cannot be written to, or another driver holds it.
-        """
-        check(self.output, digest)
-        with self._writing():
-            self._claim = self.place.claim("" if self._number == 1 else f"{self._shard}/{self._number}")
-        check(self.output, digest)  # another driver may have been here since
-        with self._writing():
-            self.place.sweep(f"part-{self._prefix}" if self._prefix else "")
-            self.place.create("manifest.json", json.dumps(manifest, indent=2, default=str).encode())
-        check(self.output, digest)  # another shard may have been faster, with another batch that it measured
-        with self._writing():
-            if retry_errors:
-                self._forget_errors()
-        return done(self.output)
-
-    def _forget_errors(self) -> None:
-        """Write the parts that hold errors anew without them; other shards' parts stay as they are."""
-        for part in parts(self.place):
-            rows = table(self.output, of=[part])
-            assert rows is not None  # one part was named
-            if not part.startswith(f"part-{self._prefix}") or rows["error"].null_count == len(rows):
-                continue
-            kept = rows.filter(pa.compute.is_null(rows["error"]))
-            if len(kept):
-                self.place.write(f"trials/{part}", _parquet(kept.cast(self.schema)))
-            else:
-                self.place.remove(f"trials/{part}")
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Store a row, and the trial's evaluations if it comes with them; it is safe once its part is written."""
-        self._evaluations += row.get("evaluations", ())
-        self._rows.append(row)
-        self._bytes += len(row.get("image") or b"")
-        if len(self._rows) >= self.flush_rows or self._bytes >= FLUSH_BYTES:
-            self.flush()
-
-    def tick(self) -> None:
-        """Write a part if rows have waited long enough."""
-        if self._claim is not None:
-            with self._writing():
-                self._claim.renew()
-        if self._rows and time.monotonic() - self._flushed >= self.flush_seconds:
-            self.flush()
-
-    @property
-    def waiting(self) -> int:
-        """Rows that are not safe yet."""
-        return len(self._rows)
-
-    def flush(self) -> None:
-        """Write every waiting row as one part.
-
-        Raises:
-            SettingError: it could not be written; no part has appeared, and the rows wait on.
-        """
-        self._flushed = time.monotonic()
-        if not self._rows:
-            return
-        with self._writing():
-            rows = [self._with_image_file(row) for row in self._rows] if self.image_files else self._rows
-            part = f"part-{self._prefix}{self._writer}-{self._parts:05}.parquet"
-            if self._evaluations:  # first: a stored trial has its trace
-                self.place.write(f"evaluations/{part}", _parquet(pa.Table.from_pylist(self._evaluations, TRACE)))
-            self.place.write(f"trials/{part}", _parquet(pa.Table.from_pylist(rows, schema=self.schema)))
-        self._rows, self._evaluations, self._bytes, self._parts = [], [], 0, self._parts + 1
-
-    def _with_image_file(self, row: dict[str, Any]) -> dict[str, Any]:
-        if row.get("image") is None:
-            return row
-        name = f"images/{row['trial']}.png"
-        self.place.write(name, row["image"])
-        return {**row, "image": None, "image_file": name}
-
-    def close(self) -> None:
-        """Write what waits and let the folder go."""
-        try:
-            self.flush()
-        finally:
-            self.let_go()
-
-    def let_go(self) -> None:
-        """Let the folder go, whatever waits."""
-        claim, self._claim = self._claim, None
-        if claim is not None:
-            with self._writing():
-                claim.release()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = error.strerror or " ".join(str(error).split())
-            raise SettingError(f"output {self.place}: cannot be written to ({reason})") from None
-
-
-def _parquet(rows: pa.Table) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(rows, buffer, compression="zstd")
-    return buffer.getvalue()
 
 
 def check_output(output: Output) -> None:

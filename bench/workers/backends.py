@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bench.study.study import Study
-from bench.workers.pool import LocalPool, Pool, Worker, build_engine
-from bench.workers.search_worker import SearchWorker
+from bench.workers.pool import LocalPool, Pool
+from bench.workers.search_worker import make_worker
 
 
 def make_pool(study: Study) -> Pool:
@@ -18,9 +18,3 @@ def make_pool(study: Study) -> Pool:
     from bench.workers.on_ray.pool import RayPool  # without Ray unless it is asked for
 
     return RayPool(study)
-
-
-def make_worker(study: Study) -> Worker:
-    """An engine, with the searches of its trials beside it if that is how the study runs."""
-    engine = build_engine(study)
-    return SearchWorker(study, engine) if study.beside else engine

@@ -237,31 +237,10 @@ def _tell_all(pipe: Connection, config: RunConfig, batches: Sequence[int] | None
 
 
 def _on_cluster(config: RunConfig, batches: Sequence[int] | None) -> Calibration:
-    """Measure in one task on a cluster that has an engine's share of a machine."""
-    import os
+    """Measure on a machine of the cluster."""
+    from bench.workers.on_ray.task import run_once
 
-    import ray
-    from ray.exceptions import RayError, RayTaskError
-
-    from bench.workers.on_ray.cluster import connect, last_line, own_folders, told_by
-
-    engines = config.engines
-    connect(engines.address, 0)
-    try:
-        gpus = engines.gpus if engines.device == "cuda" else 0
-        variables = {name: str(engines.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        variables["PYTHONPATH"] = os.pathsep.join(own_folders())
-        task = ray.remote(_measured).options(
-            num_cpus=0 if gpus else engines.threads, num_gpus=gpus, runtime_env={"env_vars": variables}
-        )
-        found: Calibration = ray.get(task.remote(config, batches))
-    except RayTaskError as error:
-        raise told_by(error) from None
-    except RayError as error:
-        raise EngineError(f"engines.batch: could not be measured ({last_line(error)})") from None
-    finally:
-        ray.shutdown()
-    return found
+    return run_once(config.engines, "engines.batch", _measured, config, batches)
 
 
 def _measured(config: RunConfig, batches: Sequence[int] | None) -> Calibration:

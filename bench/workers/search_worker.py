@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from bench.study.study import Study
-from bench.workers.pool import LocalPool, Worker
+from bench.workers.pool import LocalPool, Worker, build_engine
 from bench.workers.search_runner import Result, SearchRunner, Task
 from tts.engine.requests import EngineCounters
 
@@ -110,3 +110,9 @@ class SearchWorker:
         if now - self._since >= 1.0:
             self._rate = (rows - self._rows) / (now - self._since) / max(1, self._nfe)
             self._rows, self._since = rows, now
+
+
+def make_worker(study: Study) -> Worker:
+    """An engine, with the searches of its trials beside it if that is how the study runs."""
+    engine = build_engine(study)
+    return SearchWorker(study, engine) if study.beside else engine

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 from synthetic_trials import REWARDS, trials
 
-from bench.store.reader import Store
 from bench.store.schema import TRACE
+from bench.store.writer import Store
 
 MANIFEST: dict[str, Any] = {
     "digest": "d",

@@ -163,7 +163,7 @@ def test_a_store_that_hangs_keeps_nobody_from_leaving(tmp_path: Path) -> None:
     config, folder = tmp_path / "study.yaml", tmp_path / "run"
     config.write_text(yaml.safe_dump({**STUDY, "output": str(folder), "flush_seconds": 1000.0}))
     code = (
-        "import sys, time; from bench import cli; from bench.store.reader import Store\n"
+        "import sys, time; from bench.commands import app as cli; from bench.store.writer import Store\n"
         "Store.flush = lambda self: (print('hanging', flush=True), time.sleep(1000))\n"
         f"sys.argv = ['tts-bench', 'run', {str(config)!r}]; cli.main()"
     )

@@ -21,9 +21,9 @@ from command_line import bench
 from test_kill import start, table, write
 
 from bench.store import reader as store
-from bench.store.reader import Store
 from bench.store.schema import TIMED
 from bench.store.storage import ObjectStorage, place
+from bench.store.writer import Store
 from bench.study.config import RunConfig
 from tts.errors import SettingError
 

@@ -22,7 +22,7 @@ from tiny_study import TINY
 from bench.run.start import run
 from bench.store import manifest
 from bench.store import reader as store
-from bench.store.reader import Store
+from bench.store.writer import Store
 from bench.study.config import RunConfig
 from bench.study.study import Study
 from tts.errors import SettingError

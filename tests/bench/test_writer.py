@@ -15,7 +15,7 @@ from test_store import MANIFEST, REWARDS, crash, name, opened, parts, row, store
 from bench.run import writer
 from bench.run.writer import Writer
 from bench.store import reader as store
-from bench.store.reader import Store
+from bench.store.writer import Store
 from tts.errors import SettingError, TTSError
 
 PATIENCE = 20.0

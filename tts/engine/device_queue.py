@@ -92,7 +92,7 @@ class CudaQueue:
 
     @contextmanager
     def beside(self, mark: torch.cuda.Event) -> Iterator[None]:
-        """See :class:`DeviceQueue`; whoever leaves must have read what was computed, or its memory may be used again."""
+        """Whoever leaves must have read what was computed, or its memory may be used again."""
         with torch.cuda.stream(self._side):
             self._side.wait_event(mark)
             yield

@@ -44,7 +44,7 @@ class ScoreRequest(NamedTuple):
 
 @dataclass
 class ScoreResult:
-    """What became of a :class:`ScoreRequest`: values by reward, the image's PNG bytes if rendered, seconds on the device.
+    """What became of a :class:`ScoreRequest`: values by reward, PNG bytes if rendered, seconds on the device.
 
     ``errors`` tells why rewards failed, by their names.
     """

@@ -239,7 +239,7 @@ class Analysis:
         if not self.with_features:
             return "They were not asked for (--no-features)."
         if self.runs[0].manifest["resolved"]["model"]["name"] != "cifar10":
-            return "They are computed here for the embedded model only; bench.statistics.features computes them for others."
+            return "They are computed here for the embedded model only; bench.statistics.features has those of others."
         if len(self.shown) > FEATURE_IMAGES:
             return f"There are more than {FEATURE_IMAGES:,} images; bench.statistics.features computes their features."
         if not any(self.images.values()):
@@ -261,7 +261,7 @@ FEATURE_IMAGES = 4000
 
 @dataclass(frozen=True)
 class Measured:
-    """Results of :mod:`bench.statistics.hacking` that need features of the images; no distances without features of real ones."""
+    """Results of :mod:`bench.statistics.hacking` on features of images; no distances without features of real ones."""
 
     extractor: str
     diversity: pd.DataFrame
@@ -274,7 +274,7 @@ SEARCHED = "searched"
 
 @dataclass(frozen=True)
 class Traces:
-    """Results of :mod:`bench.statistics.trace_analysis` for the largest point of each curve, with its label as ``curve``."""
+    """Results of :mod:`bench.statistics.trace_analysis` for each curve's largest point, its label as ``curve``."""
 
     so_far: pd.DataFrame
     gain: pd.DataFrame

@@ -18,8 +18,8 @@ from ray.util.metrics import Counter, Gauge
 
 from bench.study.config import RunConfig
 from bench.study.study import Study
-from bench.workers.backends import make_worker
 from bench.workers.pool import WorkerReport, collect, describe_device
+from bench.workers.search_worker import make_worker
 from tts.errors import EngineError, TTSError
 
 POLL_SECONDS = 1.0

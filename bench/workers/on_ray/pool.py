@@ -1,4 +1,4 @@
-"""A pool of actors on Ray; with :mod:`bench.workers.on_ray.actors` and :mod:`bench.workers.on_ray.cluster` all that knows of Ray.
+"""A pool of actors on Ray.
 
 An actor that dies, hangs or falls silent is replaced by a new one, and whatever the old one may still say is not heard
 any more: the driver has let go of its handle.

@@ -1,0 +1,22 @@
+"""``tts-bench export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.commands.options import Run, out
+
+
+def export(
+    run: Run,
+    folder: Annotated[Path, typer.Argument(help="New folder.")],
+    images: Annotated[bool, typer.Option(help="Keep the images in the rows.")] = True,
+) -> None:
+    """Copy a run into a small folder to hand on: one part, curves, pictures; images can be left out."""
+    from bench.report.export import export as export_run
+
+    rows = export_run(run, folder, images)
+    out.print(f"{folder}: {rows} trials", markup=False, soft_wrap=True)

@@ -1,0 +1,25 @@
+"""``tts-bench list``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from bench.commands.options import out
+
+
+class Plugins(StrEnum):
+    """What can be listed."""
+
+    models = "models"
+    rewards = "rewards"
+    searches = "searches"
+
+
+def list_plugins(kind: Annotated[Plugins, typer.Argument(help="What to list.")]) -> None:
+    """List models, rewards or searches with their settings and defaults."""
+    from bench.report.listing import listing
+
+    out.print(listing(kind.value))

@@ -1,0 +1,20 @@
+"""What several commands share: options, and where they print."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+PLAIN_WIDTH = 120  # where the output is no terminal, tables still need their columns
+
+out = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+err = Console(stderr=True)
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. engines.count=4; may be repeated."),
+]
+Run = Annotated[str, typer.Argument(help="Results folder of a run, or its address in an object store.")]

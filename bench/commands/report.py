@@ -1,0 +1,31 @@
+"""``tts-bench report``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bench.commands.options import out
+
+
+def report(
+    runs: Annotated[list[str], typer.Argument(help="Results folders or addresses, also of unfinished runs.")],
+    output: Annotated[
+        str | None, typer.Option(help="Folder, or file that ends with .html; left out: the first run's folder.")
+    ] = None,
+    baseline: Annotated[str, typer.Option(help="Search with which the others are compared.")] = "naive",
+    features: Annotated[
+        bool, typer.Option(help="Diversity and distance from real images, where the embedded model drew them.")
+    ] = True,
+) -> None:
+    """Write report.html: what runs say, in words, curves that answer to the pointer, tables and images, in one file.
+
+    It opens offline. The folder report/ beside it has every figure as PNG and SVG, and every table as CSV.
+    """
+    from bench.report.html.page import write_report
+
+    written = write_report([*runs], output, baseline, features)
+    out.print(f"{written.page}: {written.size / 1e6:.1f} MB", highlight=False, markup=False, soft_wrap=True)
+    beside = f"{written.page.removesuffix('.html')}/: {written.files} files"
+    out.print(beside, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,22 @@
+"""``tts-bench status``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bench.commands.options import Run, out
+
+
+def status(
+    run: Run,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Show it again every few seconds, until it is done.")
+    ] = False,
+) -> None:
+    """Show how a run is getting on: done, failed, rate, time left, each engine."""
+    from bench.run.status import follow as follow_status
+    from bench.run.status import show
+
+    (follow_status if follow else show)(run, out)

@@ -1,0 +1,41 @@
+"""``tts-bench train``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.commands.options import out
+
+
+class Trainable(StrEnum):
+    """What can be trained."""
+
+    denoiser = "denoiser"
+    classifier = "classifier"
+    judge = "judge"
+
+
+def train(
+    what: Annotated[Trainable, typer.Argument(help="Which of the embedded model's networks.")],
+    data: Annotated[
+        Path, typer.Option(help="Folder with cifar10_{train,test}.parquet, or torchvision's CIFAR10 root.")
+    ],
+    output: Annotated[Path, typer.Option(help="Folder for the checkpoint, the weights and pictures.")],
+    images: Annotated[int | None, typer.Option(min=1, help="Images to see in all.")] = None,
+    save_every: Annotated[float, typer.Option(min=1, help="Seconds between checkpoints.")] = 120.0,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; left out: torch's choice.")] = None,
+    bf16: Annotated[bool, typer.Option(help="Mixed precision.")] = False,
+    compile: Annotated[bool, typer.Option("--compile", help="Compile the network first (needs a C compiler).")] = False,
+    samples: Annotated[int, typer.Option(min=0, help="Plain samples by which a finished denoiser is judged.")] = 1000,
+) -> None:
+    """Train the embedded denoiser or classifier; the same command goes on after an interruption."""
+    from bench.run.training import TrainOptions
+    from bench.run.training import train as train_network
+
+    options = TrainOptions(what.value, data, output, images, save_every, threads, bf16, compile, samples)
+    for name, value in train_network(options, out).items():
+        out.print(f"{name}: {value}", highlight=False)

@@ -1,0 +1,44 @@
+"""One function, once, on a machine of a cluster that has an engine's share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from bench.study.config import Engines
+from bench.workers.on_ray.cluster import connect, last_line, own_folders, told_by
+from tts.errors import EngineError
+
+T = TypeVar("T")
+
+
+def run_once(engines: Engines, what: str, function: Callable[..., T], *arguments: object) -> T:
+    """Call a function as a task with the CPUs and GPUs of one engine.
+
+    Args:
+        engines: which cluster, and what an engine has of it.
+        what: the setting that asks for it, for messages.
+
+    Raises:
+        TTSError: the function's own, or the cluster cannot run it.
+    """
+    connect(engines.address, 0)
+    try:
+        gpus = engines.gpus if engines.device == "cuda" else 0
+        variables = {name: str(engines.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        variables["PYTHONPATH"] = os.pathsep.join(own_folders())
+        task = ray.remote(function).options(
+            num_cpus=0 if gpus else engines.threads, num_gpus=gpus, runtime_env={"env_vars": variables}
+        )
+        found: T = ray.get(task.remote(*arguments))
+    except RayTaskError as error:
+        raise told_by(error) from None
+    except RayError as error:
+        raise EngineError(f"{what}: could not be measured ({last_line(error)})") from None
+    finally:
+        ray.shutdown()
+    return found
