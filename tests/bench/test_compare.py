@@ -13,8 +13,9 @@ import pytest
 from command_line import bench, refused
 from stored_runs import MANIFEST, picture, rows, stored
 
-from bench.report.compare import Comparison, Verdict, compare, exit_code, outcomes
+from bench.report.compare import Comparison, Verdict, compare, exit_code
 from bench.report.compare_table import ROWS, to_json, words
+from bench.report.outcomes import outcomes
 from bench.statistics.intervals import estimate
 from bench.store.schema import TIMED
 

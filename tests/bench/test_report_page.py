@@ -17,10 +17,10 @@ from PIL import Image
 from report_runs import HOSTILE, hostile, rewrite, small_run
 
 from bench.report.html.analysis import Analysis, load
+from bench.report.html.cells import cost, measured, p_value, value
 from bench.report.html.charts import colours, markers, number
 from bench.report.html.grids import encoded
 from bench.report.html.page import PAGE_BYTES, embedded, render, write_report
-from bench.report.html.tables import cost, measured, p_value, value
 from bench.report.html.text import summary
 from bench.report.palette import LOOKS, OTHERS
 
@@ -87,7 +87,7 @@ def test_every_file_that_the_page_links_to_is_there_and_no_other(written: Path) 
 
 
 def test_the_report_goes_where_it_is_asked_to(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.report.html.figures.files", lambda analysis: iter([("table.csv", b"a,b")]))
+    monkeypatch.setattr("bench.report.html.page.files", lambda analysis: iter([("table.csv", b"a,b")]))
     for to, name in (("out/mine.html", "out/mine.html"), ("folder", "folder/report.html")):
         found = write_report([written], str(tmp_path / to), features=False)
         assert (found.page, found.files) == (f"{tmp_path}/{name}", 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 
 import pytest
-
 from structure.imports import ROOT, circles, files, imports, module_of
 
 BENCH = ("commands", "report", "statistics", "run", "workers", "store", "study")

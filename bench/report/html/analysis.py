@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from bench.report.grid import pictured
-from bench.report.palette import SYMBOLS, CurveStyle, curve_styles, look
+from bench.report.html.names import settings_text
+from bench.report.palette import CurveStyle, curve_styles
 from bench.report.summary import comparable, read_images, read_trials
 from bench.statistics import trace_analysis
 from bench.statistics.comparisons import compare_to
@@ -285,24 +285,3 @@ class Traces:
 def _labelled(frame: pd.DataFrame, labels: pd.Series[Any]) -> pd.DataFrame:
     keys = pd.MultiIndex.from_frame(frame[POINT])
     return frame.assign(curve=labels.reindex(keys).to_numpy())
-
-
-def settings_text(settings: str) -> str:
-    """``N = 4, λ = 0.15`` for a search's settings as JSON; ``none`` where it has none."""
-    found: dict[str, Any] = json.loads(settings)
-    pairs = [
-        f"{SYMBOLS.get(name, name)} = {value if isinstance(value, str) else json.dumps(value)}"
-        for name, value in found.items()
-    ]
-    return ", ".join(pairs) or "none"
-
-
-def point_name(row: dict[Any, Any], name: str) -> str:
-    """A point for people: its curve's name and its budget."""
-    budget = row["budget"]
-    return name if not isinstance(budget, str) else f"{name}, {SYMBOLS.get(budget, budget)} = {row['budget_value']:g}"
-
-
-def search_name(search: str) -> str:
-    """A search's name for people."""
-    return look(search).name

@@ -12,11 +12,11 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from bench.report.html import figures
 from bench.report.html.analysis import Analysis, load
 from bench.report.html.charts import markers
-from bench.report.html.sections import Page, heading, part
+from bench.report.html.page_data import Page
 from bench.report.palette import LOOKS, OTHERS
+from bench.report.sections.order import files, heading, part
 from bench.store.files import check_folder
 from bench.store.storage import LocalStorage, Output, Storage, place
 from tts.errors import SettingError
@@ -65,7 +65,7 @@ def write_report(
     number = 0
     try:
         for place_of, analysis in enumerate(analyses):
-            for file, content in figures.files(analysis):
+            for file, content in files(analysis):
                 where.write(f"{_folder(folder, place_of)}/{file}", content)
                 number += 1
         where.write(name, html.encode())

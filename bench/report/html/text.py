@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.html.analysis import Analysis, point_name, search_name
+from bench.report.html.analysis import Analysis
+from bench.report.html.cells import LEVEL, cost, measured, p_value, signed
 from bench.report.html.charts import words
-from bench.report.html.tables import LEVEL, cost, measured, p_value, signed
+from bench.report.html.names import point_name, search_name
 from bench.report.summary import notes
 
 Said = tuple[str, str]

@@ -1,0 +1,89 @@
+"""Reward against compute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from bench.report.html.analysis import SEARCHED, Analysis
+from bench.report.html.blocks import Cell, Column, Section, Table
+from bench.report.html.cells import (
+    NUMBER,
+    RIGHT,
+    cost,
+    curve_cell,
+    effective,
+    shortened,
+    with_interval,
+)
+from bench.report.html.charts import AXES, axes, curve_chart, words
+from bench.report.html.figures import File, csv, figure
+from bench.report.html.names import point_name
+from bench.report.html.page_data import Page
+from bench.report.plots import NFE, figure_curves
+from bench.statistics.curves import count_text
+
+
+def section(analysis: Analysis, page: Page) -> Section:
+    """The section on the page."""
+    kinds = axes(analysis.curves)
+    data = curve_chart(analysis.scored, analysis.looks, analysis.about, kinds)
+    names = [*(f"curves-{axis.column}" for axis in kinds), *(f"curves-on-{key}" for key in analysis.scored)]
+    names = [name.replace("_", "-") for name in names if name != f"curves-on-{SEARCHED}"]
+    caption = (
+        "Mean of the final images' reward with its 95 % interval over problems (BCa bootstrap). Touch a point, or "
+        "reach the panel by the tab key and go on with the arrow keys. Hollow points on a filled curve were not run: "
+        "they are best of k, estimated from the N samples of best-of-N."
+    )
+    files = [f"{name}.{kind}" for name in names for kind in ("png", "svg")]
+    return Section(
+        "curves",
+        "Reward against compute",
+        "Curves",
+        [page.chart("curves", data, caption, files), _points(analysis)],
+    )
+
+
+def _points(analysis: Analysis) -> Table:
+    """Every point of every curve."""
+    columns = [
+        Column("searched on"),
+        Column("search"),
+        Column("mean", RIGHT, NUMBER),
+        Column("n", RIGHT, "problems scored; in brackets their effective number"),
+        Column("unscored", RIGHT),
+        *(Column(axis.short, RIGHT) for axis in AXES),
+    ]
+    best = analysis.curves.groupby("reward")["mean"].max()
+    rows = []
+    for row in analysis.curves.to_dict("records"):
+        name = point_name(row, analysis.name(row["curve"])) + (" (derived)" if row["derived"] else "")
+        mean = with_interval(row, "mean", "low", "high", row["mean"] == best[row["reward"]])
+        rows.append(
+            [
+                Cell(words(row["reward"])),
+                curve_cell(analysis, row["curve"], name),
+                mean,
+                effective(row),
+                Cell(str(row["unscored"])),
+                *(Cell(cost(row[axis.column])) for axis in AXES),
+            ]
+        )
+    return shortened(rows, columns, "All points of the curves", files=["curves.csv"], folded=True)
+
+
+def files(analysis: Analysis) -> Iterator[File]:
+    """What lies beside the page; one at a time, since pictures are large."""
+    scored = [
+        frame.assign(scored_on=frame["reward"] if name == SEARCHED else name) for name, frame in analysis.scored.items()
+    ]
+    yield "curves.csv", csv(pd.concat(scored).drop_duplicates(["reward", "search", "settings", "budget", "scored_on"]))
+    for axis in axes(analysis.curves):
+        title = f"Reward against {axis.short}, {count_text(analysis.curves)}"
+        yield from figure(f"curves-{axis.column.replace('_', '-')}", figure_curves(analysis.curves, axis, title))
+    for name, frame in analysis.scored.items():
+        if name != SEARCHED and frame["mean"].notna().any():
+            title = f"Scored on {words(name)}: searched on ..."
+            value = f"mean {words(name)}, 95 % interval"
+            yield from figure(f"curves-on-{name.replace('_', '-')}", figure_curves(frame, NFE, title, value))
