@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from toy import Recipe
 
 from tts.engine.batching import Engine
 from tts.engine.requests import EvalRequest, EvalResult
@@ -20,6 +19,7 @@ from tts.rewards.compressibility import Compressibility
 from tts.samplers.heun import StochasticHeun
 from tts.search.base import Problem, Search
 from tts.search.segment import ALL, Evaluation, Segment, State
+from tts.testing.toy import Recipe
 
 SAMPLER = StochasticHeun(steps=7, S_churn=16)
 
