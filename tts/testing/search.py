@@ -45,8 +45,8 @@ class SearchConformance:
         if search.budget is None:
             return
         value = search.record().get(search.budget)
-        numeric = isinstance(value, int | float) and not isinstance(value, bool)
-        require(numeric, f"budget = '{search.budget}' names no setting that is a number; name one, or leave it None")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            fail(f"budget = '{search.budget}' names no setting that is a number; name one, or leave it None")
         more = parse(type(search), {**search.record(), search.budget: 2 * value}, "twice the budget")
         for name, plan in self.plans.items():
             few, many = search.nfe(plan), more.nfe(plan)
