@@ -27,7 +27,7 @@ from tts.testing import ModelConformance, RewardConformance, SamplerConformance,
 from tts.testing.toy_model import BrokenModel, CrowdedModel, ToyModel
 
 SAMPLERS: dict[str, Sampler] = {
-    "heun": StochasticHeun(steps=6),
+    "heun": StochasticHeun(),
     "heun without churn": StochasticHeun(steps=3, S_churn=0),
     "ddim": ddim(tiny_pipelines.SCHEDULE, 5, 1.0, None),
     "ddim without noise": ddim(tiny_pipelines.SCHEDULE, 4, 0.0, None),

@@ -95,7 +95,7 @@ class ModelConformance:
         if kind.__module__ == "__main__":
             return  # of a notebook; no other process can import it
         given = json.dumps(
-            [kind.__module__, kind.__qualname__, model.record(), self.conditions(model), self.plan_without_torch]
+            [kind.__module__, kind.__qualname__, model.record(), self.conditions(model), not self.needs_torch]
         )
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
         command = [sys.executable, "-c", WITHOUT_TORCH]
