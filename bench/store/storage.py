@@ -15,7 +15,8 @@ from typing import IO, TypeAlias
 from pyarrow import ArrowException, fs
 
 from bench.store.files import atomic_write
-from tts.errors import SettingError, first_line
+from tts.errors import DataError, SettingError, first_line
+from tts.files.addresses import refuse_secrets, shown
 
 Output: TypeAlias = Path | str
 """A folder, or an address such as ``s3://bucket/path``."""
@@ -29,9 +30,21 @@ class Storage(ABC):
 
     filesystem: fs.FileSystem
 
-    @abstractmethod
     def path(self, name: str) -> str:
-        """A file's path in :attr:`filesystem`."""
+        """A file's path in :attr:`filesystem`; ``""`` is the run's own.
+
+        Names come out of rows and manifests, too: every file is read and written through this method.
+
+        Raises:
+            DataError: the name leads out of the run's folder.
+        """
+        if name and not is_inside(name):
+            raise DataError(f"{self}: {name[:100]!r} is no name of a file in the run's folder")
+        return self._path(name)
+
+    @abstractmethod
+    def _path(self, name: str) -> str:
+        """The path of a name that is known to lie inside."""
 
     @abstractmethod
     def write(self, name: str, data: bytes) -> None:
@@ -99,6 +112,14 @@ class Lease(ABC):
         """Let the place go."""
 
 
+def is_inside(name: str) -> bool:
+    """Whether a name with ``/`` stays below the folder that it is joined to, on any system."""
+    parts = name.split("/")
+    return all(part not in ("", ".", "..") for part in parts) and not any(
+        character in "\\:" or not character.isprintable() for character in name
+    )
+
+
 class LocalStorage(Storage):
     """A folder of this machine."""
 
@@ -108,13 +129,15 @@ class LocalStorage(Storage):
     def __str__(self) -> str:
         return str(self.folder)
 
-    def path(self, name: str) -> str:
-        """See :class:`Storage`."""
-        return str(self.folder / name)
+    def _path(self, name: str) -> str:
+        path = self.folder / name
+        if not path.resolve().is_relative_to(self.folder.resolve()):
+            raise DataError(f"{self}: {name!r} is a link that leads out of the run's folder")
+        return str(path)
 
     def write(self, name: str, data: bytes) -> None:
         """See :class:`Storage`."""
-        path = self.folder / name
+        path = Path(self.path(name))
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, data)
 
@@ -203,18 +226,18 @@ class ObjectStorage(Storage):
     """
 
     def __init__(self, address: str) -> None:
-        self.address = address
+        refuse_secrets(address, "output")
+        self.address = _with_single_slashes(address)
         try:
-            self.filesystem, self._root = fs.FileSystem.from_uri(address)
+            self.filesystem, self._root = fs.FileSystem.from_uri(self.address)
         except (OSError, ValueError, ArrowException) as error:
             raise SettingError(f"output {self}: cannot be opened ({first_line(error)})") from None
 
     def __str__(self) -> str:
-        return self.address.partition("?")[0]
+        return shown(self.address)
 
-    def path(self, name: str) -> str:
-        """See :class:`Storage`."""
-        return f"{self._root}/{name}"
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}" if name else self._root
 
     def write(self, name: str, data: bytes) -> None:
         """See :class:`Storage`."""
@@ -276,13 +299,22 @@ class ObjectLease(Lease):
                 self._place.remove(self._name)
 
 
-def place(output: Output) -> Storage:
-    """The place that an output names.
+def place(output: Output | Storage) -> Storage:
+    """The place that an output names; storage that is open already stays as it is.
 
     Raises:
-        SettingError: the object store cannot be opened.
+        SettingError: the object store cannot be opened, or its address holds a secret.
     """
+    if isinstance(output, Storage):
+        return output
     return ObjectStorage(output) if isinstance(output, str) and "://" in output else LocalStorage(Path(output))
+
+
+def _with_single_slashes(address: str) -> str:
+    """An address whose path has no empty parts."""
+    scheme, _, rest = address.partition("://")
+    path, mark, options = rest.partition("?")
+    return f"{scheme}://{'/'.join(part for part in path.split('/') if part)}{mark}{options}"
 
 
 def _alive(pid: int) -> bool:
