@@ -7,6 +7,7 @@
     │   └── UntrustedError               a results folder names code, files or addresses
     ├── WeightsError (OSError)           a weights file is missing, damaged or of another network
     ├── DataError (OSError)              a data set is missing or has another form
+    ├── SearchError (ValueError)         a search broke a rule; the message says what a search must do
     └── EngineError (RuntimeError)       an engine could not go on
         └── DeviceMemoryError            its device has too little memory
 
@@ -44,6 +45,10 @@ class WeightsError(TTSError, OSError):
 
 class DataError(TTSError, OSError):
     """A data set cannot be used."""
+
+
+class SearchError(TTSError, ValueError):
+    """A search did what no search may do."""
 
 
 class EngineError(TTSError, RuntimeError):

@@ -67,7 +67,7 @@ class Engine:
         reward_device: str | None = None,
         stream: DeviceQueue | None = None,
     ) -> None:
-        self.model, self.batch, self.device = model, batch, device
+        self.model, self.rewards, self.batch, self.device = model, dict(rewards), batch, device
         self.flops: float | None = None  # of one forward of one image; whoever counts them sets it
         self.load = EngineCounters()
         self.states: dict[int, Position] = {}
