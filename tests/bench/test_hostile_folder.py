@@ -212,7 +212,7 @@ def test_replay_imports_calls_and_opens_nothing(attack: Attack, run: Path, outsi
 
 
 @pytest.mark.parametrize("command", ["curves", "report", "compare", "export", "status"])
-@pytest.mark.parametrize("attack", ["a command as a model", "a reward", "a search", "an encoder outside"])
+@pytest.mark.parametrize("attack", ["a command as a model", "an encoder outside"])
 def test_other_commands_take_such_names_as_words(attack: str, command: str, run: Path, outside: Path) -> None:
     CODE[attack](run, outside)
     (run / "status.json").write_text(json.dumps(STATUS))
