@@ -45,12 +45,13 @@ def end(step: int, actions: Iterable[Action]) -> int:
 
 def fault(step: int, actions: Iterable[Action], steps: int) -> str | None:
     """What no trajectory of so many steps can do, as the end of a sentence; None if all can be done."""
+    furthest = step
     for action in actions:
         if isinstance(action, Back) and not 0 <= action.to <= step:
             return f"goes back from step {step} to step {action.to}; a way back leads to a step from 0 to {step}"
-        if (step := after(step, action)) > steps:
-            return f"goes on to step {step}; this problem's trajectories have {steps} steps"
-    return None
+        step = after(step, action)
+        furthest = max(furthest, step)
+    return f"goes on to step {furthest}; this problem's trajectories have {steps} steps" if furthest > steps else None
 
 
 def to_record(action: Action) -> dict[str, Any] | None:

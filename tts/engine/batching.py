@@ -23,9 +23,8 @@ from tts.errors import DeviceMemoryError, EngineError
 from tts.models.base import Model
 from tts.noise import Array, Noise, NoiseBank
 from tts.plan import Condition
-from tts.recipe import Action, Back
 from tts.rewards.base import Reward
-from tts.samplers.base import Call, Position, Renoise, Step, drive, follow
+from tts.samplers.base import Call, Position, Step, drive, follow, tensors
 from tts.search.segment import Segment, State
 
 
@@ -140,12 +139,8 @@ class Engine:
         """All denoiser calls of a segment, one after another."""
         start = segment.start
         at = self.states[start.key] if isinstance(start, State) else self._tensor(start)
-        return follow(self.model.sampler, at, [self._tensors(action) for action in segment.noises], segment.first)
-
-    def _tensors(self, action: Action) -> Tensor | Renoise | None:
-        if isinstance(action, Back):
-            return Renoise(self._tensor(action.noise), action.to)
-        return None if action is None else self._tensor(action)
+        actions = [tensors(action, self._tensor) for action in segment.noises]
+        return follow(self.model.sampler, at, actions, segment.first)
 
     def _tensor(self, noise: Noise) -> Tensor:
         start = time.perf_counter()

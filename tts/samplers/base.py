@@ -11,7 +11,9 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from torch import Tensor
 
+from tts.noise import Noise
 from tts.plan import Plan
+from tts.recipe import Action, Back
 
 
 class Call(NamedTuple):
@@ -72,6 +74,13 @@ class Renoise(NamedTuple):
 
     noise: Tensor
     to: int
+
+
+def tensors(action: Action, make: Callable[[Noise], Tensor]) -> Tensor | Renoise | None:
+    """An action with its noise as a tensor."""
+    if isinstance(action, Back):
+        return Renoise(make(action.noise), action.to)
+    return None if action is None else make(action)
 
 
 def follow(
