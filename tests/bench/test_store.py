@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.store import reader as store
+from bench.store.leases import Lease
 from bench.store.schema import COLUMNS, SCHEMA_VERSION, schema
-from bench.store.storage import Lease, LocalStorage
+from bench.store.storage import LocalStorage
 from bench.store.writer import Store
 from tts.errors import DataError, RunMismatchError, SettingError
 
