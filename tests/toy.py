@@ -10,8 +10,24 @@ from tts.search.mcts import MCTS
 from tts.search.naive import Naive
 from tts.search.random import PerStepRandom
 from tts.search.zero_order import ZeroOrder
-from tts.testing.toy import PLANS
+from tts.testing.toy import AHEAD, EVERY, GAPPY, LATE, PLANS, SILENT, World, additive, chaotic, constant, luck
 from tts.testing.toy import transcript as play
+
+__all__ = [
+    "AHEAD",
+    "EVERY",
+    "GAPPY",
+    "LATE",
+    "PLANS",
+    "SEARCHES",
+    "SILENT",
+    "World",
+    "additive",
+    "chaotic",
+    "constant",
+    "luck",
+    "transcript",
+]
 
 SEARCHES: dict[str, Search] = {
     "naive": Naive(),

@@ -10,12 +10,23 @@ from dataclasses import dataclass, field
 
 from tts.engine.batching import Engine
 from tts.engine.requests import EvalRequest, EvalResult
+from tts.recipe import Recipe
 from tts.rewards.brightness import Brightness
 from tts.rewards.compressibility import Compressibility
 from tts.search.base import Problem, Search
 from tts.search.segment import ALL, Evaluation, Segment, State
-from tts.testing.toy import Recipe
-from tts.testing.toy_model import ToyModel
+from tts.testing.toy_model import SAMPLER, BrokenModel, ConvModel, CrowdedModel, ToyModel
+
+__all__ = [
+    "SAMPLER",
+    "BrokenModel",
+    "ConvModel",
+    "CrowdedModel",
+    "Player",
+    "ToyModel",
+    "Trial",
+    "toy_engine",
+]
 
 
 def toy_engine(model: ToyModel | None = None, batch: int = 6) -> Engine:
@@ -89,7 +100,7 @@ class Player:
 
     def handle(self, ticket: int, segment: Segment) -> State:
         """A handle that releases its state when the last reference to it is gone."""
-        state = State(ticket, 0, len(segment.recipe) - 1, segment.recipe)
+        state = State(ticket, 0, segment.stop, segment.recipe)
         weakref.finalize(state, self.engine.release, [ticket])
         return state
 

@@ -321,6 +321,12 @@ class Walk:
         return Position(noise, noise)
         yield
 
+    def back(self, at: Position, index: int, to: int, noise: Tensor) -> Step:
+        x = at.x + (0.0 if self.fault == "stays" else 0.1 * (index - to)) * noise
+        if self.fault == "predicts":
+            x = yield Call(x, 1.0)
+        return Position(x, x)
+
     def step(self, at: Position, index: int, noise: Tensor | None) -> Step:
         x = at.x + 0.1 * noise if noise is not None and index < 2 else at.x
         if self.fault == "overwrites":
@@ -345,6 +351,8 @@ FAULTY_SAMPLERS = {
     "overwrites": ("arguments", "step 0 writes into the position it starts from"),
     "remembers": ("repeats", "ends elsewhere when another one runs beside it"),
     "draws": ("repeats", "ends elsewhere when another one runs beside it"),
+    "predicts": ("back", "back() makes 1 calls where plan.back says 0"),
+    "stays": ("back", "back() from step 1 to 0 does not use its noise"),
     "dtype": ("form", "a call is torch.float64 where states are torch.float32"),
     "end": ("end", "the last position's 'predicted' is not its 'x'"),
 }

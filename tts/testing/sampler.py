@@ -81,6 +81,19 @@ class SamplerConformance:
             )
             at = drive(sampler.step(at, step, self.noises(sampler)[step]), wavy)
 
+    def test_back(self, sampler: Sampler) -> None:
+        """A way back to any earlier step costs what plan.back says, and depends on its noise."""
+        noises = self.noises(sampler)
+        for index in range(1, sampler.plan.steps + 1):
+            at = drive(follow(sampler, self.drawn(0), noises[:index]), wavy)
+            kept, to = at.x.clone(), (index - 1) // 2
+            there, calls = count(sampler.back(at, index, to, self.drawn(201)))
+            other = drive(sampler.back(at, index, to, self.drawn(202)), wavy)
+            require(calls == sampler.plan.back, f"back() makes {calls} calls where plan.back says {sampler.plan.back}")
+            require(bool(torch.isfinite(there.x).all()), f"back() from step {index} to {to} gives NaN or infinity")
+            require(not torch.equal(there.x, other.x), f"back() from step {index} to {to} does not use its noise")
+            require(torch.equal(at.x, kept), "back() writes into the position it starts from")
+
     def test_form(self, sampler: Sampler) -> None:
         """States and calls keep shape and float32, and are finite."""
         calls: list[Call] = []

@@ -6,7 +6,9 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
+from tts.noise import Noise
 from tts.plan import Plan
+from tts.recipe import end
 from tts.search.base import Search
 from tts.search.segment import Evaluation
 from tts.settings import parse
@@ -135,8 +137,8 @@ class SearchConformance:
         for where, seed, world in self.worlds(search):
             world.play(search, seed)
             for recipe in world.steps_taken:
-                step = len(recipe) - 2
-                if recipe[-1] is not None and not world.plan.injects[step]:
+                step = end(0, recipe[1:-1])
+                if isinstance(recipe[-1], Noise) and not world.plan.injects[step]:
                     fail(
                         f"gives a noise to step {step}, which injects none ({where}), so that candidates are alike; "
                         "see plan.injects, or let step_by_step() and problem.coast() take such steps"

@@ -7,13 +7,13 @@ import weakref
 from collections.abc import Callable
 from typing import TypeAlias
 
-from tts.noise import Noise, derive_seed
+from tts.noise import derive_seed
 from tts.plan import Plan
+from tts.recipe import Recipe
 from tts.search import rules
 from tts.search.base import Problem, Search
 from tts.search.segment import Evaluation, Segment, State
 
-Recipe: TypeAlias = tuple[Noise | None, ...]
 Score: TypeAlias = Callable[[Recipe], float | None]
 
 CONDITION = 3
@@ -25,7 +25,7 @@ EVERY = Plan((1, 1, 1, 1), (True,) * 4)
 GAPPY = Plan((2, 2, 2, 2, 2, 1), (False, True, False, True, True, False))
 """Like Heun's: nothing to choose at the ends and once in between."""
 
-AHEAD = Plan((1, 1, 1, 0), (True,) * 4, opening=1)
+AHEAD = Plan((1, 1, 1, 0), (True,) * 4, opening=1, back=1)
 """Like DDIM's: a state has its prediction already."""
 
 LATE = Plan((2, 2, 1), (False, False, True))
@@ -116,7 +116,7 @@ class World:
 
     def cost(self, segment: Segment) -> int:
         """Denoiser calls of a segment."""
-        return self.plan.nfe(segment.first if isinstance(segment.start, State) else None, segment.stop)
+        return self.plan.spent(segment.first if isinstance(segment.start, State) else None, segment.noises)
 
     def _note(self, segments: list[Segment], answers: list[Evaluation]) -> int:
         """Take down a list of segments; the calls that it cost."""
@@ -136,12 +136,12 @@ class World:
 
     @property
     def steps_taken(self) -> list[Recipe]:
-        """The recipe up to each step that was computed, in order."""
+        """The recipe up to each action that was computed, in order."""
         return [
-            segment.recipe[: step + 2]
+            segment.recipe[: len(segment.recipe) - left]
             for segments in self.rounds
             for segment in segments
-            for step in range(segment.first, segment.first + len(segment.noises))
+            for left in reversed(range(len(segment.noises)))
         ]
 
 
