@@ -11,9 +11,9 @@ import time
 from collections import deque
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from bench.store.schema import error_row, identity_columns, recipe_column
+from bench.store.row import TrialRow, error_row, identity_columns, recipe_columns
 from bench.study.study import Study
 from bench.study.trial import Trial
 from bench.workers.pool import Pool, WorkerReport
@@ -38,12 +38,12 @@ class Result(NamedTuple):
     """The row of a trial that has ended."""
 
     key: str
-    row: dict[str, Any]
+    row: TrialRow
 
     @property
     def error(self) -> str | None:
         """Why the trial has failed, if it has."""
-        return self.row.get("error")
+        return self.row.error
 
 
 class Lost(NamedTuple):
@@ -339,20 +339,21 @@ class SearchRunner:
             self._fail(opened, error)
             return
         devices = self.pool.describe()
-        row = {
-            **identity_columns(task.trial, task.key, self.study.model.label(task.trial.condition)),
-            "value": outcome.scores[task.trial.reward],
-            **asdict(costs),
-            "wall_seconds": time.monotonic() - opened.since,
-            "device": " + ".join(sorted({devices[engine] or "?" for engine in opened.engines})),
-            "samples": opened.samples,
-            "noises": recipe_column(winner.state.noises),
-            "image": outcome.image if self.study.config.images else None,
-            **{f"score_{name}": value for name, value in outcome.scores.items()},
-        }
         if opened.trace is not None:
             opened.trace.choose(last)
-            row["evaluations"] = opened.trace.rows()
+        row = TrialRow(
+            **identity_columns(task.trial, task.key, self.study.model.label(task.trial.condition)),
+            value=outcome.scores[task.trial.reward],
+            **asdict(costs),
+            wall_seconds=time.monotonic() - opened.since,
+            device=" + ".join(sorted({devices[engine] or "?" for engine in opened.engines})),
+            samples=opened.samples,
+            **recipe_columns(winner.state.noises),
+            image=outcome.image if self.study.config.images else None,
+            image_sha256=outcome.image_sha256,
+            scores=outcome.scores,
+            evaluations=() if opened.trace is None else opened.trace.rows(),
+        )
         opened.winner = None
         self._end(opened)
         self._results.append(Result(task.key, row))
