@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from bench.store.row import TrialRow
 from tts.registry import MODELS, REWARDS, SEARCHES
+
+if TYPE_CHECKING:
+    from bench.store.row import TrialRow
 
 REGISTRIES: dict[str, Any] = {"models": MODELS, "rewards": REWARDS, "searches": SEARCHES}
 

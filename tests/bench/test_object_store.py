@@ -116,7 +116,9 @@ def address(line: Line, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixture
 
 def row(k: int, image: bytes | None = None) -> dict[str, Any]:
     """A row with little in it."""
-    return {"trial": f"{k:032x}", "search": "naive", "settings": "{}", "image": image, "score_brightness": 0.1 * k}
+    trial = {"trial": f"{k:032x}", "search": "naive", "settings": "{}", "seed": k, "problem_seed": k}
+    point = {"budget": None, "budget_value": None, "condition": "0", "label": "cat", "reward": "brightness"}
+    return {**trial, **point, "image": image, "score_brightness": 0.1 * k}
 
 
 def rows_of(output: str) -> list[dict[str, Any]]:
