@@ -3,9 +3,11 @@
     TTSError
     ├── SettingError (ValueError)        a setting is wrong; the message names it
     │   ├── UnknownNameError (KeyError)  no such model, reward, search, ...; the message names the nearest
-    │   └── RunMismatchError             the results folder belongs to another configuration
+    │   ├── RunMismatchError             the results folder belongs to another configuration
+    │   └── UntrustedError               a results folder names code, files or addresses
     ├── WeightsError (OSError)           a weights file is missing, damaged or of another network
     ├── DataError (OSError)              a data set is missing or has another form
+    ├── SearchError (ValueError)         a search broke a rule; the message says what a search must do
     └── EngineError (RuntimeError)       an engine could not go on
         └── DeviceMemoryError            its device has too little memory
 
@@ -33,12 +35,20 @@ class RunMismatchError(SettingError):
     """A results folder was written by another configuration."""
 
 
+class UntrustedError(SettingError):
+    """A results folder names code, files or addresses, which only a user's own configuration may."""
+
+
 class WeightsError(TTSError, OSError):
     """A weights file cannot be used."""
 
 
 class DataError(TTSError, OSError):
     """A data set cannot be used."""
+
+
+class SearchError(TTSError, ValueError):
+    """A search did what no search may do."""
 
 
 class EngineError(TTSError, RuntimeError):

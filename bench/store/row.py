@@ -6,17 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from bench.store.checks import SCORE
 from bench.store.digests import recipe_hash
 from bench.store.schema import recipe_column
 from bench.study.trial import Trial, text
-from tts.noise import Noise
+from tts.recipe import Action
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-SCORE = "score_"
-"""What the columns of final rewards begin with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +92,7 @@ def identity_columns(trial: Trial, key: str, label: str) -> dict[str, Any]:
     }
 
 
-def recipe_columns(noises: Sequence[Noise | None]) -> dict[str, Any]:
+def recipe_columns(noises: Sequence[Action]) -> dict[str, Any]:
     """The recipe of a whole trajectory, initial noise first, and its hash."""
     found = recipe_column(noises)
     return {"noises": found, "recipe_hash": recipe_hash(found)}

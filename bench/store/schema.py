@@ -8,13 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from tts.noise import Noise, to_record
+from tts.recipe import Action, to_record
 
 SCHEMA_VERSION = 4
 """Of the trials' columns; a reader takes columns that a part of an older version lacks as null."""
 
 MOVE = pa.struct([("seed", pa.int64()), ("radius", pa.float64())])
-NOISE = pa.struct([("seed", pa.int64()), ("moves", pa.list_(MOVE))])
+NOISE = pa.struct([("seed", pa.int64()), ("moves", pa.list_(MOVE)), ("to", pa.int32())])
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,11 @@ COLUMNS: tuple[Field, ...] = (
         "best-of-N: the reward of each of its N final images; null: another search",
         3,
     ),
-    Field("noises", pa.list_(NOISE), "recipe: the initial noise, then one for each step; null: no noise injected"),
+    Field(
+        "noises",
+        pa.list_(NOISE),
+        "recipe: the initial noise, then an action a step (or, with 'to', back to that one); null: no noise",
+    ),
     Field("image", pa.binary(), "the final image, PNG; null: not stored, or in a file of its own"),
     Field("image_file", pa.string(), "the final image's file, from the run's folder on; null: none", 2),
     Field("error", pa.string(), "why the trial has no result after three attempts; null: it has one", 2),
@@ -79,8 +83,12 @@ EVALUATION_COLUMNS: tuple[Field, ...] = (
     Field("candidate", pa.int32(), "place in that list, from 0"),
     Field("first", pa.int32(), "steps done before the segment"),
     Field("stop", pa.int32(), "steps done after it"),
-    Field("kind", pa.string(), "'global': a fresh noise, 'local': a moved one, 'none': no noise injected"),
-    Field("noise", NOISE, "recipe of the first noise that is injected; null: none is"),
+    Field(
+        "kind",
+        pa.string(),
+        "'global': a fresh noise, 'local': a moved one, 'back': back by a noise, 'none': no noise",
+    ),
+    Field("noise", NOISE, "the first action with a noise; null: none has one"),
     Field(
         "reward", pa.float64(), "the searched reward of the predicted (after the last step: final) image; null: none"
     ),
@@ -111,9 +119,9 @@ def score_columns(rewards: Iterable[str]) -> list[Field]:
     return [Field(f"score_{name}", pa.float64(), f"{name} of the final image") for name in rewards]
 
 
-def recipe_column(noises: Sequence[Noise | None]) -> list[dict[str, Any] | None]:
+def recipe_column(noises: Sequence[Action]) -> list[dict[str, Any] | None]:
     """The recipe of a whole trajectory, initial noise first."""
-    return [to_record(noise) for noise in noises]
+    return [to_record(action) for action in noises]
 
 
 def without_images(names: Iterable[str]) -> list[str]:

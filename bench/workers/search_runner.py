@@ -22,6 +22,7 @@ from bench.workers.trace import Trace
 from tts.engine.requests import EvalResult
 from tts.errors import TTSError
 from tts.plan import Plan
+from tts.recipe import fault
 from tts.search.base import Run
 from tts.search.segment import ALL, Evaluation, Segment, State
 
@@ -188,7 +189,7 @@ class SearchRunner:
             released.append(outcome.ticket)
             state = work.of
         else:
-            state = Known(outcome.ticket, work.engine, work.segment.recipe, released, outcome)
+            state = Known(outcome.ticket, work.engine, work.segment.stop, work.segment.recipe, released, outcome)
         self._common.end(work, None if work.of is not None else state)
         if work.of is not None:
             work.of.outcome.scores.update(outcome.scores)
@@ -274,6 +275,9 @@ class SearchRunner:
         except StopIteration as stop:
             opened.winner = stop.value
             segments = [self._render(opened, stop.value)]
+        for segment in segments:
+            if (reason := fault(segment.first, segment.noises, self.plan.steps)) is not None:
+                raise ValueError(reason)
         return segments
 
     def _render(self, opened: ActiveTrial, winner: Evaluation) -> Segment:

@@ -24,7 +24,7 @@ from tts.models.base import Model
 from tts.noise import Array, Noise, NoiseBank
 from tts.plan import Condition
 from tts.rewards.base import Reward
-from tts.samplers.base import Call, Position, Step, drive, follow
+from tts.samplers.base import Call, Position, Step, drive, follow, tensors
 from tts.search.segment import Segment, State
 
 
@@ -67,7 +67,7 @@ class Engine:
         reward_device: str | None = None,
         stream: DeviceQueue | None = None,
     ) -> None:
-        self.model, self.batch, self.device = model, batch, device
+        self.model, self.rewards, self.batch, self.device = model, dict(rewards), batch, device
         self.flops: float | None = None  # of one forward of one image; whoever counts them sets it
         self.load = EngineCounters()
         self.states: dict[int, Position] = {}
@@ -139,8 +139,8 @@ class Engine:
         """All denoiser calls of a segment, one after another."""
         start = segment.start
         at = self.states[start.key] if isinstance(start, State) else self._tensor(start)
-        noises = [None if noise is None else self._tensor(noise) for noise in segment.noises]
-        return follow(self.model.sampler, at, noises, segment.first)
+        actions = [tensors(action, self._tensor) for action in segment.noises]
+        return follow(self.model.sampler, at, actions, segment.first)
 
     def _tensor(self, noise: Noise) -> Tensor:
         start = time.perf_counter()

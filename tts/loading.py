@@ -1,0 +1,129 @@
+"""Models and rewards by name, loaded for use in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tts.errors import SettingError
+from tts.models.base import ModelSettings
+from tts.plan import Condition, Plan
+from tts.registry import MODELS, REWARDS
+from tts.rewards.base import RewardSettings, Score
+from tts.search.base import Problem
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from tts.models.base import Model
+    from tts.rewards.base import Reward
+    from tts.samplers.base import Sampler
+
+
+class LoadedModel:
+    """A model on a device with the settings it was loaded from; an engine takes it as it takes any model."""
+
+    def __init__(self, name: str, settings: ModelSettings, model: Model, device: str) -> None:
+        self.name, self.settings, self.model, self.device = name, settings, model, device
+        self.passes, self.previews = model.passes, model.previews
+
+    @property
+    def plan(self) -> Plan:
+        """The trajectory's shape."""
+        return self.model.sampler.plan
+
+    @property
+    def sampler(self) -> Sampler:
+        """How trajectories are stepped."""
+        return self.model.sampler
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a state, without a batch dimension."""
+        return self.model.shape
+
+    @property
+    def module(self) -> nn.Module:
+        """The network that forwards run."""
+        return self.model.module
+
+    def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        """Predicted clean states, ``[B, *shape]`` float32, of states of the same form at levels ``[B]`` float64."""
+        return self.model.denoise(x, levels, conditions)
+
+    def decode(self, x: Tensor, preview: bool = False) -> Tensor:
+        """Clean states ``[B, *shape]`` as 8-bit images, ``[B, 3, H, W]`` uint8."""
+        return self.model.decode(x, preview)
+
+    def problem(self, condition: object, *, reward: str, seed: int = 0) -> Problem:
+        """A problem to search.
+
+        Args:
+            condition: class index, name of a class, or prompt, as the model draws.
+            reward: name of the engine's reward to search on.
+            seed: names all randomness of the problem.
+
+        Raises:
+            SettingError: the model knows no such condition.
+        """
+        return Problem(self.settings.condition(condition), seed, self.plan, reward)
+
+
+class LoadedReward:
+    """A reward with the settings it was loaded from; an engine takes it as it takes any reward."""
+
+    def __init__(self, name: str, settings: RewardSettings, reward: Reward) -> None:
+        self.name, self.settings, self.reward, self.host = name, settings, reward, reward.host
+
+    def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
+        """One value for each of ``[B, 3, H, W]`` uint8 images; higher is better."""
+        return self.reward.score(images, conditions)
+
+
+def load_model(given: str | Mapping[str, Any] | ModelSettings, device: str = "cpu", **settings: Any) -> LoadedModel:
+    """A model, its weights looked at and loaded.
+
+    Args:
+        given: registered name, ``module:Class`` of one's own, ``{"name": ..., key: value}``, or a settings object.
+        device: ``cpu``, ``cuda``, ``cuda:1``.
+        settings: more settings, by name.
+
+    Raises:
+        SettingError: no such model or setting; the message names the nearest.
+        WeightsError: its weights are missing, damaged or of another network.
+    """
+    name, found = _settings(MODELS, ModelSettings, given, settings)
+    found.check()
+    return LoadedModel(name, found, found.load(device), device)
+
+
+def load_reward(
+    given: str | Mapping[str, Any] | RewardSettings, model: LoadedModel, device: str | None = None, **settings: Any
+) -> LoadedReward:
+    """A reward of a model's images.
+
+    Args:
+        given: registered name, ``module:Class`` or ``module:function`` of one's own, ``{"name": ..., key: value}``, or
+            a settings object.
+        model: whose images it is to judge; it also says what conditions are as texts.
+        device: where it computes; None: where the model is.
+        settings: more settings, by name.
+
+    Raises:
+        SettingError: no such reward or setting, or one that cannot judge this model's images.
+        WeightsError: its weights are missing, damaged or of another network.
+    """
+    name, found = _settings(REWARDS, RewardSettings, given, settings)
+    found.suits(model.settings)
+    found.check()
+    return LoadedReward(name, found, found.load(device or model.device, model.settings.caption))
+
+
+def _settings(registry: Any, kind: type[Any], given: Any, more: Mapping[str, Any]) -> tuple[str, Any]:
+    """Name and settings of a model or a reward."""
+    if isinstance(given, kind):
+        if more:
+            raise SettingError(f"{registry.kind}: {', '.join(more)} belong into the settings object that is given")
+        return type(given).__name__, given
+    named = {"name": given} if isinstance(given, str) else dict(given)
+    return registry.make({**named, **more})  # type: ignore[no-any-return]

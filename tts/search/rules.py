@@ -1,0 +1,133 @@
+"""What every search must keep to, and the sentence for one that does not.
+
+Whoever runs a search (:func:`tts.playing.play`, the toy world of :mod:`tts.testing`) asks these functions about all
+that it yields and returns, so that a fault of a search ends that search and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from tts.errors import SearchError
+from tts.noise import Noise
+from tts.plan import Plan
+from tts.recipe import Back, fault
+from tts.search.base import Problem, Run, Search
+from tts.search.segment import Evaluation, Segment, State
+
+IDLE_ROUNDS = 10_000
+"""Lists without a single forward that a search may ask for in a row."""
+
+EXAMPLE = "'candidates = yield [problem.step(state, noise)]'"
+
+
+def begin(search: Search, problem: Problem) -> Run:
+    """A search at work.
+
+    Raises:
+        SearchError: its ``run`` is no generator.
+    """
+    run: Any = search.run(problem)
+    if not isinstance(run, Generator):
+        raise SearchError(
+            f"run() returned {_short(run)}; it must be a generator of lists of segments, as in {EXAMPLE}, or return one"
+        )
+    return run
+
+
+def checked(yielded: object, problem: Problem, held: Callable[[State], bool]) -> list[Segment]:
+    """The segments that a search asks for.
+
+    Args:
+        yielded: whatever it yielded.
+        problem: what it searches.
+        held: whether a state is one that the search was given, and still holds.
+
+    Raises:
+        SearchError: they cannot be evaluated; the message says what a search must yield.
+    """
+    if not isinstance(yielded, list | tuple):
+        raise SearchError(f"yielded {_short(yielded)}; a search yields lists of segments, as in {EXAMPLE}")
+    for segment in yielded:
+        _check(segment, problem)
+        if isinstance(segment.start, State) and not held(segment.start):
+            raise SearchError(
+                f"starts from a state at step {segment.start.step} that it was not given, or has let go; keep the "
+                "evaluations that you go on from, and start from their 'state' itself"
+            )
+    return list(yielded)
+
+
+def chosen(returned: object, problem: Problem) -> Evaluation:
+    """The evaluation that a search ended with.
+
+    Raises:
+        SearchError: it is none of a finished trajectory.
+    """
+    if not isinstance(returned, Evaluation):
+        raise SearchError(
+            f"ended with {_short(returned)}; a search must return the evaluation that it chose, as in "
+            "'return best(candidates)'"
+        )
+    if returned.state.step != problem.plan.steps:
+        raise SearchError(
+            f"ended at step {returned.state.step} of {problem.plan.steps}; a search must return an evaluation of a "
+            "finished trajectory"
+        )
+    return returned
+
+
+class Meter:
+    """What a search spends, against what it said it would; so that one that never ends does end.
+
+    Args:
+        search: who spends.
+        plan: what a trajectory costs.
+    """
+
+    def __init__(self, search: Search, plan: Plan) -> None:
+        self.limit, self.spent, self._idle = search.nfe(plan), 0, 0
+
+    def add(self, nfe: int) -> None:
+        """Count the forwards of one list of segments.
+
+        Raises:
+            SearchError: they are too many, or there were none for a very long time.
+        """
+        self.spent += nfe
+        self._idle = 0 if nfe else self._idle + 1
+        if self.spent > self.limit:
+            raise SearchError(
+                f"has spent {self.spent} forwards where its nfe(plan) says at most {self.limit}; correct nfe(), or end "
+                "the search in time"
+            )
+        if self._idle > IDLE_ROUNDS:
+            raise SearchError(f"has asked {self._idle} times in a row for nothing that costs a forward; it never ends")
+
+
+def _check(segment: Any, problem: Problem) -> None:
+    """Refuse a segment that no engine could evaluate for this problem."""
+    if not isinstance(segment, Segment):
+        raise SearchError(
+            f"yielded a list with {_short(segment)} in it; every entry must be a Segment, as in {EXAMPLE}"
+        )
+    if not isinstance(segment.start, State | Noise):
+        raise SearchError(f"starts a segment from {_short(segment.start)}; start from a state or from an initial noise")
+    wrong = next((action for action in segment.noises if not isinstance(action, Noise | Back | None)), None)
+    if wrong is not None:
+        raise SearchError(f"has {_short(wrong)} among a segment's noises; each is a Noise, a Back or None")
+    if (reason := fault(segment.first, segment.noises, problem.plan.steps)) is not None:
+        raise SearchError(reason)
+    if segment.condition != problem.condition:
+        raise SearchError(f"draws {segment.condition!r}; a search draws its problem's condition, {problem.condition!r}")
+    if segment.reward not in (None, problem.reward):
+        raise SearchError(f"asks for the reward {segment.reward!r}; it may search on {problem.reward!r} only")
+
+
+def _short(value: object) -> str:
+    """A value as a few words."""
+    if value is None:
+        return "None"
+    text = repr(value)
+    return f"a {type(value).__name__}" + (f" ({text})" if len(text) <= 40 else "")
