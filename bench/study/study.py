@@ -58,11 +58,11 @@ class Study:
         self.model_name, self.model = model
         self.searched = tuple(_unique([_reward(given) for given in config.rewards]))
         self.rewards = _unique([_reward(given) for given in [*config.rewards, *config.held_out]])
+        self._codes()  # refuses two of one name
         self.entries = _distinct([entry for given in config.searches for entry in _entries(given)])
         self.conditions = self._conditions()
         self.plan = self.model.plan()
         self._refuse_idle_searches()
-        self._codes()  # refuses two of one name
         for reward in self.rewards.values():
             reward.suits(self.model)
             if config.engines.simulate is None:
