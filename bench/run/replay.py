@@ -14,7 +14,8 @@ from bench.study.trust import refuse_foreign
 from bench.workers.pool import LocalPool
 from tts.engine.requests import EvalRequest, EvalResult
 from tts.errors import DataError, EngineError, SettingError
-from tts.noise import from_record
+from tts.noise import Noise
+from tts.recipe import end, fault, from_record
 from tts.search.segment import ALL, Segment
 from tts.settings import parse
 
@@ -51,8 +52,10 @@ def replay(folder: Output, trial: str, trust: bool = False) -> Replay:
     if row["image_file"] is not None:
         row["image"] = place(folder).read(row["image_file"])
     first, *others = [from_record(record) for record in row["noises"]]
-    if first is None:
+    if not isinstance(first, Noise):
         raise DataError(f"{folder}: the row of trial {row['trial']} has no initial noise")
+    if fault(0, others, study.plan.steps) or end(0, others) != study.plan.steps:
+        raise DataError(f"{folder}: the row of trial {row['trial']} has no recipe of {study.plan.steps} steps")
     outcome = evaluate(study, Segment(first, tuple(others), json.loads(row["condition"]), ALL))
     assert outcome.image is not None  # the segment asked for everything
     return Replay(row, outcome.scores, outcome.image)

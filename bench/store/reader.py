@@ -132,7 +132,8 @@ def _dataset(where: Storage, names: list[str]) -> ds.Dataset | None:
     files = [where.path(f"trials/{name}") for name in names]
     found = ds.dataset(files, format="parquet", filesystem=where.filesystem)
     check_columns(found.schema.names, where)
-    return found.replace_schema(pa.unify_schemas([found.schema, schema(())]))
+    both = pa.unify_schemas([found.schema, schema(())], promote_options="permissive")  # structs have grown, too
+    return ds.dataset(files, schema=both, format="parquet", filesystem=where.filesystem)
 
 
 def batches(output: Output, columns: list[str]) -> Iterator[pa.RecordBatch]:

@@ -120,7 +120,7 @@ class SearchRunner:
             released.append(outcome.ticket)
             state = work.of
         else:
-            state = Known(outcome.ticket, work.engine, work.segment.recipe, released, outcome)
+            state = Known(outcome.ticket, work.engine, work.segment.stop, work.segment.recipe, released, outcome)
         self._common.end(work, None if work.of is not None else state)
         if work.of is not None:
             work.of.outcome.scores.update(outcome.scores)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from weakref import WeakValueDictionary
 
 from tts.engine.requests import EvalRequest, EvalResult
-from tts.noise import Noise
+from tts.recipe import Recipe
 from tts.search.segment import ALL, Segment, State
 
 if TYPE_CHECKING:
@@ -47,11 +47,12 @@ class Known(State):
         self,
         key: int,
         engine: int,
-        noises: tuple[Noise | None, ...],
+        step: int,
+        noises: Recipe,
         released: list[int],
         outcome: EvalResult,
     ) -> None:
-        super().__init__(key, engine, len(noises) - 1, noises)
+        super().__init__(key, engine, step, noises)
         object.__setattr__(self, "_released", released)
         object.__setattr__(self, "outcome", outcome)
 
