@@ -58,11 +58,12 @@ class Study:
         self.model_name, self.model = model
         self.searched = tuple(_unique([_reward(given) for given in config.rewards]))
         self.rewards = _unique([_reward(given) for given in [*config.rewards, *config.held_out]])
+        self._codes()  # refuses two of one name
         self.entries = _distinct([entry for given in config.searches for entry in _entries(given)])
         self.conditions = self._conditions()
         self.plan = self.model.plan()
+        self._check_costs()
         self._refuse_idle_searches()
-        self._codes()  # refuses two of one name
         for reward in self.rewards.values():
             reward.suits(self.model)
             if config.engines.simulate is None:
@@ -88,6 +89,19 @@ class Study:
         if not self.model.conditions():
             raise SettingError(f"problems.conditions: model {self.model_name} has no list of conditions; name some")
         return list(self.model.conditions())
+
+    def _check_costs(self) -> None:
+        """Refuse searches that do not know what they cost, before anything relies on it."""
+        for entry in self.entries:
+            for cost in (entry.algorithm.nfe, entry.algorithm.depth):
+                try:
+                    found: object = cost(self.plan)
+                except Exception as error:
+                    found = error
+                if not isinstance(found, int) or found < 0:
+                    raise SettingError(
+                        f"search {entry.name}: {cost.__name__}(plan) must be a number of forwards, and is {found!r}"
+                    )
 
     def _refuse_idle_searches(self) -> None:
         idle = next((entry.name for entry in self.entries if entry.algorithm.needs_injection), None)
