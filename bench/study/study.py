@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -107,6 +108,14 @@ class Study:
             },
             numerics=self.config.engines.numerics(),
         )
+
+    def with_batch(self, batch: int) -> Study:
+        """The same study for engines of another batch."""
+        other = copy.copy(self)
+        other.__dict__.pop("context", None)
+        engines = self.config.engines.model_copy(update={"batch": batch})
+        other.config = self.config.model_copy(update={"engines": engines})
+        return other
 
     def notes(self) -> list[str]:
         """What a user should know before the run, a line each."""
