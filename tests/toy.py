@@ -39,7 +39,7 @@ EVERY = Plan((1, 1, 1, 1), (True,) * 4)
 GAPPY = Plan((2, 2, 2, 2, 2, 1), (False, True, False, True, True, False))
 """Like Heun's: nothing to choose at the ends and once in between."""
 
-AHEAD = Plan((1, 1, 1, 0), (True,) * 4, opening=1)
+AHEAD = Plan((1, 1, 1, 0), (True,) * 4, opening=1, back=1)
 """Like DDIM's: a state has its prediction already."""
 
 LATE = Plan((2, 2, 1), (False, False, True))
@@ -98,11 +98,11 @@ class World:
         """What an engine would answer."""
         recipe = segment.recipe
         reward = None if segment.reward is None else self.score(recipe)
-        return Evaluation(State(next(self._keys), 0, len(recipe) - 1, recipe), reward, self.cost(segment))
+        return Evaluation(State(next(self._keys), 0, segment.stop, recipe), reward, self.cost(segment))
 
     def cost(self, segment: Segment) -> int:
         """Denoiser calls of a segment."""
-        return self.plan.nfe(segment.first if isinstance(segment.start, State) else None, segment.stop)
+        return self.plan.spent(segment.first if isinstance(segment.start, State) else None, segment.noises)
 
     @property
     def nfe(self) -> int:

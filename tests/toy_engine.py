@@ -145,7 +145,7 @@ class Player:
 
     def handle(self, ticket: int, segment: Segment) -> State:
         """A handle that releases its state when the last reference to it is gone."""
-        state = State(ticket, 0, len(segment.recipe) - 1, segment.recipe)
+        state = State(ticket, 0, segment.stop, segment.recipe)
         weakref.finalize(state, self.engine.release, [ticket])
         return state
 

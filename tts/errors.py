@@ -3,7 +3,8 @@
     TTSError
     ├── SettingError (ValueError)        a setting is wrong; the message names it
     │   ├── UnknownNameError (KeyError)  no such model, reward, search, ...; the message names the nearest
-    │   └── RunMismatchError             the results folder belongs to another configuration
+    │   ├── RunMismatchError             the results folder belongs to another configuration
+    │   └── UntrustedError               a results folder names code, files or addresses
     ├── WeightsError (OSError)           a weights file is missing, damaged or of another network
     ├── DataError (OSError)              a data set is missing or has another form
     ├── SearchError (ValueError)         a search broke a rule; the message says what a search must do
@@ -32,6 +33,10 @@ class UnknownNameError(SettingError, KeyError):
 
 class RunMismatchError(SettingError):
     """A results folder was written by another configuration."""
+
+
+class UntrustedError(SettingError):
+    """A results folder names code, files or addresses, which only a user's own configuration may."""
 
 
 class WeightsError(TTSError, OSError):

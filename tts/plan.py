@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
+
+from tts.recipe import Action, Back, after
 
 Condition: TypeAlias = int | str
 """What an image is to show: a class index or a prompt."""
@@ -20,12 +23,15 @@ class Plan:
             a state that has its prediction already.
         levels: noise level (standard deviation of the noise over that of the signal) before each step and after the
             last; empty where nobody needs to know.
+        back: denoiser forwards of carrying a state back to an earlier step: those of its prediction there, for
+            samplers whose states have one.
     """
 
     calls: tuple[int, ...]
     injects: tuple[bool, ...]
     opening: int = 0
     levels: tuple[float, ...] = field(default=(), compare=False)
+    back: int = 0
 
     @property
     def steps(self) -> int:
@@ -41,10 +47,21 @@ class Plan:
         """Denoiser forwards of the steps ``first .. stop - 1``; with no ``first``, from the initial noise on."""
         return sum(self.calls[first:stop]) + (self.opening if first is None else 0)
 
+    def spent(self, step: int | None, actions: Iterable[Action]) -> int:
+        """Denoiser forwards of some actions after ``step`` steps; with None, from the initial noise on."""
+        nfe, at = (self.opening, 0) if step is None else (0, step)
+        for action in actions:
+            nfe += self._back(at, action) if isinstance(action, Back) else self.calls[at]
+            at = after(at, action)
+        return nfe
+
+    def _back(self, step: int, action: Back) -> int:
+        return 0 if action.to == step else self.back
+
     def times(self, passes: int) -> Plan:
         """The same trajectory where every prediction takes this many forwards (two with guidance)."""
         calls = tuple(passes * calls for calls in self.calls)
-        return replace(self, calls=calls, opening=passes * self.opening)
+        return replace(self, calls=calls, opening=passes * self.opening, back=passes * self.back)
 
     def next_action(self, step: int) -> int:
         """The first step from ``step`` on that injects noise; ``steps`` when none is left."""

@@ -11,13 +11,14 @@ import itertools
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from tts.engine.requests import EvalRequest, EvalResult
 from tts.errors import EngineError, SettingError, UnknownNameError
 from tts.loading import LoadedModel, LoadedReward
-from tts.noise import Noise, from_record
+from tts.noise import Noise
 from tts.plan import Condition
+from tts.recipe import Action, Back, Recipe, end, fault, from_record
 from tts.registry import SEARCHES
 from tts.rewards.base import Score
 from tts.search import rules
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from tts.models.base import Model
     from tts.rewards.base import Reward
 
-Recipe: TypeAlias = tuple[Noise | None, ...]
-"""The initial noise, then one for each step; None where none is injected."""
-
 _tickets = itertools.count()
 _sound: weakref.WeakSet[Engine] = weakref.WeakSet()  # engines that keep rows apart, as was looked at
 
@@ -47,7 +45,7 @@ class Picture:
 
     Args:
         condition: class index or prompt.
-        recipe: the initial noise, then one for each step.
+        recipe: the initial noise, then the actions.
         png: the image's PNG file.
         rewards: value of each of the engine's rewards; None: could not be scored.
         nfe: denoiser forwards spent.
@@ -136,11 +134,11 @@ def play(search: Search | str | Mapping[str, Any], problem: Problem, engine: Eng
     )
 
 
-def replay(recipe: Iterable[Noise | Mapping[str, Any] | None], condition: object, engine: Engine) -> Picture:
+def replay(recipe: Iterable[Action | Mapping[str, Any]], condition: object, engine: Engine) -> Picture:
     """Make an image again from its recipe: a trajectory is its noise.
 
     Args:
-        recipe: noises, or records of them as they stand in a row's column ``noises`` (read by pyarrow: pandas makes
+        recipe: actions, or records of them as they stand in a row's column ``noises`` (read by pyarrow: pandas makes
             floats of integers beside nulls).
         condition: class index, name of a class, or prompt.
         engine: where.
@@ -149,9 +147,9 @@ def replay(recipe: Iterable[Noise | Mapping[str, Any] | None], condition: object
         SettingError: the recipe is not one of this engine's model.
         EngineError: a reward failed, or rows of the engine's batch depend on one another.
     """
-    first, *others = [_noise(entry) for entry in recipe] or [None]
+    first, *others = [_action(entry) for entry in recipe] or [None]
     steps = engine.model.sampler.plan.steps
-    if first is None or len(others) != steps:
+    if not isinstance(first, Noise) or fault(0, others, steps) or end(0, others) != steps:
         raise SettingError(f"recipe: an initial noise and one entry for each of the model's {steps} steps are needed")
     known = _condition(condition, engine)
     _check_rows(engine, known)
@@ -254,8 +252,8 @@ def _condition(condition: Any, engine: Engine) -> Condition:
     return model.settings.condition(condition) if isinstance(model, LoadedModel) else condition
 
 
-def _noise(entry: Any) -> Noise | None:
-    if entry is None or isinstance(entry, Noise):
+def _action(entry: Any) -> Action:
+    if entry is None or isinstance(entry, Noise | Back):
         return entry
     if not isinstance(entry["seed"], int):
         raise SettingError(

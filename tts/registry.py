@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from tts.errors import SettingError, UnknownNameError
+from tts.files.digests import sha256
 from tts.settings import Settings, nearest, parse
 
 if TYPE_CHECKING:
@@ -24,6 +25,19 @@ if TYPE_CHECKING:
     from tts.search.base import Search
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+MARK = "__makes_settings__"
+
+
+def factory(function: F) -> F:
+    """Mark a function that makes settings, so that a configuration may name it as ``module:function``.
+
+    A name in a configuration must not call whatever happens to be importable; an unmarked function is refused before
+    it is called.
+    """
+    setattr(function, MARK, True)
+    return function
 
 
 class Registry(Generic[T]):
@@ -82,6 +96,31 @@ class Registry(Generic[T]):
         except (ImportError, AttributeError, ValueError) as error:
             raise SettingError(f"{self.kind} '{name}': {target} cannot be imported ({error})") from error
 
+    def is_own(self, name: object) -> bool:
+        """Whether a name is ``module:object``, code of a user's own, and not registered."""
+        return isinstance(name, str) and ":" in name and name not in self.targets
+
+    def origin(self, given: Any) -> dict[str, str] | None:
+        """Which code a name of a user's own stands for; None for registered names.
+
+        Returns:
+            ``{target: module:object, source: SHA-256 of the file that defines it}``; what that file imports is not
+            looked at. A function that stands for a reward by itself has this in its settings' identity: None.
+        """
+        name = given.get("name") if isinstance(given, dict) else given
+        if not isinstance(name, str) or not self.is_own(name):
+            return None
+        found = self._object(name, name)
+        if self._wrapper is not None and not isinstance(found, type) and not getattr(found, MARK, False):
+            return None
+        file = inspect.getsourcefile(found)
+        return {"target": name, "source": "" if file is None else sha256(Path(file), self.kind)}
+
+    def identified(self, given: Any, identity: dict[str, Any]) -> dict[str, Any]:
+        """An identity of settings with :meth:`origin` as ``code``, where they are of a user's own."""
+        origin = self.origin(given)
+        return identity if origin is None else {**identity, "code": origin}
+
     def make(self, given: Any) -> tuple[str, T]:
         """Name and settings from a configuration's ``name`` or ``{name: ..., key: value, ...}``.
 
@@ -92,7 +131,7 @@ class Registry(Generic[T]):
         if not isinstance(values, dict) or "name" not in values:
             raise SettingError(f"{self.kind}: expected a name or '{{name: ..., key: value}}', got {given!r}")
         name, given = values["name"], {key: value for key, value in values.items() if key != "name"}
-        if isinstance(name, str) and name not in self.targets and ":" in name:
+        if self.is_own(name):
             return name.partition(":")[2], self._own(name, given)
         kind: Any = self.get(name)
         settings: T = parse(kind, given, f"{self.kind} {name}")
@@ -103,10 +142,14 @@ class Registry(Generic[T]):
         found = self._object(name, name)
         if isinstance(found, type):
             kind: Any = self.get(name)
-        elif not callable(found):
-            raise SettingError(f"{self.kind} '{name}': is neither a class nor a function")
-        elif self._wrapper is None:
+        elif not inspect.isfunction(found):
+            raise SettingError(f"{self.kind} '{name}': is neither a class nor a function written in Python")
+        elif getattr(found, MARK, False):
             return self._made(name, found, given)
+        elif self._wrapper is None:
+            raise SettingError(
+                f"{self.kind} '{name}': is neither a settings class nor a function marked with @tts.registry.factory"
+            )
         else:
             kind, given = self._object(name, self._wrapper), {**given, "target": name}
         settings: T = parse(kind, given, f"{self.kind} {name}")

@@ -13,8 +13,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from tts.errors import SettingError
+from tts.files.addresses import redacted
 
 S = TypeVar("S", bound=BaseModel)
+
+SHOWN_LETTERS = 100
+"""A wrong value is cut after so many in a message."""
 
 UNION_TAG = re.compile(r"(str|int|float|bool|list|dict|literal)(\[.*\])?|\[key\]")
 """What pydantic puts into a place to tell the alternatives of a union apart; no part of the place to people."""
@@ -77,7 +81,13 @@ def _explain(errors: list[ErrorDetails], kind: type[BaseModel]) -> str:
     place = _place(error)
     messages = [other["msg"].removeprefix("Value error, ") for other in alternatives if _place(other) == place]
     message = " or ".join([messages[0], *(other.removeprefix("Input should be ") for other in messages[1:])])
-    return f"{place} = {error['input']!r}: {message}" if place else message
+    return f"{place} = {_shown(error['input'])}: {message}" if place else message
+
+
+def _shown(value: object) -> str:
+    """A wrong value for a message: short, and without secrets."""
+    text = redacted(repr(value))
+    return text if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]}..."
 
 
 def _place(error: ErrorDetails) -> str:

@@ -15,10 +15,10 @@ import ray
 from bench.benchmarks.simulated import BATCH, PASS_SECONDS, Share, simulated_study, watch
 from bench.store.schema import identity_columns
 from bench.study.study import Study
+from bench.workers.active_trial import Result, Task
 from bench.workers.on_ray.actors import HOST_POLL_SECONDS
 from bench.workers.on_ray.cluster import connect
 from bench.workers.pool import WorkerReport
-from bench.workers.search_runner import Result, Task
 from tts.engine.requests import EngineCounters
 
 PROCESSES = 8

@@ -21,7 +21,9 @@ from bench.commands.run import run
 from bench.commands.scale import scale
 from bench.commands.status import status
 from bench.commands.train import train
+from bench.store.plain import plain
 from tts.errors import EngineError, TTSError
+from tts.files.addresses import redacted
 
 app = typer.Typer(
     name="tts-bench",
@@ -58,10 +60,8 @@ def call(command: Callable[..., Any], *arguments: Any) -> int:
     """Run a command and turn our errors into exit codes."""
     try:
         command(*arguments)
-    except EngineError as error:
-        err.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-        return 1
     except TTSError as error:
-        err.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-        return 2
+        message = plain(redacted(f"error: {error}"))
+        err.print(message, style="red", highlight=False, markup=False, soft_wrap=True)
+        return 1 if isinstance(error, EngineError) else 2
     return 0

@@ -14,6 +14,9 @@ def replay(
     run: Run,
     trial: Annotated[str, typer.Argument(help="The trial's identity (column 'trial'), or its first digits.")],
     output: Annotated[Path | None, typer.Option(help="PNG file to write.")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="The run's manifest may name code, files and addresses of its own.")
+    ] = False,
 ) -> None:
     """Make a trial's image again from its row, and say whether it is the same; exit code 1 if it is not."""
     from bench.run.replay import replay as replay_trial
@@ -21,7 +24,7 @@ def replay(
 
     if output is not None:
         check_file(output)
-    result = replay_trial(run, trial)
+    result = replay_trial(run, trial, trust)
     if output is not None:
         write_output(output, result.image)
     for name, value in result.scores.items():

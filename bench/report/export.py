@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from bench.report.summary import write_curves_and_pictures
 from bench.store import reader as store
+from bench.store.checks import check_rows
 from bench.store.files import check_folder, write_output
 from bench.store.schema import without_images
 from bench.store.storage import LocalStorage, Output, place
@@ -35,6 +36,7 @@ def export(run: Output, folder: Path, images: bool) -> int:
         SettingError: the folder cannot be written to, or holds a run.
     """
     rows = store.read(run).sort_by([(name, "ascending") for name in ("reward", "search", "budget_value", "trial")])
+    check_rows(rows.select(["reward", "settings"]).to_pandas(), place(run))
     check_folder(folder)
     if (folder / "manifest.json").exists():
         raise SettingError(f"output {folder}: holds a run already; choose another folder, or delete it")

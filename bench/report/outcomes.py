@@ -6,6 +6,7 @@ import pandas as pd
 import pyarrow as pa
 
 from bench.store import reader as store
+from bench.store.checks import check_rows
 from bench.store.digests import fingerprints
 from bench.store.schema import TIMED
 from bench.store.storage import Output, Storage, place
@@ -26,7 +27,7 @@ def outcomes(output: Output) -> pd.DataFrame:
     frames = [_light(batch, where) for batch in store.batches(output, names)]
     if not frames:
         raise DataError(f"{where}: no trial is finished yet")
-    return pd.concat(frames, ignore_index=True).drop_duplicates("trial", ignore_index=True)
+    return check_rows(pd.concat(frames, ignore_index=True), where).drop_duplicates("trial", ignore_index=True)
 
 
 def _light(batch: pa.RecordBatch, where: Storage) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from bench.report.plots import figure_curves, png
 from bench.report.table import render
 from bench.statistics.curves import curves, parquet
 from bench.store import reader as store
+from bench.store.checks import check_rows
 from bench.store.reader import check_output
 from bench.store.schema import without_images
 from bench.store.storage import Output, Storage, place
@@ -52,7 +53,7 @@ def read_trials(output: Output) -> pd.DataFrame:
         DataError: there is no run, or no finished trial.
     """
     names = [name for name in without_images(store.columns(output)) if name != "noises"]
-    frame: pd.DataFrame = store.read(output, names).to_pandas()
+    frame = check_rows(store.read(output, names).to_pandas(), place(output))
     return frame.drop_duplicates("trial", ignore_index=True)
 
 

@@ -33,7 +33,7 @@ def render(curves: pd.DataFrame) -> Table:
         found = {row["reward"]: row for row in point.to_dict("records")}
         cells = [_cell(found.get(reward), best[reward]) for reward in rewards]
         first = point.iloc[0]
-        table.add_row(Text(str(first["curve"])), _budget(first), _number(point["nfe"].mean(), 0), *cells)
+        table.add_row(Text(str(first["curve"])), Text(_budget(first)), _number(point["nfe"].mean(), 0), *cells)
     if len(curves):
         about = f"mean [95 % interval], best in bold; {count_text(curves)}"
         if curves["derived"].any():

@@ -15,9 +15,10 @@ from bench.store.completed import CompletedTrials
 from bench.store.schema import error_row
 from bench.study.study import Study
 from bench.study.trial import Trial
+from bench.workers.active_trial import Lost, Result, Task
 from bench.workers.dispatcher import TrialDispatcher
 from bench.workers.pool import Pool, WorkerFailure, WorkerReport
-from bench.workers.search_runner import Lost, Result, SearchRunner, Task
+from bench.workers.search_runner import SearchRunner
 from tts.engine.requests import EngineCounters
 from tts.errors import EngineError
 

@@ -10,10 +10,12 @@ from bench.store import reader as store
 from bench.store.storage import Output, place
 from bench.study.config import RunConfig
 from bench.study.study import Study
+from bench.study.trust import refuse_foreign
 from bench.workers.pool import LocalPool
 from tts.engine.requests import EvalRequest, EvalResult
 from tts.errors import DataError, EngineError, SettingError
-from tts.noise import from_record
+from tts.noise import Noise
+from tts.recipe import end, fault, from_record
 from tts.search.segment import ALL, Segment
 from tts.settings import parse
 
@@ -32,37 +34,43 @@ class Replay:
         return None if self.row["image"] is None else self.row["image"] == self.image
 
 
-def replay(folder: Output, trial: str) -> Replay:
+def replay(folder: Output, trial: str, trust: bool = False) -> Replay:
     """Run the recipe of a stored trial.
 
     Args:
         folder: of a run.
         trial: the trial's identity, or its first digits.
+        trust: the manifest may name code, files and addresses.
 
     Raises:
         DataError: no such run or trial.
         SettingError: the model or the rewards are not those of the run any more.
     """
-    row, study = store.find(folder, trial), stored_study(folder)
+    row, study = store.find(folder, trial), stored_study(folder, trust)
     if row["error"] is not None:
         raise DataError(f"{folder}: trial {row['trial']} has failed: {row['error']}")
     if row["image_file"] is not None:
         row["image"] = place(folder).read(row["image_file"])
     first, *others = [from_record(record) for record in row["noises"]]
-    if first is None:
+    if not isinstance(first, Noise):
         raise DataError(f"{folder}: the row of trial {row['trial']} has no initial noise")
+    if fault(0, others, study.plan.steps) or end(0, others) != study.plan.steps:
+        raise DataError(f"{folder}: the row of trial {row['trial']} has no recipe of {study.plan.steps} steps")
     outcome = evaluate(study, Segment(first, tuple(others), json.loads(row["condition"]), ALL))
     assert outcome.image is not None  # the segment asked for everything
     return Replay(row, outcome.scores, outcome.image)
 
 
-def stored_study(folder: Output) -> Study:
+def stored_study(folder: Output, trust: bool = False) -> Study:
     """The study of a run, as its manifest tells it.
 
     Raises:
+        UntrustedError: the manifest names code, files or addresses, and ``trust`` is not given.
         SettingError: weights, settings or code have changed since.
     """
     manifest = store.read_manifest(folder)
+    if not trust:
+        refuse_foreign(manifest["config"], str(folder))
     study = Study(parse(RunConfig, manifest["config"], str(folder)))
     if study.digest() != manifest["digest"]:
         raise SettingError(f"{folder}: was made with other weights or by another version than this one")

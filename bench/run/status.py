@@ -13,8 +13,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bench.run.driver import EngineStatus, RunProgress
+from bench.store.checks import StatusForm, parsed
 from bench.store.storage import LocalStorage, Output, place
 from bench.study.study import Study
 from tts.errors import DataError
@@ -22,12 +24,6 @@ from tts.errors import DataError
 EVERY_SECONDS, EVERY_SECONDS_REMOTE = 2.0, 15.0
 SILENT_SECONDS = 60.0
 """A run that has not been heard of for so long was killed, or its machine is in trouble."""
-
-FIELDS = {
-    *("state", "shard", "updated", "done", "failed", "trials"),
-    *("nfe_per_second", "seconds_left", "last_error", "engines"),
-}
-"""What :func:`show` needs of a status."""
 
 
 class Reporter:
@@ -125,13 +121,11 @@ def read(output: Output) -> list[dict[str, Any]]:
     where = place(output)
     try:
         names = [name for name in where.names() if name.startswith("status") and name.endswith(".json")]
-        found = [json.loads(where.read(name) or b"null") for name in names]
+        found = [parsed(where.read(name) or b"null", StatusForm) for name in names]
     except (OSError, ValueError) as error:
         raise DataError(f"{where}: its status cannot be read ({' '.join(str(error).split())})") from None
     if not found:
         raise DataError(f"{where}: no run has begun there")
-    if not all(isinstance(status, dict) and status.keys() >= FIELDS for status in found):
-        raise DataError(f"{where}: its status cannot be read (a status file is damaged, or of another version)")
     return sorted(found, key=lambda status: [int(number) for number in (status["shard"] or "0/1").split("/")])
 
 
@@ -175,8 +169,8 @@ def _table(engines: list[dict[str, Any]]) -> Table:
     for engine in engines:
         table.add_row(
             str(engine["engine"]),
-            engine["device"] or "away",
-            engine["host"],
+            Text(engine["device"] or "away"),
+            Text(engine["host"]),
             f"{engine['rows_per_second']:,.1f}",
             f"{100 * engine['busy']:.0f} %",
             str(engine["losses"]),

@@ -9,7 +9,7 @@ from itertools import islice
 from bench.store.completed import CompletedTrials
 from bench.study.study import Study
 from bench.study.trial import Trial
-from bench.workers.search_runner import Task
+from bench.workers.active_trial import Task
 
 ATTEMPTS = 3
 """How often a trial is tried while engines die under it; the last time it is alone on an engine."""

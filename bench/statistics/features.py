@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bench.store import reader as store
 from bench.store.storage import Output, place
+from bench.study.trust import is_foreign, texts
 from tts.errors import SettingError, TTSError
 from tts.files import weights_file
 from tts.registry import REWARDS
@@ -48,7 +49,7 @@ class _Extractor(NamedTuple):
     digest: str | None = None
 
 
-def image_features(output: Output, trials: pd.DataFrame, device: str = "cpu") -> Features | str:
+def image_features(output: Output, trials: pd.DataFrame, device: str = "cpu", trust: bool = False) -> Features | str:
     """Features of the final images of a run's trials.
 
     Those of the embedded model are seen by its judge, the second classifier; those of other models by the CLIP that
@@ -58,6 +59,7 @@ def image_features(output: Output, trials: pd.DataFrame, device: str = "cpu") ->
         output: the run.
         trials: of it; the column ``trial``.
         device: where the network computes.
+        trust: the manifest may name the encoder's files and addresses.
 
     Returns:
         The features, or in words why there are none.
@@ -65,7 +67,7 @@ def image_features(output: Output, trials: pd.DataFrame, device: str = "cpu") ->
     Raises:
         DataError: the run cannot be read.
     """
-    chosen = _extractor(store.read_manifest(output), device)
+    chosen = _extractor(store.read_manifest(output), device, trust)
     if isinstance(chosen, str):
         return chosen
     places = _places(trials)
@@ -84,13 +86,14 @@ def reference_moments(features: Features) -> Moments | None:
     return None if features.digest is None else load(MOMENTS, features.digest)
 
 
-def _extractor(manifest: dict[str, Any], device: str) -> _Extractor | str:
+def _extractor(manifest: dict[str, Any], device: str, trust: bool) -> _Extractor | str:
     """The network that suits a run's images, or why there is none."""
     try:
         if manifest["resolved"]["model"]["name"] == "cifar10":
             return _judge(device)
         given = [*manifest["config"]["rewards"], *manifest["config"].get("held_out", [])]
-        found = next((reward for reward in map(_reward, given) if _is_clip(reward)), None)
+        known = [_reward(each) for each in given if trust or not any(map(is_foreign, texts(each)))]
+        found = next((reward for reward in known if _is_clip(reward)), None)
         return "no features at hand: the run scores by no clip" if found is None else _clip(found, device)
     except TTSError as error:
         return f"no features at hand: {error}"

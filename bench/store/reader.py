@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from bench.store.checks import ManifestForm, check_columns, parsed
 from bench.store.completed import DIGITS, CompletedTrials
 from bench.store.files import check_folder
 from bench.store.schema import schema
@@ -91,12 +92,10 @@ def read_manifest(output: Output) -> dict[str, Any]:
     """
     where = place(output)
     try:
-        manifest = json.loads(where.read("manifest.json") or b"")
-    except (OSError, ValueError):
-        manifest = None
-    if not isinstance(manifest, dict) or not {"digest", "config"} <= manifest.keys():
-        raise DataError(f"{where}: not a results folder (no readable manifest.json of a run)")
-    return manifest
+        return parsed(where.read("manifest.json") or b"", ManifestForm)
+    except (OSError, ValueError) as error:
+        reason = f"; {error}" if ":" in str(error) and not isinstance(error, json.JSONDecodeError | OSError) else ""
+        raise DataError(f"{where}: not a results folder (no readable manifest.json of a run{reason})") from None
 
 
 def parts(where: Storage) -> list[str]:
@@ -132,7 +131,9 @@ def _dataset(where: Storage, names: list[str]) -> ds.Dataset | None:
         return None
     files = [where.path(f"trials/{name}") for name in names]
     found = ds.dataset(files, format="parquet", filesystem=where.filesystem)
-    return found.replace_schema(pa.unify_schemas([found.schema, schema(())]))
+    check_columns(found.schema.names, where)
+    both = pa.unify_schemas([found.schema, schema(())], promote_options="permissive")  # structs have grown, too
+    return ds.dataset(files, schema=both, format="parquet", filesystem=where.filesystem)
 
 
 def batches(output: Output, columns: list[str]) -> Iterator[pa.RecordBatch]:

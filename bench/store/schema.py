@@ -8,12 +8,12 @@ from typing import Any
 import pyarrow as pa
 
 from bench.study.trial import Trial, text
-from tts.noise import Noise, to_record
+from tts.recipe import Action, to_record
 
 SCHEMA_VERSION = 3
 
 MOVE = pa.struct([("seed", pa.int64()), ("radius", pa.float64())])
-NOISE = pa.struct([("seed", pa.int64()), ("moves", pa.list_(MOVE))])
+NOISE = pa.struct([("seed", pa.int64()), ("moves", pa.list_(MOVE)), ("to", pa.int32())])
 
 COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("trial", pa.string(), "identity: a hash of everything that changes the result, 32 hex digits"),
@@ -35,7 +35,11 @@ COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("shared_nfe", pa.int64(), "of nfe, forwards computed once for several trials; differs between two runs"),
     ("device", pa.string(), "the kind of device that computed it; several are joined by ' + '"),
     ("samples", pa.list_(pa.float64()), "best-of-N: the reward of each of its N final images; null: another search"),
-    ("noises", pa.list_(NOISE), "recipe: the initial noise, then one for each step; null: no noise injected"),
+    (
+        "noises",
+        pa.list_(NOISE),
+        "recipe: the initial noise, then an action a step (or, with 'to', back to that one); null: no noise",
+    ),
     ("image", pa.binary(), "the final image, PNG; null: not stored, or in a file of its own"),
     ("image_file", pa.string(), "the final image's file, from the run's folder on; null: none"),
     ("error", pa.string(), "why the trial has no result after three attempts; null: it has one"),
@@ -47,8 +51,12 @@ EVALUATION_COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("candidate", pa.int32(), "place in that list, from 0"),
     ("first", pa.int32(), "steps done before the segment"),
     ("stop", pa.int32(), "steps done after it"),
-    ("kind", pa.string(), "'global': a fresh noise, 'local': a moved one, 'none': no noise injected"),
-    ("noise", NOISE, "recipe of the first noise that is injected; null: none is"),
+    (
+        "kind",
+        pa.string(),
+        "'global': a fresh noise, 'local': a moved one, 'back': back by a noise, 'none': no noise",
+    ),
+    ("noise", NOISE, "the first action with a noise; null: none has one"),
     ("reward", pa.float64(), "the searched reward of the predicted (after the last step: final) image; null: none"),
     ("chosen", pa.bool_(), "whether a later segment goes on from its state, or it is the result"),
     ("best", pa.float64(), "best reward of the trial up to and with this evaluation; null: none yet"),
@@ -91,9 +99,9 @@ def identity_columns(trial: Trial, key: str, label: str) -> dict[str, Any]:
     }
 
 
-def recipe_column(noises: Sequence[Noise | None]) -> list[dict[str, Any] | None]:
+def recipe_column(noises: Sequence[Action]) -> list[dict[str, Any] | None]:
     """The recipe of a whole trajectory, initial noise first."""
-    return [to_record(noise) for noise in noises]
+    return [to_record(action) for action in noises]
 
 
 def error_row(trial: Trial, key: str, label: str, reason: str) -> dict[str, Any]:

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import fcntl
-import json
-import os
-import time
-import uuid
 from abc import ABC, abstractmethod
-from contextlib import suppress
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import TypeAlias
 
 from pyarrow import ArrowException, fs
 
 from bench.store.files import atomic_write
-from tts.errors import SettingError, first_line
+from bench.store.leases import Lease, LocalLease, ObjectLease
+from tts.errors import DataError, SettingError, first_line
+from tts.files.addresses import refuse_secrets, shown
 
 Output: TypeAlias = Path | str
 """A folder, or an address such as ``s3://bucket/path``."""
-
-STALE_SECONDS = 60.0
-"""A mark in an object store that is older belongs to a driver that was killed."""
 
 
 class Storage(ABC):
@@ -29,9 +23,21 @@ class Storage(ABC):
 
     filesystem: fs.FileSystem
 
-    @abstractmethod
     def path(self, name: str) -> str:
-        """A file's path in :attr:`filesystem`."""
+        """A file's path in :attr:`filesystem`; ``""`` is the run's own.
+
+        Names come out of rows and manifests, too: every file is read and written through this method.
+
+        Raises:
+            DataError: the name leads out of the run's folder.
+        """
+        if name and not is_inside(name):
+            raise DataError(f"{self}: {name[:100]!r} is no name of a file in the run's folder")
+        return self._path(name)
+
+    @abstractmethod
+    def _path(self, name: str) -> str:
+        """The path of a name that is known to lie inside."""
 
     @abstractmethod
     def write(self, name: str, data: bytes) -> None:
@@ -87,16 +93,12 @@ class Storage(ABC):
         self.filesystem.delete_file(self.path(name))
 
 
-class Lease(ABC):
-    """That a driver holds a place."""
-
-    @abstractmethod
-    def renew(self) -> None:
-        """Say that the driver is still there; to be called every few seconds."""
-
-    @abstractmethod
-    def release(self) -> None:
-        """Let the place go."""
+def is_inside(name: str) -> bool:
+    """Whether a name with ``/`` stays below the folder that it is joined to, on any system."""
+    parts = name.split("/")
+    return all(part not in ("", ".", "..") for part in parts) and not any(
+        character in "\\:" or not character.isprintable() for character in name
+    )
 
 
 class LocalStorage(Storage):
@@ -108,13 +110,15 @@ class LocalStorage(Storage):
     def __str__(self) -> str:
         return str(self.folder)
 
-    def path(self, name: str) -> str:
-        """See :class:`Storage`."""
-        return str(self.folder / name)
+    def _path(self, name: str) -> str:
+        path = self.folder / name
+        if not path.resolve().is_relative_to(self.folder.resolve()):
+            raise DataError(f"{self}: {name!r} is a link that leads out of the run's folder")
+        return str(path)
 
     def write(self, name: str, data: bytes) -> None:
         """See :class:`Storage`."""
-        path = self.folder / name
+        path = Path(self.path(name))
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, data)
 
@@ -141,60 +145,6 @@ class LocalStorage(Storage):
                 torn.unlink(missing_ok=True)
 
 
-class LocalLease(Lease):
-    """A lock that the system lets go of when the process ends, however it ends."""
-
-    def __init__(self, folder: Path, shard: str) -> None:
-        self._folder = folder
-        self._files: list[IO[str]] = []
-        try:
-            whole = self._open(".lock")
-            if not shard:
-                self._lock(whole, fcntl.LOCK_EX)
-                return
-            self._share(whole, shard.partition("/")[2])
-            self._lock(self._open(f".lock-{shard.replace('/', 'of')}"), fcntl.LOCK_EX)
-        except BaseException:
-            self.release()
-            raise
-
-    def _open(self, name: str) -> IO[str]:
-        self._files.append((self._folder / name).open("a+"))
-        return self._files[-1]
-
-    def _lock(self, file: IO[str], how: int) -> None:
-        try:
-            fcntl.flock(file, how | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SettingError(f"output {self._folder}: another run is writing to this folder") from None
-
-    def _share(self, whole: IO[str], number: str) -> None:
-        """Hold the folder together with the other shards, if there are as many as this one says."""
-        try:
-            fcntl.flock(whole, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock(whole, fcntl.LOCK_SH)
-            whole.seek(0)
-            others = whole.read()
-            if others != number:
-                raise SettingError(
-                    f"output {self._folder}: shards of {others} are being written there, and this is one of {number}"
-                ) from None
-            return
-        whole.truncate(0)
-        whole.write(number)
-        whole.flush()
-        self._lock(whole, fcntl.LOCK_SH)
-
-    def renew(self) -> None:
-        """Nothing to do."""
-
-    def release(self) -> None:
-        """See :class:`Lease`."""
-        for file in self._files:
-            file.close()
-
-
 class ObjectStorage(Storage):
     """An address in an object store, written by PUTs: an object appears when all of it is there.
 
@@ -203,18 +153,18 @@ class ObjectStorage(Storage):
     """
 
     def __init__(self, address: str) -> None:
-        self.address = address
+        refuse_secrets(address, "output")
+        self.address = _with_single_slashes(address)
         try:
-            self.filesystem, self._root = fs.FileSystem.from_uri(address)
+            self.filesystem, self._root = fs.FileSystem.from_uri(self.address)
         except (OSError, ValueError, ArrowException) as error:
             raise SettingError(f"output {self}: cannot be opened ({first_line(error)})") from None
 
     def __str__(self) -> str:
-        return self.address.partition("?")[0]
+        return shown(self.address)
 
-    def path(self, name: str) -> str:
-        """See :class:`Storage`."""
-        return f"{self._root}/{name}"
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}" if name else self._root
 
     def write(self, name: str, data: bytes) -> None:
         """See :class:`Storage`."""
@@ -234,62 +184,19 @@ class ObjectStorage(Storage):
         """Nothing to do: a part that was cut off never appeared."""
 
 
-class ObjectLease(Lease):
-    """A mark that is renewed while its driver lives.
-
-    Two drivers that start within a second could both pass; their parts have names of their own, so that even then
-    nothing is overwritten, and readers count each trial once.
-    """
-
-    def __init__(self, place: ObjectStorage, name: str) -> None:
-        self._place, self._name, self._owner, self._written = place, name, uuid.uuid4().hex, 0.0
-        other = self._read()
-        age = time.time() - float(other.get("time", 0.0))
-        here = other.get("host") == os.uname().nodename
-        if age < STALE_SECONDS and not (here and not _alive(int(other.get("pid", 0)))):
-            raise SettingError(
-                f"output {place}: another run is writing there (process {other.get('pid')} of {other.get('host')}, "
-                f"seen {age:.0f} s ago); if it was killed, try again in {STALE_SECONDS - age:.0f} s"
-            )
-        self.renew()
-        if self._read().get("owner") != self._owner:
-            raise SettingError(f"output {place}: another run has just begun to write there")
-
-    def _read(self) -> dict[str, str]:
-        try:
-            found = json.loads(self._place.read(self._name) or b"{}")
-        except ValueError:
-            return {}
-        return found if isinstance(found, dict) else {}
-
-    def renew(self) -> None:
-        """See :class:`Lease`."""
-        if time.monotonic() - self._written > STALE_SECONDS / 4 or not self._written:
-            mark = {"owner": self._owner, "host": os.uname().nodename, "pid": os.getpid(), "time": time.time()}
-            self._place.write(self._name, json.dumps(mark).encode())
-            self._written = time.monotonic()
-
-    def release(self) -> None:
-        """See :class:`Lease`; a mark that cannot be removed is soon stale."""
-        with suppress(OSError):
-            if self._read().get("owner") == self._owner:
-                self._place.remove(self._name)
-
-
-def place(output: Output) -> Storage:
-    """The place that an output names.
+def place(output: Output | Storage) -> Storage:
+    """The place that an output names; storage that is open already stays as it is.
 
     Raises:
-        SettingError: the object store cannot be opened.
+        SettingError: the object store cannot be opened, or its address holds a secret.
     """
+    if isinstance(output, Storage):
+        return output
     return ObjectStorage(output) if isinstance(output, str) and "://" in output else LocalStorage(Path(output))
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return pid > 0
+def _with_single_slashes(address: str) -> str:
+    """An address whose path has no empty parts."""
+    scheme, _, rest = address.partition("://")
+    path, mark, options = rest.partition("?")
+    return f"{scheme}://{'/'.join(part for part in path.split('/') if part)}{mark}{options}"

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.store.completed import CompletedTrials
+from bench.store.leases import Lease
 from bench.store.reader import check, done, parts, table
 from bench.store.schema import TRACE, schema
-from bench.store.storage import Lease, Output, place
+from bench.store.storage import Output, place
 from tts.errors import SettingError
 
 FLUSH_BYTES = 64 << 20

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, Field, PlainSerializer, StrictInt, field_validator, model_validator
 
+from bench.study.trust import texts
 from tts.errors import SettingError
+from tts.files.addresses import refuse_secrets
 from tts.settings import Settings, nearest, parse
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -156,6 +158,17 @@ class RunConfig(Settings):
                 raise ValueError(f"a folder, or an address that begins with {' or '.join(f'{s}://' for s in SCHEMES)}")
             return value.rstrip("/")
         return Path(value).expanduser() if isinstance(value, str) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_secrets(cls, values: object) -> object:
+        """Whatever stands in a configuration goes into the manifest; prompts may say what they like."""
+        if isinstance(values, dict):
+            for key, value in values.items():
+                for text in texts(value) if key != "problems" else ():
+                    if "://" in text:
+                        refuse_secrets(text, key)
+        return values
 
     @field_validator("shard")
     @classmethod

@@ -59,9 +59,11 @@ class Study:
         self.model_name, self.model = model
         self.searched = tuple(_unique([_reward(given) for given in config.rewards]))
         self.rewards = _unique([_reward(given) for given in [*config.rewards, *config.held_out]])
+        self._codes()  # refuses two of one name
         self.entries = _distinct([entry for given in config.searches for entry in _entries(given)])
         self.conditions = self._conditions()
         self.plan = self.model.plan()
+        self._check_costs()
         self._refuse_idle_searches()
         for reward in self.rewards.values():
             reward.suits(self.model)
@@ -89,6 +91,19 @@ class Study:
             raise SettingError(f"problems.conditions: model {self.model_name} has no list of conditions; name some")
         return list(self.model.conditions())
 
+    def _check_costs(self) -> None:
+        """Refuse searches that do not know what they cost, before anything relies on it."""
+        for entry in self.entries:
+            for cost in (entry.algorithm.nfe, entry.algorithm.depth):
+                try:
+                    found: object = cost(self.plan)
+                except Exception as error:
+                    found = error
+                if not isinstance(found, int) or found < 0:
+                    raise SettingError(
+                        f"search {entry.name}: {cost.__name__}(plan) must be a number of forwards, and is {found!r}"
+                    )
+
     def _refuse_idle_searches(self) -> None:
         idle = next((entry.name for entry in self.entries if entry.algorithm.needs_injection), None)
         if idle and not self.plan.actions:
@@ -101,12 +116,17 @@ class Study:
     def context(self) -> Context:
         """What all trials share."""
         known = self.config.engines.simulate is None  # a simulated engine needs no weights to be there
+        model = self.model.identity() if known else self.model.record()
+        given = [*self.config.rewards, *self.config.held_out]
+        rewards = {
+            name: REWARDS.identified(_without_alias(each), reward.identity() if known else reward.record())
+            for each, (name, reward) in zip(given, self.rewards.items(), strict=True)
+        }
         return Context(
-            model={"name": self.model_name, **(self.model.identity() if known else self.model.record())},
-            rewards={
-                name: reward.identity() if known else reward.record() for name, reward in sorted(self.rewards.items())
-            },
+            model={"name": self.model_name, **MODELS.identified(self.config.model, model)},
+            rewards=dict(sorted(rewards.items())),
             numerics=self.config.engines.numerics(),
+            searches=self._codes(),
         )
 
     def with_batch(self, batch: int) -> Study:
@@ -116,6 +136,20 @@ class Study:
         engines = self.config.engines.model_copy(update={"batch": batch})
         other.config = self.config.model_copy(update={"engines": engines})
         return other
+
+    def _codes(self) -> dict[str, Any]:
+        """Which code the searches are that are not registered, by name.
+
+        Raises:
+            SettingError: two of one name are different code.
+        """
+        codes: dict[str, Any] = {}
+        for given in self.config.searches:
+            name = given if isinstance(given, str) else given["name"]
+            code, short = SEARCHES.origin(name), str(name).partition(":")[2] or str(name)
+            if codes.setdefault(short, code) != code:
+                raise SettingError(f"searches: two are called {short}, and are different code; rename one of them")
+        return {name: code for name, code in codes.items() if code is not None}
 
     def notes(self) -> list[str]:
         """What a user should know before the run, a line each."""
@@ -180,6 +214,7 @@ class Study:
             "model": self.context.model,
             "rewards": self.context.rewards,
             "numerics": self.context.numerics,
+            **({"code": self.context.searches} if self.context.searches else {}),
             **({"held_out": sorted(set(self.rewards) - set(self.searched))} if self.config.held_out else {}),
             "searches": [[entry.name, entry.algorithm.record(), entry.budget] for entry in self.entries],
             "conditions": self.conditions,
@@ -239,10 +274,14 @@ def _distinct(entries: list[Entry]) -> list[Entry]:
 def _reward(given: str | dict[str, Any]) -> tuple[str, RewardSettings]:
     """A reward under its own name, or under the one that ``as`` gives it."""
     alias = given.get("as") if isinstance(given, dict) else None
-    name, reward = REWARDS.make({k: v for k, v in given.items() if k != "as"} if isinstance(given, dict) else given)
+    name, reward = REWARDS.make(_without_alias(given))
     if alias is not None and not (isinstance(alias, str) and alias.isidentifier()):
         raise SettingError(f"reward {name}: as = {alias!r} is no name; use letters, digits and _")
     return alias or name, reward
+
+
+def _without_alias(given: str | dict[str, Any]) -> str | dict[str, Any]:
+    return {key: value for key, value in given.items() if key != "as"} if isinstance(given, dict) else given
 
 
 def _unique(rewards: list[tuple[str, RewardSettings]]) -> dict[str, RewardSettings]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -24,11 +24,13 @@ class Context:
         model: name and identity of the model.
         rewards: names and identities of the rewards.
         numerics: batch, threads and device of an engine; they can change the last bit.
+        searches: which code those searches are that are not registered, by name.
     """
 
     model: dict[str, Any]
     rewards: dict[str, Any]
     numerics: dict[str, Any]
+    searches: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def texts(self) -> tuple[str, str]:
@@ -86,12 +88,14 @@ def identity(context: Context, search: str, settings: str, reward: str, conditio
     """The identity of a trial, from the plan or from the columns of its stored row alike.
 
     It is the hash of the canonical JSON of ``{model, numerics, problem: [condition, problem_seed], reward, rewards,
-    search: [search, settings], version}``; put together from parts, as a resumed run makes a million of them.
+    search: [search, settings], version}``; put together from parts, as a resumed run makes a million of them. A search
+    that is not registered has a third entry, which says what code it is.
     """
     before, rewards = context.texts
+    code = f",{canonical(context.searches[search])}" if search in context.searches else ""
     content = (
         f'{before},"problem":[{_quoted(condition)},{problem_seed}],"reward":{_quoted(reward)},{rewards},'
-        f'"search":[{_quoted(search)},{_quoted(settings)}],"version":[{IDENTITY_VERSION},{NOISE_VERSION}]}}'
+        f'"search":[{_quoted(search)},{_quoted(settings)}{code}],"version":[{IDENTITY_VERSION},{NOISE_VERSION}]}}'
     )
     return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from weakref import WeakValueDictionary
 
 from tts.engine.requests import EvalRequest, EvalResult
-from tts.noise import Noise
+from tts.recipe import Recipe
 from tts.search.segment import ALL, Segment, State
 
 if TYPE_CHECKING:
-    from bench.workers.search_runner import ActiveTrial
+    from bench.workers.active_trial import ActiveTrial
 
 Key: TypeAlias = Hashable
 """Equal for segments that lead to the same state."""
@@ -47,11 +47,12 @@ class Known(State):
         self,
         key: int,
         engine: int,
-        noises: tuple[Noise | None, ...],
+        step: int,
+        noises: Recipe,
         released: list[int],
         outcome: EvalResult,
     ) -> None:
-        super().__init__(key, engine, len(noises) - 1, noises)
+        super().__init__(key, engine, step, noises)
         object.__setattr__(self, "_released", released)
         object.__setattr__(self, "outcome", outcome)
 
@@ -59,6 +60,14 @@ class Known(State):
         """Whether it was scored by the segment's reward."""
         known = self.outcome.scores.keys() | self.outcome.errors.keys()
         return segment.reward is None or segment.reward in known
+
+    def __copy__(self) -> Known:
+        """Itself: a copy would let the state go twice."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Known:
+        """Itself, as for a shallow copy."""
+        return self
 
     def __del__(self) -> None:
         self._released.append(self.key)  # type: ignore[attr-defined]
@@ -119,6 +128,7 @@ class Common:
         self._share = share
         self._works: dict[Key, Work] = {}
         self._states: WeakValueDictionary[Key, Known] = WeakValueDictionary()
+        self._held: WeakValueDictionary[int, Known] = WeakValueDictionary()
 
     def key(self, asker: Asker) -> Key | None:
         """What the segment shares with others; None: nothing."""
@@ -127,6 +137,10 @@ class Common:
             return None
         at = (start.engine, start.key) if isinstance(start, State) else (segment.condition, start)
         return at, segment.noises, segment.reward == ALL
+
+    def holds(self, state: State) -> bool:
+        """Whether a state is one that a search was given; a copy of one does not keep it."""
+        return self._held.get(state.key) is state
 
     def under_way(self, key: Key | None) -> Work | None:
         """Work that one may join."""
@@ -146,6 +160,8 @@ class Common:
 
     def end(self, work: Work, state: Known | None) -> None:
         """Nobody can join any more; its new state, if it has one, is at hand while anyone refers to it."""
+        if state is not None:
+            self._held[state.key] = state
         if work.key is not None:
             del self._works[work.key]
             if state is not None:

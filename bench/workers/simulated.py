@@ -10,7 +10,6 @@ import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 from bench.study.study import Study
 from tts.engine.requests import EngineCounters, EvalRequest, EvalResult
@@ -49,7 +48,7 @@ class SimulatedEngine:
         self.load = EngineCounters()
         self._salts = {name: zlib.crc32(name.encode()) for name in study.rewards}
         self._states: dict[int, int] = {}
-        self._costs = lru_cache(maxsize=None)(study.plan.nfe)
+        self._costs = study.plan.spent
         self._queue: deque[_Row] = deque()
         self._passes: deque[tuple[float, list[_Row]]] = deque()
         self._free_at = 0.0
@@ -62,8 +61,8 @@ class SimulatedEngine:
     def submit(self, jobs: Iterable[EvalRequest]) -> None:
         """Queue jobs."""
         for job in jobs:
-            start, steps = job.segment.start, len(job.segment.noises)
-            nfe = self._costs(start.step, start.step + steps) if isinstance(start, State) else self._costs(None, steps)
+            start = job.segment.start
+            nfe = self._costs(start.step if isinstance(start, State) else None, job.segment.noises)
             self._queue.append(_Row(job, nfe, nfe))
 
     def release(self, keys: Iterable[int]) -> None:

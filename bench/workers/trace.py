@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from bench.store import reader as store
 from bench.store.storage import Output, place
 from tts.errors import DataError
-from tts.noise import Noise, to_record
-from tts.search.segment import Evaluation, Segment
+from tts.recipe import Action, Back, to_record
+from tts.search.segment import Evaluation, Segment, State
 
 if TYPE_CHECKING:
     import pandas as pd  # drivers need this module, and no frames
@@ -36,11 +36,11 @@ class Trace:
     def add(self, segments: Sequence[Segment], evaluations: Sequence[Evaluation]) -> None:
         """Take down what came of a list of segments."""
         for candidate, (segment, evaluation) in enumerate(zip(segments, evaluations, strict=True)):
-            if segment.first:
+            if isinstance(segment.start, State) and len(segment.start.noises) > 1:
                 self.choose(segment)
             self._nfe += evaluation.nfe
             self._best = max(self._best, evaluation.value)
-            noise = next((noise for noise in segment.noises if noise is not None), None)
+            action = next((action for action in segment.noises if action is not None), None)
             self._by_state[evaluation.state.key] = len(self._rows)
             self._rows.append(
                 {
@@ -49,8 +49,8 @@ class Trace:
                     "candidate": candidate,
                     "first": segment.first,
                     "stop": segment.stop,
-                    "kind": _kind(noise),
-                    "noise": to_record(noise),
+                    "kind": _kind(action),
+                    "noise": to_record(action),
                     "reward": evaluation.reward,
                     "chosen": False,
                     "best": None if self._best == -float("inf") else self._best,
@@ -71,10 +71,12 @@ class Trace:
         return self._rows
 
 
-def _kind(noise: Noise | None) -> str:
-    if noise is None:
+def _kind(action: Action) -> str:
+    if action is None:
         return "none"
-    return "local" if noise.moves else "global"
+    if isinstance(action, Back):
+        return "back"
+    return "local" if action.moves else "global"
 
 
 def read(output: Output, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -89,7 +91,7 @@ def read(output: Output, columns: Sequence[str] | None = None) -> pd.DataFrame:
     found = list(_parts(output, None if columns is None else list(columns)))
     if not found:
         raise DataError(f"{place(output)}: has no trace; run it with trace: true")
-    frame: pd.DataFrame = pa.concat_tables(found).to_pandas()
+    frame: pd.DataFrame = pa.concat_tables(found, promote_options="permissive").to_pandas()
     return frame
 
 

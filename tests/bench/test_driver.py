@@ -379,7 +379,7 @@ def test_a_search_that_fails_is_a_row_with_the_reason_and_the_others_go_on(
     failed = rows.pop(hasty.key(of.context))
     assert rows == reference
     assert failed["error"] == (
-        "search hasty: ValueError: ended at step 1 of 6; a search must return an evaluation of a finished trajectory"
+        "search hasty: ended at step 1 of 6; a search must return an evaluation of a finished trajectory"
     )
     assert {"value", "nfe", "image"}.isdisjoint(failed)
     assert (tally.done, tally.failed) == (of.size + 1, 1)

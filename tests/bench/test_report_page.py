@@ -184,7 +184,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> str:
     rewrite(run, hostile)
     manifest = json.loads((run / "manifest.json").read_text())
     manifest["config"]["problems"]["conditions"] = [HOSTILE]
-    manifest["devices"] = manifest["created"] = HOSTILE
+    manifest["devices"], manifest["created"] = [HOSTILE], HOSTILE
     (run / "manifest.json").write_text(json.dumps(manifest))
     return page_of(run)
 

@@ -8,14 +8,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.store import reader as store
+from bench.store.leases import Lease
 from bench.store.schema import COLUMNS, SCHEMA_VERSION, schema
-from bench.store.storage import Lease, LocalStorage
+from bench.store.storage import LocalStorage
 from bench.store.writer import Store
 from tts.errors import DataError, RunMismatchError, SettingError
 
@@ -49,7 +51,11 @@ def row(k: int) -> dict[str, Any]:
         "wall_seconds": 1.5,
         "shared_nfe": 4,
         "samples": [0.25, None],
-        "noises": [{"seed": k, "moves": []}, None, {"seed": 1, "moves": [{"seed": 2, "radius": 0.25}]}],
+        "noises": [
+            {"seed": k, "moves": [], "to": None},
+            None,
+            {"seed": 1, "moves": [{"seed": 2, "radius": 0.25}], "to": 2},
+        ],
         "image": b"\x89PNG" + bytes([k % 256]),
         "score_brightness": 0.1 * k,
         "score_sharpness": None,
@@ -359,3 +365,17 @@ def test_whatever_happens_every_trial_is_stored_once(
         session.add(row(k))
     session.close()
     assert sorted(stored(folder)) == [name(k) for k in range(12)]
+
+
+def test_parts_of_before_and_after_recipes_had_ways_back_are_read_together(tmp_path: Path) -> None:
+    """A run that was begun by an older version, and went on by this one."""
+    noise = pa.struct([("seed", pa.int64()), ("moves", pa.list_(pa.struct([("seed", pa.int64())])))])
+    session = opened(tmp_path)
+    session.add(row(1))
+    session.close()
+    old = pa.table({"trial": ["old"], "noises": pa.array([[{"seed": 5, "moves": []}, None]], pa.list_(noise))})
+    for name in ("part-0.parquet", "part-z.parquet"):  # before the new part and after it
+        pq.write_table(old, tmp_path / "trials" / name)
+        recipes = {found["trial"]: found["noises"] for found in store.read(tmp_path, ["trial", "noises"]).to_pylist()}
+        assert recipes == {"old": [{"seed": 5, "moves": [], "to": None}, None], row(1)["trial"]: row(1)["noises"]}
+        (tmp_path / "trials" / name).unlink()

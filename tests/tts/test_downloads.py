@@ -306,7 +306,7 @@ def test_small_fetches_and_other_outputs_show_nothing(site: Site, monkeypatch: p
 
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://one.org/w.pth", "s3://bucket/w.pth"])
 def test_other_addresses_than_the_webs_are_refused(url: str, cache: Path) -> None:
-    with pytest.raises(WeightsError, match=f"weights {url}: is no address of the web; set weights to a file"):
+    with pytest.raises(WeightsError, match=f"weights {url}: is no https address; set weights to a file"):
         fetch(url, "weights")
     assert not cache.exists()
 

@@ -147,6 +147,7 @@ def test_unknown_members_are_refused() -> None:
 OWN = '''
 from tts.models.cifar10 import Cifar10
 from tts.rewards.brightness import Brightness
+from tts.registry import factory
 from tts.search.best_of_n import BestOfN
 
 def redness(images, conditions):
@@ -158,9 +159,11 @@ def words(images, conditions):
 def short(images, conditions):
     return [1.0]
 
+@factory
 def small(steps=4):
     return Cifar10(sampler={"steps": steps})
 
+@factory
 def nothing():
     return 3
 
@@ -220,6 +223,7 @@ def test_classes_and_factories_are_models_rewards_and_searches(own: Path) -> Non
         (REWARDS, "no_module:none", "cannot be imported"),
         (REWARDS, "own_module:number", "neither a class nor a function"),
         (MODELS, "own_module:nothing", "makes a int, which is no settings object"),
+        (MODELS, "own_module:redness", "nor a function marked with @tts.registry.factory"),
         (MODELS, {"name": "own_module:small", "stepz": 3}, "stepz"),
         (REWARDS, {"name": "own_module:Mine", "fctor": 3}, "did you mean 'factor'"),
     ],

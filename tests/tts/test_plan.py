@@ -26,4 +26,4 @@ def test_the_opening_is_paid_once_and_only_from_the_initial_noise() -> None:
 
 
 def test_guidance_pays_every_forward_twice() -> None:
-    assert AHEAD.times(2) == Plan((2, 2, 2, 0), (True,) * 4, opening=2)
+    assert AHEAD.times(2) == Plan((2, 2, 2, 0), (True,) * 4, opening=2, back=2)

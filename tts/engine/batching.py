@@ -24,7 +24,7 @@ from tts.models.base import Model
 from tts.noise import Array, Noise, NoiseBank
 from tts.plan import Condition
 from tts.rewards.base import Reward
-from tts.samplers.base import Call, Position, Step, drive, follow
+from tts.samplers.base import Call, Position, Step, drive, follow, tensors
 from tts.search.segment import Segment, State
 
 
@@ -139,8 +139,8 @@ class Engine:
         """All denoiser calls of a segment, one after another."""
         start = segment.start
         at = self.states[start.key] if isinstance(start, State) else self._tensor(start)
-        noises = [None if noise is None else self._tensor(noise) for noise in segment.noises]
-        return follow(self.model.sampler, at, noises, segment.first)
+        actions = [tensors(action, self._tensor) for action in segment.noises]
+        return follow(self.model.sampler, at, actions, segment.first)
 
     def _tensor(self, noise: Noise) -> Tensor:
         start = time.perf_counter()

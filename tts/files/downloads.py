@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from tts.errors import WeightsError
+from tts.files.addresses import refuse_secrets, shown
 from tts.files.staging import near
 
 ATTEMPTS = 5
@@ -24,6 +25,9 @@ ATTEMPTS = 5
 
 TIMEOUT = 30.0
 """Seconds of silence after which a connection counts as lost."""
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Hosts whose files do not travel."""
 
 LARGE = 16 << 20
 """Bytes to come from which on progress is shown."""
@@ -53,8 +57,10 @@ def fetch(url: str, setting: str, sha256: str | None = None) -> Path:
     Raises:
         WeightsError: the file is not in the cache and cannot be fetched, or what came is another file.
     """
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise WeightsError(f"{setting} {url}: is no address of the web; set {setting} to a file or an https address")
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
+        raise WeightsError(f"{setting} {shown(url)}: is no https address; set {setting} to a file or an https address")
+    refuse_secrets(url, setting)
     target = place(url)
     if not target.exists():
         try:

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tts.errors import WeightsError, first_line
-from tts.files import downloads
 from tts.files.digests import sha256
 from tts.files.hub import hub_file, hub_folder, local_folder, unreachable
-from tts.files.staging import near
+from tts.files.locate import locate
 from tts.quiet import quiet
 
 if TYPE_CHECKING:
@@ -77,11 +76,7 @@ class Checkpoint:
 
     def single_file(self) -> Path | None:
         """The single file, fetched first if need be."""
-        if self.file is None:
-            return None
-        if "://" in self.file:
-            return downloads.fetch(self.file, "file")
-        return near(Path(self.file).expanduser())
+        return None if self.file is None else locate(self.file, "file")
 
     def check(self, pipeline: str, components: Mapping[str, str]) -> None:
         """Find what is missing or damaged before anything is loaded.

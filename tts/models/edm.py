@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, field_validator
 
 from tts.errors import SettingError, WeightsError
-from tts.files import downloads
 from tts.files.digests import sha256
 from tts.files.edm_pickle import Checkpoint, read
-from tts.files.staging import near
+from tts.files.locate import locate
 from tts.models.base import Model, ModelSettings
 from tts.models.classes import class_condition, class_label
 from tts.models.pixel_edm import PixelEDM
@@ -37,6 +36,11 @@ class EDM(ModelSettings):
     checkpoint: str = Field(PUBLISHED, description="pickle of an EDMPrecond: a file, or an address fetched once")
     classes: int = Field(1000, ge=0, description="classes of the network; 0 for one without labels")
     precision: Precision = Field("fp32", description="of the network; states and preconditioning are float32")
+    sha256: str | None = Field(
+        None,
+        pattern="^[0-9a-fA-F]{8,64}$",
+        description="SHA-256 of the checkpoint at an address, or its first digits; left out: whatever comes is taken",
+    )
     sampler: StochasticHeun = Field(default_factory=StochasticHeun, description="the sampler's settings")
 
     @field_validator("checkpoint", mode="before")
@@ -50,9 +54,7 @@ class EDM(ModelSettings):
     @property
     def path(self) -> Path:
         """The checkpoint's file, fetched first if need be."""
-        if "://" in self.checkpoint:
-            return downloads.fetch(self.checkpoint, "checkpoint")
-        return near(Path(self.checkpoint).expanduser())
+        return locate(self.checkpoint, "checkpoint", self.sha256)
 
     def plan(self) -> Plan:
         """See :class:`ModelSettings`."""

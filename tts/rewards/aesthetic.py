@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from tts.errors import WeightsError
-from tts.files import downloads, tensors
+from tts.files import tensors
 from tts.files.digests import sha256
-from tts.files.staging import near
+from tts.files.locate import locate
 from tts.plan import Condition
 from tts.rewards.base import Caption, Reward, Score
 from tts.rewards.contrastive import ContrastiveSettings, Encoders
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PUBLISHED = (
     "https://github.com/christophschuhmann/improved-aesthetic-predictor/raw/main/sac+logos+ava1-l14-linearMSE.pth"
 )
+PUBLISHED_SHA256 = "21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0"
 
 
 class Aesthetic(ContrastiveSettings):
@@ -34,7 +35,7 @@ class Aesthetic(ContrastiveSettings):
     @property
     def path(self) -> Path:
         """The head's file, fetched first if need be."""
-        return downloads.fetch(self.head, "head") if "://" in self.head else near(Path(self.head).expanduser())
+        return locate(self.head, "head", PUBLISHED_SHA256 if self.head == PUBLISHED else None)
 
     def check(self) -> None:
         """Also reads the head."""

@@ -11,9 +11,9 @@ from pydantic import Field
 
 from tts import imagenet
 from tts.errors import SettingError, WeightsError
-from tts.files import downloads, tensors
+from tts.files import tensors
 from tts.files.digests import sha256
-from tts.files.staging import near
+from tts.files.locate import locate
 from tts.models.base import ModelSettings
 from tts.networks import torchvision_classifier as torchvisions
 from tts.plan import Condition
@@ -44,6 +44,11 @@ class Classifier(RewardSettings):
         description="name of published weights, or a file (.safetensors, .pth) or address of a state_dict, whose "
         "images are prepared as for DEFAULT",
     )
+    sha256: str | None = Field(
+        None,
+        pattern="^[0-9a-fA-F]{8,64}$",
+        description="SHA-256 of weights at an address, or its first digits; left out: torchvision's own are known",
+    )
     classes: int = Field(imagenet.CLASSES, ge=2, description="classes of the weights")
     precision: Precision = Field("fp32", description="of the network")
 
@@ -64,7 +69,8 @@ class Classifier(RewardSettings):
         """The settings, the digest of the weights wherever they lie, and whose preprocessing they get."""
         path = self._path()
         prepared = GUIDED if self.model == GUIDED else self._entry(path).name
-        return {**self.record(), "weights": sha256(path, "weights"), "preprocessing": prepared}
+        settings = {name: value for name, value in self.record().items() if name != "sha256"}
+        return {**settings, "weights": sha256(path, "weights"), "preprocessing": prepared}
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
         """See :class:`RewardSettings`."""
@@ -104,7 +110,7 @@ class Classifier(RewardSettings):
             address = GUIDED_WEIGHTS if self.weights == DEFAULT else self.weights
         elif entry := self._named():
             address, known = entry.url, torchvisions.digits(entry) or None
-        return downloads.fetch(address, "weights", known) if "://" in address else near(Path(address).expanduser())
+        return locate(address, "weights", self.sha256 or known)
 
     def _entry(self, path: Path) -> Any:
         """torchvision's published weights that the file is, or comes nearest to."""

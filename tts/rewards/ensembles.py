@@ -51,7 +51,8 @@ class EnsembleSettings(RewardSettings):
 
     def identity(self) -> dict[str, Any]:
         """Names and identities of the members."""
-        return {"of": [[name, member.identity()] for name, member in self.members]}
+        pairs = zip(self.given, self.members, strict=True)
+        return {"of": [[name, REWARDS.identified(given, member.identity())] for given, (name, member) in pairs]}
 
     def loaded(self, device: str, caption: Caption) -> list[Reward]:
         """The members, ready to score."""

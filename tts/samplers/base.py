@@ -11,7 +11,9 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from torch import Tensor
 
+from tts.noise import Noise
 from tts.plan import Plan
+from tts.recipe import Action, Back
 
 
 class Call(NamedTuple):
@@ -54,22 +56,52 @@ class Sampler(Protocol):
         """To the first position, from a unit normal noise of the state's shape."""
         ...
 
+    def back(self, at: Position, index: int, to: int, noise: Tensor) -> Step:
+        """From a position after ``index`` steps back to the level before step ``to < index``, by a unit normal noise.
+
+        The clean part keeps its share: ``x' = q x + sqrt(s_to^2 - q^2 s^2) noise`` with ``q`` the ratio of the signal's
+        scales there and here and ``s`` the noise's deviation.
+        """
+        ...
+
     def step(self, at: Position, index: int, noise: Tensor | None) -> Step:
         """Step ``index`` from a position; ``noise`` is unit normal, or None for the deterministic step."""
         ...
 
 
-def follow(sampler: Sampler, start: Position | Tensor, noises: Sequence[Tensor | None], first: int = 0) -> Step:
-    """Some steps, one after another.
+class Renoise(NamedTuple):
+    """The tensor of a :class:`tts.recipe.Back`, and the step to which it leads."""
+
+    noise: Tensor
+    to: int
+
+
+def tensors(action: Action, make: Callable[[Noise], Tensor]) -> Tensor | Renoise | None:
+    """An action with its noise as a tensor."""
+    if isinstance(action, Back):
+        return Renoise(make(action.noise), action.to)
+    return None if action is None else make(action)
+
+
+def follow(
+    sampler: Sampler, start: Position | Tensor, noises: Sequence[Tensor | Renoise | None], first: int = 0
+) -> Step:
+    """Some actions, one after another.
 
     Args:
         start: a position, or the initial unit normal noise of a new trajectory.
-        noises: one for each step; None takes the deterministic step.
-        first: index of the first step.
+        noises: of each action; None takes the deterministic step.
+        first: steps done at the start.
     """
     at = start if isinstance(start, Position) else (yield from sampler.initial(start))
-    for index, noise in enumerate(noises, first):
-        at = yield from sampler.step(at, index, noise)
+    index = first
+    for noise in noises:
+        if not isinstance(noise, Renoise):
+            at = yield from sampler.step(at, index, noise)
+            index += 1
+        elif noise.to != index:
+            at = yield from sampler.back(at, index, noise.to, noise.noise)
+            index = noise.to
     return at
 
 

@@ -55,13 +55,23 @@ class DDIM:
         steps = len(self.times)
         injects = tuple(self.sigma(i) > 0 for i in range(steps))
         levels = tuple(math.sqrt((1 - alpha) / max(alpha, TINY)) for alpha in (*self.alphas, self.targets[-1]))
-        return Plan((1,) * (steps - 1) + (0,), injects, opening=1, levels=levels)
+        return Plan((1,) * (steps - 1) + (0,), injects, opening=1, levels=levels, back=1)
 
     def initial(self, noise: Tensor) -> Step:
         """The noise itself, with its prediction."""
         from tts.samplers.base import Call, Position
 
         return Position(noise, (yield Call(noise, self.times[0])))
+
+    def back(self, at: Position, index: int, to: int, noise: Tensor) -> Step:
+        r""":math:`\sqrt{b/a}\,x + \sqrt{1 - b/a}\,\epsilon` and its prediction, from the level ``a`` to which the last
+        step led to ``b``, before step ``to``.
+        """
+        from tts.samplers.base import Call, Position
+
+        kept = min(1.0, self.alphas[to] / self.targets[index - 1])
+        x = math.sqrt(kept) * at.x + math.sqrt(1 - kept) * noise
+        return Position(x, (yield Call(x, self.times[to])))
 
     def step(self, at: Position, index: int, noise: Tensor | None) -> Step:
         """Step ``index`` (0-based); see :class:`tts.samplers.base.Sampler`."""

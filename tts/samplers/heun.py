@@ -73,6 +73,14 @@ class StochasticHeun(Settings):
         return Position(x, x)
         yield  # a coroutine without calls
 
+    def back(self, at: Position, index: int, to: int, noise: Tensor) -> Step:
+        """``x + sqrt(t_to^2 - t_index^2) noise``; free, and nothing is predicted there before the next step."""
+        from tts.samplers.base import Position
+
+        x = at.x + math.sqrt(self.levels[to] ** 2 - self.levels[index] ** 2) * noise
+        return Position(x, x)
+        yield  # a coroutine without calls
+
     def step(self, at: Position, index: int, noise: Tensor | None) -> Step:
         """Step ``index`` (0-based) of Algorithm 2; see :class:`tts.samplers.base.Sampler`."""
         from tts.samplers.base import Call, Position

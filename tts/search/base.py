@@ -10,6 +10,7 @@ from typing import ClassVar, TypeAlias
 
 from tts.noise import Noise, derive_seed
 from tts.plan import Condition, Plan
+from tts.recipe import Back
 from tts.search.segment import Evaluation, Segment, State
 from tts.settings import Settings
 
@@ -52,6 +53,10 @@ class Problem:
         return tuple(
             self.noise(step, candidate, lane) if self.plan.injects[step] else None for step in range(first, stop)
         )
+
+    def back(self, to: int, turn: int = 0, lane: int = 0) -> Back:
+        """A way back to step ``to``, with a fresh noise of its own for each turn and lane."""
+        return Back(Noise(derive_seed(self.seed, "back", to, turn, lane)), to)
 
     def trajectory(self, candidate: int = 0) -> Segment:
         """A whole trajectory with noises of its own, scored on its final image."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from tts.noise import Noise
 from tts.plan import Plan
 from tts.search.base import Problem, Run, Search, searched_nfe, step_by_step
 from tts.search.segment import Evaluation, State, best
@@ -47,7 +48,8 @@ class LocalSearch(Search):
                 if winner is not None and self.keep_best:
                     candidates = [winner, *candidates]
                 winner = best(candidates)
-                pivot = winner.state.noises[-1] or pivot
+                last = winner.state.noises[-1]
+                pivot = last if isinstance(last, Noise) else pivot
             assert winner is not None  # K >= 1
             return winner
 

@@ -12,6 +12,7 @@ from typing import Any
 from tts.errors import SearchError
 from tts.noise import Noise
 from tts.plan import Plan
+from tts.recipe import Back, fault
 from tts.search.base import Problem, Run, Search
 from tts.search.segment import Evaluation, Segment, State
 
@@ -113,13 +114,11 @@ def _check(segment: Any, problem: Problem) -> None:
         )
     if not isinstance(segment.start, State | Noise):
         raise SearchError(f"starts a segment from {_short(segment.start)}; start from a state or from an initial noise")
-    wrong = next((noise for noise in segment.noises if noise is not None and not isinstance(noise, Noise)), None)
+    wrong = next((action for action in segment.noises if not isinstance(action, Noise | Back | None)), None)
     if wrong is not None:
-        raise SearchError(f"has {_short(wrong)} among a segment's noises; each is a Noise, or None for no noise")
-    if segment.stop > problem.plan.steps:
-        raise SearchError(
-            f"goes on to step {segment.stop}; this problem's trajectories have {problem.plan.steps} steps"
-        )
+        raise SearchError(f"has {_short(wrong)} among a segment's noises; each is a Noise, a Back or None")
+    if (reason := fault(segment.first, segment.noises, problem.plan.steps)) is not None:
+        raise SearchError(reason)
     if segment.condition != problem.condition:
         raise SearchError(f"draws {segment.condition!r}; a search draws its problem's condition, {problem.condition!r}")
     if segment.reward not in (None, problem.reward):

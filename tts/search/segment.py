@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tts.noise import Noise
 from tts.plan import Condition
+from tts.recipe import Action, Recipe, end
 
 ALL = "*"
 """In place of a reward's name: every reward of the run, and the image itself."""
@@ -20,29 +21,30 @@ class State:
         key: names the state in its engine.
         engine: index of the engine that holds it.
         step: steps done.
-        noises: the recipe of the whole trajectory so far: the initial noise and one for each step done.
+        noises: the recipe of the whole trajectory so far: the initial noise and every action since.
     """
 
     key: int
     engine: int
     step: int
-    noises: tuple[Noise | None, ...]
+    noises: Recipe
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Go on from a state (or an initial noise) for some steps, and score where that leads, or not.
+    """Go on from a state (or an initial noise) by some actions, and score where that leads, or not.
 
     Args:
         start: a state, or the initial noise of a new trajectory.
-        noises: one for each step to take; None takes the deterministic step.
+        noises: the actions: a noise steps with it, None takes the deterministic step, a :class:`~tts.recipe.Back`
+            carries the state back.
         condition: class index or prompt.
         reward: name of the reward of the predicted clean image (after the last step: of the final image);
             None leaves it unscored; :data:`ALL` scores all and renders the image.
     """
 
     start: State | Noise
-    noises: tuple[Noise | None, ...]
+    noises: tuple[Action, ...]
     condition: Condition
     reward: str | None = None
 
@@ -54,11 +56,11 @@ class Segment:
     @property
     def stop(self) -> int:
         """Steps done at its end."""
-        return self.first + len(self.noises)
+        return end(self.first, self.noises)
 
     @property
-    def recipe(self) -> tuple[Noise | None, ...]:
-        """The noises of the whole trajectory up to this segment's end."""
+    def recipe(self) -> Recipe:
+        """The recipe of the whole trajectory up to this segment's end."""
         before = self.start.noises if isinstance(self.start, State) else (self.start,)
         return before + self.noises
 

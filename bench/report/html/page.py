@@ -86,6 +86,8 @@ def _target(outputs: list[Output], to: str | None) -> tuple[Storage, str]:
         where, name = place(to.rstrip("/") or "/"), "report.html"
     if isinstance(where, LocalStorage):
         check_folder(where.folder)
+    for written in (name, name.removesuffix(".html")):
+        where.path(written)  # before anything is computed
     return where, name
 
 

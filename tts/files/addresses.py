@@ -1,0 +1,61 @@
+"""Addresses of files and stores: what they may not hold, and how they are shown."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qsl, urlsplit
+
+from tts.errors import SettingError
+
+SECRET = re.compile(r"key|secret|token|passw|credential|signature|sig$|auth", re.IGNORECASE)
+"""Parameters of an address that may hold a secret."""
+
+ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"]*", re.IGNORECASE)
+
+REMEDIES = {
+    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN) in the environment",
+    "gs": "set GOOGLE_APPLICATION_CREDENTIALS in the environment to the file of a service account",
+}
+"""Where secrets belong, by scheme."""
+
+
+def refuse_secrets(address: str, setting: str) -> None:
+    """Refuse an address with a user, a password or a parameter that may be secret; the message holds none of it.
+
+    Addresses go into manifests, logs and pages.
+
+    Raises:
+        SettingError: it holds some.
+    """
+    found = secret_in(address)
+    if found is not None:
+        remedy = REMEDIES.get(urlsplit(address).scheme, "fetch the file by hand and set its path")
+        raise SettingError(f"{setting} {shown(address)}: holds {found}, which would be stored; {remedy} instead")
+
+
+def secret_in(address: str) -> str | None:
+    """What in an address may be secret, in words without the secret itself; None: nothing."""
+    parts = urlsplit(address)
+    if "@" in parts.netloc:
+        return "a user name or password"
+    names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True) if SECRET.search(name)]
+    return f"the parameter {names[0]}" if names else None
+
+
+def shown(address: str) -> str:
+    """An address without user, password and parameters."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def redacted(text: str) -> str:
+    """A text whose addresses are without what may be secret in them."""
+
+    def without(found: re.Match[str]) -> str:
+        address = found.group()
+        try:
+            return address if secret_in(address) is None else shown(address)
+        except ValueError:  # no address after all
+            return "..."
+
+    return ADDRESS.sub(without, text)
