@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.run.driver import Driver
+from bench.store.row import TrialRow
 from bench.study.config import RunConfig, assignments
 from bench.study.study import Study
 from bench.study.study_flags import translate
@@ -21,12 +22,12 @@ from tts.settings import parse
 class Rows:
     """A sink that keeps rows in memory, by the name of their search."""
 
-    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rows: dict[str, TrialRow] = field(default_factory=dict)
     full = False
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, row: TrialRow) -> None:
         """Keep a row."""
-        self.rows[row["search"]] = row
+        self.rows[row.search] = row
 
     def tick(self) -> None:
         """Nothing waits."""
@@ -112,8 +113,8 @@ class Request:
 class Drawn:
     """The rows of the naive trial and of the searched one (twice the same for ``naive``), and what to know of them."""
 
-    before: dict[str, Any]
-    after: dict[str, Any]
+    before: TrialRow
+    after: TrialRow
     notes: list[str]
 
 
@@ -137,8 +138,8 @@ def draw(request: Request) -> Drawn:
     finally:
         pool.close()
     for row in rows.rows.values():
-        if row.get("error"):
-            raise EngineError(row["error"])
+        if row.error:
+            raise EngineError(row.error)
     ours = next(entry.name for entry in study.entries if name == "naive" or entry.name != "naive")
     return Drawn(rows.rows["naive"], rows.rows[ours], study.notes())
 

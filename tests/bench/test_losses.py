@@ -11,6 +11,7 @@ from test_driver import FakePool, Rows, study
 
 from bench.run.driver import Driver
 from bench.store.completed import CompletedTrials
+from bench.store.row import TrialRow
 from bench.store.schema import TIMED
 from bench.study.study import Study
 from bench.workers.pool import WorkerFailure, WorkerReport, collect
@@ -123,10 +124,10 @@ class MortalRows(Rows):
         super().__init__(stored)
         self.life, self.unstored, self.taken = life, unstored, list[str]()
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, row: TrialRow) -> None:
         """Keep a row, and die."""
         super().add(row)
-        self.taken.append(row["trial"])
+        self.taken.append(row.trial)
         if len(self.taken) >= self.life:
             for key in self.taken[len(self.taken) - min(self.unstored, len(self.taken)) :]:
                 del self.rows[key]
