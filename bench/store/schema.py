@@ -42,7 +42,7 @@ COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     ),
     ("image", pa.binary(), "the final image, PNG; null: not stored, or in a file of its own"),
     ("image_file", pa.string(), "the final image's file, from the run's folder on; null: none"),
-    ("error", pa.string(), "why the trial has no result after three attempts; null: it has one"),
+    ("error", pa.string(), "why the trial has no result; null: it has one"),
 )
 
 EVALUATION_COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
