@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from bench.run.trial_queue import TrialQueue
 from bench.store.completed import CompletedTrials
-from bench.store.schema import error_row
+from bench.store.row import TrialRow, error_row
 from bench.study.study import Study
 from bench.study.trial import Trial
 from bench.workers.active_trial import Lost, Result, Task
@@ -33,7 +33,7 @@ class Sink(Protocol):
         """Whether no trial should be begun until rows have gone."""
         ...
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, row: TrialRow) -> None:
         """Keep a row."""
         ...
 
@@ -219,7 +219,7 @@ class Driver:
             return
         self.sink.add(result.row)
         self.tally.done = self.ledger.done
-        spent = result.row.get("nfe", 0) - result.row.get("shared_nfe", 0)
+        spent = (result.row.nfe or 0) - (result.row.shared_nfe or 0)
         self.tally.planned += spent - task.trial.algorithm.nfe(self.study.plan)
         if result.error is not None:
             self.tally.failed, self.tally.error = self.tally.failed + 1, result.error

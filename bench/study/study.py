@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -127,6 +128,14 @@ class Study:
             numerics=self.config.engines.numerics(),
             searches=self._codes(),
         )
+
+    def with_batch(self, batch: int) -> Study:
+        """The same study for engines of another batch."""
+        other = copy.copy(self)
+        other.__dict__.pop("context", None)
+        engines = self.config.engines.model_copy(update={"batch": batch})
+        other.config = self.config.model_copy(update={"engines": engines})
+        return other
 
     def _codes(self) -> dict[str, Any]:
         """Which code the searches are that are not registered, by name.

@@ -6,8 +6,9 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from bench.store.row import TrialRow
 from bench.study.trial import Trial
 from bench.workers.trace import Trace
 from tts.search.base import Problem, Run
@@ -27,12 +28,12 @@ class Result(NamedTuple):
     """The row of a trial that has ended."""
 
     key: str
-    row: dict[str, Any]
+    row: TrialRow
 
     @property
     def error(self) -> str | None:
         """Why the trial has failed, if it has."""
-        return self.row.get("error")
+        return self.row.error
 
 
 class Lost(NamedTuple):

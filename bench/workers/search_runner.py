@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Collection
 from dataclasses import asdict
 
-from bench.store.schema import error_row, identity_columns, recipe_column
+from bench.store.row import TrialRow, error_row, identity_columns, recipe_columns
 from bench.study.study import Study
 from bench.workers.active_trial import ActiveTrial, Lost, Result, Task
 from bench.workers.pool import Pool, WorkerReport
@@ -267,20 +267,21 @@ class SearchRunner:
             self._fail(opened, error)
             return
         devices = self.pool.describe()
-        row = {
-            **identity_columns(task.trial, task.key, self.study.model.label(task.trial.condition)),
-            "value": outcome.scores[task.trial.reward],
-            **asdict(costs),
-            "wall_seconds": time.monotonic() - opened.since,
-            "device": " + ".join(sorted({devices[engine] or "?" for engine in opened.engines})),
-            "samples": opened.samples,
-            "noises": recipe_column(winner.state.noises),
-            "image": outcome.image if self.study.config.images else None,
-            **{f"score_{name}": value for name, value in outcome.scores.items()},
-        }
         if opened.trace is not None:
             opened.trace.choose(last)
-            row["evaluations"] = opened.trace.rows()
+        row = TrialRow(
+            **identity_columns(task.trial, task.key, self.study.model.label(task.trial.condition)),
+            value=outcome.scores[task.trial.reward],
+            **asdict(costs),
+            wall_seconds=time.monotonic() - opened.since,
+            device=" + ".join(sorted({devices[engine] or "?" for engine in opened.engines})),
+            samples=opened.samples,
+            **recipe_columns(winner.state.noises),
+            image=outcome.image if self.study.config.images else None,
+            image_sha256=outcome.image_sha256,
+            scores=outcome.scores,
+            evaluations=() if opened.trace is None else opened.trace.rows(),
+        )
         opened.winner = None
         self._end(opened)
         self._results.append(Result(task.key, row))

@@ -16,6 +16,7 @@ from toy import Recipe, luck
 
 from bench.run.driver import Driver, RunProgress
 from bench.store.completed import CompletedTrials
+from bench.store.row import TrialRow
 from bench.study.config import RunConfig
 from bench.study.study import Study
 from bench.study.trial import Trial
@@ -146,11 +147,11 @@ class Rows:
     ticks: int = 0
     full = False
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, row: TrialRow) -> None:
         """Keep a row."""
-        assert row["trial"] not in self.rows
-        self.shared_nfe += row.get("shared_nfe", 0)
-        self.rows[row["trial"]] = {k: v for k, v in row.items() if k not in ("shared_nfe", "wall_seconds")}
+        assert row.trial not in self.rows
+        self.shared_nfe += row.shared_nfe or 0
+        self.rows[row.trial] = {k: v for k, v in row.record().items() if k not in ("shared_nfe", "wall_seconds")}
 
     def tick(self) -> None:
         """Count."""
@@ -381,7 +382,7 @@ def test_a_search_that_fails_is_a_row_with_the_reason_and_the_others_go_on(
     assert failed["error"] == (
         "search hasty: ended at step 1 of 6; a search must return an evaluation of a finished trajectory"
     )
-    assert {"value", "nfe", "image"}.isdisjoint(failed)
+    assert {failed[name] for name in ("value", "nfe", "image", "image_sha256", "recipe_hash")} == {None}
     assert (tally.done, tally.failed) == (of.size + 1, 1)
     assert pool.states == [{}]
 
