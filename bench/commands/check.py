@@ -10,9 +10,7 @@ from bench.commands.options import out
 
 
 def check(
-    target: Annotated[
-        str, typer.Argument(metavar="MODULE:CLASS", help="A search, model, reward or sampler of your own.")
-    ],
+    target: Annotated[str, typer.Argument(help="module:Class of a search, model, reward or sampler of your own.")],
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of it; may be repeated.")
     ] = None,
