@@ -6,9 +6,14 @@ from typing import Any
 
 from rich.table import Table
 
-from tts.registry import MODELS, REWARDS, SEARCHES
+from tts.registry import MODELS, REWARDS, SAMPLERS, SEARCHES
 
-REGISTRIES: dict[str, Any] = {"models": MODELS, "rewards": REWARDS, "searches": SEARCHES}
+REGISTRIES: dict[str, Any] = {
+    "models": MODELS,
+    "samplers": SAMPLERS,
+    "rewards": REWARDS,
+    "searches": SEARCHES,
+}
 
 
 def listing(kind: str) -> Table:

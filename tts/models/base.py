@@ -12,6 +12,7 @@ from tts.settings import Settings
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from tts.media import Media
     from tts.samplers.base import Sampler
 
 
@@ -54,7 +55,7 @@ class Model(Protocol):
         """
         ...
 
-    def decode(self, x: Tensor, preview: bool = False) -> Tensor:
+    def decode(self, x: Tensor, preview: bool = False) -> Media:
         """Clean states ``[B, *shape]`` as 8-bit RGB images, ``[B, 3, H, W]`` uint8.
 
         Args:

@@ -94,7 +94,8 @@ class PromptedSettings(LatentSettings):
         """Prompts that are longer than the text encoder reads, and what is cut of each."""
         with quiet():
             tokenizer = self._tokenizer()
-            return [note for prompt in conditions if (note := _cut(tokenizer, str(prompt)))]
+            cut = [note for prompt in conditions if (note := _cut(tokenizer, str(prompt)))]
+        return [*super().notes(conditions), *cut]
 
     def _tokenizer(self) -> Any:
         from transformers import CLIPTokenizer
@@ -116,10 +117,8 @@ class PromptedSettings(LatentSettings):
             getattr(pipeline, part).to(device).eval().requires_grad_(False)
         unet, side = pipeline.unet, self.pixels // self.factor
         return LatentModel(
-            PromptedUNet(unet, self.encoder(pipeline, device), self.unet_arguments),
-            self.predicts(),
-            self.sampler(),
-            self.guidance,
+            self.denoiser(PromptedUNet(unet, self.encoder(pipeline, device), self.unet_arguments)),
+            self.stepper(),
             autoencoder.decoder(pipeline.vae),
             None if self.preview is None else autoencoder.load_tiny(self.preview, unet.dtype, device),
             (int(unet.config.in_channels), side, side),
