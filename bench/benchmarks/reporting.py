@@ -161,6 +161,8 @@ def _rows(made: Study, entry: Entry, reward: str, side: int) -> pd.DataFrame:
             "image": pictures + [None] * (len(problems) - len(pictures)),
             "image_file": None,
             "error": None,
+            "image_sha256": None,
+            "recipe_hash": None,
             **scores,
         }
     )

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from bench.run.trial_queue import TrialQueue
 from bench.store import manifest
 from bench.store import reader as store
-from bench.store.schema import identity_columns
+from bench.store.row import TrialRow, identity_columns
 from bench.store.writer import Store
 from bench.study.config import RunConfig
 from bench.study.study import Study
@@ -52,11 +52,11 @@ def make(study: Study, done: int) -> None:
     """A store with rows of the first trials, of the usual size but for their images."""
     sink = Store(study.config.output, study.rewards)
     sink.open(study.digest(), manifest.build(study, ["none"]))
-    scores = {f"score_{name}": 0.5 for name in study.rewards}
+    scores = dict.fromkeys(study.rewards, 0.5)
     noises = [{"seed": 2**62 + step, "moves": [{"seed": step, "radius": 0.1}] * 3} for step in range(19)]
     for trial in islice(study.trials(), done):
         columns = identity_columns(trial, trial.key(study.context), "cat")
-        sink.add({**columns, "value": 0.5, "nfe": 36, "device": "none", "noises": noises, **scores})
+        sink.add(TrialRow(**columns, value=0.5, nfe=36, device="none", noises=noises, scores=scores))
     sink.close()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.report.scaling import Uncollected
 from bench.run.driver import Driver
+from bench.store.row import TrialRow
 from bench.study.config import RunConfig, load
 from bench.study.study import Study
 from bench.workers.backends import make_pool
@@ -60,10 +61,10 @@ class _Costs(Uncollected):
 
     nfe: int = 0
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, row: TrialRow) -> None:
         """Count a row."""
         super().add(row)
-        self.nfe += row["nfe"]
+        self.nfe += row.nfe or 0
 
 
 def curve_config(searches: list[dict[str, Any]], problems: int, **engines: Any) -> RunConfig:

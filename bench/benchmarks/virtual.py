@@ -13,12 +13,12 @@ from typing import Any
 import ray
 
 from bench.benchmarks.simulated import BATCH, PASS_SECONDS, Share, simulated_study, watch
-from bench.store.schema import identity_columns
+from bench.store.row import TrialRow, identity_columns
 from bench.study.study import Study
+from bench.workers.active_trial import Result, Task
 from bench.workers.on_ray.actors import HOST_POLL_SECONDS
 from bench.workers.on_ray.cluster import connect
 from bench.workers.pool import WorkerReport
-from bench.workers.search_runner import Result, Task
 from tts.engine.requests import EngineCounters
 
 PROCESSES = 8
@@ -61,11 +61,11 @@ class VirtualHosts:
         return WorkerReport(engine, results, load, wants, self.nfe * len(ended), at=now)
 
 
-def _row(task: Task, nfe: int) -> dict[str, Any]:
+def _row(task: Task, nfe: int) -> TrialRow:
     """A row as large as a real one without its image."""
     noises = [{"seed": 2**62 + step, "moves": [{"seed": step, "radius": 0.1}]} for step in range(13)]
     identity = identity_columns(task.trial, task.key, "cat")
-    return {**identity, "value": 0.5, "nfe": nfe, "device": "virtual", "noises": noises, "score_brightness": 0.5}
+    return TrialRow(**identity, value=0.5, nfe=nfe, device="virtual", noises=noises, scores={"brightness": 0.5})
 
 
 class VirtualPool:

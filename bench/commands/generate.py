@@ -74,6 +74,6 @@ def generate(
     drawn = draw(request)
     for note in drawn.notes:
         err.print(note, style="yellow", highlight=False, markup=False, soft_wrap=True)
-    write_output(output, drawn.after["image"])
+    write_output(output, drawn.after.image or b"")
     out.print(before_and_after(drawn.before, drawn.after))
     out.print(f"written to {output}", highlight=False, markup=False, soft_wrap=True)

@@ -30,7 +30,7 @@ def replay(
     for name, value in result.scores.items():
         out.print(f"{name}: {value} (stored: {result.row[f'score_{name}']})", highlight=False)
     if result.identical is None:
-        out.print("no image is stored to compare with")
+        out.print("neither an image nor its digest is stored to compare with")
     else:
         out.print(
             "the image is identical to the stored one" if result.identical else "the image differs from the stored one"

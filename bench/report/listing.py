@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from tts.registry import MODELS, REWARDS, SAMPLERS, SEARCHES
+
+if TYPE_CHECKING:
+    from bench.store.row import TrialRow
 
 REGISTRIES: dict[str, Any] = {
     "models": MODELS,
@@ -34,14 +37,12 @@ def _settings(settings: Any) -> str:
     return "\n".join(lines)
 
 
-def before_and_after(before: dict[str, Any], after: dict[str, Any]) -> Table:
+def before_and_after(before: TrialRow, after: TrialRow) -> Table:
     """Rewards and cost of the plain and of the searched image."""
-    table = Table(
-        "", "before", "after", title=f"{after['search']} on {after['reward']}: {after['label']}", title_justify="left"
-    )
-    for column in [name for name in after if name.startswith("score_")]:
-        table.add_row(column.removeprefix("score_"), _number(before[column]), _number(after[column]))
-    table.add_row("NFE", f"{before['nfe']:,}", f"{after['nfe']:,}")
+    table = Table("", "before", "after", title=f"{after.search} on {after.reward}: {after.label}", title_justify="left")
+    for name, value in after.scores.items():
+        table.add_row(name, _number(before.scores[name]), _number(value))
+    table.add_row("NFE", f"{before.nfe:,}", f"{after.nfe:,}")
     return table
 
 

@@ -2,41 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 import pyarrow as pa
 
 from bench.store import reader as store
 from bench.store.checks import check_rows
-from bench.store.digests import fingerprints
+from bench.store.digests import fingerprints, recipe_hash
+from bench.store.images import image_sha256
 from bench.store.schema import TIMED
 from bench.store.storage import Output, Storage, place
 from tts.errors import DataError
+
+DIGESTS = {"image": "image_sha256", "noises": "recipe_hash"}
+"""Columns whose digests stand in a column of their own since version 4."""
 
 
 def outcomes(output: Output) -> pd.DataFrame:
     """A run's trials, each once, in a few hundred bytes each: digests stand for recipes and images.
 
+    Images and recipes themselves are read only of rows without digests, as those of versions 1 to 3 are.
+
     Returns:
-        The columns of the trials but the timed ones; ``error`` says whether there is one.
+        The columns of the trials but the timed ones; ``image`` and ``noises`` are digests, ``error`` says whether
+        there is one.
 
     Raises:
         DataError: there is no trial yet.
     """
-    names = [name for name in store.columns(output) if name not in TIMED]
+    names = [name for name in store.columns(output) if name not in (*TIMED, *DIGESTS)]
     where = place(output)
-    frames = [_light(batch, where) for batch in store.batches(output, names)]
+    frames = [_light(batch, where) for batch in _batches(output, names)]
     if not frames:
         raise DataError(f"{where}: no trial is finished yet")
     return check_rows(pd.concat(frames, ignore_index=True), where).drop_duplicates("trial", ignore_index=True)
 
 
+def _batches(output: Output, names: list[str]) -> Iterable[pa.RecordBatch]:
+    """The run's trials part by part, with images and recipes where digests of them are missing."""
+    for part in store.parts(place(output)):
+        digests = store.table(output, [*DIGESTS.values(), "error"], of=[part])
+        assert digests is not None  # one part was named
+        finished = digests.filter(digests["error"].is_null())
+        missing = [name for name, digest in DIGESTS.items() if finished[digest].null_count]
+        yield from store.batches(output, [*names, *missing], of=[part])
+
+
 def _light(batch: pa.RecordBatch, where: Storage) -> pd.DataFrame:
     columns = {name: batch[name] for name in batch.schema.names}
-    columns["image"] = _images(columns["image"], columns["image_file"], where)
-    heavy = [name for name, column in columns.items() if _is_heavy(column.type)]
-    light = pa.table({name: column for name, column in columns.items() if name not in heavy}).to_pandas()
-    digests = {name: pd.Series(fingerprints(columns[name]), dtype=object) for name in heavy}
-    frame: pd.DataFrame = light.assign(error=light["error"].notna(), **digests)
+    columns |= {name: _digests(name, columns, where) for name in DIGESTS}
+    kept = {name: column for name, column in columns.items() if name not in DIGESTS.values()}
+    heavy = [name for name, column in kept.items() if _is_heavy(column.type)]
+    light = pa.table({name: column for name, column in kept.items() if name not in heavy}).to_pandas()
+    found = {name: pd.Series(fingerprints(kept[name]), dtype=object) for name in heavy}
+    frame: pd.DataFrame = light.assign(error=light["error"].notna(), **found)
     return frame
 
 
@@ -44,9 +64,19 @@ def _is_heavy(kind: pa.DataType) -> bool:
     return bool(pa.types.is_nested(kind) or pa.types.is_binary(kind))
 
 
-def _images(inside: pa.Array, files: pa.Array, where: Storage) -> pa.Array:
-    """The images in the rows, and those in files of their own."""
-    if files.null_count == len(files):
-        return inside
-    pairs = zip(inside.to_pylist(), files.to_pylist(), strict=True)
-    return pa.array([image if name is None else where.read(name) for image, name in pairs], pa.binary())
+def _digests(name: str, columns: dict[str, pa.Array], where: Storage) -> pa.Array:
+    """The digests of images or recipes: those of the rows, and for rows without them new ones."""
+    known = columns[DIGESTS[name]]
+    if name not in columns:
+        return known
+    if name == "image":
+        made = [image_sha256(image) for image in _images(columns["image"], columns["image_file"], where)]
+    else:
+        made = [None if noises is None else recipe_hash(noises) for noises in columns["noises"].to_pylist()]
+    return pa.array([old or new for old, new in zip(known.to_pylist(), made, strict=True)], pa.string())
+
+
+def _images(inside: pa.Array, files: pa.Array, where: Storage) -> Iterable[bytes | None]:
+    """The images in the rows, and those in files of their own, one after another."""
+    for image, name in zip(inside, files.to_pylist(), strict=True):
+        yield image.as_py() if name is None else where.read(name)

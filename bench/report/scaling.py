@@ -27,6 +27,7 @@ from bench.run.driver import Driver
 from bench.run.progress import run_progress
 from bench.statistics.curves import parquet
 from bench.store.files import check_folder, write_output
+from bench.store.row import TrialRow
 from bench.study.config import RunConfig
 from bench.study.study import Study
 from bench.workers.backends import make_pool
@@ -78,9 +79,9 @@ class Uncollected:
     full: bool = False
     failed: str | None = None
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, row: TrialRow) -> None:
         """Look for errors only."""
-        self.failed = row.get("error") or self.failed
+        self.failed = row.error or self.failed
 
     def tick(self) -> None:
         """Nothing waits."""

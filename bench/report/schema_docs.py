@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from bench.store import schema as record
 from bench.store.files import atomic_write
+from bench.store.schema import Field
 
 README = Path(__file__).parents[2] / "results" / "README.md"
 REWARD = "<reward>"
@@ -37,12 +38,6 @@ OWN = {"trial", "search", "settings", "budget", "budget_value", "condition", "la
 NULLS = {"budget_value": "none", f"score_{REWARD}": "could not be scored"}
 """What null means where the schema's own words do not say it."""
 
-SINCE = {
-    **dict.fromkeys(("device", "image_file", "error"), 2),
-    **dict.fromkeys(("wall_seconds", "shared_nfe", "samples"), 3),
-}
-"""Version of the trials' schema that brought a column; the others were in the first."""
-
 MANIFEST = (
     ("schema_version", "number", "version of the trials' schema with which the run was begun"),
     ("digest", "text", "hash of `resolved`: runs with the same one are the same run, and may share a folder"),
@@ -63,29 +58,29 @@ MANIFEST = (
 """Keys of manifest.json: name, type, meaning."""
 
 CURVES = (
-    ("reward", "string", "the reward searched on"),
-    ("search", "string", "registered name of the search"),
-    ("curve", "string", "label of the curve: the search and those settings that tell its curves apart"),
-    ("budget", "string", "the setting that grows along the curve; null: none"),
-    ("budget_value", "double", "its value; null: none"),
-    ("settings", "string", "all of the search's settings, JSON"),
-    ("derived", "bool", "whether the point was computed from the samples of a larger best-of-N, and not run"),
-    ("n", "int64", "problems with a value"),
-    ("effective_n", "double", "how many independent ones they are worth, by condition; null: one condition"),
-    ("unscored", "int64", "problems without a value; no part of n, mean and interval"),
-    ("left_out", "int64", "samples that could not be scored, of those that a derived point was computed from"),
-    ("mean", "double", "mean reward of the final images"),
-    ("low", "double", "lower end of the mean's 95 % interval (BCa bootstrap over problems); null: too few"),
-    ("high", "double", "upper end; null: too few"),
-    ("std", "double", "standard deviation over problems (n - 1); null: too few"),
-    ("nfe", "double", "mean denoiser forwards of a trial"),
-    ("flops", "double", "mean FLOPs of its denoiser forwards; null: not known"),
-    ("device_seconds", "double", "mean share of the engines' time"),
-    ("wall_seconds", "double", "mean time from start to end; null: not known"),
-    ("decodes", "double", "mean images decoded"),
-    ("reward_calls", "double", "mean rewards computed"),
+    Field("reward", pa.string(), "the reward searched on"),
+    Field("search", pa.string(), "registered name of the search"),
+    Field("curve", pa.string(), "label of the curve: the search and those settings that tell its curves apart"),
+    Field("budget", pa.string(), "the setting that grows along the curve; null: none"),
+    Field("budget_value", pa.float64(), "its value; null: none"),
+    Field("settings", pa.string(), "all of the search's settings, JSON"),
+    Field("derived", pa.bool_(), "whether the point was computed from the samples of a larger best-of-N, and not run"),
+    Field("n", pa.int64(), "problems with a value"),
+    Field("effective_n", pa.float64(), "how many independent ones they are worth, by condition; null: one condition"),
+    Field("unscored", pa.int64(), "problems without a value; no part of n, mean and interval"),
+    Field("left_out", pa.int64(), "samples that could not be scored, of those that a derived point was computed from"),
+    Field("mean", pa.float64(), "mean reward of the final images"),
+    Field("low", pa.float64(), "lower end of the mean's 95 % interval (BCa bootstrap over problems); null: too few"),
+    Field("high", pa.float64(), "upper end; null: too few"),
+    Field("std", pa.float64(), "standard deviation over problems (n - 1); null: too few"),
+    Field("nfe", pa.float64(), "mean denoiser forwards of a trial"),
+    Field("flops", pa.float64(), "mean FLOPs of its denoiser forwards; null: not known"),
+    Field("device_seconds", pa.float64(), "mean share of the engines' time"),
+    Field("wall_seconds", pa.float64(), "mean time from start to end; null: not known"),
+    Field("decodes", pa.float64(), "mean images decoded"),
+    Field("reward_calls", pa.float64(), "mean rewards computed"),
 )
-"""Columns of curves.parquet: name, type, meaning."""
+"""Columns of curves.parquet."""
 
 
 class Row(NamedTuple):
@@ -114,22 +109,19 @@ HEAD = ("field", "type", "unit", "null means", "what it is")
 
 def trials_table() -> str:
     """Every column of a trial's row."""
-    schema = record.schema([REWARD])
-    docs = [(field.name, type_text(field.type), field.metadata[b"doc"].decode()) for field in schema]
-    rows = [_row(*doc, "" if doc[0] in OWN else "failed") for doc in docs]
-    since = (str(SINCE.get(row.name, 1)) for row in rows)
-    return _table((*HEAD, "since"), ((*row.cells, version) for row, version in zip(rows, since, strict=True)))
+    fields = (*record.COLUMNS, *record.score_columns([REWARD]))
+    rows = (_row(field, "" if field.name in OWN else "failed") for field in fields)
+    return _table((*HEAD, "since"), ((*row.cells, str(field.since)) for row, field in zip(rows, fields, strict=True)))
 
 
 def evaluations_table() -> str:
     """Every column of an evaluation's row."""
-    docs = ((name, type_text(kind), doc) for name, kind, doc in record.EVALUATION_COLUMNS)
-    return _table(HEAD, (_row(*doc).cells for doc in docs))
+    return _table(HEAD, (_row(field).cells for field in record.EVALUATION_COLUMNS))
 
 
 def curves_table() -> str:
     """Every column of curves.parquet."""
-    return _table(HEAD, (_row(*doc).cells for doc in CURVES))
+    return _table(HEAD, (_row(field).cells for field in CURVES))
 
 
 def manifest_table() -> str:
@@ -137,10 +129,11 @@ def manifest_table() -> str:
     return _table(("key", "type", "what it is"), ((f"`{name}`", kind, doc) for name, kind, doc in MANIFEST))
 
 
-def _row(name: str, kind: str, doc: str, otherwise: str = "") -> Row:
-    meaning, _, null = doc.partition("; null: ")
-    unit = "" if kind == "string" else UNITS.get(name, "")
-    return Row(name, kind, unit, null or NULLS.get(name, otherwise), meaning)
+def _row(field: Field, otherwise: str = "") -> Row:
+    kind = type_text(field.type)
+    meaning, _, null = field.doc.partition("; null: ")
+    unit = "" if kind == "string" else UNITS.get(field.name, "")
+    return Row(field.name, kind, unit, null or NULLS.get(field.name, otherwise), meaning)
 
 
 def type_text(kind: pa.DataType) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.store import reader as store
+from bench.store.images import image_sha256
 from bench.store.storage import Output, place
 from bench.study.config import RunConfig
 from bench.study.study import Study
@@ -30,8 +31,12 @@ class Replay:
 
     @property
     def identical(self) -> bool | None:
-        """Whether the image has the stored one's bytes; None if none was stored."""
-        return None if self.row["image"] is None else self.row["image"] == self.image
+        """Whether the image has the pixels of the stored one, or of the one whose digest is; None if there is neither.
+
+        Where both are stored, both must agree.
+        """
+        stored = {image_sha256(self.row["image"]), self.row["image_sha256"]} - {None}
+        return stored == {image_sha256(self.image)} if stored else None
 
 
 def replay(folder: Output, trial: str, trust: bool = False) -> Replay:

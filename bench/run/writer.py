@@ -6,8 +6,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
+from bench.store.row import TrialRow
 from bench.store.writer import Store
 from tts.errors import SettingError, TTSError
 
@@ -33,7 +33,7 @@ class Writer:
     def __init__(self, store: Store, patience: float = 0.0, warn: Callable[[str], None] = lambda _: None) -> None:
         self._store, self._patience, self._warn = store, patience, warn
         self._changed = threading.Condition()
-        self._rows: deque[dict[str, Any]] = deque()
+        self._rows: deque[TrialRow] = deque()
         self._ending = False
         self._failure: TTSError | None = None
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
@@ -44,7 +44,7 @@ class Writer:
         """Whether so many rows wait that no trial should be begun."""
         return len(self._rows) >= MOST_WAITING
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, row: TrialRow) -> None:
         """Take a row."""
         with self._changed:
             self._rows.append(row)

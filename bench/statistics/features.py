@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
@@ -11,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.store import reader as store
+from bench.store.images import Pixels, decoded
 from bench.store.storage import Output, place
 from bench.study.trust import is_foreign, texts
 from tts.errors import SettingError, TTSError
@@ -22,7 +22,6 @@ from tts.training.frechet import Moments, load
 BATCH = 64
 MOMENTS = weights_file.SHIPPED / "cifar10-judge-moments.safetensors"
 
-Pixels: TypeAlias = NDArray[np.uint8]
 Extract: TypeAlias = Callable[[Pixels], NDArray[np.float32]]
 """``[B, 3, H, W]`` to ``[B, F]``."""
 
@@ -160,14 +159,7 @@ def _pictures(output: Output, wanted: dict[str, list[int]]) -> Iterator[tuple[st
             data = row["image"] if row["image_file"] is None else where.read(row["image_file"])
             if row["trial"] in left and data is not None:
                 left.remove(row["trial"])
-                yield row["trial"], _decoded(data)
-
-
-def _decoded(data: bytes) -> Pixels:
-    from PIL import Image
-
-    pixels: Pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).transpose(2, 0, 1)
-    return pixels
+                yield row["trial"], decoded(data).transpose(2, 0, 1)
 
 
 def _batches(pictures: Iterator[tuple[str, Pixels]]) -> Iterator[tuple[list[str], Pixels]]:

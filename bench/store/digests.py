@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from typing import TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from tts.settings import canonical
+
 DIGEST_BYTES = 16
 
 Bounds: TypeAlias = NDArray[np.int64]
 """Where each row begins in a sequence, and where the last one ends, [rows + 1]."""
+
+
+def recipe_hash(noises: Sequence[Mapping[str, Any] | None]) -> str:
+    """A hash of a recipe's records, BLAKE2b of their canonical JSON, 32 hex digits.
+
+    Fields of a noise that are null are left out, so that a field that a later version brings changes no older hash.
+    """
+    return hashlib.blake2b(canonical(_without_nulls(list(noises))).encode(), digest_size=DIGEST_BYTES).hexdigest()
+
+
+def _without_nulls(value: Any) -> Any:
+    """A value whose mappings have no null fields; nulls of lists have a place, and stay."""
+    if isinstance(value, Mapping):
+        return {name: _without_nulls(part) for name, part in value.items() if part is not None}
+    return [_without_nulls(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def fingerprints(column: pa.Array) -> list[bytes | None]:

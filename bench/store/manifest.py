@@ -14,7 +14,7 @@ from bench.store.schema import SCHEMA_VERSION
 from bench.study.study import Study
 
 PACKAGES = (
-    "tts-bench",
+    "diffusion-tts-bench",
     "torch",
     "torchvision",
     "diffusers",

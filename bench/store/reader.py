@@ -136,15 +136,18 @@ def _dataset(where: Storage, names: list[str]) -> ds.Dataset | None:
     return ds.dataset(files, schema=both, format="parquet", filesystem=where.filesystem)
 
 
-def batches(output: Output, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def batches(output: Output, columns: list[str], of: list[str] | None = None) -> Iterator[pa.RecordBatch]:
     """A run's trials in pieces, for what is too large to be held at once; one that is stored twice comes twice.
+
+    Args:
+        of: parts; None: all.
 
     Raises:
         DataError: a part is damaged.
     """
     where = place(output)
     with reading(where):
-        found = _dataset(where, parts(where))
+        found = _dataset(where, parts(where) if of is None else of)
         if found is not None:
             yield from found.to_batches(columns=columns, batch_size=512, batch_readahead=2, fragment_readahead=2)
 

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 from bench.store.completed import CompletedTrials
 from bench.store.leases import Lease
 from bench.store.reader import check, done, parts, table
+from bench.store.row import TrialRow
 from bench.store.schema import TRACE, schema
 from bench.store.storage import Output, place
 from tts.errors import SettingError
@@ -48,8 +50,7 @@ class Store:
         self.flush_rows, self.flush_seconds, self.image_files = flush_rows, flush_seconds, image_files
         self._shard, self._number = shard
         self._prefix = "" if shard[1] == 1 else f"s{shard[0]}of{shard[1]}-"
-        self._rows: list[dict[str, Any]] = []
-        self._evaluations: list[dict[str, Any]] = []
+        self._rows: list[TrialRow] = []
         self._bytes = 0
         self._writer, self._parts = uuid.uuid4().hex[:12], 0
         self._flushed = time.monotonic()
@@ -93,11 +94,10 @@ class Store:
             else:
                 self.place.remove(f"trials/{part}")
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, row: TrialRow) -> None:
         """Store a row, and the trial's evaluations if it comes with them; it is safe once its part is written."""
-        self._evaluations += row.get("evaluations", ())
         self._rows.append(row)
-        self._bytes += len(row.get("image") or b"")
+        self._bytes += len(row.image or b"")
         if len(self._rows) >= self.flush_rows or self._bytes >= FLUSH_BYTES:
             self.flush()
 
@@ -126,17 +126,19 @@ class Store:
         with self._writing():
             rows = [self._with_image_file(row) for row in self._rows] if self.image_files else self._rows
             part = f"part-{self._prefix}{self._writer}-{self._parts:05}.parquet"
-            if self._evaluations:  # first: a stored trial has its trace
-                self.place.write(f"evaluations/{part}", _parquet(pa.Table.from_pylist(self._evaluations, TRACE)))
-            self.place.write(f"trials/{part}", _parquet(pa.Table.from_pylist(rows, schema=self.schema)))
-        self._rows, self._evaluations, self._bytes, self._parts = [], [], 0, self._parts + 1
+            evaluations = [evaluation for row in rows for evaluation in row.evaluations]
+            if evaluations:  # first: a stored trial has its trace
+                self.place.write(f"evaluations/{part}", _parquet(pa.Table.from_pylist(evaluations, TRACE)))
+            records = [row.record() for row in rows]
+            self.place.write(f"trials/{part}", _parquet(pa.Table.from_pylist(records, schema=self.schema)))
+        self._rows, self._bytes, self._parts = [], 0, self._parts + 1
 
-    def _with_image_file(self, row: dict[str, Any]) -> dict[str, Any]:
-        if row.get("image") is None:
+    def _with_image_file(self, row: TrialRow) -> TrialRow:
+        if row.image is None:
             return row
-        name = f"images/{row['trial']}.png"
-        self.place.write(name, row["image"])
-        return {**row, "image": None, "image_file": name}
+        name = f"images/{row.trial}.png"
+        self.place.write(name, row.image)
+        return replace(row, image=None, image_file=name)
 
     def close(self) -> None:
         """Write what waits and let the folder go."""

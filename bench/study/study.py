@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -58,11 +59,12 @@ class Study:
         self.model_name, self.model = model
         self.searched = tuple(_unique([_reward(given) for given in config.rewards]))
         self.rewards = _unique([_reward(given) for given in [*config.rewards, *config.held_out]])
+        self._codes()  # refuses two of one name
         self.entries = _distinct([entry for given in config.searches for entry in _entries(given)])
         self.conditions = self._conditions()
         self.plan = self.model.plan()
+        self._check_costs()
         self._refuse_idle_searches()
-        self._codes()  # refuses two of one name
         for reward in self.rewards.values():
             reward.suits(self.model)
             if config.engines.simulate is None:
@@ -89,6 +91,19 @@ class Study:
             raise SettingError(f"problems.conditions: model {self.model_name} has no list of conditions; name some")
         return list(self.model.conditions())
 
+    def _check_costs(self) -> None:
+        """Refuse searches that do not know what they cost, before anything relies on it."""
+        for entry in self.entries:
+            for cost in (entry.algorithm.nfe, entry.algorithm.depth):
+                try:
+                    found: object = cost(self.plan)
+                except Exception as error:
+                    found = error
+                if not isinstance(found, int) or found < 0:
+                    raise SettingError(
+                        f"search {entry.name}: {cost.__name__}(plan) must be a number of forwards, and is {found!r}"
+                    )
+
     def _refuse_idle_searches(self) -> None:
         idle = next((entry.name for entry in self.entries if entry.algorithm.needs_injection), None)
         if idle and not self.plan.actions:
@@ -114,6 +129,14 @@ class Study:
             searches=self._codes(),
         )
 
+    def with_batch(self, batch: int) -> Study:
+        """The same study for engines of another batch."""
+        other = copy.copy(self)
+        other.__dict__.pop("context", None)
+        engines = self.config.engines.model_copy(update={"batch": batch})
+        other.config = self.config.model_copy(update={"engines": engines})
+        return other
+
     def _codes(self) -> dict[str, Any]:
         """Which code the searches are that are not registered, by name.
 
@@ -130,7 +153,9 @@ class Study:
 
     def notes(self) -> list[str]:
         """What a user should know before the run, a line each."""
-        return self.model.notes(self.conditions)
+        given = self.config.model
+        old = [] if isinstance(given, str) else self.model.old_keys(given)
+        return [*old, *self.model.notes(self.conditions)]
 
     @property
     def problems(self) -> int:

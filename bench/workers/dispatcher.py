@@ -7,8 +7,8 @@ import time
 from collections.abc import Collection
 
 from bench.study.study import Study
+from bench.workers.active_trial import Lost, Result, Task
 from bench.workers.pool import Pool, WorkerReport
-from bench.workers.search_runner import Lost, Result, Task
 
 
 class TrialDispatcher:

@@ -10,86 +10,20 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import asdict
 
-from bench.store.schema import error_row, identity_columns, recipe_column
+from bench.store.row import TrialRow, error_row, identity_columns, recipe_columns
 from bench.study.study import Study
-from bench.study.trial import Trial
+from bench.workers.active_trial import ActiveTrial, Lost, Result, Task
 from bench.workers.pool import Pool, WorkerReport
 from bench.workers.shared import Asker, Common, Known, Work
 from bench.workers.trace import Trace
 from tts.engine.requests import EvalResult
-from tts.errors import TTSError
-from tts.plan import Plan
-from tts.recipe import fault
-from tts.search.base import Run
+from tts.errors import SearchError, TTSError
+from tts.search.rules import checked, chosen
 from tts.search.segment import ALL, Evaluation, Segment, State
 
-
-class Task(NamedTuple):
-    """A trial to run, with its identity; ``alone``: on one engine, and nothing else there meanwhile."""
-
-    key: str
-    trial: Trial
-    alone: bool = False
-
-
-class Result(NamedTuple):
-    """The row of a trial that has ended."""
-
-    key: str
-    row: dict[str, Any]
-
-    @property
-    def error(self) -> str | None:
-        """Why the trial has failed, if it has."""
-        return self.row.get("error")
-
-
-class Lost(NamedTuple):
-    """The trials that an engine took with it: those with work there at that moment, and those with states only."""
-
-    at_work: list[Task]
-    others: list[Task]
-
-
-@dataclass
-class Costs:
-    """What a trial has cost so far: all that it would have spent alone, though some of it was done once for several."""
-
-    nfe: int = 0
-    shared_nfe: int = 0
-    decodes: int = 0
-    reward_calls: int = 0
-    device_seconds: float = 0.0
-
-
-@dataclass(eq=False)
-class ActiveTrial:
-    """A trial at work: its search, the segments it waits for, what came of them so far, the engines it has used.
-
-    ``pinned``: the only engine it may use; ``over``: its outcomes interest nobody any more.
-    """
-
-    task: Task
-    search: Run
-    pinned: int | None = None
-    trace: Trace | None = None
-    since: float = field(default_factory=time.monotonic)
-    costs: Costs = field(default_factory=Costs)
-    asked: list[Segment] = field(default_factory=list)
-    answers: list[Evaluation | None] = field(default_factory=list)
-    missing: int = 0
-    samples: list[float | None] | None = None
-    winner: Evaluation | None = None
-    engines: set[int] = field(default_factory=set)
-    over: bool = False
-
-
-def _run(trial: Trial, plan: Plan) -> Run:
-    """A trial's search at work; it begins when it is first asked, where its faults are caught."""
-    return (yield from trial.algorithm.run(trial.problem(plan)))
+STRANGE = "ended with a state that it was not given; a search must return an evaluation as it came"
 
 
 class SearchRunner:
@@ -131,7 +65,7 @@ class SearchRunner:
 
     def start(self, task: Task, engine: int = 0) -> None:
         """Begin a trial; on this engine alone, if it is to be alone."""
-        opened = ActiveTrial(task, _run(task.trial, self.plan), engine if task.alone else None)
+        opened = ActiveTrial(task, task.trial.problem(self.plan), engine if task.alone else None)
         if self.study.config.trace:
             opened.trace = Trace(task.key)
         self.open[task.key] = opened
@@ -174,10 +108,7 @@ class SearchRunner:
         )
 
     def _end(self, opened: ActiveTrial) -> None:
-        opened.over = True
-        opened.search.close()
-        opened.answers.clear()
-        opened.asked.clear()
+        opened.close()
         del self.open[opened.task.key]
 
     def _answer(self, work: Work, outcome: EvalResult) -> None:
@@ -258,36 +189,29 @@ class SearchRunner:
         """Let a search go on to the next list that is not empty, or to its end."""
         try:
             segments = self._next(opened, answers)
-        except Exception as error:  # a fault of this search on this problem; the other trials go on
-            ours = isinstance(error, TTSError)
-            reason = str(error) if ours else f"search {opened.task.trial.search}: {type(error).__name__}: {error}"
-            self._fail(opened, reason)
+        except (Exception, SystemExit) as error:  # a fault of this search on this problem; the other trials go on
+            fault = str(error) if isinstance(error, SearchError) else f"{type(error).__name__}: {error}"
+            ours = isinstance(error, TTSError) and not isinstance(error, SearchError)
+            self._fail(opened, str(error) if ours else f"search {opened.task.trial.search}: {fault}")
             return
         opened.asked, opened.answers, opened.missing = segments, [None] * len(segments), len(segments)
         for place, segment in enumerate(segments):
             self._send(Asker(opened, place, segment))
 
     def _next(self, opened: ActiveTrial, answers: list[Evaluation] | None) -> list[Segment]:
+        """The next list of segments that is not empty; after a search's end, the one that renders its choice."""
+        if answers is not None:
+            opened.meter.add(sum(answer.nfe for answer in answers))
         try:
-            segments = opened.search.send(answers)  # type: ignore[arg-type]  # None starts a generator
-            while not segments:
-                segments = opened.search.send([])
+            while not (segments := opened.send(answers)):
+                opened.meter.add(0)
+                answers = []
         except StopIteration as stop:
-            opened.winner = stop.value
-            segments = [self._render(opened, stop.value)]
-        for segment in segments:
-            if (reason := fault(segment.first, segment.noises, self.plan.steps)) is not None:
-                raise ValueError(reason)
-        return segments
-
-    def _render(self, opened: ActiveTrial, winner: Evaluation) -> Segment:
-        """The last segment of every trial: no step, all rewards, the image."""
-        if winner.state.step != self.plan.steps:
-            raise ValueError(
-                f"ended at step {winner.state.step} of {self.plan.steps}; a search must return an evaluation of a "
-                "finished trajectory"
-            )
-        return Segment(winner.state, (), opened.task.trial.condition, ALL)
+            opened.winner = chosen(stop.value, opened.problem)
+            if not self._common.holds(opened.winner.state):
+                raise SearchError(STRANGE) from None
+            return [Segment(opened.winner.state, (), opened.task.trial.condition, ALL)]
+        return checked(segments, opened.problem, self._common.holds)
 
     def _send(self, asker: Asker) -> None:
         """See that a trial gets a segment's outcome: it is at hand, or under way, or becomes a job."""
@@ -343,20 +267,21 @@ class SearchRunner:
             self._fail(opened, error)
             return
         devices = self.pool.describe()
-        row = {
-            **identity_columns(task.trial, task.key, self.study.model.label(task.trial.condition)),
-            "value": outcome.scores[task.trial.reward],
-            **asdict(costs),
-            "wall_seconds": time.monotonic() - opened.since,
-            "device": " + ".join(sorted({devices[engine] or "?" for engine in opened.engines})),
-            "samples": opened.samples,
-            "noises": recipe_column(winner.state.noises),
-            "image": outcome.image if self.study.config.images else None,
-            **{f"score_{name}": value for name, value in outcome.scores.items()},
-        }
         if opened.trace is not None:
             opened.trace.choose(last)
-            row["evaluations"] = opened.trace.rows()
+        row = TrialRow(
+            **identity_columns(task.trial, task.key, self.study.model.label(task.trial.condition)),
+            value=outcome.scores[task.trial.reward],
+            **asdict(costs),
+            wall_seconds=time.monotonic() - opened.since,
+            device=" + ".join(sorted({devices[engine] or "?" for engine in opened.engines})),
+            samples=opened.samples,
+            **recipe_columns(winner.state.noises),
+            image=outcome.image if self.study.config.images else None,
+            image_sha256=outcome.image_sha256,
+            scores=outcome.scores,
+            evaluations=() if opened.trace is None else opened.trace.rows(),
+        )
         opened.winner = None
         self._end(opened)
         self._results.append(Result(task.key, row))

@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Iterable
 
 from bench.study.study import Study
+from bench.workers.active_trial import Result, Task
 from bench.workers.pool import LocalPool, Worker, build_engine
-from bench.workers.search_runner import Result, SearchRunner, Task
+from bench.workers.search_runner import SearchRunner
 from tts.engine.requests import EngineCounters
 
 AHEAD_SECONDS = 4.0

@@ -17,7 +17,7 @@ from tts.recipe import Recipe
 from tts.search.segment import ALL, Segment, State
 
 if TYPE_CHECKING:
-    from bench.workers.search_runner import ActiveTrial
+    from bench.workers.active_trial import ActiveTrial
 
 Key: TypeAlias = Hashable
 """Equal for segments that lead to the same state."""
@@ -60,6 +60,14 @@ class Known(State):
         """Whether it was scored by the segment's reward."""
         known = self.outcome.scores.keys() | self.outcome.errors.keys()
         return segment.reward is None or segment.reward in known
+
+    def __copy__(self) -> Known:
+        """Itself: a copy would let the state go twice."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Known:
+        """Itself, as for a shallow copy."""
+        return self
 
     def __del__(self) -> None:
         self._released.append(self.key)  # type: ignore[attr-defined]
@@ -120,6 +128,7 @@ class Common:
         self._share = share
         self._works: dict[Key, Work] = {}
         self._states: WeakValueDictionary[Key, Known] = WeakValueDictionary()
+        self._held: WeakValueDictionary[int, Known] = WeakValueDictionary()
 
     def key(self, asker: Asker) -> Key | None:
         """What the segment shares with others; None: nothing."""
@@ -128,6 +137,10 @@ class Common:
             return None
         at = (start.engine, start.key) if isinstance(start, State) else (segment.condition, start)
         return at, segment.noises, segment.reward == ALL
+
+    def holds(self, state: State) -> bool:
+        """Whether a state is one that a search was given; a copy of one does not keep it."""
+        return self._held.get(state.key) is state
 
     def under_way(self, key: Key | None) -> Work | None:
         """Work that one may join."""
@@ -147,6 +160,8 @@ class Common:
 
     def end(self, work: Work, state: Known | None) -> None:
         """Nobody can join any more; its new state, if it has one, is at hand while anyone refers to it."""
+        if state is not None:
+            self._held[state.key] = state
         if work.key is not None:
             del self._works[work.key]
             if state is not None:

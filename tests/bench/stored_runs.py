@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 from synthetic_trials import REWARDS, trials
 
+from bench.store.row import TrialRow
 from bench.store.schema import TRACE
 from bench.store.writer import Store
 
@@ -65,7 +66,7 @@ def stored(folder: Path, found: Iterable[dict[str, Any]], image_files: bool = Fa
     store = Store(folder, rewards, flush_rows=200, image_files=image_files)
     store.open("d", {**MANIFEST, **manifest})
     for row in found:
-        store.add(row)
+        store.add(TrialRow.of_record({"problem_seed": 0, **row}))
     store.close()
     return folder
 

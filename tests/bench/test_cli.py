@@ -286,13 +286,13 @@ def test_replay_refuses_what_it_cannot_replay(finished: Path, tmp_path: Path) ->
     refused(f"{copy}: was made with other weights or by another version", "replay", copy, trial)
 
 
-def test_replay_without_a_stored_image_compares_the_rewards(tmp_path: Path) -> None:
+def test_replay_without_a_stored_image_compares_its_digest(tmp_path: Path) -> None:
     changes = {"images": False, "searches": ["naive"], "problems": {"conditions": [1]}}
     assert bench("run", written(tmp_path / "study.yaml", tmp_path / "run", **changes)).code == 0
     assert not (tmp_path / "run" / "images.png").exists()
     result = bench("replay", tmp_path / "run", store.read(tmp_path / "run").to_pylist()[0]["trial"])
     assert result.code == 0
-    assert "no image is stored to compare with" in result.out
+    assert "the image is identical to the stored one" in result.out
 
 
 # One image

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_study import TINY
-from toy import Recipe, luck
 
 from bench.run.driver import Driver, RunProgress
 from bench.store.completed import CompletedTrials
+from bench.store.row import TrialRow
 from bench.study.config import RunConfig
 from bench.study.study import Study
 from bench.study.trial import Trial
@@ -27,6 +27,7 @@ from tts.plan import Plan
 from tts.search.base import Problem, Run
 from tts.search.naive import Naive
 from tts.search.segment import ALL, State
+from tts.testing.toy import Recipe, luck
 
 TICK = 0.25  # seconds an engine charges for a forward; sums of it are exact in any order
 
@@ -146,11 +147,11 @@ class Rows:
     ticks: int = 0
     full = False
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, row: TrialRow) -> None:
         """Keep a row."""
-        assert row["trial"] not in self.rows
-        self.shared_nfe += row.get("shared_nfe", 0)
-        self.rows[row["trial"]] = {k: v for k, v in row.items() if k not in ("shared_nfe", "wall_seconds")}
+        assert row.trial not in self.rows
+        self.shared_nfe += row.shared_nfe or 0
+        self.rows[row.trial] = {k: v for k, v in row.record().items() if k not in ("shared_nfe", "wall_seconds")}
 
     def tick(self) -> None:
         """Count."""
@@ -379,9 +380,9 @@ def test_a_search_that_fails_is_a_row_with_the_reason_and_the_others_go_on(
     failed = rows.pop(hasty.key(of.context))
     assert rows == reference
     assert failed["error"] == (
-        "search hasty: ValueError: ended at step 1 of 6; a search must return an evaluation of a finished trajectory"
+        "search hasty: ended at step 1 of 6; a search must return an evaluation of a finished trajectory"
     )
-    assert {"value", "nfe", "image"}.isdisjoint(failed)
+    assert {failed[name] for name in ("value", "nfe", "image", "image_sha256", "recipe_hash")} == {None}
     assert (tally.done, tally.failed) == (of.size + 1, 1)
     assert pool.states == [{}]
 

@@ -21,6 +21,7 @@ from command_line import bench
 from test_kill import start, table, write
 
 from bench.store import reader as store
+from bench.store.row import TrialRow
 from bench.store.schema import TIMED
 from bench.store.storage import ObjectStorage, place
 from bench.store.writer import Store
@@ -115,7 +116,9 @@ def address(line: Line, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixture
 
 def row(k: int, image: bytes | None = None) -> dict[str, Any]:
     """A row with little in it."""
-    return {"trial": f"{k:032x}", "search": "naive", "settings": "{}", "image": image, "score_brightness": 0.1 * k}
+    trial = {"trial": f"{k:032x}", "search": "naive", "settings": "{}", "seed": k, "problem_seed": k}
+    point = {"budget": None, "budget_value": None, "condition": "0", "label": "cat", "reward": "brightness"}
+    return {**trial, **point, "image": image, "score_brightness": 0.1 * k}
 
 
 def rows_of(output: str) -> list[dict[str, Any]]:
@@ -168,7 +171,7 @@ def test_a_killed_run_in_a_bucket_resumes(address: str, tiny: Make, tmp_path: Pa
 def test_images_in_files_of_their_own(address: str) -> None:
     session = Store(address, ["brightness"], image_files=True)
     session.open("d", MANIFEST)
-    session.add(row(1, b"PNG"))
+    session.add(TrialRow.of_record(row(1, b"PNG")))
     session.close()
     assert rows_of(address)[0]["image_file"] == f"images/{1:032x}.png"
     assert place(address).read(f"images/{1:032x}.png") == b"PNG"
@@ -179,7 +182,7 @@ def test_a_line_cut_in_the_middle_of_a_part_loses_nothing(size: int, address: st
     session = Store(address, ["brightness"], flush_seconds=10**6)
     session.open("d", MANIFEST)
     image = np.random.default_rng(0).bytes(size)
-    session.add(row(1, image))
+    session.add(TrialRow.of_record(row(1, image)))
     line.budget = 60_000
     with pytest.raises(SettingError, match=r"output s3://runs/[^?]*: cannot be written to"):
         session.flush()
@@ -187,7 +190,7 @@ def test_a_line_cut_in_the_middle_of_a_part_loses_nothing(size: int, address: st
     assert store.parts(place(address)) == []
     assert session.waiting == 1
     line.budget = float("inf")
-    session.add(row(2))
+    session.add(TrialRow.of_record(row(2)))
     session.close()
     assert [found["trial"] for found in rows_of(address)] == [f"{1:032x}", f"{2:032x}"]
     assert rows_of(address)[0]["image"] == image

@@ -12,6 +12,7 @@ from tiny_study import TINY
 
 from bench.run.driver import Driver
 from bench.run.replay import evaluate
+from bench.store.row import TrialRow
 from bench.store.schema import TIMED
 from bench.study.config import RunConfig
 from bench.study.study import Study
@@ -32,10 +33,10 @@ class Rows:
     def __init__(self) -> None:
         self.rows: dict[str, dict[str, Any]] = {}
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, row: TrialRow) -> None:
         """Keep a row, without its times."""
-        assert row["trial"] not in self.rows
-        self.rows[row["trial"]] = {name: value for name, value in row.items() if name not in TIMED}
+        assert row.trial not in self.rows
+        self.rows[row.trial] = {name: value for name, value in row.record().items() if name not in TIMED}
 
     def tick(self) -> None:
         """Nothing waits."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import tiny_pipelines
+from own_samplers import Ancestral
 from rich.console import Console
 from tiny_study import TINY
 
@@ -23,7 +24,9 @@ from tts.errors import SettingError, UntrustedError
 from tts.registry import MODELS, SAMPLERS
 from tts.samplers.ddim import DDIMSettings
 from tts.samplers.heun import StochasticHeun
+from tts.samplers.schedules import Sigmas
 from tts.settings import parse
+from tts.testing.sampler import SamplerConformance
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden_identities.json").read_text())
 """Identities and records of models, and digests of studies, by the version in which DDIM and Heun were the models'."""
@@ -86,10 +89,10 @@ def test_keys_of_trials_are_what_they_were() -> None:
 @pytest.mark.parametrize("name", tiny_pipelines.PIPELINES)
 def test_old_keys_are_read_with_a_note(name: str, saved: dict[str, Path]) -> None:
     old, new = ({"name": name, "id": str(saved[name]), **shape["eta"]} for shape in (OLD, NEW))
-    assert MODELS.make(old)[1].notes(["a cat"]) == [
+    assert MODELS.make(old)[1].old_keys(old) == [
         "steps, eta: the sampler's now; write 'sampler: {name: ddim, steps: 7, eta: 0.5}'"
     ]
-    assert MODELS.make(new)[1].notes(["a cat"]) == []
+    assert MODELS.make(new)[1].old_keys(new) == []
     with pytest.raises(SettingError, match="steps and sampler: give the former inside the latter, once"):
         MODELS.make({**new, "steps": 3})
 
@@ -139,3 +142,18 @@ def test_a_sampler_of_ones_own_runs_and_replays(tmp_path: Path) -> None:
         assert replay.replay(tmp_path, row["trial"], trust=True).identical
     with pytest.raises(UntrustedError, match="own_samplers:Ancestral"):
         replay.replay(tmp_path, rows[0]["trial"])
+
+
+def test_a_run_says_how_old_keys_are_written_today(saved: dict[str, Path]) -> None:
+    given = {"model": {"name": "dit", "id": str(saved["dit"]), "eta": 0.5}, "rewards": ["brightness"]}
+    rest = {"searches": ["naive"], "problems": {"conditions": [3]}, "engines": {"batch": 2}, "output": "x"}
+    notes = Study(parse(RunConfig, {**given, **rest}, "here")).notes()
+    assert notes == ["eta: the sampler's now; write 'sampler: {name: ddim, eta: 0.5}'"]
+
+
+class TestOwnSampler(SamplerConformance):
+    """The sampler of one's own keeps to what every sampler must."""
+
+    @pytest.fixture
+    def sampler(self) -> Any:
+        return Ancestral(steps=5).on(Sigmas())

@@ -18,9 +18,9 @@ from bench.run.trial_queue import TrialQueue
 from bench.store.completed import CompletedTrials
 from bench.study.config import RunConfig
 from bench.study.study import Study
+from bench.workers.active_trial import Result, Task
 from bench.workers.backends import make_pool
 from bench.workers.pool import WorkerReport, collect
-from bench.workers.search_runner import Result, Task
 from bench.workers.search_worker import SearchWorker
 from bench.workers.simulated import SimulatedEngine
 from tts.engine.batching import Engine

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from bench.store import reader as store
 from bench.store.leases import Lease
+from bench.store.row import TrialRow
 from bench.store.schema import COLUMNS, SCHEMA_VERSION, schema
 from bench.store.storage import LocalStorage
 from bench.store.writer import Store
@@ -62,6 +63,8 @@ def row(k: int) -> dict[str, Any]:
         "device": "x86",
         "image_file": None,
         "error": None,
+        "image_sha256": None,
+        "recipe_hash": "0" * 32,
     }
 
 
@@ -99,7 +102,7 @@ def tree(folder: Path) -> dict[str, tuple[bytes | None, int]]:
 def test_rows_survive_as_they_were(tmp_path: Path) -> None:
     first = opened(tmp_path / "deep" / "run")
     for k in range(3):
-        first.add(row(k))
+        first.add(TrialRow.of_record(row(k)))
     first.close()
     assert len(parts(first.output)) == 1
     assert store.read(first.output).to_pylist() == [row(0), row(1), row(2)]
@@ -114,7 +117,7 @@ def test_rows_survive_as_they_were(tmp_path: Path) -> None:
 def test_writers_do_not_overwrite_each_others_parts(tmp_path: Path) -> None:
     for k in range(3):
         session = opened(tmp_path)
-        session.add(row(k))
+        session.add(TrialRow.of_record(row(k)))
         session.close()
     assert len(parts(tmp_path)) == 3
     assert sorted(store.read(tmp_path, ["trial"])["trial"].to_pylist()) == [name(0), name(1), name(2)]
@@ -122,20 +125,20 @@ def test_writers_do_not_overwrite_each_others_parts(tmp_path: Path) -> None:
 
 def test_every_column_is_documented_in_the_file(tmp_path: Path) -> None:
     session = opened(tmp_path)
-    session.add(row(0))
+    session.add(TrialRow.of_record(row(0)))
     session.close()
     found = pq.read_schema(parts(tmp_path)[0])
     assert found.metadata[b"schema_version"].decode() == str(SCHEMA_VERSION)
     assert found.equals(schema(REWARDS))
     docs = {field.name: field.metadata[b"doc"].decode() for field in found}
-    assert list(docs) == [column for column, _, _ in COLUMNS] + ["score_brightness", "score_sharpness"]
+    assert list(docs) == [column.name for column in COLUMNS] + ["score_brightness", "score_sharpness"]
     assert all(len(doc) > 5 for doc in docs.values())
 
 
 def test_a_part_is_written_when_enough_rows_wait(tmp_path: Path) -> None:
     session = opened(tmp_path, flush_rows=3)
     for k in range(7):
-        session.add(row(k))
+        session.add(TrialRow.of_record(row(k)))
         session.tick()
     assert [pq.read_metadata(part).num_rows for part in parts(tmp_path)] == [3, 3]
     session.close()
@@ -146,7 +149,7 @@ def test_a_part_is_written_when_rows_have_waited_long_enough(tmp_path: Path, mon
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     session = opened(tmp_path, flush_seconds=10)
-    session.add(row(0))
+    session.add(TrialRow.of_record(row(0)))
     now = 109.0
     session.tick()
     assert not parts(tmp_path)
@@ -156,7 +159,7 @@ def test_a_part_is_written_when_rows_have_waited_long_enough(tmp_path: Path, mon
     now = 200.0
     session.tick()  # nothing waits
     assert len(parts(tmp_path)) == 1
-    session.add(row(1))
+    session.add(TrialRow.of_record(row(1)))
     session.tick()  # more than ten seconds since the last part
     assert len(parts(tmp_path)) == 2
     session.close()
@@ -164,7 +167,7 @@ def test_a_part_is_written_when_rows_have_waited_long_enough(tmp_path: Path, mon
 
 def test_what_is_no_part_is_ignored(tmp_path: Path) -> None:
     session = opened(tmp_path)
-    session.add(row(0))
+    session.add(TrialRow.of_record(row(0)))
     session.close()
     whole = parts(tmp_path)[0].read_bytes()
     for stranger in (".part-x-00000.parquet.123.tmp", "notes.txt", "part-x.parquet.bak", "other.parquet"):
@@ -183,7 +186,7 @@ def test_what_is_no_part_is_ignored(tmp_path: Path) -> None:
 @pytest.mark.parametrize("keep", [0, 10, -20])
 def test_a_damaged_part_is_named(tmp_path: Path, keep: int) -> None:
     session = opened(tmp_path)
-    session.add(row(0))
+    session.add(TrialRow.of_record(row(0)))
     session.close()
     part = parts(tmp_path)[0]
     part.write_bytes(part.read_bytes()[:keep])
@@ -196,7 +199,7 @@ def test_a_damaged_part_is_named(tmp_path: Path, keep: int) -> None:
 
 def test_one_driver_at_a_time(tmp_path: Path) -> None:
     first = opened(tmp_path)
-    first.add(row(0))
+    first.add(TrialRow.of_record(row(0)))
     second = Store(tmp_path, REWARDS)
     with pytest.raises(SettingError, match="another run is writing to this folder"):
         second.open("d", MANIFEST)
@@ -208,7 +211,7 @@ def test_one_driver_at_a_time(tmp_path: Path) -> None:
 
 def test_a_folder_of_another_configuration_is_refused_untouched(tmp_path: Path) -> None:
     session = opened(tmp_path)
-    session.add(row(0))
+    session.add(TrialRow.of_record(row(0)))
     session.close()
     before = tree(tmp_path)
     other = Store(tmp_path, REWARDS)
@@ -288,13 +291,13 @@ def test_a_part_that_cannot_be_written_leaves_its_rows_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     session = opened(tmp_path)
-    session.add(row(0))
+    session.add(TrialRow.of_record(row(0)))
     with monkeypatch.context() as broken:
         broken.setattr(os, failing, disk_full)
         with pytest.raises(SettingError, match=r"cannot be written to \(No space left on device\)"):
             session.flush()
     assert not list((tmp_path / "trials").iterdir())
-    session.add(row(1))
+    session.add(TrialRow.of_record(row(1)))
     session.close()
     assert store.read(tmp_path).to_pylist() == [row(0), row(1)]
 
@@ -303,7 +306,7 @@ def test_a_folder_is_let_go_even_if_its_last_part_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = opened(tmp_path)
-    session.add(row(0))
+    session.add(TrialRow.of_record(row(0)))
     with monkeypatch.context() as broken:
         broken.setattr(os, "fsync", disk_full)
         with pytest.raises(SettingError, match="No space left"):
@@ -316,7 +319,7 @@ def test_a_folder_is_let_go_even_if_its_last_part_cannot_be_written(
 def test_a_trial_is_found_by_its_first_digits(tmp_path: Path) -> None:
     session = opened(tmp_path)
     for k, key in enumerate(("aa11", "aa22", "bb33")):
-        session.add({**row(k), "trial": key})
+        session.add(TrialRow.of_record({**row(k), "trial": key}))
     session.close()
     assert store.find(tmp_path, "bb") == {**row(2), "trial": "bb33"}
     assert store.find(tmp_path, "aa2")["seed"] == 1
@@ -344,7 +347,7 @@ def test_whatever_happens_every_trial_is_stored_once(
     todo, waiting, safe = list(range(12)), set(), set()
     for event in events:
         if event == "add" and todo:
-            session.add(row(todo[0]))
+            session.add(TrialRow.of_record(row(todo[0])))
             waiting.add(name(todo.pop(0)))
         elif event == "flush":
             session.flush()
@@ -362,7 +365,7 @@ def test_whatever_happens_every_trial_is_stored_once(
             assert set(session.open("d", MANIFEST)) == safe
             todo = [k for k in range(12) if name(k) not in safe]
     for k in todo:
-        session.add(row(k))
+        session.add(TrialRow.of_record(row(k)))
     session.close()
     assert sorted(stored(folder)) == [name(k) for k in range(12)]
 
@@ -371,7 +374,7 @@ def test_parts_of_before_and_after_recipes_had_ways_back_are_read_together(tmp_p
     """A run that was begun by an older version, and went on by this one."""
     noise = pa.struct([("seed", pa.int64()), ("moves", pa.list_(pa.struct([("seed", pa.int64())])))])
     session = opened(tmp_path)
-    session.add(row(1))
+    session.add(TrialRow.of_record(row(1)))
     session.close()
     old = pa.table({"trial": ["old"], "noises": pa.array([[{"seed": 5, "moves": []}, None]], pa.list_(noise))})
     for name in ("part-0.parquet", "part-z.parquet"):  # before the new part and after it

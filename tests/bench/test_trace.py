@@ -48,8 +48,8 @@ def test_its_schema_is_documented(folder: Path) -> None:
     [part] = trace.names(folder)
     assert part in store.parts(store.place(folder))
     found = pq.read_schema(folder / "evaluations" / part)
-    assert {field.name: field.metadata[b"doc"].decode() for field in found} == {
-        name: doc for name, _, doc in EVALUATION_COLUMNS
+    assert {column.name: column.metadata[b"doc"].decode() for column in found} == {
+        field.name: field.doc for field in EVALUATION_COLUMNS
     }
     assert found.metadata[b"schema_version"] == b"1"
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.store.schema import identity_columns
+from bench.store.row import identity_columns
 from bench.study.trial import Context, Trial, identity
 from tts.search.eps_greedy import EpsGreedy
 from tts.search.naive import Naive

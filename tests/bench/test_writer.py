@@ -15,6 +15,7 @@ from test_store import MANIFEST, REWARDS, crash, name, opened, parts, row, store
 from bench.run import writer
 from bench.run.writer import Writer
 from bench.store import reader as store
+from bench.store.row import TrialRow
 from bench.store.writer import Store
 from tts.errors import SettingError, TTSError
 
@@ -84,7 +85,7 @@ def free(folder: Path) -> bool:
 def test_rows_are_stored_in_their_order_and_the_folder_is_let_go(tmp_path: Path) -> None:
     writing = Writer(opened(tmp_path, flush_rows=3))
     for k in range(7):
-        writing.add(row(k))
+        writing.add(TrialRow.of_record(row(k)))
         writing.tick()
     assert not free(tmp_path)
     writing.close()
@@ -100,7 +101,7 @@ def test_nothing_to_store_is_no_part(tmp_path: Path) -> None:
 
 def test_rows_that_wait_are_stored_in_time_though_none_follows(tmp_path: Path) -> None:
     writing = Writer(opened(tmp_path, flush_seconds=0.05))
-    writing.add(row(0))
+    writing.add(TrialRow.of_record(row(0)))
     until(lambda: parts(tmp_path))
     assert not free(tmp_path)
     writing.close()
@@ -118,7 +119,7 @@ def test_a_slow_store_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(slow.place, "write", late)
     writing = Writer(slow)
     for k in range(50):
-        writing.add(row(k))
+        writing.add(TrialRow.of_record(row(k)))
         writing.tick()
     assert not parts(tmp_path)
     go.set()
@@ -133,12 +134,12 @@ def test_a_disk_that_is_full_for_a_while_is_told_once_and_loses_nothing(
     said: list[str] = []
     disk, held = Disk(monkeypatch, call), opened(tmp_path, flush_rows=2)
     writing = Writer(held, 60.0, said.append)
-    writing.add(row(0))
-    writing.add(row(1))
+    writing.add(TrialRow.of_record(row(0)))
+    writing.add(TrialRow.of_record(row(1)))
     until(lambda: held._parts)
     disk.full = True
     for k in range(2, 9):
-        writing.add(row(k))
+        writing.add(TrialRow.of_record(row(k)))
     until(lambda: disk.refused >= 4)
     writing.tick()  # patience is not over
     assert said == [
@@ -158,7 +159,7 @@ def test_a_second_trouble_is_told_again(tmp_path: Path, disk: Disk) -> None:
     writing = Writer(opened(tmp_path, flush_rows=1), 60.0, said.append)
     for k in range(2):
         disk.full = True
-        writing.add(row(k))
+        writing.add(TrialRow.of_record(row(k)))
         until(lambda k=k: len(said) == 2 * k + 1)
         disk.full = False
         until(lambda k=k: len(said) == 2 * k + 2)
@@ -170,7 +171,7 @@ def test_a_second_trouble_is_told_again(tmp_path: Path, disk: Disk) -> None:
 def test_a_disk_that_is_full_at_the_very_end_is_waited_for(tmp_path: Path, disk: Disk) -> None:
     writing = Writer(opened(tmp_path), 60.0)
     disk.full = True
-    writing.add(row(0))
+    writing.add(TrialRow.of_record(row(0)))
     threading.Timer(0.05, setattr, (disk, "full", False)).start()
     writing.close()
     assert disk.refused
@@ -184,9 +185,9 @@ def test_when_patience_is_over_the_driver_and_the_user_are_told(patience: float,
     disk.full = True
     writing = Writer(opened_while_full(tmp_path, disk), patience, said.append)
     for k in range(3):
-        writing.add(row(k))
+        writing.add(TrialRow.of_record(row(k)))
     until(lambda: writing._failure)
-    writing.add(row(3))
+    writing.add(TrialRow.of_record(row(3)))
     with pytest.raises(SettingError, match=rf"^output {tmp_path}: cannot be written to \(No space left on device\)$"):
         writing.tick()
     with pytest.raises(
@@ -211,11 +212,11 @@ def test_what_was_stored_before_the_trouble_stays_and_is_not_run_again(tmp_path:
     held = opened(tmp_path, flush_rows=2)
     writing = Writer(held)
     for k in range(2):
-        writing.add(row(k))
+        writing.add(TrialRow.of_record(row(k)))
     until(lambda: held._parts)
     disk.full = True
     for k in range(2, 4):
-        writing.add(row(k))
+        writing.add(TrialRow.of_record(row(k)))
     with pytest.raises(SettingError, match="2 finished trials are not stored"):
         writing.close()
     disk.full = False
@@ -223,7 +224,7 @@ def test_what_was_stored_before_the_trouble_stays_and_is_not_run_again(tmp_path:
     assert set(again.open("d", MANIFEST)) == {name(0), name(1)}
     resumed = Writer(again)
     for k in range(2, 4):
-        resumed.add(row(k))
+        resumed.add(TrialRow.of_record(row(k)))
     resumed.close()
     assert sorted(stored(tmp_path)) == [name(k) for k in range(4)]
 
@@ -231,11 +232,11 @@ def test_what_was_stored_before_the_trouble_stays_and_is_not_run_again(tmp_path:
 def test_a_driver_killed_while_the_disk_is_full_doubles_nothing(tmp_path: Path, disk: Disk) -> None:
     dying = opened(tmp_path, flush_rows=1)
     writing = Writer(dying, 0.05)
-    writing.add(row(0))
+    writing.add(TrialRow.of_record(row(0)))
     until(lambda: dying._parts)
     disk.full = True
     for k in range(1, 4):
-        writing.add(row(k))
+        writing.add(TrialRow.of_record(row(k)))
     until(lambda: writing._failure)
     crash(dying)
     disk.full = False
@@ -245,7 +246,7 @@ def test_a_driver_killed_while_the_disk_is_full_doubles_nothing(tmp_path: Path, 
     resumed = Writer(again)
     for k in range(4):
         if name(k) not in done:
-            resumed.add(row(k))
+            resumed.add(TrialRow.of_record(row(k)))
     resumed.close()
     assert sorted(stored(tmp_path)) == [name(k) for k in range(4)]
 
@@ -253,11 +254,11 @@ def test_a_driver_killed_while_the_disk_is_full_doubles_nothing(tmp_path: Path, 
 def test_it_is_full_when_very_many_rows_wait(tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "MOST_WAITING", 10)
     writing = Writer(opened_while_full(tmp_path, disk), 60.0)
-    writing.add(row(0))
+    writing.add(TrialRow.of_record(row(0)))
     until(lambda: disk.refused)  # that row is with the store now
     for k in range(1, 11):
         assert not writing.full
-        writing.add(row(k))
+        writing.add(TrialRow.of_record(row(k)))
     assert writing.full
     disk.full = False
     until(lambda: not writing.full)
@@ -267,7 +268,7 @@ def test_it_is_full_when_very_many_rows_wait(tmp_path: Path, disk: Disk, monkeyp
 
 def test_rows_that_no_file_can_hold_end_the_run(tmp_path: Path) -> None:
     writing = Writer(opened(tmp_path, flush_rows=1), 60.0)
-    writing.add({**row(0), "value": "bright"})
+    writing.add(TrialRow.of_record({**row(0), "value": "bright"}))
     until(lambda: writing._failure)
     with pytest.raises(TTSError, match=r"^rows cannot be stored \(Arrow\w+: .*bright"):
         writing.tick()
@@ -328,7 +329,7 @@ def interrupted_join(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_an_interruption_while_it_closes_loses_nothing(tmp_path: Path, interrupted_join: list[str]) -> None:
     writing = Writer(opened(tmp_path))
     for k in range(3):
-        writing.add(row(k))
+        writing.add(TrialRow.of_record(row(k)))
     with pytest.raises(KeyboardInterrupt):
         writing.close()
     assert interrupted_join
@@ -340,7 +341,7 @@ def test_an_interruption_does_not_hide_that_rows_are_lost(
     tmp_path: Path, disk: Disk, interrupted_join: list[str]
 ) -> None:
     writing = Writer(opened_while_full(tmp_path, disk))
-    writing.add(row(0))
+    writing.add(TrialRow.of_record(row(0)))
     with pytest.raises(SettingError, match="1 finished trials are not stored"):
         writing.close()
     assert interrupted_join

@@ -202,7 +202,8 @@ class Engine:
         outcome = self._finishing.pop(scored.ticket).outcome
         outcome.decodes, outcome.reward_calls = 1, len(scored.scores)
         outcome.seconds += scored.seconds
-        outcome.scores, outcome.image, outcome.errors = scored.scores, scored.image, scored.errors
+        outcome.scores, outcome.errors = scored.scores, scored.errors
+        outcome.image, outcome.image_sha256 = scored.image, scored.image_sha256
         return outcome
 
 

@@ -38,6 +38,7 @@ class EvalResult:
         seconds: its share of the device's time.
         decodes, reward_calls: images decoded and rewards computed for it.
         image: the PNG, where everything was asked for.
+        image_sha256: of its pixels.
         errors: why rewards failed on it, by their names.
     """
 
@@ -48,6 +49,7 @@ class EvalResult:
     decodes: int = 0
     reward_calls: int = 0
     image: bytes | None = None
+    image_sha256: str | None = None
     errors: dict[str, str] = field(default_factory=dict)
 
 

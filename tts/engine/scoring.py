@@ -16,6 +16,7 @@ from torch import Tensor
 from tts.engine.device_queue import CpuQueue, DeviceQueue
 from tts.engine.requests import EngineCounters
 from tts.errors import EngineError
+from tts.files.digests import pixels_sha256
 from tts.media import check, png
 from tts.models.base import Model
 from tts.plan import Condition
@@ -44,7 +45,7 @@ class ScoreRequest(NamedTuple):
 
 @dataclass
 class ScoreResult:
-    """What became of a :class:`ScoreRequest`: values by reward, PNG bytes if rendered, seconds on the device.
+    """What became of a :class:`ScoreRequest`: values by reward, PNG bytes and pixels' digest if rendered, seconds.
 
     ``errors`` tells why rewards failed, by their names.
     """
@@ -52,6 +53,7 @@ class ScoreResult:
     ticket: int
     scores: dict[str, Score] = field(default_factory=dict)
     image: bytes | None = None
+    image_sha256: str | None = None
     seconds: float = 0.0
     errors: dict[str, str] = field(default_factory=dict)
 
@@ -152,7 +154,7 @@ class Scorer:
                 self._ask(name, reward, images[asked], [rows[k].condition for k in asked], places, results)
         for row, image, result in zip(rows, images, results, strict=True):
             if ALL in row.rewards:
-                result.image = png(image)
+                result.image, result.image_sha256 = png(image), pixels_sha256(image.permute(1, 2, 0).numpy())
 
     def _ask(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tts.plan import Condition, Plan
@@ -93,6 +93,11 @@ class ModelSettings(Settings):
 
     def notes(self, conditions: Sequence[Condition]) -> list[str]:
         """What a user should know of some conditions before they are drawn, a line each; asked after :meth:`check`."""
+        return []
+
+    @classmethod
+    def old_keys(cls, given: Mapping[str, Any]) -> list[str]:
+        """Keys of earlier versions in a configuration that was read, and what to write today, a line each."""
         return []
 
     @abstractmethod

@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
-from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
+from pydantic import Field, model_validator
 
 from tts import media
 from tts.errors import WeightsError
@@ -66,23 +66,20 @@ class LatentSettings(ModelSettings):
     )
     guidance: float = Field(7.5, ge=1, description="scale of classifier-free guidance; 1: none, half the forwards")
     prediction: Prediction | None = Field(None, description="what the network predicts, if you want it checked")
-    _moved: tuple[str, ...] = PrivateAttr(())
 
-    @model_validator(mode="wrap")
+    @model_validator(mode="before")
     @classmethod
-    def _with_old_keys(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def _with_old_keys(cls, values: Any) -> Any:
         """The sampler's settings, where they stand beside it, as they did before there was more than one sampler."""
         moved = tuple(key for key in OLD_KEYS if isinstance(values, dict) and key in values)
         if not moved:
-            return handler(values)
+            return values
         rest = {key: value for key, value in values.items() if key not in moved}
         given = rest.get("sampler", {})
         given = {"name": given} if isinstance(given, str) else given
         if not isinstance(given, dict) or given.keys() & set(moved):
             raise ValueError(f"{', '.join(moved)} and sampler: give the former inside the latter, once")
-        made = handler({**rest, "sampler": {**given, **{key: values[key] for key in moved}}})
-        made._moved = moved
-        return made
+        return {**rest, "sampler": {**given, **{key: values[key] for key in moved}}}
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -95,12 +92,12 @@ class LatentSettings(ModelSettings):
         sampler = found.pop("sampler")
         return {**found, "sampler": sampler} if "name" in sampler else {**found, **sampler}
 
-    def notes(self, conditions: Sequence[Condition]) -> list[str]:
-        """Old keys that were read."""
-        if not self._moved:
-            return []
-        values = ", ".join(f"{key}: {getattr(self.sampler, key)}" for key in self._moved)
-        return [f"{', '.join(self._moved)}: the sampler's now; write 'sampler: {{name: ddim, {values}}}'"]
+    @classmethod
+    def old_keys(cls, given: Mapping[str, Any]) -> list[str]:
+        """A line on settings of the sampler that stand beside it."""
+        moved = [key for key in OLD_KEYS if key in given]
+        values = ", ".join(f"{key}: {given[key]}" for key in moved)
+        return [f"{', '.join(moved)}: the sampler's now; write 'sampler: {{name: ddim, {values}}}'"] if moved else []
 
     def schedule(self) -> CheckpointSchedule:
         """The checkpoint's noise levels."""

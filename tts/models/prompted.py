@@ -94,8 +94,7 @@ class PromptedSettings(LatentSettings):
         """Prompts that are longer than the text encoder reads, and what is cut of each."""
         with quiet():
             tokenizer = self._tokenizer()
-            cut = [note for prompt in conditions if (note := _cut(tokenizer, str(prompt)))]
-        return [*super().notes(conditions), *cut]
+            return [note for prompt in conditions if (note := _cut(tokenizer, str(prompt)))]
 
     def _tokenizer(self) -> Any:
         from transformers import CLIPTokenizer

@@ -1,0 +1,103 @@
+"""A trial at work, and what comes of it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+from bench.store.row import TrialRow
+from bench.study.trial import Trial
+from bench.workers.trace import Trace
+from tts.search.base import Problem, Run
+from tts.search.rules import Meter, begin
+from tts.search.segment import Evaluation, Segment
+
+
+class Task(NamedTuple):
+    """A trial to run, with its identity; ``alone``: on one engine, and nothing else there meanwhile."""
+
+    key: str
+    trial: Trial
+    alone: bool = False
+
+
+class Result(NamedTuple):
+    """The row of a trial that has ended."""
+
+    key: str
+    row: TrialRow
+
+    @property
+    def error(self) -> str | None:
+        """Why the trial has failed, if it has."""
+        return self.row.error
+
+
+class Lost(NamedTuple):
+    """The trials that an engine took with it: those with work there at that moment, and those with states only."""
+
+    at_work: list[Task]
+    others: list[Task]
+
+
+@dataclass
+class Costs:
+    """What a trial has cost so far: all that it would have spent alone, though some of it was done once for several."""
+
+    nfe: int = 0
+    shared_nfe: int = 0
+    decodes: int = 0
+    reward_calls: int = 0
+    device_seconds: float = 0.0
+
+
+@dataclass(eq=False)
+class ActiveTrial:
+    """A trial at work: its search, the segments it waits for, what came of them so far, the engines it has used.
+
+    ``pinned``: the only engine it may use; ``over``: its outcomes interest nobody any more.
+    """
+
+    task: Task
+    problem: Problem
+    pinned: int | None = None
+    trace: Trace | None = None
+    since: float = field(default_factory=time.monotonic)
+    costs: Costs = field(default_factory=Costs)
+    asked: list[Segment] = field(default_factory=list)
+    answers: list[Evaluation | None] = field(default_factory=list)
+    missing: int = 0
+    samples: list[float | None] | None = None
+    winner: Evaluation | None = None
+    engines: set[int] = field(default_factory=set)
+    over: bool = False
+    _search: Run | None = None
+
+    @cached_property
+    def meter(self) -> Meter:
+        """What its search spends, against what it said it would."""
+        return Meter(self.task.trial.algorithm, self.problem.plan)
+
+    def send(self, answers: list[Evaluation] | None) -> object:
+        """Let its search go on, from its beginning where there are no answers yet; what it yields is not checked.
+
+        Raises:
+            StopIteration: it has ended.
+            SearchError: it is no search.
+        """
+        if self._search is None:
+            self._search = begin(self.task.trial.algorithm, self.problem)
+            return next(self._search)
+        return self._search.send(answers or [])
+
+    def close(self) -> None:
+        """Take it off work, whatever its search makes of that."""
+        self.over = True
+        self.answers.clear()
+        self.asked.clear()
+        if self._search is not None:
+            with suppress(Exception):  # a search may refuse to be closed, or fail at it
+                self._search.close()

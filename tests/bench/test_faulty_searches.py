@@ -1,0 +1,71 @@
+"""A fault of a search fails its own trial, with a sentence that says what a search must do; the others go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from command_line import refused
+from rich.console import Console
+
+from bench.run.start import run
+from bench.store.reader import read
+from bench.study.config import RunConfig
+
+Make = Callable[..., RunConfig]
+
+SAYS = {
+    "YieldsNoList": "a search yields lists of segments",
+    "YieldsNoSegments": "every entry must be a Segment",
+    "YieldsNumber": "a search yields lists of segments",
+    "ReturnsList": "it must be a generator of lists of segments",
+    "EndsWithNone": "a search must return the evaluation that it chose",
+    "EndsEarly": "a search must return the evaluation that it chose",
+    "LetsGo": "that it was not given, or has let go",
+    "Invents": "that it was not given, or has let go",
+    "EndsWithCopy": "a search must return an evaluation as it came",
+    "AsksForUnknown": "asks for the reward 'beauty'",
+    "AsksForHeldOut": "asks for the reward 'compressibility'",
+    "AsksForAll": "asks for the reward '*'",
+    "GoesTooFar": "this problem's trajectories have 2 steps",
+    "DrawsAnother": "a search draws its problem's condition",
+    "TakesNoNoise": "each is a Noise",
+    "Overspends": "where its nfe(plan) says at most",
+    "NeverEnds": "it never ends",
+    "ScoresForEver": "it never ends",
+    "Raises": "KeyError: 'mine'",
+    "Exits": "SystemExit: 3",
+    "WillNotClose": "a search yields lists of segments",
+}
+"""What the row of each says."""
+
+
+@pytest.mark.parametrize("search_on", ["driver", "engine"])
+def test_every_fault_is_a_row_that_says_what_to_do(search_on: str, tiny: Make) -> None:
+    searches = ["naive", *(f"faulty_searches:{name}" for name in SAYS), "faulty_searches:KeepsCopies"]
+    config = tiny(
+        model={"name": "cifar10", "sampler": {"steps": 2}},
+        searches=searches,
+        rewards=["brightness"],
+        held_out=["compressibility"],
+        problems={"conditions": [0, 1], "seeds": 1},
+        engines={"backend": "local", "batch": 4, "simulate": 0.0, "search_on": search_on},
+        max_errors=100,
+    )
+    run(config, Console(quiet=True))
+    rows = {(row["search"], row["label"]): row["error"] for row in read(config.output).to_pylist()}
+    assert len(rows) == 2 * len(searches)
+    for (search, _), error in rows.items():
+        if search in SAYS:
+            assert error is not None, search
+            assert SAYS[search] in error, search
+            assert error.startswith(f"search {search}: ")
+            assert "\n" not in error
+        else:
+            assert error is None
+
+
+@pytest.mark.parametrize(("search", "says"), [("CannotCount", "nfe"), ("CountsHalves", "depth")])
+def test_costs_that_cannot_be_had_are_refused_at_once(search: str, says: str, tiny: Make) -> None:
+    command = ["run", "quickstart", "--set", f"searches=['faulty_searches:{search}']", "--set", "engines.simulate=0"]
+    refused(f"search {search}: {says}(plan)", *command)
