@@ -240,6 +240,15 @@ def test_run_goes_on_after_it_was_stopped(finished: Path, tmp_path: Path, monkey
     assert again.equals(rows)
 
 
+def test_curves_say_what_is_gained_over_a_baseline_and_what_intervals_are_over(finished: Path) -> None:
+    result = bench("curves", finished, "--baseline", "random", "--over", "conditions")
+    assert (result.code, result.err) == (0, "")
+    assert "gain over random" in result.out
+    refused_baseline = bench("curves", finished, "--baseline", "randon")
+    assert "did you mean 'random'" in refused_baseline.err
+    assert bench("curves", finished).code == 0  # as the others expect it
+
+
 def test_curves_are_made_again_and_printed(finished: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(finished, tmp_path / "copy")
     for picture in ("curves.parquet", "curves.png", "images.png"):
