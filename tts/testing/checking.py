@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 from tts.errors import SettingError, TTSError, first_line
 from tts.models.base import ModelSettings
 from tts.plan import Condition
-from tts.registry import MARK, MODELS, REWARDS, SEARCHES
+from tts.registry import MARK, MODELS, REWARDS, SAMPLERS, SEARCHES
 from tts.rewards.base import RewardSettings
 from tts.rewards.own import Own
+from tts.samplers.settings import SamplerSettings
 from tts.search.base import Search
-from tts.settings import Settings, parse
+from tts.settings import parse
 from tts.testing.requirement import Violation
 
 TESTING = "tts.testing"
@@ -28,11 +29,9 @@ KINDS: dict[str, tuple[type[Any], str]] = {
     "search": (Search, "SearchConformance"),
     "model": (ModelSettings, "ModelConformance"),
     "reward": (RewardSettings, "RewardConformance"),
+    "sampler": (SamplerSettings, "SamplerConformance"),
 }
 """What classes of a kind derive from, and the class of its checks."""
-
-SAMPLER = ("plan", "initial", "step")
-"""What a class has that is a sampler."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +94,7 @@ def rules(conformance: type[Any]) -> dict[str, str]:
 
 
 def _findings(subject: Subject) -> Iterator[Finding]:
-    name = "SamplerConformance" if subject.kind == "sampler" else KINDS[subject.kind][1]
-    conformance = getattr(import_module(TESTING), name)()
+    conformance = getattr(import_module(TESTING), KINDS[subject.kind][1])()
     if subject.conditions:
         conformance.given = tuple(subject.conditions)
     made, seen = subject.make(), set[str]()
@@ -140,7 +138,7 @@ def _found(target: str) -> Any:
     """The object of a name."""
     module, colon, attribute = target.partition(":")
     if not colon:
-        for registry in (SEARCHES, MODELS, REWARDS):
+        for registry in (SEARCHES, MODELS, REWARDS, SAMPLERS):
             if target in registry.targets:
                 return registry.get(target)
         raise SettingError(f"check {target}: name it as module:Class, for example mine:Greedy of the file mine.py")
@@ -174,8 +172,6 @@ def _subject(target: str, found: Any, settings: dict[str, Any], conditions: Sequ
         kind = next((kind for kind, (base, _) in KINDS.items() if issubclass(found, base)), None)
         if kind is not None:
             return Subject(kind, target, lambda: parse(found, settings, f"{kind} {target}"), conditions)
-        if all(hasattr(found, name) or name in getattr(found, "model_fields", {}) for name in SAMPLER):
-            return Subject("sampler", target, lambda: _sampler(found, settings, target), conditions)
     elif inspect.isfunction(found) and getattr(found, MARK, False):
         made = _call(found, settings, target)
         kind = next((kind for kind, (base, _) in KINDS.items() if isinstance(made, base)), None)
@@ -187,15 +183,9 @@ def _subject(target: str, found: Any, settings: dict[str, Any], conditions: Sequ
         return Subject("reward", target, lambda: parse(Own, given, f"reward {target}"), conditions)
     raise SettingError(
         f"check {target}: is neither a search, a model, a reward nor a sampler; derive a class from "
-        "tts.search.base.Search, tts.models.base.ModelSettings or tts.rewards.base.RewardSettings, or write a function "
-        "of images and conditions"
+        "tts.search.base.Search, tts.models.base.ModelSettings, tts.rewards.base.RewardSettings or "
+        "tts.samplers.settings.SamplerSettings, or write a function of images and conditions"
     )
-
-
-def _sampler(found: type[Any], settings: dict[str, Any], target: str) -> Any:
-    if issubclass(found, Settings):
-        return parse(found, settings, f"sampler {target}")
-    return _call(found, settings, target)
 
 
 def _call(found: Callable[..., Any], settings: dict[str, Any], target: str) -> Any:
