@@ -11,8 +11,11 @@ from bench.commands.options import out
 
 def curves(
     runs: Annotated[list[str], typer.Argument(help="Results folders or addresses, also of unfinished runs.")],
+    trust: Annotated[
+        bool, typer.Option("--trust", help="The runs' manifests may name metrics that are code of their own.")
+    ] = False,
 ) -> None:
-    """Compute curves.parquet, curves.png and images.png of runs again, and print one table of them all."""
+    """Compute curves.parquet, curves.png, images.png and metrics.parquet again, and print one table of all runs."""
     from bench.report.summary import report
 
-    report([*runs], out)
+    report([*runs], out, trust)

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from bench.report import metrics
+from bench.store import features
 from bench.store import schema as record
 from bench.store.files import atomic_write
 from bench.store.schema import Field
@@ -124,6 +126,16 @@ def curves_table() -> str:
     return _table(HEAD, (_row(field).cells for field in CURVES))
 
 
+def features_table() -> str:
+    """Every column of the features."""
+    return _table(HEAD, (_row(field).cells for field in features.columns(-1)))
+
+
+def metrics_table() -> str:
+    """Every column of metrics.parquet."""
+    return _table(HEAD, (_row(field).cells for field in metrics.FIELDS))
+
+
 def manifest_table() -> str:
     """Every key of manifest.json."""
     return _table(("key", "type", "what it is"), ((f"`{name}`", kind, doc) for name, kind, doc in MANIFEST))
@@ -149,7 +161,9 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "trials": trials_table,
     "evaluations": evaluations_table,
+    "features": features_table,
     "curves": curves_table,
+    "metrics": metrics_table,
     "manifest": manifest_table,
 }
 

@@ -8,6 +8,8 @@ import pyarrow.compute as pc
 from rich.console import Console
 
 from bench.report.grid import figure_images, pictured
+from bench.report.metrics import FILE as METRICS_FILE
+from bench.report.metrics import write_metrics
 from bench.report.plots import figure_curves, png
 from bench.report.table import render
 from bench.statistics.curves import curves, parquet
@@ -20,10 +22,13 @@ from tts.errors import SettingError
 from tts.settings import canonical
 
 
-def report(outputs: list[Output], console: Console) -> int:
-    """Write curves.parquet, curves.png and images.png beside each run, and print a table.
+def report(outputs: list[Output], console: Console, trust: bool = False) -> int:
+    """Write curves.parquet, curves.png, images.png and metrics.parquet beside each run, and print a table.
 
     Runs of the same model, rewards, seed and numerics share one table; others have one of their own.
+
+    Args:
+        trust: manifests may name metrics that are code of their own.
 
     Returns:
         How many trials have failed.
@@ -32,16 +37,18 @@ def report(outputs: list[Output], console: Console) -> int:
         DataError: there is no run, or no finished trial.
     """
     frames = [read_trials(output) for output in outputs]
+    said = []
     for output, frame in zip(outputs, frames, strict=True):
         check_output(output)
         write_curves_and_pictures(frame, output, place(output))
+        said.append(write_metrics(frame, output, place(output), trust))
     for group in comparable(outputs):
         console.print(render(curves(pd.concat([frames[k] for k in group]))))
-    for output, frame in zip(outputs, frames, strict=True):
+    for output, frame, of_metrics in zip(outputs, frames, said, strict=True):
         where = place(output)
-        pictures = ", images.png" if "images.png" in where.names() else ""
-        console.print(f"{where}: curves.parquet, curves.png{pictures}", markup=False, soft_wrap=True)
-        for note in notes(frame):
+        others = "".join(f", {name}" for name in ("images.png", METRICS_FILE) if name in where.names())
+        console.print(f"{where}: curves.parquet, curves.png{others}", markup=False, soft_wrap=True)
+        for note in (*notes(frame), *of_metrics):
             console.print(note, style="yellow", markup=False, soft_wrap=True)
     return sum(int(frame["error"].notna().sum()) for frame in frames)
 

@@ -14,6 +14,7 @@ from bench.study.study import Study
 from bench.workers.simulated import SimulatedEngine
 from tts.engine.requests import EngineCounters
 from tts.errors import EngineError
+from tts.metrics.base import Metric
 
 
 class Worker(Protocol):
@@ -151,6 +152,7 @@ def build_engine(study: Study) -> Worker:
 
 def _build(study: Study) -> Worker:
     from tts.engine.batching import Engine, first_dependent_score, flops_of, rows_are_independent
+    from tts.engine.features import first_dependent_features
 
     engines, condition = study.config.engines, study.conditions[0]
     model = study.model.load(engines.device)
@@ -171,9 +173,22 @@ def _build(study: Study) -> Worker:
             f"engines.score_batch = {scored}: on this device {dependent} lets an image's value depend on the images "
             "beside it, so that no result could be repeated; try another one"
         )
-    engine = Engine(model, rewards, engines.batch, engines.device, scored, second)
+    metrics = load_metrics(study, second)
+    dependent = first_dependent_features(model, metrics, scored, engines.device, second)
+    if dependent is not None:
+        raise EngineError(
+            f"engines.score_batch = {scored}: on this device {dependent} lets an image's features depend on the images "
+            "beside it, so that no result could be repeated; try another one"
+        )
+    engine = Engine(model, rewards, engines.batch, engines.device, scored, second, metrics=metrics)
     engine.flops = flops
     return engine
+
+
+def load_metrics(study: Study, device: str) -> dict[str, Metric]:
+    """The extractors of a study's metrics, each once."""
+    settings = {metric.extractor: metric for metric in study.metrics.values()}
+    return {extractor: metric.load(device) for extractor, metric in settings.items()}
 
 
 class LocalPool:
