@@ -34,6 +34,11 @@ UNITS = {
     "flops": "FLOPs",
 }
 
+METRIC_UNITS = {
+    **dict.fromkeys(("n", "missing"), "images"),
+    **dict.fromkeys(("value", "low", "high"), "the metric's"),
+}
+
 OWN = {"trial", "search", "settings", "budget", "budget_value", "condition", "label", "seed", "problem_seed", "reward"}
 """Columns of a trial that it has before it is run, and so also if it fails."""
 
@@ -128,12 +133,13 @@ def curves_table() -> str:
 
 def features_table() -> str:
     """Every column of the features."""
-    return _table(HEAD, (_row(field).cells for field in features.columns(-1)))
+    cells = (_row(field).cells for field in features.columns(1))
+    return _table(HEAD, (tuple(cell.replace("[1]", "[F]") for cell in row) for row in cells))
 
 
 def metrics_table() -> str:
     """Every column of metrics.parquet."""
-    return _table(HEAD, (_row(field).cells for field in metrics.FIELDS))
+    return _table(HEAD, (_row(field, units=METRIC_UNITS).cells for field in metrics.FIELDS))
 
 
 def manifest_table() -> str:
@@ -141,10 +147,10 @@ def manifest_table() -> str:
     return _table(("key", "type", "what it is"), ((f"`{name}`", kind, doc) for name, kind, doc in MANIFEST))
 
 
-def _row(field: Field, otherwise: str = "") -> Row:
+def _row(field: Field, otherwise: str = "", units: dict[str, str] = UNITS) -> Row:
     kind = type_text(field.type)
     meaning, _, null = field.doc.partition("; null: ")
-    unit = "" if kind == "string" else UNITS.get(field.name, "")
+    unit = "" if kind == "string" else units.get(field.name, "")
     return Row(field.name, kind, unit, null or NULLS.get(field.name, otherwise), meaning)
 
 

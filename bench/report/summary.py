@@ -84,7 +84,7 @@ def comparable(outputs: list[Output]) -> list[list[int]]:
     groups: dict[str, list[int]] = {}
     for number, output in enumerate(outputs):
         resolved = store.read_manifest(output)["resolved"]
-        shared = canonical({name: resolved[name] for name in ("model", "rewards", "numerics", "seed")})
+        shared = canonical({name: resolved.get(name) for name in ("model", "rewards", "numerics", "seed")})
         groups.setdefault(shared, []).append(number)
     return list(groups.values())
 
