@@ -1,4 +1,4 @@
-"""A tiny model, and the shortest loop that runs searches on an engine."""
+"""An engine with a toy model, and the shortest loop that runs many searches on an engine."""
 
 from __future__ import annotations
 
@@ -8,70 +8,25 @@ from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
-from toy import Recipe
-
 from tts.engine.batching import Engine
 from tts.engine.requests import EvalRequest, EvalResult
-from tts.plan import Condition
+from tts.recipe import Recipe
 from tts.rewards.brightness import Brightness
 from tts.rewards.compressibility import Compressibility
-from tts.samplers.heun import StochasticHeun
 from tts.search.base import Problem, Search
 from tts.search.segment import ALL, Evaluation, Segment, State
+from tts.testing.toy_model import SAMPLER, BrokenModel, ConvModel, CrowdedModel, ToyModel
 
-SAMPLER = StochasticHeun(steps=7, S_churn=16)
-
-
-class ToyModel:
-    """A denoiser of one formula: shrink towards a wave whose phase is the condition."""
-
-    passes = 1
-    previews = False
-
-    def __init__(self, sampler: StochasticHeun = SAMPLER, shape: tuple[int, ...] = (3, 8, 8)) -> None:
-        self.sampler, self.shape = sampler, shape
-        self.forwards = 0
-
-    def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
-        self.forwards += 1
-        keep = (0.25 / (0.25 + levels**2)).float().view(-1, 1, 1, 1)
-        phase = torch.tensor([float(c) for c in conditions]).view(-1, 1, 1, 1)
-        return keep * x + (1 - keep) * 0.5 * torch.sin(x / (1 + levels.float().view(-1, 1, 1, 1)) + phase)
-
-    def decode(self, x: Tensor, preview: bool = False) -> Tensor:
-        return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-
-
-class ConvModel(ToyModel):
-    """A small random convolutional network, as nearly a real denoiser as a test can afford."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            self.network = torch.nn.Sequential(
-                torch.nn.Conv2d(3, 16, 3, padding=1), torch.nn.SiLU(), torch.nn.Conv2d(16, 3, 3, padding=1)
-            ).requires_grad_(False)
-
-    def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
-        scale = (1 / (0.25 + levels**2).sqrt()).float().view(-1, 1, 1, 1)
-        return super().denoise(x, levels, conditions) + 0.2 * self.network(x * scale)
-
-
-class CrowdedModel(ToyModel):
-    """A faulty model: a row's result depends on the rows beside it."""
-
-    def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
-        return super().denoise(x, levels, conditions) + 1e-3 * x.mean(dim=0, keepdim=True)
-
-
-class BrokenModel(ToyModel):
-    """A model whose weights are damaged."""
-
-    def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
-        return x * float("nan")
+__all__ = [
+    "SAMPLER",
+    "BrokenModel",
+    "ConvModel",
+    "CrowdedModel",
+    "Player",
+    "ToyModel",
+    "Trial",
+    "toy_engine",
+]
 
 
 def toy_engine(model: ToyModel | None = None, batch: int = 6) -> Engine:

@@ -1,7 +1,7 @@
-"""Names for models, rewards, searches and metrics, bound to ``module:object`` and imported only when used.
+"""Names for models, samplers, rewards, searches and metrics, bound to ``module:object``, imported only when used.
 
-Other packages add theirs through the entry-point groups ``tts.models``, ``tts.rewards``, ``tts.searches`` and
-``tts.metrics``; a configuration may also name its own as ``module:object``.
+Other packages add theirs through the entry-point groups ``tts.models``, ``tts.samplers``, ``tts.rewards``,
+``tts.searches`` and ``tts.metrics``; a configuration may also name its own as ``module:object``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tts.metrics.base import MetricSettings
     from tts.models.base import ModelSettings
     from tts.rewards.base import RewardSettings
+    from tts.samplers.settings import SamplerSettings
     from tts.search.base import Search
 
 T = TypeVar("T")
@@ -175,6 +176,15 @@ MODELS: Registry[ModelSettings] = Registry(
         "edm": "tts.models.edm:EDM",
         "stable-diffusion": "tts.models.stable_diffusion:StableDiffusion",
         "stable-diffusion-xl": "tts.models.stable_diffusion_xl:StableDiffusionXL",
+    },
+)
+
+SAMPLERS: Registry[SamplerSettings] = Registry(
+    "sampler",
+    "tts.samplers",
+    {
+        "ddim": "tts.samplers.ddim:DDIMSettings",
+        "heun": "tts.samplers.heun:StochasticHeun",
     },
 )
 

@@ -12,7 +12,7 @@ from bench.store.row import TrialRow
 from bench.study.config import RunConfig, assignments
 from bench.study.study import Study
 from bench.study.study_flags import translate
-from bench.workers.pool import LocalPool
+from bench.workers.pool import LocalPool, build_engine
 from tts.errors import EngineError, SettingError
 from tts.registry import SEARCHES
 from tts.settings import parse
@@ -75,6 +75,12 @@ class Request:
         changed = {"model": found.model, "search": found.search["name"], "reward": found.reward}
         return replace(self, **changed, search_settings=settings), found.notes
 
+    @property
+    def names_batch(self) -> bool:
+        """Whether the user has chosen the batch."""
+        engines = assignments(self.settings).get("engines", {})
+        return self.batch is not None or (isinstance(engines, dict) and "batch" in engines)
+
     def values(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """A run's settings without searches, and the search.
 
@@ -124,7 +130,9 @@ def draw(request: Request) -> Drawn:
         raise SettingError("budget: one image has no curve; set the setting itself, for example --set K=4")
     searches = [search] if name == "naive" else ["naive", search]
     study = Study(parse(RunConfig, {**values, "searches": searches, "output": Path("unused")}, "generate"))
-    pool, rows = LocalPool(study), Rows()
+    worker = build_engine(study, () if request.names_batch else sizes_from(study.config.engines.batch))
+    study = study.with_batch(worker.batch)
+    pool, rows = LocalPool(study, worker), Rows()
     try:
         Driver(study, pool, rows).run()
     finally:
@@ -134,6 +142,16 @@ def draw(request: Request) -> Drawn:
             raise EngineError(row.error)
     ours = next(entry.name for entry in study.entries if name == "naive" or entry.name != "naive")
     return Drawn(rows.rows["naive"], rows.rows[ours], study.notes())
+
+
+def sizes_from(rows: int) -> list[int]:
+    """Batches to try for so many rows, the least padding first; rows of a batch of one have no neighbours.
+
+    Kernels whose rows depend on their neighbours do so at odd sizes: multiples of four, then powers of two, fit their
+    vectors.
+    """
+    power = 1 << (rows - 1).bit_length()
+    return list(dict.fromkeys([rows, -(-rows // 4) * 4, power, 2 * power, 1]))
 
 
 def _section(given: dict[str, Any], name: str) -> dict[str, Any]:

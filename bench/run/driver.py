@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from bench.run.trial_queue import ATTEMPTS, TrialQueue
+from bench.run.trial_queue import TrialQueue
 from bench.store.completed import CompletedTrials
 from bench.store.row import TrialRow, error_row
 from bench.study.study import Study
@@ -188,12 +188,13 @@ class Driver:
                 self.work.start(task, engine)
 
     def _isolate(self) -> None:
-        """Keep one engine for the trials that may be why others died: one at a time, when all else there is done."""
+        """Keep one engine for the trials that may be why others died, when all else there is done."""
         if self._quarantined is None and self.ledger.suspects and self.up:
             self._quarantined = min(self.up, key=lambda engine: len(self.work.users(engine)))
         if self._quarantined in self.up and not self.work.users(self._quarantined):
             if self.ledger.suspects:
-                self.work.start(self.ledger.next_suspect(), self._quarantined)
+                for task in self.ledger.next_suspects():
+                    self.work.start(task, self._quarantined)
             else:
                 self._quarantined = None
 
@@ -229,10 +230,12 @@ class Driver:
         lane.device, lane.losses, lane.loss = None, lane.losses + 1, loss.reason
         self._alone_since = time.monotonic()
         at_work, others = self.work.lose(engine)
-        self.ledger.lose(others, guilty=False)
-        for task in self.ledger.lose(at_work, guilty=not loss.innocent):
+        suspects = [task for task in others if task.alone]
+        self.ledger.put_back(task for task in others if not task.alone)
+        for task in self.ledger.lose([*at_work, *suspects], loss.innocent):
             label = self.study.model.label(task.trial.condition)
-            reason = f"{ATTEMPTS} engines died while it ran, the last with nothing else to do: {loss.reason}"
+            history = self.ledger.histories[task.key]
+            reason = f"{history}, the last with nothing else to do: {loss.reason}"
             self._finish(Result(task.key, error_row(task.trial, task.key, label, reason)))
 
     def _check(self) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
+from bench.run.failures import Failure, History, Verdict, decide
 from bench.store.completed import CompletedTrials
 from bench.study.study import Study
 from bench.study.trial import Trial
 from bench.workers.active_trial import Task
-
-ATTEMPTS = 3
-"""How often a trial is tried while engines die under it; the last time it is alone on an engine."""
 
 BLOCK = 1024  # trials whose identities are looked up at once
 
@@ -31,9 +29,11 @@ class TrialQueue:
         chosen = None if trials is None else list(trials)
         self.size, self.done, self.planned = _count(study, done, chosen)
         self.open: dict[str, Task] = {}
-        self.suspects: deque[Task] = deque()
+        self.suspects: deque[list[Task]] = deque()
+        """Trials that may be why engines died, those together that run together."""
+        self.histories: dict[str, History] = {}
+        """Of the trials that were lost with an engine and have not ended."""
         self._again: deque[Task] = deque()  # to be begun before any other
-        self._attempts: Counter[str] = Counter()
         self._fresh = _left(study, done, iter(chosen) if chosen is not None else study.shard_trials())
 
     @property
@@ -44,7 +44,7 @@ class TrialQueue:
     @property
     def left(self) -> int:
         """Trials not begun or to be begun again, without those that need an engine of their own."""
-        return self.size - self.done - len(self.open) - len(self.suspects)
+        return self.size - self.done - len(self.open) - sum(map(len, self.suspects))
 
     def next(self) -> Task | None:
         """A trial to begin: those lost with an engine first."""
@@ -62,9 +62,9 @@ class TrialQueue:
     def _take(self) -> Task | None:
         return self._again.popleft() if self._again else next(self._fresh, None)
 
-    def next_suspect(self) -> Task:
-        """A trial to begin on an engine of its own."""
-        return self._begin(self.suspects.popleft())
+    def next_suspects(self) -> list[Task]:
+        """Trials to begin together on an engine that has nothing else to do."""
+        return [self._begin(task) for task in self.suspects.popleft()]
 
     def _begin(self, task: Task) -> Task:
         self.open[task.key] = task
@@ -75,31 +75,41 @@ class TrialQueue:
         task = self.open.pop(key, None)
         if task is not None:
             self.done += 1
-            self._attempts.pop(key, None)
+            self.histories.pop(key, None)
         return task
 
-    def lose(self, tasks: Iterable[Task], guilty: bool) -> list[Task]:
-        """Put trials back that an engine took with it.
+    def lose(self, tasks: Sequence[Task], innocent: bool) -> list[Task]:
+        """Put trials back that were at work on an engine that is lost.
 
         Args:
-            guilty: whether one of them may be why the engine died; then this counts as an attempt.
+            tasks: those of one engine; if one of them is suspect, all are.
+            innocent: whether none of them can be blamed.
 
         Returns:
-            Those that have been tried often enough; they stay open until they are finished with an error.
+            Those that are given up; they stay open until they are finished with an error.
         """
-        given_up = []
+        failure = Failure(innocent, sum(task.alone for task in tasks))
+        given_up, suspects = [], []
         for task in tasks:
-            self._attempts[task.key] += guilty
-            attempts = self._attempts[task.key]
-            if attempts >= ATTEMPTS:
+            history = self.histories[task.key] = self.histories.get(task.key, History()).after(failure)
+            verdict = decide(history, failure)
+            if verdict is Verdict.fail:
                 given_up.append(task)
                 continue
             del self.open[task.key]
-            if attempts == ATTEMPTS - 1:
-                self.suspects.append(task._replace(alone=True))
-            else:
+            if verdict is Verdict.retry:
                 self._again.append(task)
+            else:
+                suspects.append(task._replace(alone=True))
+        half = len(suspects) // 2 if failure.halves else 0
+        self.suspects.extend(group for group in (suspects[:half], suspects[half:]) if group)
         return given_up
+
+    def put_back(self, tasks: Iterable[Task]) -> None:
+        """Put trials back that had nothing at work on an engine that is lost."""
+        for task in tasks:
+            del self.open[task.key]
+            self._again.append(task)
 
 
 def _left(study: Study, done: CompletedTrials, trials: Iterator[Trial]) -> Iterator[Task]:

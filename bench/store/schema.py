@@ -13,7 +13,17 @@ from tts.recipe import Action, to_record
 SCHEMA_VERSION = 4
 """Of the trials' columns; a reader takes columns that a part of an older version lacks as null."""
 
-MOVE = pa.struct([("seed", pa.int64()), ("radius", pa.float64())])
+MOVE = pa.struct(
+    [
+        ("seed", pa.int64()),
+        ("radius", pa.float64()),
+        ("kind", pa.string()),
+        ("seeds", pa.list_(pa.int64())),
+        ("values", pa.list_(pa.float64())),
+    ]
+)
+"""See :mod:`tts.moves`; without a kind, a step along the direction of ``seed``."""
+
 NOISE = pa.struct([("seed", pa.int64()), ("moves", pa.list_(MOVE)), ("to", pa.int32())])
 
 
@@ -72,7 +82,7 @@ COLUMNS: tuple[Field, ...] = (
     ),
     Field("image", pa.binary(), "the final image, PNG; null: not stored, or in a file of its own"),
     Field("image_file", pa.string(), "the final image's file, from the run's folder on; null: none", 2),
-    Field("error", pa.string(), "why the trial has no result after three attempts; null: it has one", 2),
+    Field("error", pa.string(), "why the trial has no result; null: it has one", 2),
     Field("image_sha256", pa.string(), "SHA-256 of the final image's pixels, RGB bytes row by row; null: no image", 4),
     Field("recipe_hash", pa.string(), "hash of noises, 32 hex digits: equal for equal recipes; null: no recipe", 4),
 )

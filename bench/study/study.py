@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -132,6 +133,14 @@ class Study:
             searches=self._codes(),
         )
 
+    def with_batch(self, batch: int) -> Study:
+        """The same study for engines of another batch."""
+        other = copy.copy(self)
+        other.__dict__.pop("context", None)
+        engines = self.config.engines.model_copy(update={"batch": batch})
+        other.config = self.config.model_copy(update={"engines": engines})
+        return other
+
     def _codes(self) -> dict[str, Any]:
         """Which code the searches are that are not registered, by name.
 
@@ -148,7 +157,9 @@ class Study:
 
     def notes(self) -> list[str]:
         """What a user should know before the run, a line each."""
-        return self.model.notes(self.conditions)
+        given = self.config.model
+        old = [] if isinstance(given, str) else self.model.old_keys(given)
+        return [*old, *self.model.notes(self.conditions)]
 
     @property
     def problems(self) -> int:

@@ -6,15 +6,20 @@ A worker is an engine, which takes segments, or a host (:mod:`bench.workers.sear
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from bench.study.study import Study
 from bench.workers.simulated import SimulatedEngine
 from tts.engine.requests import EngineCounters
 from tts.errors import EngineError
 from tts.metrics.base import Metric
+
+if TYPE_CHECKING:
+    from tts.engine.batching import Engine
+    from tts.models.base import Model
+    from tts.rewards.base import Reward
 
 
 class Worker(Protocol):
@@ -130,8 +135,11 @@ def collect(engine: int, worker: Worker, outcomes: list[Any], at: float | None =
     return WorkerReport(engine, outcomes, replace(worker.load), **(report() if report else {}), at=at)
 
 
-def build_engine(study: Study) -> Worker:
+def build_engine(study: Study, batches: Sequence[int] = ()) -> Engine | SimulatedEngine:
     """The engine of a study on this machine, checked to keep rows apart.
+
+    Args:
+        batches: sizes to try in this order, the first that keeps rows apart is taken; none: the study's own.
 
     Raises:
         EngineError: the device is not there, or a row's result depends on the rows beside it.
@@ -147,12 +155,11 @@ def build_engine(study: Study) -> Worker:
         raise EngineError("engines.device: cuda is asked for, but torch finds no GPU; set engines.device=cpu")
     torch.set_num_threads(engines.threads)
     with memory_named(engines.batch):
-        return _build(study)
+        return _build(study, batches or [engines.batch])
 
 
-def _build(study: Study) -> Worker:
-    from tts.engine.batching import Engine, first_dependent_score, flops_of, rows_are_independent
-    from tts.engine.features import first_dependent_features
+def _build(study: Study, batches: Sequence[int]) -> Engine:
+    from tts.engine.batching import Engine, flops_of
 
     engines, condition = study.config.engines, study.conditions[0]
     model = study.model.load(engines.device)
@@ -161,26 +168,9 @@ def _build(study: Study) -> Worker:
         model.module.compile(dynamic=False)
     second = "cuda:1" if engines.device == "cuda" and engines.gpus >= 2 else engines.device
     rewards = {name: settings.load(second, study.model.caption) for name, settings in study.rewards.items()}
-    if not rows_are_independent(model, engines.batch, condition, engines.device):
-        raise EngineError(
-            f"engines.batch = {engines.batch}: on this device a row's result depends on the rows beside it, so that no "
-            "result could be repeated; try another batch size"
-        )
-    scored = engines.score_batch or engines.batch
-    dependent = first_dependent_score(model, rewards, scored, condition, engines.device, second)
-    if dependent is not None:
-        raise EngineError(
-            f"engines.score_batch = {scored}: on this device {dependent} lets an image's value depend on the images "
-            "beside it, so that no result could be repeated; try another one"
-        )
     metrics = load_metrics(study, second)
-    dependent = first_dependent_features(model, metrics, scored, engines.device, second)
-    if dependent is not None:
-        raise EngineError(
-            f"engines.score_batch = {scored}: on this device {dependent} lets an image's features depend on the images "
-            "beside it, so that no result could be repeated; try another one"
-        )
-    engine = Engine(model, rewards, engines.batch, engines.device, scored, second, metrics=metrics)
+    batch = _first_sound(study, model, Judges(rewards, metrics), batches, second)
+    engine = Engine(model, rewards, batch, engines.device, engines.score_batch or batch, second, metrics=metrics)
     engine.flops = flops
     return engine
 
@@ -189,6 +179,47 @@ def load_metrics(study: Study, device: str) -> dict[str, Metric]:
     """The extractors of a study's metrics, each once."""
     settings = {metric.extractor: metric for metric in study.metrics.values()}
     return {extractor: metric.load(device) for extractor, metric in settings.items()}
+
+
+class Judges(NamedTuple):
+    """What looks at images: rewards by name, and extractors of features by what they are."""
+
+    rewards: Mapping[str, Reward]
+    metrics: Mapping[str, Metric]
+
+
+def _first_sound(study: Study, model: Model, judges: Judges, batches: Sequence[int], second: str) -> int:
+    """The first batch whose rows do not depend on one another; EngineError, with what keeps from the first: none."""
+    obstacles: list[str] = []
+    for batch in batches:
+        obstacle = _obstacle(study, model, judges, batch, second)
+        if obstacle is None:
+            return batch
+        obstacles.append(obstacle)
+    raise EngineError(obstacles[0])
+
+
+def _obstacle(study: Study, model: Model, judges: Judges, batch: int, second: str) -> str | None:
+    """A sentence on what lets a row of a batch depend on the rows beside it; None: nothing."""
+    from tts.engine.batching import first_dependent_score, rows_are_independent
+    from tts.engine.features import first_dependent_features
+
+    engines, condition = study.config.engines, study.conditions[0]
+    if not rows_are_independent(model, batch, condition, engines.device):
+        return (
+            f"engines.batch = {batch}: on this device a row's result depends on the rows beside it, so that no "
+            "result could be repeated; try another batch size"
+        )
+    scored = engines.score_batch or batch
+    dependent = first_dependent_score(
+        model, judges.rewards, scored, condition, engines.device, second
+    ) or first_dependent_features(model, judges.metrics, scored, engines.device, second)
+    if dependent is None:
+        return None
+    return (
+        f"engines.score_batch = {scored}: on this device {dependent} lets an image's value depend on the images "
+        "beside it, so that no result could be repeated; try another one"
+    )
 
 
 class LocalPool:

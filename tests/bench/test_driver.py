@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_study import TINY
-from toy import Recipe, luck
 
 from bench.run.driver import Driver, RunProgress
 from bench.store.completed import CompletedTrials
@@ -28,6 +27,7 @@ from tts.plan import Plan
 from tts.search.base import Problem, Run
 from tts.search.naive import Naive
 from tts.search.segment import ALL, State
+from tts.testing.toy import Recipe, luck
 
 TICK = 0.25  # seconds an engine charges for a forward; sums of it are exact in any order
 

@@ -213,7 +213,7 @@ def test_a_metric_that_looks_at_its_neighbours_ends_the_run_before_it_begins(tin
     from bench.workers.pool import build_engine
 
     config = study_of(tiny, "run", metrics=[{"name": "metric_faults:Neighbours"}])
-    with pytest.raises(EngineError, match="metric neighbours lets an image's features depend on the images beside it"):
+    with pytest.raises(EngineError, match="metric neighbours lets an image's value depend on the images beside it"):
         build_engine(Study(config))
     config = study_of(tiny, "run", metrics=[{"name": "metric_faults:Flat"}])
     with pytest.raises(EngineError, match=r"metric flat: features of 8 images must be \[B, F\] float32, and are"):

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 from toy import SEARCHES
-from toy_engine import SAMPLER, BrokenModel, ConvModel, CrowdedModel, Player, ToyModel, Trial, toy_engine
+from toy_engine import Player, Trial, toy_engine
 
 from tts.engine.batching import Engine, flops_of, rows_are_independent
 from tts.engine.requests import EvalRequest, EvalResult
@@ -25,6 +25,7 @@ from tts.rewards.compressibility import Compressibility
 from tts.search.base import Problem
 from tts.search.mcts import MCTS
 from tts.search.segment import ALL, Segment, State
+from tts.testing.toy_model import SAMPLER, BrokenModel, ConvModel, CrowdedModel, ToyModel
 
 PLAN = SAMPLER.plan
 

@@ -13,7 +13,6 @@ from torch import Tensor
 from tts.noise import normal
 from tts.samplers.base import Call, Position, drive, follow
 from tts.samplers.heun import StochasticHeun
-from tts.settings import parse
 
 SHAPE = (3, 4, 4)
 Denoiser = Callable[[Tensor, float], Tensor]
@@ -131,12 +130,6 @@ def test_levels_run_from_sigma_max_over_sigma_min_to_0() -> None:
     assert list(levels) == sorted(levels, reverse=True)
 
 
-def test_every_call_is_counted_by_the_plan() -> None:
-    sampler = StochasticHeun()
-    _, calls = sample(sampler, wavy, start(sampler, drawn(1)), [drawn(k) for k in range(18)])
-    assert len(calls) == sampler.plan.nfe()
-
-
 @pytest.mark.parametrize("index", range(18))
 def test_a_step_without_noise_tells_the_denoiser_the_true_level(index: int) -> None:
     """Neither the state nor its level is raised: gamma = 0."""
@@ -152,23 +145,6 @@ def test_a_step_with_noise_raises_level_and_variance_alike() -> None:
     t = sampler.levels[7]
     assert call.level == pytest.approx(t * math.sqrt(2))  # S_churn/N > sqrt(2) - 1
     torch.testing.assert_close(call.x, t * 1.003 * noise)
-
-
-@pytest.mark.parametrize("index", range(18))
-def test_noise_matters_exactly_where_the_plan_says(index: int) -> None:
-    """A search over noises that change nothing would be a silent no-op."""
-    sampler, x = StochasticHeun(), sampler_state()
-    ends = [sample_step(sampler, x, index, drawn(seed)) for seed in (1, 2)]
-    assert torch.equal(*ends) is not sampler.plan.injects[index]
-
-
-def sampler_state() -> Tensor:
-    return 0.3 * drawn(50)
-
-
-def sample_step(sampler: StochasticHeun, x: Tensor, index: int, noise: Tensor) -> Tensor:
-    """One step's new state."""
-    return drive(sampler.step(at(x), index, noise), lambda call: wavy(call.x, call.level)).x
 
 
 def test_prediction_is_the_last_calls_answer() -> None:
@@ -189,12 +165,6 @@ def test_last_step_ends_on_its_prediction() -> None:
     assert torch.equal(end.value.value.x, answer)
 
 
-def test_float32_states_stay_float32() -> None:
-    sampler = StochasticHeun()
-    x, calls = sample(sampler, wavy, start(sampler, drawn(1).float()), [drawn(k).float() for k in range(18)])
-    assert {x.dtype, *(call.x.dtype for call in calls)} == {torch.float32}
-
-
 def test_no_churn_means_no_actions() -> None:
     assert StochasticHeun(S_churn=0).plan.actions == ()
 
@@ -203,8 +173,3 @@ def test_no_churn_means_no_actions() -> None:
 def test_refuses_settings_without_meaning(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         StochasticHeun(**wrong)
-
-
-def test_settings_round_trip() -> None:
-    sampler = StochasticHeun(steps=9, S_churn=4)
-    assert parse(StochasticHeun, sampler.record(), "sampler") == sampler

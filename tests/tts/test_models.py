@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tts.engine.batching import rows_are_independent
 from tts.errors import SettingError, WeightsError
 from tts.files import weights_file
 from tts.models.base import Model
@@ -89,14 +88,6 @@ def test_the_network_has_the_size_it_claims() -> None:
 
 
 @torch.inference_mode()
-def test_the_model_answers_in_the_states_form(model: Model) -> None:
-    levels = torch.tensor([80.0, 0.002], dtype=torch.float64)
-    D = model.denoise(drawn(2, size=32), levels, [0, 9])
-    assert (D.shape, D.dtype) == ((2, *model.shape), torch.float32)
-    assert torch.isfinite(D).all()
-
-
-@torch.inference_mode()
 def test_the_model_listens_to_condition_and_level(model: Model) -> None:
     x = drawn(1, size=32).expand(4, -1, -1, -1)
     levels = torch.tensor([1.0, 1.0, 1.0, 2.0], dtype=torch.float64)
@@ -104,10 +95,6 @@ def test_the_model_listens_to_condition_and_level(model: Model) -> None:
     assert torch.equal(D[0], D[1])
     assert not torch.equal(D[0], D[2])
     assert not torch.equal(D[0], D[3])
-
-
-def test_the_models_rows_are_independent(model: Model) -> None:
-    assert rows_are_independent(model, 4, 0)
 
 
 def test_decoding_rounds_and_clips(model: Model) -> None:

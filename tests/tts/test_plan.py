@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from toy import AHEAD, EVERY, GAPPY, SILENT
-
 from tts.plan import Plan
+from tts.testing.toy import AHEAD, EVERY, GAPPY, SILENT
 
 
 def test_actions_are_the_injecting_steps() -> None:

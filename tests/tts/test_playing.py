@@ -19,7 +19,7 @@ import torch
 from command_line import bench
 from PIL import Image
 from tiny_study import SEARCHES
-from toy_engine import CrowdedModel, ToyModel, toy_engine
+from toy_engine import toy_engine
 
 import tts
 from tts.errors import EngineError, SearchError, SettingError, TTSError, UnknownNameError
@@ -30,6 +30,7 @@ from tts.search.base import Problem, Run
 from tts.search.best_of_n import BestOfN
 from tts.search.naive import Naive
 from tts.search.segment import Segment, State, best
+from tts.testing.toy_model import CrowdedModel, ToyModel
 
 STEPS = {"steps": 4}
 

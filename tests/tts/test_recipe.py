@@ -6,17 +6,16 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_pipelines import SCHEDULE
+from tiny_pipelines import SCHEDULE, ddim
 from torch import Tensor
-from toy import AHEAD, GAPPY
 from toy_engine import SAMPLER, Player, toy_engine
 
-from tts.models.schedule import ddim
 from tts.noise import Move, Noise, normal
 from tts.recipe import Action, Back, end, fault, from_record, to_record
 from tts.samplers.base import Call, Position, Renoise, Sampler, drive, follow
 from tts.search.base import Problem
 from tts.search.segment import ALL, Segment, State
+from tts.testing.toy import AHEAD, GAPPY
 
 MIXED: tuple[Action, ...] = (Noise(1), None, Noise(2), Back(Noise(3), 1), Noise(4), Back(Noise(5), 2), None)
 DDIM = ddim(SCHEDULE, 7, 1.0, None)

@@ -6,7 +6,6 @@ import io
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import tiny_rewards
 import torch
@@ -58,18 +57,13 @@ IN_UNITS = ("brightness", "class_judge", "class_probability", "classifier", "com
 
 @pytest.fixture(scope="module")
 def rewards(files: dict[type[ClassProbability], Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reward]:
-    """Every reward of the package, loaded, those with weights on small ones."""
-    folder, two = tmp_path_factory.mktemp("rewards"), ["brightness", "compressibility"]
+    """The rewards that lie in [0, 1], loaded, those with weights on small ones."""
+    squeeze = tiny_rewards.torchvision_classifier(tmp_path_factory.mktemp("rewards") / "squeeze.pth")
     settings: dict[str, dict[str, Any]] = {
-        **tiny_rewards.all_settings(folder / "weights"),
         **{kind.name: {"weights": path} for kind, path in files.items()},
-        "weighted": {"of": [{"reward": name} for name in two]},
-        "rank_average": {"of": two, "reference": str(folder)},
+        "classifier": {"model": "squeezenet1_1", "weights": str(squeeze)},
     }
-    (folder / "trials").mkdir()
-    scores = pd.DataFrame({"search": "naive", **{f"score_{name}": [0.4, 0.5, 0.6] for name in two}})
-    scores.to_parquet(folder / "trials" / "part-0.parquet")
-    made = {name: REWARDS.make({"name": name, **settings.get(name, {})})[1] for name in REWARDS.targets}
+    made = {name: REWARDS.make({"name": name, **settings.get(name, {})})[1] for name in IN_UNITS}
     return {name: reward.load("cpu", lambda condition: f"a {condition}") for name, reward in made.items()}
 
 
@@ -208,27 +202,3 @@ def test_a_reward_in_units_is_between_0_and_1(rewards: dict[str, Reward], name: 
     images = torch.cat([random_images(4), colour(0, 0, 0), colour(255, 255, 255)])
     values = rewards[name].score(images, [0, 1, 2, 3, 4, 5])
     assert all(isinstance(value, float) and 0 <= value <= 1 for value in values)
-
-
-@pytest.mark.parametrize("name", sorted(REWARDS.targets))
-def test_a_row_does_not_depend_on_its_neighbours(rewards: dict[str, Reward], name: str) -> None:
-    """Another place in the batch, other neighbours: the same value, bit for bit."""
-    images, others = random_images(6), random_images(6, seed=1)
-    value = rewards[name].score(images, [3] * 6)[0]
-    for place in range(6):
-        row = others.clone()
-        row[place] = images[0]
-        conditions = [3 if k == place else k for k in range(6)]
-        assert rewards[name].score(row, conditions)[place] == value
-
-
-@pytest.mark.parametrize("name", sorted(REWARDS.targets))
-def test_scoring_leaves_the_images_as_they_were(rewards: dict[str, Reward], name: str) -> None:
-    images = random_images(4)
-    rewards[name].score(images, [0] * 4)
-    assert torch.equal(images, random_images(4))
-
-
-@pytest.mark.parametrize("name", sorted(REWARDS.targets))
-def test_one_value_for_each_image(rewards: dict[str, Reward], name: str) -> None:
-    assert len(rewards[name].score(random_images(3), [0, 1, 2])) == 3

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 
 import pytest
-from toy import EVERY, GAPPY, LATE, PLANS, SEARCHES, Recipe, World, additive, chaotic, constant, luck, transcript
+from toy import SEARCHES, transcript
 
 from tts.noise import Noise
 from tts.plan import Plan
@@ -19,6 +19,7 @@ from tts.search.naive import Naive
 from tts.search.random import PerStepRandom
 from tts.search.segment import Evaluation, State, best, top
 from tts.search.zero_order import ZeroOrder
+from tts.testing.toy import EVERY, GAPPY, LATE, PLANS, Recipe, World, additive, chaotic, constant, luck, picky
 
 SEEDS = range(6)
 TWO = Plan((1, 1), (True, True))
@@ -238,17 +239,6 @@ def test_a_pivot_yields_to_better_candidates_only(kind: type[LocalSearch]) -> No
     assert [noise for noise in chosen.state.noises[1:] if noise] == firsts
 
 
-@pytest.mark.parametrize("name", SEARCHES)
-def test_goes_on_when_nothing_can_be_scored(name: str) -> None:
-    chosen = World(GAPPY, lambda recipe: None).play(SEARCHES[name])
-    assert chosen.state.step == GAPPY.steps
-
-
-def picky(recipe: Recipe) -> float | None:
-    """Cannot score half of the recipes, and calls the others bad."""
-    return None if luck("picky", recipe) < 0.5 else chaotic(recipe) - 100
-
-
 @pytest.mark.parametrize("name", ["best_of_n", "random", "beam"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_chooses_a_scored_candidate_where_there_is_one(name: str, seed: int) -> None:
@@ -269,20 +259,7 @@ def test_problems_have_noises_of_their_own() -> None:
     assert problem(EVERY, 0).coins().random() == problem(EVERY, 0).coins().random()
 
 
-@pytest.mark.parametrize("name", SEARCHES)
-def test_other_seeds_search_elsewhere(name: str) -> None:
-    assert transcript(name, "gappy", 0) != transcript(name, "gappy", 1)
-
-
 @pytest.mark.parametrize("hash_seed", [1, 2])
 def test_same_segments_in_another_process(fresh_python: Callable[..., str], hash_seed: int) -> None:
     code = "import toy; print([toy.transcript(name, 'gappy', 5) for name in toy.SEARCHES])"
     assert fresh_python(code, hash_seed) == repr([transcript(name, "gappy", 5) for name in SEARCHES])
-
-
-@pytest.mark.parametrize("name", SEARCHES)
-def test_leaves_the_answers_as_they_were(name: str) -> None:
-    """The list belongs to the driver."""
-    world = World(GAPPY)
-    world.play(SEARCHES[name])
-    assert [len(answers) for answers in world.answers] == [len(segments) for segments in world.rounds]

@@ -94,6 +94,9 @@ class Search(Settings):
     """Whether its one list of segments is independent samples, the best of which it returns: then the best of any
     fewer of them is known as well."""
 
+    exact: ClassVar[bool] = True
+    """Whether :meth:`nfe` and :meth:`depth` are what it spends; else bounds, as it decides on its way."""
+
     @abstractmethod
     def run(self, problem: Problem) -> Run:
         """Search one problem."""

@@ -39,6 +39,7 @@ class MCTS(Search):
     """
 
     budget: ClassVar[str] = "S"
+    exact: ClassVar[bool] = False
     N: int = Field(4, ge=1, description="children of a node")
     S: int = Field(8, ge=1, description="simulations for each step")
     c: float = Field(1.414, ge=0, description="weight of exploration in UCB")

@@ -1,0 +1,201 @@
+"""Every search keeps to the rules of :class:`tts.testing.SearchConformance`, and the rules catch those that do not."""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import pytest
+from pydantic import ConfigDict, Field
+from toy import SEARCHES
+
+from tts.noise import Noise
+from tts.plan import Plan
+from tts.search.base import Problem, Run, Search, step_by_step
+from tts.search.segment import Segment, State, best
+from tts.testing.search import SearchConformance
+
+
+class TestSearches(SearchConformance):
+    """All that the package has."""
+
+    @pytest.fixture(params=SEARCHES)
+    def search(self, request: pytest.FixtureRequest) -> Search:
+        return SEARCHES[request.param]
+
+
+@dataclass
+class Memory:
+    """Where a faulty search leaves something for its next run."""
+
+    runs: int = 0
+
+
+MEMORY = Memory()
+
+
+class Picker(Search):
+    """Two trajectories, the better one: the search that the faulty ones are made of."""
+
+    budget: ClassVar[str | None] = "N"
+    N: int = Field(2, ge=1)
+
+    def run(self, problem: Problem) -> Run:
+        return best((yield [problem.trajectory(k) for k in range(self.N)]))
+
+    def nfe(self, plan: Plan) -> int:
+        return self.N * plan.nfe()
+
+    def depth(self, plan: Plan) -> int:
+        return plan.nfe()
+
+
+class Stepper(Picker):
+    """One noise a step."""
+
+    def nfe(self, plan: Plan) -> int:
+        return plan.nfe()
+
+    def run(self, problem: Problem) -> Run:
+        return step_by_step(problem, lambda state: (yield [problem.step(state, problem.noise(state.step))])[0])
+
+
+class Lossy(Picker):
+    secret: object = Field(default_factory=object, exclude=True)
+
+
+class Lax(Picker):
+    model_config = ConfigDict(extra="ignore")
+
+
+class BudgetOfNothing(Picker):
+    budget: ClassVar[str | None] = "K"
+
+
+class CheaperWithMore(Picker):
+    def nfe(self, plan: Plan) -> int:
+        return 100 // self.N
+
+
+class Cheap(Picker):
+    def nfe(self, plan: Plan) -> int:
+        return plan.nfe()
+
+
+class Dear(Picker):
+    def nfe(self, plan: Plan) -> int:
+        return 9 * plan.nfe()
+
+
+class Deep(Picker):
+    def depth(self, plan: Plan) -> int:
+        return 2 * plan.nfe()
+
+
+class Inventor(Picker):
+    def run(self, problem: Problem) -> Run:
+        chosen = yield from super().run(problem)
+        return replace(chosen, state=replace(chosen.state))
+
+
+class Blind(Picker):
+    def run(self, problem: Problem) -> Run:
+        first, *_ = yield [replace(problem.trajectory(k), reward=None) for k in range(self.N)]
+        return first
+
+
+class Dice(Picker):
+    def run(self, problem: Problem) -> Run:
+        return best((yield [problem.trajectory(random.randrange(1000)) for _ in range(self.N)]))
+
+
+class Rememberer(Picker):
+    def run(self, problem: Problem) -> Run:
+        MEMORY.runs += 1
+        return best((yield [problem.trajectory(MEMORY.runs + k) for k in range(self.N)]))
+
+
+class Stubborn(Picker):
+    def run(self, problem: Problem) -> Run:
+        still = (None,) * problem.plan.steps
+        return best((yield [Segment(Noise(k), still, problem.condition, problem.reward) for k in (1, 2)]))
+
+
+class NeedsScores(Picker):
+    def run(self, problem: Problem) -> Run:
+        found = yield [problem.trajectory(k) for k in range(self.N)]
+        return max(found, key=lambda each: each.reward + 0.0)  # type: ignore[operator]
+
+
+class Divider(Picker):
+    def run(self, problem: Problem) -> Run:
+        found = yield [problem.trajectory(k) for k in range(self.N)]
+        weights = [math.exp(max(each.value, -1.0)) for each in found]
+        return found[weights.index(max(weights))]
+
+
+class Forgetful(Picker):
+    def run(self, problem: Problem) -> Run:
+        [start] = yield [problem.open()]
+        key, step, noises = start.state.key, start.state.step, start.state.noises
+        del start
+        state = State(key, 0, step, noises)
+        yield []
+        return best((yield [problem.coast(state, scored=True)]))
+
+    def nfe(self, plan: Plan) -> int:
+        return plan.nfe()
+
+
+class Sorter(Picker):
+    def run(self, problem: Problem) -> Run:
+        found = yield [problem.trajectory(k) for k in range(self.N)]
+        found.sort(key=lambda each: -each.value)
+        return found[0]
+
+
+class Wasteful(Stepper):
+    def run(self, problem: Problem) -> Run:
+        noises = tuple(problem.noise(step) for step in range(problem.plan.steps))
+        return best((yield [replace(problem.trajectory(), noises=noises)]))
+
+
+FAULTY: dict[type[Search], tuple[str, str]] = {
+    Lossy: ("settings", "its settings change when they are written and read again"),
+    Lax: ("unknown_settings", "takes a setting that it does not have"),
+    BudgetOfNothing: ("budget", "budget = 'K' names no setting that is a number"),
+    CheaperWithMore: ("budget", "with twice the N its nfe falls from 50 to 25"),
+    Cheap: ("spending", "has spent 8 forwards where its nfe(plan) says at most 4"),
+    Dear: (
+        "spending",
+        "spends 8 forwards where nfe(plan) says 36 (plan 'every', seed 0); correct nfe(), or set 'exact",
+    ),
+    Deep: ("depth", "waits for 4 forwards where depth(plan) says 8"),
+    Inventor: ("choice", "returns an evaluation that it was not given"),
+    Blind: ("choice", "has 2 finished trajectories and returns one that was not scored"),
+    Dice: ("repeats", "asks for other segments when it runs again"),
+    Rememberer: ("repeats", "asks for other segments when it runs again"),
+    Stubborn: ("seeds", "asks for the same with another seed"),
+    NeedsScores: ("unscored", "unsupported operand"),
+    Divider: ("extremes", "math range error"),
+    Forgetful: ("states", "it was not given, or has let go"),
+    Sorter: ("answers", "changes a list of evaluations that it was given"),
+    Wasteful: ("noises", "gives a noise to step 0, which injects none"),
+}
+
+
+@pytest.mark.parametrize("kind", [Picker, Stepper])
+def test_sound_searches_pass(kind: type[Search]) -> None:
+    for name, method in vars(SearchConformance).items():
+        if name.startswith("test_"):
+            method(SearchConformance(), kind())
+
+
+@pytest.mark.parametrize("kind", FAULTY)
+def test_a_rule_that_is_broken_is_named(kind: type[Search]) -> None:
+    rule, message = FAULTY[kind]
+    with pytest.raises(Exception, match=re.escape(message)):
+        getattr(SearchConformance(), f"test_{rule}")(kind())

@@ -1,0 +1,203 @@
+"""What every sampler must keep to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tts.noise import normal
+from tts.samplers.base import Call, Position, Sampler, Step, drive, follow
+from tts.settings import Settings
+from tts.testing.requirement import fail, refuses_unknown_keys, require, round_trip
+
+
+class SamplerConformance:
+    """Checks of a sampler with a denoiser of one formula.
+
+    Attributes:
+        shape: of the states.
+    """
+
+    shape: ClassVar[tuple[int, ...]] = (2, 4, 4)
+
+    def drawn(self, seed: int) -> Tensor:
+        """A unit normal state, float32."""
+        return torch.from_numpy(normal(seed, self.shape))
+
+    def noises(self, sampler: Sampler, seed: int = 0) -> list[Tensor | None]:
+        """A noise for each step that injects one."""
+        injects = sampler.plan.injects
+        return [self.drawn(seed + 1 + step) if injects[step] else None for step in range(len(injects))]
+
+    def test_settings(self, sampler: Sampler) -> None:
+        """Its settings can be written to a configuration and read again; others are refused."""
+        if isinstance(sampler, Settings):
+            round_trip(sampler)
+            refuses_unknown_keys(sampler)
+
+    def test_plan(self, sampler: Sampler) -> None:
+        """Its plan has a cost, an injection and a level for every step."""
+        plan = sampler.plan
+        require(plan.steps > 0, "its plan has no steps")
+        require(
+            len(plan.injects) == plan.steps,
+            f"its plan has {plan.steps} costs and {len(plan.injects)} injections; give one of each for every step",
+        )
+        whole = all(isinstance(calls, int) and calls >= 0 for calls in (*plan.calls, plan.opening))
+        require(whole, f"its plan's costs {plan.calls}, {plan.opening} are no numbers of forwards")
+        require(
+            len(plan.levels) in (0, plan.steps + 1),
+            f"its plan has {len(plan.levels)} levels; give {plan.steps + 1}, one before each step and one at the end",
+        )
+
+    def test_costs(self, sampler: Sampler) -> None:
+        """Each step makes as many denoiser calls as the plan says, with and without a noise."""
+        plan = sampler.plan
+        for noises in (self.noises(sampler), [None] * plan.steps):
+            at, calls = count(sampler.initial(self.drawn(0)))
+            require(calls == plan.opening, f"initial() makes {calls} calls where plan.opening says {plan.opening}")
+            for step, noise in enumerate(noises):
+                at, calls = count(sampler.step(at, step, noise))
+                require(
+                    calls == plan.calls[step],
+                    f"step {step} makes {calls} calls {'with' if noise is not None else 'without'} a noise where "
+                    f"plan.calls says {plan.calls[step]}",
+                )
+
+    def test_injections(self, sampler: Sampler) -> None:
+        """A noise changes a step's result exactly where plan.injects says so."""
+        at, plan = drive(sampler.initial(self.drawn(0)), wavy), sampler.plan
+        for step in range(plan.steps):
+            ends = [drive(sampler.step(at, step, self.drawn(seed)), wavy).x for seed in (101, 102)]
+            changes = not torch.equal(*ends)
+            require(
+                changes == plan.injects[step],
+                f"step {step}: plan.injects says {plan.injects[step]}, but another noise "
+                f"{'changes' if changes else 'does not change'} its result",
+            )
+            at = drive(sampler.step(at, step, self.noises(sampler)[step]), wavy)
+
+    def test_back(self, sampler: Sampler) -> None:
+        """A way back to any earlier step costs what plan.back says, and depends on its noise."""
+        noises = self.noises(sampler)
+        for index in range(1, sampler.plan.steps + 1):
+            at = drive(follow(sampler, self.drawn(0), noises[:index]), wavy)
+            kept, to = at.x.clone(), (index - 1) // 2
+            there, calls = count(sampler.back(at, index, to, self.drawn(201)))
+            other = drive(sampler.back(at, index, to, self.drawn(202)), wavy)
+            require(calls == sampler.plan.back, f"back() makes {calls} calls where plan.back says {sampler.plan.back}")
+            require(bool(torch.isfinite(there.x).all()), f"back() from step {index} to {to} gives NaN or infinity")
+            require(not torch.equal(there.x, other.x), f"back() from step {index} to {to} does not use its noise")
+            require(torch.equal(at.x, kept), "back() writes into the position it starts from")
+
+    def test_form(self, sampler: Sampler) -> None:
+        """States and calls keep shape and float32, and are finite."""
+        calls: list[Call] = []
+
+        def answer(call: Call) -> Tensor:
+            calls.append(call)
+            return wavy(call)
+
+        end = drive(follow(sampler, self.drawn(0), self.noises(sampler)), answer)
+        for name, tensor in [("a call", call.x) for call in calls] + [
+            ("the end", end.x),
+            ("the prediction", end.predicted),
+        ]:
+            require(
+                tuple(tensor.shape) == self.shape, f"{name} has the shape {tuple(tensor.shape)}, states {self.shape}"
+            )
+            require(
+                tensor.dtype == torch.float32,
+                f"{name} is {tensor.dtype} where states are torch.float32; compute with Python's floats, not with "
+                "tensors of another dtype",
+            )
+            require(bool(torch.isfinite(tensor).all()), f"{name} has NaN or infinity in it")
+        require(
+            all(isinstance(call.level, int | float) and math.isfinite(call.level) for call in calls),
+            "a call's level is no finite number; give Python's floats, not tensors",
+        )
+
+    def test_repeats(self, sampler: Sampler) -> None:
+        """The same noises lead to the same end, also when several trajectories take turns."""
+        first = drive(follow(sampler, self.drawn(0), self.noises(sampler)), wavy).x
+        runs = [follow(sampler, self.drawn(k), self.noises(sampler, 50 * k)) for k in (0, 1)]
+        require(
+            torch.equal(_in_turns(runs)[0].x, first),
+            "a trajectory ends elsewhere when another one runs beside it; keep nothing on the sampler, draw nothing: "
+            "its only noise is the argument",
+        )
+
+    def test_parts(self, sampler: Sampler) -> None:
+        """A trajectory in parts ends where the whole one ends."""
+        noises, steps = self.noises(sampler), sampler.plan.steps
+        whole = drive(follow(sampler, self.drawn(0), noises), wavy)
+        for stop in range(steps + 1):
+            middle = drive(follow(sampler, self.drawn(0), noises[:stop]), wavy)
+            end = drive(follow(sampler, middle, noises[stop:], stop), wavy)
+            require(
+                torch.equal(end.x, whole.x),
+                f"a trajectory that goes on from step {stop} ends elsewhere than one in one piece; all that a step "
+                "needs must be in its position, its index and its noise",
+            )
+
+    def test_arguments(self, sampler: Sampler) -> None:
+        """It writes into none of the tensors that it is given."""
+        start, noises = self.drawn(0), self.noises(sampler)
+        at = drive(sampler.initial(start), wavy)
+        require(torch.equal(start, self.drawn(0)), "initial() writes into its noise")
+        for step, noise in enumerate(noises):
+            before = (at.x.clone(), at.predicted.clone())
+            after = drive(sampler.step(at, step, noise), wavy)
+            kept = torch.equal(at.x, before[0]) and torch.equal(at.predicted, before[1])
+            require(kept, f"step {step} writes into the position it starts from; a search goes on from it many times")
+            at = after
+        if not _equal(noises, self.noises(sampler)):
+            fail("step() writes into its noise")
+
+    def test_end(self, sampler: Sampler) -> None:
+        """The last position's prediction is its state."""
+        end = drive(follow(sampler, self.drawn(0), self.noises(sampler)), wavy)
+        require(
+            torch.equal(end.x, end.predicted),
+            "the last position's 'predicted' is not its 'x', so that the last step's reward would not be the final "
+            "image's; end with Position(x, x)",
+        )
+
+
+def wavy(call: Call) -> Tensor:
+    """A denoiser of one formula, no shrinkage, for levels and time steps alike."""
+    return 0.5 * torch.sin(2 * call.x / (1 + call.level) + 0.01 * call.level)
+
+
+def count(step: Step) -> tuple[Position, int]:
+    """Where a coroutine leads, and how many calls it makes."""
+    calls: list[Call] = []
+
+    def answer(call: Call) -> Tensor:
+        calls.append(call)
+        return wavy(call)
+
+    return drive(step, answer), len(calls)
+
+
+def _in_turns(runs: Sequence[Step]) -> list[Position]:
+    """Run coroutines side by side, one call each in turn."""
+    ends: dict[int, Position] = {}
+    answers: dict[int, Tensor | None] = dict.fromkeys(range(len(runs)))
+    while len(ends) < len(runs):
+        for k, run in enumerate(runs):
+            if k not in ends:
+                try:
+                    answers[k] = wavy(run.send(answers[k]))  # type: ignore[arg-type]  # None starts a generator
+                except StopIteration as end:
+                    ends[k] = end.value
+    return [ends[k] for k in range(len(runs))]
+
+
+def _equal(first: Sequence[Tensor | None], second: Sequence[Tensor | None]) -> bool:
+    pairs = zip(first, second, strict=True)
+    return all(a is b or (a is not None and b is not None and torch.equal(a, b)) for a, b in pairs)
