@@ -128,7 +128,7 @@ BAD: list[tuple[str, str]] = [
     ("model=cifar", "unknown model 'cifar'; did you mean 'cifar10'?"),
     ("engines.cout=2", "unknown key 'engines.cout'; did you mean 'count'?"),
     ("ouput=x", "unknown key 'ouput'; did you mean 'output'?"),
-    ("model.sampler.stps=2", "model cifar10: unknown key 'sampler.stps'; did you mean 'steps'?"),
+    ("model.sampler.stps=2", "model cifar10: sampler heun: unknown key 'stps'; did you mean 'steps'?"),
     ("searches=[{name: beam, M: 2}]", "search beam: unknown key 'M'; known: B, N"),
     ("searches=[{name: best_of_n, N: 0}]", "search best_of_n: N = 0: "),
     ("searches=[{name: best_of_n, budget: {N: [4, 0]}}]", "search best_of_n: N = 0: "),
