@@ -55,7 +55,8 @@ class Selection(Settings):
 class PromptFile(Selection):
     """Prompts from a file: lines of text, or a column of CSV, TSV, JSON, JSON lines or Parquet.
 
-    Repeated ones count once. A cell that is a list of texts is a prompt for each of them; ``outer.inner`` is a column inside a structure.
+    Repeated ones count once. A cell that is a list of texts is a prompt for each of them; ``outer.inner`` is a column
+    inside a structure.
     """
 
     file: Path = Field(description="path; without a suffix of a table, each line is a prompt, # begins a comment")
