@@ -1,7 +1,7 @@
-"""Names for models, rewards and searches, bound to ``module:object`` and imported only when used.
+"""Names for models, samplers, rewards, searches and metrics, bound to ``module:object``, imported only when used.
 
-Other packages add theirs through the entry-point groups ``tts.models``, ``tts.rewards`` and ``tts.searches``; a
-configuration may also name its own as ``module:object``.
+Other packages add theirs through the entry-point groups ``tts.models``, ``tts.samplers``, ``tts.rewards``,
+``tts.searches`` and ``tts.metrics``; a configuration may also name its own as ``module:object``.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from tts.files.digests import sha256
 from tts.settings import Settings, nearest, parse
 
 if TYPE_CHECKING:
+    from tts.metrics.base import MetricSettings
     from tts.models.base import ModelSettings
     from tts.rewards.base import RewardSettings
+    from tts.samplers.settings import SamplerSettings
     from tts.search.base import Search
 
 T = TypeVar("T")
@@ -177,6 +179,15 @@ MODELS: Registry[ModelSettings] = Registry(
     },
 )
 
+SAMPLERS: Registry[SamplerSettings] = Registry(
+    "sampler",
+    "tts.samplers",
+    {
+        "ddim": "tts.samplers.ddim:DDIMSettings",
+        "heun": "tts.samplers.heun:StochasticHeun",
+    },
+)
+
 REWARDS: Registry[RewardSettings] = Registry(
     "reward",
     "tts.rewards",
@@ -209,4 +220,8 @@ SEARCHES: Registry[Search] = Registry(
         "random": "tts.search.random:PerStepRandom",
         "zero_order": "tts.search.zero_order:ZeroOrder",
     },
+)
+
+METRICS: Registry[MetricSettings] = Registry(
+    "metric", "tts.metrics", {"frechet_judge": "tts.metrics.frechet_judge:FrechetJudge"}
 )
