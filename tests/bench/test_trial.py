@@ -79,11 +79,15 @@ def test_cpus_have_no_tf32() -> None:
         Engines(tf32="all")
 
 
-@pytest.mark.parametrize(
-    ("tf32", "flags"), [("convolutions", (False, True)), ("none", (False, False)), ("all", (True, True))]
-)
-def test_engines_compute_as_they_are_told(tf32: Any, flags: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch) -> None:
-    for backend in (torch.backends.cuda.matmul, torch.backends.cudnn):
-        monkeypatch.setattr(backend, "allow_tf32", backend.allow_tf32)
-    set_numerics(Engines(device="cuda", tf32=tf32, threads=torch.get_num_threads()))
-    assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == flags
+FLAGS = {"convolutions": (False, True), "none": (False, False), "all": (True, True)}
+
+
+@pytest.mark.parametrize("tf32", FLAGS)
+def test_engines_compute_as_they_are_told(tf32: Any) -> None:
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    try:
+        set_numerics(Engines(device="cuda", tf32=tf32, threads=torch.get_num_threads()))
+        assert (matmul.allow_tf32, cudnn.allow_tf32) == FLAGS[tf32]
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
