@@ -72,7 +72,7 @@ class Engines(Settings):
     )
     tf32: Literal["convolutions", "none", "all"] = Field(
         "convolutions",
-        description="what a GPU computes in TF32, with 10 bits of mantissa, of fp32 networks: convolutions (as torch does "
+        description="what a GPU computes in TF32 (10 bits of mantissa) of fp32 networks: convolutions (as torch does "
         "by itself), nothing, or matrix products as well",
     )
     oversupply: float = Field(3.0, ge=1, description="segments kept in flight, in batches for each engine")
