@@ -1,75 +1,58 @@
-r"""Noise recipes: a few numbers that name a tensor of noise, for ever.
+"""Noise recipes: a few numbers that name a tensor of noise, for ever.
 
-A :class:`Noise` is a seed and moves around it. Its tensor is a pure function of recipe and shape: the same in any
-batch, process and year. The bits come from Philox4x64-10 (Salmon et al. 2011, "Parallel random numbers: as easy as
-1, 2, 3"), keyed by the seed, its blocks counted from 1; two uniforms ``u, v`` give two normals by Box and Muller,
-
-.. math:: \sqrt{-2\ln u}\,\cos 2\pi v, \qquad \sqrt{-2\ln u}\,\sin 2\pi v,
-
-computed in float64 and rounded to float32, which hides the last-bit differences between libraries.
+A :class:`Noise` is a seed and moves from it (:mod:`tts.moves`). Its tensor is a pure function of recipe and shape: the
+same in any batch, process and year.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import OrderedDict
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from tts.moves import AnyMove, Band, Box, Mixture, Move, Turn
+from tts.moves import from_record as move_from_record
+from tts.normals import Array, derive_seed, direction, normal
+
+__all__ = [
+    "KEEP_BYTES",
+    "VERSION",
+    "AnyMove",
+    "Array",
+    "Band",
+    "Box",
+    "Mixture",
+    "Move",
+    "Noise",
+    "NoiseBank",
+    "Turn",
+    "derive_seed",
+    "direction",
+    "from_record",
+    "normal",
+    "to_record",
+]
 
 VERSION = 1
 """Part of every trial's identity; changes whenever a recipe would give another tensor."""
 
-Array: TypeAlias = NDArray[np.float32]
-
-
-class Move(NamedTuple):
-    """A step from one noise to a near one: a random unit vector scaled to ``radius`` times sqrt(dimension).
-
-    A normal noise of dimension d has a length of about sqrt(d), so that a radius of 0.15 moves it by 15 % of that.
-    """
-
-    seed: int
-    radius: float
+KEEP_BYTES = 256 << 20
+"""Bytes of noises that a bank keeps."""
 
 
 class Noise(NamedTuple):
     """A recipe: the normal noise of ``seed``, then each move in turn. Seeds are integers in [0, 2**63)."""
 
     seed: int
-    moves: tuple[Move, ...] = ()
+    moves: tuple[AnyMove, ...] = ()
 
     def moved(self, seed: int, radius: float) -> Noise:
         """This noise, moved once more."""
         return Noise(self.seed, (*self.moves, Move(seed, radius)))
 
-
-def derive_seed(*parts: int | str) -> int:
-    """A seed in [0, 2**63) from integers and words, the same in every process (BLAKE2b of their text)."""
-    text = "\x1f".join([f"{type(part).__name__}:{part}" for part in parts])
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
-
-
-def normal(seed: int, shape: tuple[int, ...]) -> Array:
-    """Independent standard normals of a shape, float32."""
-    size = math.prod(shape)
-    pairs = -(-size // 2)
-    bits = np.random.Philox(key=seed, counter=0).random_raw(2 * pairs)
-    uniform = ((bits >> np.uint64(11)) + 0.5) * 2.0**-53  # 53 bits, never 0 or 1
-    radius, angle = np.sqrt(-2 * np.log(uniform[:pairs])), 2 * np.pi * uniform[pairs:]
-    values = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:size]
-    result: Array = values.astype(np.float32).reshape(shape)
-    return result
-
-
-def direction(seed: int, shape: tuple[int, ...]) -> Array:
-    """A random direction scaled to length sqrt(dimension), float32; uniform on the sphere."""
-    vector = normal(seed, shape)
-    length = np.sqrt(np.mean(np.square(vector, dtype=np.float64)))
-    unit: Array = (vector / length).astype(np.float32)
-    return unit
+    def with_move(self, move: AnyMove) -> Noise:
+        """This noise, moved once more, by a move of any kind."""
+        return Noise(self.seed, (*self.moves, move))
 
 
 class NoiseBank:
@@ -79,9 +62,9 @@ class NoiseBank:
     led to the pivot. What is kept never changes a value: a recipe is always summed from its seed onwards.
     """
 
-    def __init__(self, shape: tuple[int, ...], keep: int = 1024) -> None:
+    def __init__(self, shape: tuple[int, ...], keep_bytes: int = KEEP_BYTES) -> None:
         self.shape = shape
-        self._keep = keep
+        self._keep = max(1, keep_bytes // (4 * math.prod(shape)))
         self._recent: OrderedDict[Noise, Array] = OrderedDict()
 
     def __call__(self, noise: Noise) -> Array:
@@ -104,7 +87,7 @@ class NoiseBank:
             kept -= 1
         value = self(Noise(noise.seed, noise.moves[:kept]))
         for move in noise.moves[kept:]:
-            value = value + np.float32(move.radius) * direction(move.seed, self.shape)
+            value = move.applied(value)
         return value
 
 
@@ -112,11 +95,11 @@ def to_record(noise: Noise | None) -> dict[str, Any] | None:
     """A recipe as plain values, for a Parquet row."""
     if noise is None:
         return None
-    return {"seed": noise.seed, "moves": [{"seed": m.seed, "radius": m.radius} for m in noise.moves]}
+    return {"seed": noise.seed, "moves": [move.record() for move in noise.moves]}
 
 
 def from_record(record: dict[str, Any] | None) -> Noise | None:
     """The recipe of :func:`to_record`."""
     if record is None:
         return None
-    return Noise(record["seed"], tuple(Move(m["seed"], m["radius"]) for m in record["moves"]))
+    return Noise(record["seed"], tuple(move_from_record(move) for move in record["moves"]))

@@ -1,6 +1,7 @@
-"""Names for models, rewards and searches, bound to ``module:object`` and imported only when used.
+"""Names for models, samplers, rewards and searches, bound to ``module:object`` and imported only when used.
 
-Other packages add theirs through the entry-point groups ``tts.models``, ``tts.rewards`` and ``tts.searches``; a
+Other packages add theirs through the entry-point groups ``tts.models``, ``tts.samplers``, ``tts.rewards`` and
+``tts.searches``; a
 configuration may also name its own as ``module:object``.
 """
 
@@ -22,6 +23,7 @@ from tts.settings import Settings, nearest, parse
 if TYPE_CHECKING:
     from tts.models.base import ModelSettings
     from tts.rewards.base import RewardSettings
+    from tts.samplers.settings import SamplerSettings
     from tts.search.base import Search
 
 T = TypeVar("T")
@@ -174,6 +176,15 @@ MODELS: Registry[ModelSettings] = Registry(
         "edm": "tts.models.edm:EDM",
         "stable-diffusion": "tts.models.stable_diffusion:StableDiffusion",
         "stable-diffusion-xl": "tts.models.stable_diffusion_xl:StableDiffusionXL",
+    },
+)
+
+SAMPLERS: Registry[SamplerSettings] = Registry(
+    "sampler",
+    "tts.samplers",
+    {
+        "ddim": "tts.samplers.ddim:DDIMSettings",
+        "heun": "tts.samplers.heun:StochasticHeun",
     },
 )
 

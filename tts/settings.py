@@ -72,6 +72,8 @@ def nearest(name: object, known: Iterable[str]) -> str:
 
 def _explain(errors: list[ErrorDetails], kind: type[BaseModel]) -> str:
     error, place = errors[0], _place(errors[0])
+    if isinstance(cause := error.get("ctx", {}).get("error"), SettingError):
+        return str(cause)  # of settings inside these, which name themselves
     if error["type"] == "extra_forbidden":
         return f"unknown key '{place}'; {nearest(error['loc'][-1], _known_keys(kind, error['loc'][:-1]))}"
     if error["type"] == "missing":

@@ -14,12 +14,13 @@ class Plugins(StrEnum):
     """What can be listed."""
 
     models = "models"
+    samplers = "samplers"
     rewards = "rewards"
     searches = "searches"
 
 
 def list_plugins(kind: Annotated[Plugins, typer.Argument(help="What to list.")]) -> None:
-    """List models, rewards or searches with their settings and defaults."""
+    """List models, samplers, rewards or searches with their settings and defaults."""
     from bench.report.listing import listing
 
     out.print(listing(kind.value))

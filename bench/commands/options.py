@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -13,6 +14,22 @@ PLAIN_WIDTH = 120  # where the output is no terminal, tables still need their co
 out = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 err = Console(stderr=True)
 
+
+class Over(StrEnum):
+    """What intervals are over."""
+
+    problems = "problems"
+    conditions = "conditions"
+
+
+Spread = Annotated[
+    Over,
+    typer.Option(
+        "--over",
+        help="Intervals of problems speak of these conditions; of conditions, each with all its seeds, of others like "
+        "them.",
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. engines.count=4; may be repeated."),

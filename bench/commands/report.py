@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import out
+from bench.commands.options import Over, Spread, out
 
 
 def report(
@@ -15,6 +15,7 @@ def report(
         str | None, typer.Option(help="Folder, or file that ends with .html; left out: the first run's folder.")
     ] = None,
     baseline: Annotated[str, typer.Option(help="Search with which the others are compared.")] = "naive",
+    over: Spread = Over.problems,
     features: Annotated[
         bool, typer.Option(help="Diversity and distance from real images, where the embedded model drew them.")
     ] = True,
@@ -25,7 +26,7 @@ def report(
     """
     from bench.report.html.page import write_report
 
-    written = write_report([*runs], output, baseline, features)
+    written = write_report([*runs], output, baseline, features, over.value)
     out.print(f"{written.page}: {written.size / 1e6:.1f} MB", highlight=False, markup=False, soft_wrap=True)
     beside = f"{written.page.removesuffix('.html')}/: {written.files} files"
     out.print(beside, highlight=False, markup=False, soft_wrap=True)

@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from tts.registry import MODELS, REWARDS, SEARCHES
+from tts.registry import MODELS, REWARDS, SAMPLERS, SEARCHES
 
 if TYPE_CHECKING:
     from bench.store.row import TrialRow
 
-REGISTRIES: dict[str, Any] = {"models": MODELS, "rewards": REWARDS, "searches": SEARCHES}
+REGISTRIES: dict[str, Any] = {
+    "models": MODELS,
+    "samplers": SAMPLERS,
+    "rewards": REWARDS,
+    "searches": SEARCHES,
+}
 
 
 def listing(kind: str) -> Table:

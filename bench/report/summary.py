@@ -9,8 +9,10 @@ from rich.console import Console
 
 from bench.report.grid import figure_images, pictured
 from bench.report.plots import figure_curves, png
-from bench.report.table import render
+from bench.report.table import render, render_gains
+from bench.statistics.comparisons import compare_to
 from bench.statistics.curves import curves, parquet
+from bench.statistics.intervals import Over
 from bench.store import reader as store
 from bench.store.checks import check_rows
 from bench.store.reader import check_output
@@ -20,23 +22,33 @@ from tts.errors import SettingError
 from tts.settings import canonical
 
 
-def report(outputs: list[Output], console: Console) -> int:
+def report(outputs: list[Output], console: Console, over: Over = "problems", baseline: str | None = None) -> int:
     """Write curves.parquet, curves.png and images.png beside each run, and print a table.
 
     Runs of the same model, rewards, seed and numerics share one table; others have one of their own.
+
+    Args:
+        outputs: the runs.
+        console: where the tables go.
+        over: what intervals are over: these problems, or conditions like these.
+        baseline: a search over which the gains of the others are printed, too.
 
     Returns:
         How many trials have failed.
 
     Raises:
         DataError: there is no run, or no finished trial.
+        SettingError: no trial of the baseline, or files cannot be written.
     """
     frames = [read_trials(output) for output in outputs]
     for output, frame in zip(outputs, frames, strict=True):
         check_output(output)
-        write_curves_and_pictures(frame, output, place(output))
+        write_curves_and_pictures(frame, output, place(output), over)
     for group in comparable(outputs):
-        console.print(render(curves(pd.concat([frames[k] for k in group]))))
+        trials = pd.concat([frames[k] for k in group])
+        console.print(render(curves(trials, over=over)))
+        if baseline is not None:
+            console.print(render_gains(compare_to(trials, baseline, over=over), baseline))
     for output, frame in zip(outputs, frames, strict=True):
         where = place(output)
         pictures = ", images.png" if "images.png" in where.names() else ""
@@ -82,13 +94,14 @@ def comparable(outputs: list[Output]) -> list[list[int]]:
     return list(groups.values())
 
 
-def write_curves_and_pictures(trials: pd.DataFrame, source: Output, to: Storage) -> None:
+def write_curves_and_pictures(trials: pd.DataFrame, source: Output, to: Storage, over: Over = "problems") -> None:
     """Write curves.parquet, curves.png and, if images are kept, images.png.
 
     Args:
         trials: of a run, without images.
         source: the run, where its images are.
         to: where the files go.
+        over: what intervals are over.
 
     Raises:
         SettingError: they cannot be written.
@@ -96,7 +109,7 @@ def write_curves_and_pictures(trials: pd.DataFrame, source: Output, to: Storage)
     trials = trials[trials["error"].isna()]
     if trials.empty:
         return
-    points = curves(trials, store.read_manifest(source).get("flops"))
+    points = curves(trials, store.read_manifest(source).get("flops"), over=over)
     files = {"curves.parquet": parquet(points), "curves.png": png(figure_curves(points))}
     shown = _with_images(trials, source)
     if shown["image"].notna().any():

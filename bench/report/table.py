@@ -14,6 +14,7 @@ from bench.statistics.curves import count_text
 
 ABSENT = "-"
 DERIVED = "*"
+SIGNIFICANT = 0.05
 
 
 def render(curves: pd.DataFrame) -> Table:
@@ -40,6 +41,34 @@ def render(curves: pd.DataFrame) -> Table:
             about += f"\n{DERIVED} not run: from the samples of the largest N"
         table.caption = Text(about, style="dim", no_wrap=True, overflow="ignore")
     return table
+
+
+def render_gains(compared: pd.DataFrame, baseline: str) -> Table:
+    """One row for each point, one column for each reward: what it gains over the baseline on the same problems.
+
+    Args:
+        compared: as :func:`bench.statistics.comparisons.compare_to` makes them.
+    """
+    rewards = list(dict.fromkeys(compared["reward"]))
+    table = _empty_table(rewards)
+    for point in _points(compared):
+        found = {row["reward"]: row for row in point.to_dict("records")}
+        cells = [_gain(found.get(reward)) for reward in rewards]
+        table.add_row(
+            Text(str(point["curve"].iloc[0])), _budget(point.iloc[0]), _number(point["nfe"].mean(), 0), *cells
+        )
+    about = f"gain over {baseline} on the same problems [95 % interval]; bold: p < 0.05 after Holm's correction"
+    table.caption = Text(about, style="dim", no_wrap=True, overflow="ignore")
+    return table
+
+
+def _gain(row: dict[Any, Any] | None) -> Text:
+    if row is None:
+        return Text(ABSENT)
+    text = Text(_number(row["difference"]), style="bold" if row["p_holm"] < SIGNIFICANT else "")
+    if not math.isnan(row["low"]):
+        text.append(f" [{_number(row['low'])}, {_number(row['high'])}]")
+    return text
 
 
 def _empty_table(rewards: list[str]) -> Table:

@@ -14,9 +14,9 @@ from torch import nn
 
 from bench.run.progress import training_bar
 from bench.store.files import atomic_write, check_folder
-from tts.engine.scoring import png
 from tts.errors import DataError
 from tts.files import weights_file
+from tts.media import png
 from tts.models.cifar10 import CLASSES
 from tts.networks.precondition import EDMPrecond
 from tts.networks.small_vgg import SmallVGG

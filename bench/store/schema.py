@@ -13,7 +13,17 @@ from tts.recipe import Action, to_record
 SCHEMA_VERSION = 4
 """Of the trials' columns; a reader takes columns that a part of an older version lacks as null."""
 
-MOVE = pa.struct([("seed", pa.int64()), ("radius", pa.float64())])
+MOVE = pa.struct(
+    [
+        ("seed", pa.int64()),
+        ("radius", pa.float64()),
+        ("kind", pa.string()),
+        ("seeds", pa.list_(pa.int64())),
+        ("values", pa.list_(pa.float64())),
+    ]
+)
+"""See :mod:`tts.moves`; without a kind, a step along the direction of ``seed``."""
+
 NOISE = pa.struct([("seed", pa.int64()), ("moves", pa.list_(MOVE)), ("to", pa.int32())])
 
 

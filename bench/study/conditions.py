@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import random
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import Field, StrictInt
 
+from bench.study import prompt_files
+from bench.study.prompt_files import Cell, PromptTable
 from tts.errors import DataError, SettingError
 from tts.models.base import ModelSettings, with_article
 from tts.noise import derive_seed
@@ -26,8 +25,6 @@ FORMATS = {
 """Columns by which the published lists of prompts are known."""
 PROMPTS = {"drawbench": "Prompts", "partiprompts": "Prompt", "geneval": "prompt"}
 """Which of their columns holds the prompts."""
-
-Rows = list[dict[str, str]]
 
 
 class Selection(Settings):
@@ -56,7 +53,11 @@ class Selection(Settings):
 
 
 class PromptFile(Selection):
-    """Prompts from a file: lines of text, or a column of CSV, TSV, JSON lines or Parquet. Repeated ones count once."""
+    """Prompts from a file: lines of text, or a column of CSV, TSV, JSON, JSON lines or Parquet.
+
+    Repeated ones count once. A cell that is a list of texts is a prompt for each of them; ``outer.inner`` is a column
+    inside a structure.
+    """
 
     file: Path = Field(description="path; without a suffix of a table, each line is a prompt, # begins a comment")
     column: str | None = Field(None, description="of a table; left out: the published lists' own, or the only one")
@@ -71,37 +72,57 @@ class PromptFile(Selection):
         """The prompts.
 
         Raises:
-            SettingError: a column or a value is not there.
+            SettingError: a column or a value is not there, or the file's form cannot be told.
             DataError: the file is not there, or not what its name says.
         """
-        rows, lines = _read(self.file.expanduser())
-        column = self._column(list(rows[0]))
-        kept = [(line, row) for line, row in zip(lines, rows, strict=True) if self._keeps(row)]
+        table = prompt_files.read(self.file.expanduser(), self.column)
+        column = self._column(table)
+        kept = [(line, row) for line, row in zip(table.lines, table.rows, strict=True) if self._keeps(row)]
         if not kept:
             raise SettingError(f"problems.conditions: no row of {self.file} has {self.where}")
-        for line, row in kept:
-            if not row[column].strip():
-                raise DataError(f"{self.file}, line {line}: has no {column}")
-        return self.select(list(dict.fromkeys(row[column].strip() for _, row in kept)))
+        found = [prompt for line, row in kept for prompt in self._prompts(row, column, f"{table.unit} {line}")]
+        return self.select(list(dict.fromkeys(found)))
 
-    def _column(self, columns: list[str]) -> str:
+    def _prompts(self, row: dict[str, Cell], column: str, where: str) -> list[str]:
+        """What a row has in the column."""
+        cell = row[column]
+        prompts = [prompt.strip() for prompt in (cell if isinstance(cell, list) else [cell or ""])]
+        if not prompts or not all(prompts):
+            raise DataError(f"{self.file}, {where}: has no {column}")
+        if not all(map(prompt_files.whole, prompts)):
+            raise DataError(f"{self.file}, {where}: {column} has half a character (a lone surrogate), which is no text")
+        return prompts
+
+    def _column(self, table: PromptTable) -> str:
         for name in [self.column, *self.where]:
-            if name is not None and name not in columns:
-                raise SettingError(f"problems.conditions: {self.file} has no column '{name}'; {nearest(name, columns)}")
-        known = [name for name, needed in FORMATS.items() if needed <= set(columns)]
+            if name is not None and name not in table.columns:
+                raise SettingError(
+                    f"problems.conditions: {self.file} has no column '{name}'; {nearest(name, table.columns)}"
+                )
+        known = [name for name, needed in FORMATS.items() if needed <= set(table.columns)]
         if self.format is not None and self.format not in known:
-            raise DataError(f"{self.file}: is no {self.format} list; its columns are {', '.join(columns)}")
+            raise DataError(f"{self.file}: is no {self.format} list; its columns are {', '.join(table.columns)}")
         if self.column is not None:
-            return self.column
+            return self._with_text(self.column, table)
         if known:
-            return PROMPTS[self.format or known[0]]
-        if len(columns) > 1:
-            raise SettingError(f"problems.conditions: column is missing; {self.file} has {', '.join(columns)}")
-        return columns[0]
+            return self._with_text(PROMPTS[self.format or known[0]], table)
+        if table.columns == table.plain and len(table.plain) == 1:  # numbers of classes
+            return table.plain[0]
+        if len(table.texts) != 1 or table.others:
+            raise SettingError(f"problems.conditions: column is missing; {self.file} has {', '.join(table.columns)}")
+        return table.texts[0]
 
-    def _keeps(self, row: dict[str, str]) -> bool:
+    def _with_text(self, column: str, table: PromptTable) -> str:
+        if column not in table.others:
+            return column
+        raise SettingError(
+            f"problems.conditions: column {column} of {self.file} holds no texts; those that do: "
+            f"{', '.join(table.texts) or 'none'}"
+        )
+
+    def _keeps(self, row: dict[str, Cell]) -> bool:
         wanted = {name: value if isinstance(value, list) else [value] for name, value in self.where.items()}
-        return all(row[name] in map(str, values) for name, values in wanted.items())
+        return all((row.get(name) or "") in list(map(str, values)) for name, values in wanted.items())
 
 
 class ImageNetClasses(Selection):
@@ -145,80 +166,3 @@ def resolve(given: dict[str, Any], model: ModelSettings) -> list[Any]:
     if len(found) != 1:
         raise SettingError("problems.conditions: say where they are from: 'file: PATH' or 'imagenet: all'")
     return parse(found[0], given, "problems.conditions").conditions(model)
-
-
-def _read(path: Path) -> tuple[Rows, list[int]]:
-    """Rows of a file and the lines (of Parquet: rows) that they stand in, counted from 1.
-
-    Raises:
-        DataError: it cannot be read, or has no row.
-    """
-    try:
-        if path.suffix == ".parquet":
-            rows, lines = _parquet(path)
-        else:
-            text = path.read_bytes().decode("utf-8-sig")
-            rows, lines = {".csv": _table, ".tsv": _tabs, ".jsonl": _json}.get(path.suffix, _lines)(text)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (ValueError, csv.Error) as error:  # also: not UTF-8, not JSON, not Parquet
-        raise DataError(f"{path}: is not a {path.suffix or 'text'} file in UTF-8 ({error})") from None
-    if not rows:
-        raise DataError(f"{path}: has no prompts")
-    return rows, lines
-
-
-def _lines(text: str) -> tuple[Rows, list[int]]:
-    found = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
-    kept = [(number, line) for number, line in found if line and not line.startswith("#")]
-    return [{"prompt": line} for _, line in kept], [number for number, _ in kept]
-
-
-def _table(text: str, **dialect: Any) -> tuple[Rows, list[int]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, **dialect)
-    header, rows, lines = next(reader, []), [], []
-    for cells in reader:
-        if len(cells) > len(header):
-            raise ValueError(f"line {reader.line_num} has {len(cells)} columns, and the first {len(header)}")
-        if any(cells):
-            rows.append(dict(zip(header, [*cells, *[""] * (len(header) - len(cells))], strict=True)))
-            lines.append(reader.line_num)
-    return rows, lines
-
-
-def _tabs(text: str) -> tuple[Rows, list[int]]:
-    return _table(text, delimiter="\t", quoting=csv.QUOTE_NONE)  # quotation marks are part of the prompts there
-
-
-def _json(text: str) -> tuple[Rows, list[int]]:
-    found = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-    rows, lines = [json.loads(line) for _, line in found], [number for number, _ in found]
-    if not all(isinstance(row, dict) for row in rows):
-        raise ValueError("a line holds no object")
-    columns = {name for row in rows for name in row}
-    return [{name: _text(row.get(name, "")) for name in sorted(columns)} for row in rows], lines
-
-
-def _parquet(path: Path) -> tuple[Rows, list[int]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-    except pa.ArrowException as error:
-        raise ValueError(str(error).splitlines()[0]) from None
-    texts = [name for name, kind in zip(table.column_names, table.schema.types, strict=True) if _is_text(kind)]
-    if not texts:
-        raise ValueError("no column of it holds text")
-    rows = [{name: _text(value) for name, value in row.items()} for row in table.select(texts).to_pylist()]
-    return rows, list(range(1, len(rows) + 1))
-
-
-def _is_text(kind: Any) -> bool:
-    import pyarrow.types as types
-
-    return bool(types.is_string(kind) or types.is_large_string(kind))
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else "" if value is None else json.dumps(value)

@@ -161,7 +161,9 @@ class Study:
 
     def notes(self) -> list[str]:
         """What a user should know before the run, a line each."""
-        return self.model.notes(self.conditions)
+        given = self.config.model
+        old = [] if isinstance(given, str) else self.model.old_keys(given)
+        return [*old, *self.model.notes(self.conditions)]
 
     @property
     def problems(self) -> int:

@@ -128,7 +128,7 @@ BAD: list[tuple[str, str]] = [
     ("model=cifar", "unknown model 'cifar'; did you mean 'cifar10'?"),
     ("engines.cout=2", "unknown key 'engines.cout'; did you mean 'count'?"),
     ("ouput=x", "unknown key 'ouput'; did you mean 'output'?"),
-    ("model.sampler.stps=2", "model cifar10: unknown key 'sampler.stps'; did you mean 'steps'?"),
+    ("model.sampler.stps=2", "model cifar10: sampler heun: unknown key 'stps'; did you mean 'steps'?"),
     ("searches=[{name: beam, M: 2}]", "search beam: unknown key 'M'; known: B, N"),
     ("searches=[{name: best_of_n, N: 0}]", "search best_of_n: N = 0: "),
     ("searches=[{name: best_of_n, budget: {N: [4, 0]}}]", "search best_of_n: N = 0: "),
@@ -238,6 +238,15 @@ def test_run_goes_on_after_it_was_stopped(finished: Path, tmp_path: Path, monkey
     columns = [name for name in store.read(finished).column_names if name not in TIMED]
     rows, again = (store.read(folder, columns).sort_by("trial") for folder in (finished, tmp_path / "run"))
     assert again.equals(rows)
+
+
+def test_curves_say_what_is_gained_over_a_baseline_and_what_intervals_are_over(finished: Path) -> None:
+    result = bench("curves", finished, "--baseline", "random", "--over", "conditions")
+    assert (result.code, result.err) == (0, "")
+    assert "gain over random" in result.out
+    refused_baseline = bench("curves", finished, "--baseline", "randon")
+    assert "did you mean 'random'" in refused_baseline.err
+    assert bench("curves", finished).code == 0  # as the others expect it
 
 
 def test_curves_are_made_again_and_printed(finished: Path, tmp_path: Path) -> None:

@@ -141,7 +141,9 @@ def test_unusable_values_are_named(change: dict[str, Any], message: str) -> None
 
 def test_an_unknown_key_of_the_model_is_named_with_the_nearest() -> None:
     config = parse(RunConfig, {**LEAST, "model": {"name": "cifar10", "sampler": {"stps": 6}}}, "here")
-    with pytest.raises(SettingError, match=r"^model cifar10: unknown key 'sampler\.stps'; did you mean 'steps'\?$"):
+    with pytest.raises(
+        SettingError, match=r"^model cifar10: sampler heun: unknown key 'stps'; did you mean 'steps'\?$"
+    ):
         Study(config)
 
 

@@ -137,7 +137,7 @@ def test_sections_without_data_say_why(tmp_path: Path) -> None:
     rewrite(run, without_images)
     text = " ".join(Reader(render(load([run], "random", features=False))).text.split())
     for reason in (
-        "No two curves reach the same number of denoiser calls.",
+        "No two curves can be compared at the same number of denoiser calls.",
         "There is nothing to compare with per-step random.",
         "No curve has two points.",
         "There is no second reward, or no naive sampling, to judge by.",

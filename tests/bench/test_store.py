@@ -55,7 +55,7 @@ def row(k: int) -> dict[str, Any]:
         "noises": [
             {"seed": k, "moves": [], "to": None},
             None,
-            {"seed": 1, "moves": [{"seed": 2, "radius": 0.25}], "to": 2},
+            {"seed": 1, "moves": [{"seed": 2, "radius": 0.25, "kind": None, "seeds": None, "values": None}], "to": 2},
         ],
         "image": b"\x89PNG" + bytes([k % 256]),
         "score_brightness": 0.1 * k,

@@ -100,7 +100,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_command_of_the_studys_draws(pipeline: Path, tmp_path: Path) -> None:
     words = "--backend sd --scorer compressibility --method eps_greedy --N 2 --K 1 --B 7 --seed 3 --device cpu"
-    ours = ["--set", f"model.id={pipeline}", "--set", "model.steps=3", "--threads", 1]
+    ours = ["--set", f"model.id={pipeline}", "--set", "model.sampler.steps=3", "--threads", 1]
     result = bench("generate", *words.split(), "--prompt", "a tench", "--output", tmp_path / "it.png", *ours)
     assert result.code == 0, result.err
     assert result.err == "--B has no effect on method eps_greedy\n"

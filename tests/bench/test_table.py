@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.text import Text
 from synthetic_trials import naive, trial, trials
 
-from bench.report.table import render
+from bench.report.table import render, render_gains
+from bench.statistics.comparisons import compare_to
 from bench.statistics.curves import curves
 
 
@@ -70,6 +71,17 @@ def test_a_reward_that_a_point_lacks_is_a_dash() -> None:
     assert beam[3] == "-"
     assert beam[4].startswith("0.100 [")
     assert naive[4] == "-"
+
+
+def test_gains_over_a_baseline_are_those_of_the_comparison() -> None:
+    compared = compare_to(trials(rewards=("brightness",)), "random")
+    out = io.StringIO()
+    Console(file=out, width=100).print(render_gains(compared, "random"))
+    [row] = [cells(line) for line in out.getvalue().splitlines() if "eps_greedy" in line and "K=20" in line]
+    [one] = compared[(compared["search"] == "eps_greedy") & (compared["budget_value"] == 20)].to_dict("records")
+    assert row == ["eps_greedy", "K=20", "2089", f"{one['difference']:.3f} [{one['low']:.3f}, {one['high']:.3f}]"]
+    assert "gain over random" in out.getvalue()
+    assert not [line for line in out.getvalue().splitlines() if line.split()[:1] == ["random"]]
 
 
 def test_unscored_trials_are_shown() -> None:

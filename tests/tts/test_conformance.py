@@ -17,7 +17,6 @@ from torch import Tensor
 from tts.models.base import Model, ModelSettings
 from tts.models.cifar10 import Cifar10
 from tts.models.classes import class_index
-from tts.models.schedule import ddim
 from tts.plan import Condition, Plan
 from tts.registry import MODELS, REWARDS
 from tts.rewards.base import Caption, Reward, RewardSettings, Score
@@ -29,8 +28,8 @@ from tts.testing.toy_model import BrokenModel, CrowdedModel, ToyModel
 SAMPLERS: dict[str, Sampler] = {
     "heun": StochasticHeun(),
     "heun without churn": StochasticHeun(steps=3, S_churn=0),
-    "ddim": ddim(tiny_pipelines.SCHEDULE, 5, 1.0, None),
-    "ddim without noise": ddim(tiny_pipelines.SCHEDULE, 4, 0.0, None),
+    "ddim": tiny_pipelines.ddim(tiny_pipelines.SCHEDULE, 5, 1.0, None),
+    "ddim without noise": tiny_pipelines.ddim(tiny_pipelines.SCHEDULE, 4, 0.0, None),
 }
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_pipelines import SCHEDULE, scheduler
+from tiny_pipelines import SCHEDULE, ddim, scheduler, to_clean
 from torch import Tensor
 
 from tts.errors import SettingError, WeightsError
-from tts.models.schedule import ddim, prediction_type, to_clean
+from tts.models.schedule import prediction_type
 from tts.noise import normal
 from tts.samplers.base import Call, Position, drive, follow
 from tts.samplers.ddim import DDIM

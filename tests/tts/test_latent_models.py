@@ -40,7 +40,9 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture
 def make(saved: dict[str, Path]) -> Any:
     """Settings of a model on tiny weights."""
-    return lambda name, **values: MODELS.make({"name": name, "id": str(saved[name]), "steps": 4, **values})[1]
+    return lambda name, **values: MODELS.make(
+        {"name": name, "id": str(saved[name]), "sampler": {"steps": 4}, **values}
+    )[1]
 
 
 @pytest.fixture(autouse=True)
@@ -110,8 +112,8 @@ def test_guidance_goes_on_from_without_to_with_a_condition(name: str, make: Any)
 @pytest.mark.parametrize("name", PROMPTED)
 def test_prompts_are_encoded_once_each(name: str, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     model = make(name).load()
-    encode, encoded = model.network.encode, []
-    monkeypatch.setattr(model.network, "encode", lambda prompt: encoded.append(prompt) or encode(prompt))
+    encode, encoded = model.denoiser.network.encode, []
+    monkeypatch.setattr(model.denoiser.network, "encode", lambda prompt: encoded.append(prompt) or encode(prompt))
     first = denoised(model, ["a", "b", "a"])
     again = denoised(model, ["a", "b", "a"])
     assert encoded == [None, "a", "b"]
@@ -123,7 +125,7 @@ def test_prompts_kept_are_bounded(make: Any, monkeypatch: pytest.MonkeyPatch) ->
     model = make("stable-diffusion").load()
     for letter in "abcdef":
         denoised(model, [letter])
-    assert len(model.network._recent) == 3
+    assert len(model.denoiser.network._recent) == 3
 
 
 @pytest.mark.parametrize("name", PROMPTED)
@@ -218,7 +220,7 @@ def test_previews_that_cannot_be_used_are_named(make: Any, saved: dict[str, Path
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 @pytest.mark.parametrize("name", CONDITION)
 def test_lower_precision_is_near(name: str, precision: str, make: Any) -> None:
-    last = make(name).sampler().times[-1]  # where the clean state is near the noisy one
+    last = make(name).stepper().times[-1]  # where the clean state is near the noisy one
     full = denoised(make(name).load(), [CONDITION[name]] * 2, time=last)
     model = make(name, precision=precision).load()
     half = denoised(model, [CONDITION[name]] * 2, time=last)
@@ -236,7 +238,9 @@ def test_sdxls_decoder_stays_in_float32_where_its_checkpoint_asks(make: Any) -> 
 
 
 @pytest.mark.parametrize("name", CONDITION)
-@pytest.mark.parametrize("wrong", [{"eta": 1.5}, {"guidance": 0.5}, {"steps": 0}, {"precision": "fp8"}, {"gidance": 3}])
+@pytest.mark.parametrize(
+    "wrong", [{"eta": 1.5}, {"guidance": 0.5}, {"sampler": {"steps": 0}}, {"precision": "fp8"}, {"gidance": 3}]
+)
 def test_settings_without_meaning_are_refused(name: str, wrong: dict[str, Any], make: Any) -> None:
     with pytest.raises(SettingError, match=next(iter(wrong))):
         make(name, **wrong)

@@ -145,7 +145,7 @@ def test_moves_add_up(seed: int, order: list[int]) -> None:
 
 @given(st.lists(NOISES, min_size=1, max_size=8), st.randoms())
 def test_a_bank_gives_the_same_bits_whatever_it_keeps_and_in_any_order(noises: list[Noise], dice: object) -> None:
-    wide, narrow = NoiseBank((3, 4, 4), keep=1024), NoiseBank((3, 4, 4), keep=1)
+    wide, narrow = NoiseBank((3, 4, 4)), NoiseBank((3, 4, 4), keep_bytes=1)
     expected = {noise: wide(noise).tobytes() for noise in noises}
     dice.shuffle(noises)  # type: ignore[attr-defined]
     assert all(narrow(noise).tobytes() == expected[noise] for noise in noises)
@@ -153,7 +153,7 @@ def test_a_bank_gives_the_same_bits_whatever_it_keeps_and_in_any_order(noises: l
 
 
 def test_a_bank_keeps_no_more_than_it_is_told() -> None:
-    bank = NoiseBank((2,), keep=3)
+    bank = NoiseBank((2,), keep_bytes=3 * 8)
     for seed in range(10):
         bank(Noise(seed).moved(seed, 0.1))
     assert len(bank._recent) == 3

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_pipelines import SCHEDULE
+from tiny_pipelines import SCHEDULE, ddim
 from torch import Tensor
 from toy_engine import SAMPLER, Player, toy_engine
 
-from tts.models.schedule import ddim
 from tts.noise import Move, Noise, normal
 from tts.recipe import Action, Back, end, fault, from_record, to_record
 from tts.samplers.base import Call, Position, Renoise, Sampler, drive, follow

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tts.engine.scoring import Scorer, ScoreRequest, ScoreResult, pad, padded, png
+from tts.engine.scoring import Scorer, ScoreRequest, ScoreResult, pad, padded
+from tts.media import png
 from tts.plan import Condition
 from tts.search.segment import ALL
 from tts.testing.toy_model import ToyModel

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import time
 from collections import deque
@@ -18,6 +17,7 @@ from tts.engine.device_queue import CpuQueue, DeviceQueue
 from tts.engine.requests import EngineCounters
 from tts.errors import EngineError
 from tts.files.digests import pixels_sha256
+from tts.media import check, png
 from tts.models.base import Model
 from tts.plan import Condition
 from tts.rewards.base import Reward, Score
@@ -131,7 +131,7 @@ class Scorer:
     def _score_on_device(self, rows: list[ScoreRequest], results: list[ScoreResult]) -> Tensor:
         """Decode, ask the device's rewards, and fetch the images, which waits for them."""
         start = time.perf_counter()
-        images = self.model.decode(pad([row.clean for row in rows], self.batch), preview=rows[0].preview)
+        images = check(self.model.decode(pad([row.clean for row in rows], self.batch), preview=rows[0].preview))
         decoded = time.perf_counter()
         conditions = padded([row.condition for row in rows], self.batch)
         near = images if self.device is None else images.to(self.device)
@@ -210,12 +210,3 @@ def pad(rows: Sequence[Tensor], size: int) -> Tensor:
 def padded(rows: Sequence[T], size: int) -> list[T]:
     """Rows and copies of the first one up to a size."""
     return [*rows, *[rows[0]] * (size - len(rows))]
-
-
-def png(image: Tensor) -> bytes:
-    """``[3, H, W]`` uint8 as the bytes of a PNG file, the same for the same image."""
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(file, format="PNG")
-    return file.getvalue()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tts.plan import Condition, Plan
@@ -12,6 +12,7 @@ from tts.settings import Settings
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from tts.media import Media
     from tts.samplers.base import Sampler
 
 
@@ -54,7 +55,7 @@ class Model(Protocol):
         """
         ...
 
-    def decode(self, x: Tensor, preview: bool = False) -> Tensor:
+    def decode(self, x: Tensor, preview: bool = False) -> Media:
         """Clean states ``[B, *shape]`` as 8-bit RGB images, ``[B, 3, H, W]`` uint8.
 
         Args:
@@ -92,6 +93,11 @@ class ModelSettings(Settings):
 
     def notes(self, conditions: Sequence[Condition]) -> list[str]:
         """What a user should know of some conditions before they are drawn, a line each; asked after :meth:`check`."""
+        return []
+
+    @classmethod
+    def old_keys(cls, given: Mapping[str, Any]) -> list[str]:
+        """Keys of earlier versions in a configuration that was read, and what to write today, a line each."""
         return []
 
     @abstractmethod

@@ -14,6 +14,8 @@ from tts.models.classes import class_index
 from tts.models.pixel_edm import PixelEDM
 from tts.plan import Condition, Plan
 from tts.samplers.heun import StochasticHeun
+from tts.samplers.schedules import Sigmas
+from tts.samplers.settings import HeunByDefault
 from tts.settings import nearest
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -23,7 +25,7 @@ class Cifar10(ModelSettings):
     """CIFAR-10 at 32x32, ten classes, stochastic Heun."""
 
     weights: Path | None = Field(None, description="safetensors file; the shipped one when left out")
-    sampler: StochasticHeun = Field(default_factory=StochasticHeun, description="the sampler's settings")
+    sampler: HeunByDefault = Field(default_factory=StochasticHeun, description="the sampler: {name: heun, ...}")
 
     @property
     def path(self) -> Path:
@@ -32,7 +34,7 @@ class Cifar10(ModelSettings):
 
     def plan(self) -> Plan:
         """See :class:`ModelSettings`."""
-        return self.sampler.plan
+        return self.sampler.on(Sigmas()).plan
 
     def condition(self, value: object) -> Condition:
         """A class index 0..9, from the index or the class's name."""
@@ -56,7 +58,7 @@ class Cifar10(ModelSettings):
 
     def identity(self) -> dict[str, Any]:
         """The sampler's settings and the digest of the weights, wherever they lie."""
-        return {"sampler": self.sampler.record(), "weights": weights_file.digest(self.path)}
+        return {"sampler": self.record()["sampler"], "weights": weights_file.digest(self.path)}
 
     def load(self, device: str = "cpu") -> Model:
         """The denoiser in float32 and channels-last."""
@@ -68,4 +70,4 @@ class Cifar10(ModelSettings):
         denoiser = EDMPrecond(FoldedUNet())
         weights_file.load(denoiser, self.path)
         denoiser.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
-        return PixelEDM(denoiser, self.sampler, (3, 32, 32), device)
+        return PixelEDM(denoiser, self.sampler.on(Sigmas()), (3, 32, 32), device)

@@ -52,10 +52,8 @@ class DiT(LatentSettings):
             getattr(pipeline, part).to(device).eval().requires_grad_(False)
         config = pipeline.transformer.config
         return LatentModel(
-            ClassTransformer(pipeline.transformer),
-            self.predicts(),
-            self.sampler(),
-            self.guidance,
+            self.denoiser(ClassTransformer(pipeline.transformer)),
+            self.stepper(),
             autoencoder.decoder(pipeline.vae),
             None,
             (int(config.in_channels), int(config.sample_size), int(config.sample_size)),

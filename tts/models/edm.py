@@ -18,6 +18,8 @@ from tts.models.pixel_edm import PixelEDM
 from tts.plan import Condition, Plan
 from tts.precision import Precision, dtype
 from tts.samplers.heun import StochasticHeun
+from tts.samplers.schedules import Sigmas
+from tts.samplers.settings import HeunByDefault
 from tts.settings import parse
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ class EDM(ModelSettings):
         pattern="^[0-9a-fA-F]{8,64}$",
         description="SHA-256 of the checkpoint at an address, or its first digits; left out: whatever comes is taken",
     )
-    sampler: StochasticHeun = Field(default_factory=StochasticHeun, description="the sampler's settings")
+    sampler: HeunByDefault = Field(default_factory=StochasticHeun, description="the sampler: {name: heun, ...}")
 
     @field_validator("checkpoint", mode="before")
     @classmethod
@@ -58,7 +60,7 @@ class EDM(ModelSettings):
 
     def plan(self) -> Plan:
         """See :class:`ModelSettings`."""
-        return self.sampler.plan
+        return self.sampler.on(Sigmas()).plan
 
     def condition(self, value: object) -> Condition:
         """A class index, or a name of ImageNet's for a network of a thousand classes; 0 for one without labels."""
@@ -79,7 +81,7 @@ class EDM(ModelSettings):
     def identity(self) -> dict[str, Any]:
         """Sampler, precision and the digest of the checkpoint, wherever it lies."""
         weights = sha256(self.path, "checkpoint")
-        return {"sampler": self.sampler.record(), "precision": self.precision, "weights": weights}
+        return {"sampler": self.record()["sampler"], "precision": self.precision, "weights": weights}
 
     def load(self, device: str = "cpu") -> Model:
         """The denoiser in its precision and channels-last."""
@@ -93,7 +95,7 @@ class EDM(ModelSettings):
         except WeightsError as error:
             raise WeightsError(f"checkpoint {self.path}: {error}") from None
         denoiser.to(device, dtype(self.precision), memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
-        return PixelEDM(denoiser, self.sampler, (shape.in_channels, *[shape.img_resolution] * 2), device)
+        return PixelEDM(denoiser, self.sampler.on(Sigmas()), (shape.in_channels, *[shape.img_resolution] * 2), device)
 
     def _open(self) -> tuple[float, ADMShape | SongShape, Callable[[], nn.Module]]:
         """Sigma_data, the network's form, and what makes the network."""

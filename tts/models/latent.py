@@ -4,24 +4,34 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from tts import media
 from tts.errors import WeightsError
 from tts.models.base import Model, ModelSettings
 from tts.models.checkpoint import Checkpoint, check_filled, check_safetensors
-from tts.models.schedule import Prediction, Spacing, ddim, prediction_type, to_clean
+from tts.models.guidance import Guidance, classifier_free
+from tts.models.parameterisation import PARAMETERISATIONS, Parameterisation
+from tts.models.schedule import CheckpointSchedule, Prediction, prediction_type
 from tts.plan import Condition, Plan
 from tts.precision import Precision, dtype
 from tts.quiet import quiet
-from tts.samplers.ddim import DDIM
+from tts.samplers.ddim import DDIM, DDIMSettings
+from tts.samplers.settings import DDIMByDefault
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
     from torch import Tensor, nn
 
+    from tts.samplers.base import Sampler
+
 T = TypeVar("T")
+
+OLD_KEYS = ("steps", "eta", "spacing")
+"""Settings of the sampler that stood among the model's while DDIM was the only one."""
 
 
 class Network(Protocol):
@@ -51,25 +61,55 @@ class LatentSettings(ModelSettings):
     revision: str | None = Field(None, description="branch, tag or commit of the repository")
     variant: str | None = Field(None, description="infix of the weight files to use, for example fp16")
     precision: Precision = Field("fp32", description="of the networks; states are float32")
-    steps: int = Field(50, ge=1, description="steps of DDIM")
-    eta: float = Field(1.0, ge=0, le=1, description="share of the ancestral noise; a search needs more than 0")
+    sampler: DDIMByDefault = Field(
+        default_factory=DDIMSettings, description="the sampler: {name: ddim, steps: 50, eta: 1.0}"
+    )
     guidance: float = Field(7.5, ge=1, description="scale of classifier-free guidance; 1: none, half the forwards")
-    spacing: Spacing | None = Field(None, description="of the time steps; left out: the checkpoint's")
     prediction: Prediction | None = Field(None, description="what the network predicts, if you want it checked")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_old_keys(cls, values: Any) -> Any:
+        """The sampler's settings, where they stand beside it, as they did before there was more than one sampler."""
+        moved = tuple(key for key in OLD_KEYS if isinstance(values, dict) and key in values)
+        if not moved:
+            return values
+        rest = {key: value for key, value in values.items() if key not in moved}
+        given = rest.get("sampler", {})
+        given = {"name": given} if isinstance(given, str) else given
+        if not isinstance(given, dict) or given.keys() & set(moved):
+            raise ValueError(f"{', '.join(moved)} and sampler: give the former inside the latter, once")
+        return {**rest, "sampler": {**given, **{key: values[key] for key in moved}}}
 
     @property
     def checkpoint(self) -> Checkpoint:
         """Where the files come from."""
         return Checkpoint(self.id, self.revision, self.variant)
 
-    def sampler(self) -> DDIM:
-        """DDIM on the checkpoint's schedule."""
-        config = self.checkpoint.config("scheduler/scheduler_config.json")
-        return self._explained(lambda: ddim(self.schedule(config), self.steps, self.eta, self.spacing))
+    def record(self) -> dict[str, Any]:
+        """The settings as plain values; DDIM's stand beside the others, as they did when it was the only sampler."""
+        found = super().record()
+        sampler = found.pop("sampler")
+        return {**found, "sampler": sampler} if "name" in sampler else {**found, **sampler}
 
-    def schedule(self, config: dict[str, Any]) -> dict[str, Any]:
+    @classmethod
+    def old_keys(cls, given: Mapping[str, Any]) -> list[str]:
+        """A line on settings of the sampler that stand beside it."""
+        moved = [key for key in OLD_KEYS if key in given]
+        values = ", ".join(f"{key}: {given[key]}" for key in moved)
+        return [f"{', '.join(moved)}: the sampler's now; write 'sampler: {{name: ddim, {values}}}'"] if moved else []
+
+    def schedule(self) -> CheckpointSchedule:
+        """The checkpoint's noise levels."""
+        return CheckpointSchedule(self.mended(self.checkpoint.config("scheduler/scheduler_config.json")))
+
+    def mended(self, config: dict[str, Any]) -> dict[str, Any]:
         """The checkpoint's schedule as the pipeline uses it."""
         return config
+
+    def stepper(self) -> Sampler:
+        """The sampler on the checkpoint's schedule."""
+        return self._explained(lambda: self.sampler.on(self.schedule()))
 
     def predicts(self) -> Prediction:
         """What the network predicts."""
@@ -84,18 +124,18 @@ class LatentSettings(ModelSettings):
 
     def plan(self) -> Plan:
         """The trajectory's shape, from the checkpoint's schedule; guidance takes two forwards a prediction."""
-        return self.sampler().plan.times(self.passes)
+        return self.stepper().plan.times(self.passes)
 
     @property
     def passes(self) -> int:
         """Forwards of a prediction."""
-        return 2 if self.guidance > 1 else 1
+        return classifier_free(self.guidance).passes
 
     def check(self) -> None:
         """Find missing, damaged and foreign parts; fetches what is not there."""
         self.checkpoint.check(self.PIPELINE, self.COMPONENTS)
-        kind, sampler = self.predicts(), self.sampler()
-        if kind == "epsilon" and min(sampler.alphas) <= 0:
+        kind, sampler = self.predicts(), self.stepper()
+        if kind == "epsilon" and isinstance(sampler, DDIM) and min(sampler.alphas) <= 0:
             raise WeightsError(f"id {self.id}: its schedule begins without signal, where noise cannot be predicted")
 
     def identity(self) -> dict[str, Any]:
@@ -139,21 +179,56 @@ class LatentSettings(ModelSettings):
         """Parts to leave out."""
         return {}
 
+    def denoiser(self, network: Network) -> LatentDenoiser:
+        """What a network and the settings make."""
+        kind = PARAMETERISATIONS[self.predicts()]
+        return LatentDenoiser(
+            network, kind, classifier_free(self.guidance), self._explained(lambda: self.schedule().alphas)
+        )
+
     @abstractmethod
     def load(self, device: str = "cpu") -> Model:
-        """See :class:`ModelSettings`."""
+        """The model, ready on a device."""
 
     def config_of(self, component: str) -> dict[str, Any]:
         """A part's own configuration."""
         return self.checkpoint.config(f"{component}/config.json")
 
 
-class LatentModel:
-    """A latent diffusion model on one device; see :class:`tts.models.base.Model`.
+@dataclass(frozen=True)
+class LatentDenoiser:
+    """A network that predicts clean latents.
 
     Args:
         network: the raw denoiser, with its conditioning.
-        kind: what the network predicts.
+        kind: what it predicts.
+        guidance: how it is asked.
+        alphas: signal level of every time step.
+    """
+
+    network: Network
+    kind: Parameterisation
+    guidance: Guidance
+    alphas: Sequence[float]
+
+    def __call__(self, x: Tensor, times: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        """``(x [B, C, h, w] float32, times [B] int64 on the host, conditions) -> [B, C, h, w]`` float32."""
+        import torch
+
+        from tts.engine.device_queue import upload
+
+        alphas = torch.tensor([self.alphas[time] for time in times.tolist()], dtype=torch.float64)
+        output = self.guidance(self.network, x, upload(times, x.device), conditions)
+        alpha = upload(alphas, x.device)
+        return self.kind.clean(x, output, alpha.sqrt(), (1 - alpha).sqrt())
+
+
+class LatentModel:
+    """A latent diffusion model on one device, a model (:class:`tts.models.base.Model`) of classes or prompts.
+
+    Args:
+        denoiser: predicts clean latents.
+        sampler: on the time steps that the denoiser is told.
         decoder: clean latents to images in [-1, 1].
         preview: the same by cheaper means, for predicted images.
         shape: of a latent, ``(C, h, w)``.
@@ -161,49 +236,26 @@ class LatentModel:
 
     def __init__(
         self,
-        network: Network,
-        kind: Prediction,
-        sampler: DDIM,
-        guidance: float,
+        denoiser: LatentDenoiser,
+        sampler: Sampler,
         decoder: Callable[[Tensor], Tensor],
         preview: Callable[[Tensor], Tensor] | None,
         shape: tuple[int, ...],
     ) -> None:
-        self.network, self.kind, self.sampler, self.guidance, self.shape = network, kind, sampler, guidance, shape
+        self.denoiser, self.sampler, self.shape = denoiser, sampler, shape
         self.decoder, self.preview = decoder, preview
-        self.passes, self.previews = (2 if guidance > 1 else 1), preview is not None
-        self._alphas = dict(zip(sampler.times, sampler.alphas, strict=True))
+        self.passes, self.previews = denoiser.guidance.passes, preview is not None
 
     def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
-        """See :class:`tts.models.base.Model`; levels are time steps."""
-        import torch
-
-        from tts.engine.device_queue import upload
-
-        times = levels.long()
-        alphas = torch.tensor([self._alphas[time] for time in times.tolist()], dtype=torch.float64)
-        output = self._guided(x, upload(times, x.device), conditions)
-        return to_clean(self.kind, x, output, upload(alphas, x.device))
-
-    def _guided(self, x: Tensor, times: Tensor, conditions: Sequence[Condition]) -> Tensor:
-        """Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598) as one batch: without, then with."""
-        import torch
-
-        if self.passes == 1:
-            return self.network(x, times, conditions).float()
-        both = self.network(torch.cat([x, x]), torch.cat([times, times]), [*[None] * len(conditions), *conditions])
-        without, with_condition = both.float().chunk(2)
-        return without + self.guidance * (with_condition - without)
+        """Predicted clean latents ``[B, C, h, w]`` float32 of noisy ones at time steps ``[B]``."""
+        return self.denoiser(x, levels.long(), conditions)
 
     @property
     def module(self) -> nn.Module:
         """The raw network."""
-        return self.network.module
+        return self.denoiser.network.module
 
-    def decode(self, x: Tensor, preview: bool = False) -> Tensor:
-        """See :class:`tts.models.base.Model`; rounded as diffusers does."""
-        import torch
-
+    def decode(self, x: Tensor, preview: bool = False) -> media.Media:
+        """Clean latents as images; rounded as diffusers does."""
         decoder = self.preview if preview and self.preview is not None else self.decoder
-        images = (decoder(x).float() / 2 + 0.5).clamp(0, 1)
-        return (images * 255).round().to(torch.uint8)
+        return media.quantised_as_diffusers(decoder(x).float())

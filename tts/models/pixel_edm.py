@@ -5,32 +5,47 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tts import media
+from tts.models.guidance import Guidance, Unguided
 from tts.plan import Condition
-from tts.samplers.heun import StochasticHeun
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tts.networks.precondition import EDMPrecond
+    from tts.samplers.base import Sampler
 
 
 class PixelEDM:
-    """An EDM denoiser on pixels in [-1, 1]; see :class:`tts.models.base.Model`."""
+    """An EDM denoiser on pixels in [-1, 1], a model (:class:`tts.models.base.Model`) of class indices."""
 
-    passes = 1
     previews = False
 
-    def __init__(self, denoiser: EDMPrecond, sampler: StochasticHeun, shape: tuple[int, ...], device: str) -> None:
+    def __init__(
+        self,
+        denoiser: EDMPrecond,
+        sampler: Sampler,
+        shape: tuple[int, ...],
+        device: str,
+        guidance: Guidance = Unguided(),  # noqa: B008  (frozen)
+    ) -> None:
         self.denoiser, self.sampler, self.shape, self.device = denoiser, sampler, shape, device
+        self.guidance, self.passes = guidance, guidance.passes
 
     def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
-        """See :class:`tts.models.base.Model`; conditions are class indices."""
+        """Predicted clean images ``[B, 3, H, W]`` float32 of noisy ones at sigmas ``[B]``."""
+        from tts.engine.device_queue import upload
+
+        return self.guidance(self.predict, x, upload(levels, self.device), conditions)
+
+    def predict(self, x: Tensor, sigmas: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        """One forward, without guidance."""
         import torch
 
         from tts.engine.device_queue import upload
 
         labels = upload(torch.tensor([int(condition) for condition in conditions]), self.device)
-        result: Tensor = self.denoiser(x, upload(levels, self.device), labels)
+        result: Tensor = self.denoiser(x, sigmas, labels)
         return result
 
     @property
@@ -38,8 +53,6 @@ class PixelEDM:
         """The raw network."""
         return self.denoiser.network
 
-    def decode(self, x: Tensor, preview: bool = False) -> Tensor:
+    def decode(self, x: Tensor, preview: bool = False) -> media.Media:
         """[-1, 1] to 0..255, rounded to the nearest and clipped."""
-        import torch
-
-        return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        return media.quantised(x)

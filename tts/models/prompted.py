@@ -116,10 +116,8 @@ class PromptedSettings(LatentSettings):
             getattr(pipeline, part).to(device).eval().requires_grad_(False)
         unet, side = pipeline.unet, self.pixels // self.factor
         return LatentModel(
-            PromptedUNet(unet, self.encoder(pipeline, device), self.unet_arguments),
-            self.predicts(),
-            self.sampler(),
-            self.guidance,
+            self.denoiser(PromptedUNet(unet, self.encoder(pipeline, device), self.unet_arguments)),
+            self.stepper(),
             autoencoder.decoder(pipeline.vae),
             None if self.preview is None else autoencoder.load_tiny(self.preview, unet.dtype, device),
             (int(unet.config.in_channels), side, side),

@@ -25,7 +25,7 @@ class StableDiffusion(PromptedSettings):
         description="local folder, or name of a repository on the hub (owner/name)",
     )
 
-    def schedule(self, config: dict[str, Any]) -> dict[str, Any]:
+    def mended(self, config: dict[str, Any]) -> dict[str, Any]:
         """The pipeline's own mends of configurations that are older than their schedule's settings."""
         return {**config, "steps_offset": 1, "clip_sample": False}
 

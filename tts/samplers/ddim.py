@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from tts.plan import Plan
+from tts.samplers.schedules import Schedule, Spacing, Times, unfit
+from tts.samplers.settings import SamplerSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,3 +91,22 @@ class DDIM:
         if index + 1 == len(self.times):
             return Position(x, x)
         return Position(x, (yield Call(x, self.times[index + 1])))
+
+
+class DDIMSettings(SamplerSettings):
+    """DDIM with noise, on the model's own schedule."""
+
+    steps: int = Field(50, ge=1, description="steps of DDIM")
+    eta: float = Field(1.0, ge=0, le=1, description="share of the ancestral noise; a search needs more than 0")
+    spacing: Spacing | None = Field(None, description="of the time steps; left out: the checkpoint's")
+
+    def on(self, schedule: Schedule) -> DDIM:
+        """DDIM on the time steps that the model's schedule has for it.
+
+        Raises:
+            SettingError: the denoiser is not told time steps, or there are not so many.
+        """
+        if not isinstance(schedule, Times):
+            raise unfit("ddim", Times.WORDS, schedule)
+        times, alphas, targets, clip = schedule.grid(self.steps, self.spacing)
+        return DDIM(times, alphas, targets, self.eta, clip)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field, PositiveFloat, model_validator
 
 from tts.plan import Plan
-from tts.settings import Settings
+from tts.samplers.schedules import Schedule, Sigmas, unfit
+from tts.samplers.settings import SamplerSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from tts.samplers.base import Position, Step
 
 
-class StochasticHeun(Settings):
+class StochasticHeun(SamplerSettings):
     r"""Heun's second-order steps between noise levels ``t_0 > ... > t_N = 0``, each preceded by "churn".
 
     .. math::
@@ -45,6 +46,16 @@ class StochasticHeun(Settings):
     def _ordered(self) -> StochasticHeun:
         if self.sigma_min >= self.sigma_max:
             raise ValueError("sigma_min must be below sigma_max")
+        return self
+
+    def on(self, schedule: Schedule) -> StochasticHeun:
+        """Itself: its levels are its own settings.
+
+        Raises:
+            SettingError: the denoiser is not told sigmas.
+        """
+        if not isinstance(schedule, Sigmas):
+            raise unfit("heun", Sigmas.WORDS, schedule)
         return self
 
     @cached_property

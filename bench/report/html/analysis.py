@@ -18,6 +18,7 @@ from bench.statistics.comparisons import compare_to
 from bench.statistics.curves import curves
 from bench.statistics.features import image_features, reference_moments
 from bench.statistics.hacking import diversity, frechet, prediction_gap, score_matrix
+from bench.statistics.intervals import Over
 from bench.statistics.matched import matched
 from bench.statistics.observations import observations
 from bench.statistics.returns import returns
@@ -42,7 +43,7 @@ class Run:
     trials: pd.DataFrame
 
 
-def load(outputs: list[Output], baseline: str, features: bool = True) -> list[Analysis]:
+def load(outputs: list[Output], baseline: str, features: bool = True, over: Over = "problems") -> list[Analysis]:
     """Read runs, those that may be compared together; the arguments are those of :class:`Analysis`.
 
     Raises:
@@ -50,7 +51,7 @@ def load(outputs: list[Output], baseline: str, features: bool = True) -> list[An
         SettingError: no run has a trial of the baseline.
     """
     groups = comparable(outputs)
-    found = [Analysis([_run(outputs[number]) for number in group], baseline, features) for group in groups]
+    found = [Analysis([_run(outputs[number]) for number in group], baseline, features, over) for group in groups]
     searches = sorted({str(name) for analysis in found for name in analysis.finished["search"].unique()})
     if searches and baseline not in searches:
         raise SettingError(f"--baseline {baseline}: no trial of this search; {nearest(baseline, searches)}")
@@ -68,10 +69,11 @@ class Analysis:
         runs: at least one.
         baseline: the search with which others are compared.
         features: whether the images' features may be computed.
+        over: what intervals are over: these problems, or conditions like these.
     """
 
-    def __init__(self, runs: list[Run], baseline: str, features: bool = True) -> None:
-        self.runs, self.baseline, self.with_features = runs, baseline, features
+    def __init__(self, runs: list[Run], baseline: str, features: bool = True, over: Over = "problems") -> None:
+        self.runs, self.baseline, self.with_features, self.over = runs, baseline, features, over
         frames = [run.trials.assign(run=place) for place, run in enumerate(runs)]
         everything = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
         everything = everything.sort_values("error", na_position="first", kind="stable")
@@ -114,13 +116,16 @@ class Analysis:
     @cached_property
     def curves(self) -> pd.DataFrame:
         """Curves of the rewards that were searched on."""
-        return curves(self.observed, self.flops)
+        return curves(self.observed, self.flops, over=self.over)
 
     @cached_property
     def scored(self) -> dict[str, pd.DataFrame]:
         """Curves by the reward that scores them; where only the searched one does, none but these."""
         others = self.scores if set(self.scores) - set(self.rewards) or len(self.scores) > 1 else []
-        return {SEARCHED: self.curves} | {name: curves(self.scored_by(name), self.flops, best_of=()) for name in others}
+        return {SEARCHED: self.curves} | {name: self._scored(name) for name in others}
+
+    def _scored(self, name: str) -> pd.DataFrame:
+        return curves(self.scored_by(name), self.flops, best_of=(), over=self.over)
 
     @cached_property
     def looks(self) -> dict[str, CurveStyle]:
@@ -147,17 +152,17 @@ class Analysis:
         """Every point against the baseline; empty where there is no baseline, or nothing else."""
         if not (self.finished["search"] == self.baseline).any():
             return pd.DataFrame()
-        return compare_to(self.observed, self.baseline, self.flops)
+        return compare_to(self.observed, self.baseline, self.flops, self.over)
 
     @cached_property
     def matched(self) -> pd.DataFrame:
         """Who wins at equal NFE."""
-        return matched(self.observed, flops=self.flops)
+        return matched(self.observed, flops=self.flops, over=self.over, baseline=self.baseline)
 
     @cached_property
     def returns(self) -> pd.DataFrame:
         """What a doubling of the compute brings."""
-        return returns(self.observed, flops=self.flops)
+        return returns(self.observed, flops=self.flops, over=self.over)
 
     @cached_property
     def saturation(self) -> pd.DataFrame:
@@ -169,7 +174,8 @@ class Analysis:
         """Who wins at equal time, by the column that measures it; none where devices of several kinds took part."""
         if self.finished["device"].nunique() > 1:
             return {}
-        found = {axis: matched(self.observed, axis=axis, flops=self.flops) for axis in TIMES}
+        how: dict[str, Any] = {"flops": self.flops, "over": self.over, "baseline": self.baseline}
+        found = {axis: matched(self.observed, axis=axis, **how) for axis in TIMES}
         return {axis: frame for axis, frame in found.items() if len(frame)}
 
     @cached_property

@@ -17,6 +17,7 @@ from bench.report.html.charts import markers
 from bench.report.html.page_data import Page
 from bench.report.palette import LOOKS, OTHERS
 from bench.report.sections.order import files, heading, part
+from bench.statistics.intervals import Over
 from bench.store.files import check_folder
 from bench.store.storage import LocalStorage, Output, Storage, place
 from tts.errors import SettingError
@@ -44,7 +45,11 @@ class Written:
 
 
 def write_report(
-    outputs: list[Output], to: str | None = None, baseline: str = "naive", features: bool = True
+    outputs: list[Output],
+    to: str | None = None,
+    baseline: str = "naive",
+    features: bool = True,
+    over: Over = "problems",
 ) -> Written:
     """Write ``report.html``, and beside it the folder ``report`` with PNG, SVG and CSV files.
 
@@ -53,13 +58,14 @@ def write_report(
         to: a folder, or the name of the file, which ends with .html; None: the folder of the first run.
         baseline: the search with which others are compared.
         features: compute features of the images, for diversity and distance from real ones, where that is quick.
+        over: what intervals are over: these problems, or conditions like these.
 
     Raises:
         DataError: there is no run, or no finished trial.
         SettingError: no trial of the baseline, or the report cannot be written.
     """
     where, name = _target(outputs, to)
-    analyses = load(outputs, baseline, features)
+    analyses = load(outputs, baseline, features, over)
     folder = name.removesuffix(".html")
     html = render(analyses, folder)
     number = 0

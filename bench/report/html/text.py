@@ -44,7 +44,12 @@ def _size(analysis: Analysis) -> list[Said]:
     planned = sum(int(run.manifest.get("trials", 0)) for run in analysis.runs)
     found = sum(len(run.trials) for run in analysis.runs)
     missing = ("Unfinished", f"{found:,} of {planned:,} planned trials are done; what is missing may change this.")
-    return [("Basis", said), *([missing] if found < planned else [])]
+    spread = (
+        "Intervals",
+        "They are over conditions, each with all its seeds: they speak of other conditions like these.",
+    )
+    over = [spread] if analysis.over == "conditions" else []
+    return [("Basis", said), *([missing] if found < planned else []), *over]
 
 
 def count(number: int, one: str, many: str | None = None) -> str:
@@ -60,10 +65,11 @@ def _winners(analysis: Analysis) -> list[Said]:
 
 
 def _winner(analysis: Analysis, rows: list[dict[Any, Any]]) -> str:
-    main = max(rows, key=lambda row: (row["curves"], row["at"]))
+    main = max(rows, key=lambda row: (row["curves"] - row["carried"], row["at"]))
     said = (
-        f"At {cost(main['at'])} NFE {analysis.name(main['winner'])} is ahead of {main['curves'] - 1} others with "
-        f"{_measured(main, 'mean', 'low', 'high')}, {_lead(analysis, main)}{_gain(main)}."
+        f"At {cost(main['at'])} NFE {analysis.name(main['winner'])}{_spent(main, 'winner')} is ahead of "
+        f"{count(main['curves'] - 1, 'other')} with {_measured(main, 'mean', 'low', 'high')}, "
+        f"{_lead(analysis, main)}{_gain(analysis, main)}."
     )
     ahead: dict[str, list[str]] = {}
     for row in sorted(rows, key=lambda row: float(row["at"])):
@@ -83,15 +89,23 @@ def _lead(analysis: Analysis, row: dict[Any, Any]) -> str:
     verdict = "too few problems to tell" if pd.isna(p) else "significant" if p < LEVEL else "not significant"
     tested = "" if pd.isna(p) else f", p {p_value(p) if p < 0.001 else '= ' + p_value(p)} after Holm's correction"
     lead, other = _measured(row, "lead", "lead_low", "lead_high"), analysis.name(row["runner_up"])
+    other += _spent(row, "runner_up")
     if row["lead"] < 0:  # another set of problems than that of the means
         return f"but on the same problems it differs from {other} by {lead} ({verdict}{tested})"
     return f"{lead} more than {other} ({verdict}{tested})"
 
 
-def _gain(row: dict[Any, Any]) -> str:
-    if pd.isna(row["gain"]):
+def _spent(row: dict[Any, Any], who: str) -> str:
+    """What a curve has needed that ends before the cost at which it is compared."""
+    spent = row[f"{who}_spent"]
+    return f" (with {cost(spent)})" if spent < row["at"] else ""
+
+
+def _gain(analysis: Analysis, row: dict[Any, Any]) -> str:
+    base = search_name(analysis.baseline)
+    if pd.isna(row["gain"]) or analysis.name(row["runner_up"]) == base:  # the lead says it already
         return ""
-    return f" and {_measured(row, 'gain', 'gain_low', 'gain_high')} more than naive sampling"
+    return f" and {_measured(row, 'gain', 'gain_low', 'gain_high')} more than {base}"
 
 
 def _seconds(analysis: Analysis) -> list[Said]:
@@ -100,9 +114,10 @@ def _seconds(analysis: Analysis) -> list[Said]:
     frame = frame[frame["curves"] > 1]
     if frame.empty:
         return []
-    last = frame.sort_values(["curves", "at"]).drop_duplicates("reward", keep="last").sort_values("reward")
+    frame = frame.assign(there=frame["curves"] - frame["carried"])
+    last = frame.sort_values(["there", "at"]).drop_duplicates("reward", keep="last").sort_values("reward")
     said = [
-        f"{analysis.name(row['winner'])} for {words(row['reward'])} (at {cost(row['at'])} s)"
+        f"{analysis.name(row['winner'])}{_spent(row, 'winner')} for {words(row['reward'])} (at {cost(row['at'])} s)"
         for row in last.to_dict("records")
     ]
     return [("At equal device-seconds", f"The highest means are those of {listed(said)}.")]

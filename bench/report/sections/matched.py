@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
@@ -21,6 +22,7 @@ from bench.report.html.cells import (
 )
 from bench.report.html.charts import AXES, words
 from bench.report.html.figures import File, csv
+from bench.report.html.names import search_name
 from bench.report.html.page_data import Page
 
 
@@ -29,7 +31,9 @@ def section(analysis: Analysis, page: Page) -> Section:
     title, short = "At equal compute", "Equal compute"
     frame = analysis.matched
     if frame.empty:
-        return Section("matched", title, short, [], "No two curves reach the same number of denoiser calls.")
+        return Section(
+            "matched", title, short, [], "No two curves can be compared at the same number of denoiser calls."
+        )
     blocks: list[Block] = [_table(analysis, frame, "NFE", "matched-nfe.csv")]
     for axis in AXES:
         if axis.column in analysis.matched_times:
@@ -43,22 +47,27 @@ def _table(analysis: Analysis, frame: pd.DataFrame, unit: str, file: str, folded
     """Who wins at equal cost."""
     columns = [
         Column("searched on"),
-        Column(f"at {unit}", RIGHT, "where a curve has no point, it is read between two of its points"),
-        Column("highest mean", help="among the curves that reach this cost"),
+        Column(
+            f"at {unit}",
+            RIGHT,
+            "where a curve has no point, it is read between two of its points; past its last one it stays at that, "
+            "which is marked by its own cost",
+        ),
+        Column("highest mean", help="among the curves that have begun by this cost"),
         Column("mean", RIGHT, NUMBER),
         Column("next"),
         Column("lead", RIGHT, "paired difference on the same problems"),
         Column("p", RIGHT, HOLM),
-        Column("gain over naive", RIGHT, "paired difference on the same problems"),
+        Column(f"gain over {search_name(analysis.baseline)}", RIGHT, "paired difference on the same problems"),
         Column("of", RIGHT, "curves compared"),
     ]
     rows = [
         [
             Cell(words(row["reward"])),
             Cell(cost(row["at"])),
-            curve_cell(analysis, row["winner"]),
+            _curve(analysis, row, "winner"),
             with_interval(row, "mean", "low", "high"),
-            curve_cell(analysis, row["runner_up"]),
+            _curve(analysis, row, "runner_up"),
             with_interval(row, "lead", "lead_low", "lead_high"),
             Cell(p_value(row["lead_p_holm"]), strong=row["lead_p_holm"] < LEVEL),
             with_interval(row, "gain", "gain_low", "gain_high"),
@@ -67,6 +76,12 @@ def _table(analysis: Analysis, frame: pd.DataFrame, unit: str, file: str, folded
         for row in frame.to_dict("records")
     ]
     return shortened(rows, columns, f"The best search at equal {unit}", files=[file], folded=folded)
+
+
+def _curve(analysis: Analysis, row: dict[Any, Any], who: str) -> Cell:
+    """A curve's name, with what it has spent where its last point is carried forward."""
+    name, spent = row[who], row[f"{who}_spent"]
+    return curve_cell(analysis, name, f"{analysis.name(name)} (with {cost(spent)})" if spent < row["at"] else None)
 
 
 def files(analysis: Analysis) -> Iterator[File]:

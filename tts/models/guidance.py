@@ -1,0 +1,101 @@
+"""Guidance: what is made of a network's answers with, without and by another condition, under any sampler.
+
+A wrapper is linear in the answers, so that it works on whatever the network predicts. ``passes`` are the forwards that
+one guided answer takes; all of a batch's rows are guided alike, and a row does not depend on the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
+
+from tts.plan import Condition
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Network: TypeAlias = "Callable[..., Tensor]"
+"""``(x [B, ...], levels [B], conditions) -> [B, ...]``; a condition of None is the unconditional one."""
+
+
+class Guidance(Protocol):
+    """How a network is asked."""
+
+    @property
+    def passes(self) -> int:
+        """Forwards of a network that one answer takes."""
+        ...
+
+    def __call__(self, network: Network, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        """The guided answer, ``[B, ...]`` float32."""
+        ...
+
+
+@dataclass(frozen=True)
+class Unguided:
+    """The network's own answer."""
+
+    passes: ClassVar[int] = 1
+
+    def __call__(self, network: Network, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        """The network's answer, float32."""
+        return network(x, levels, conditions).float()
+
+
+@dataclass(frozen=True)
+class ClassifierFree:
+    """``u + scale (c - u)``: away from the answer without a condition (Ho and Salimans 2022, arXiv 2207.12598, Eq. 6).
+
+    Theirs is written with ``w = scale - 1``. Both answers come from one batch, those without a condition first.
+    """
+
+    scale: float
+    passes: ClassVar[int] = 2
+
+    def __call__(self, network: Network, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        """The guided answer, float32."""
+        import torch
+
+        both = network(torch.cat([x, x]), torch.cat([levels, levels]), [*[None] * len(conditions), *conditions])
+        without, with_condition = both.float().chunk(2)
+        return without + self.scale * (with_condition - without)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The network takes the scale as its fourth argument, ``[B]`` float32, and was distilled to answer in one pass
+    (Meng et al. 2023, arXiv 2210.03142).
+    """
+
+    scale: float
+    passes: ClassVar[int] = 1
+
+    def __call__(self, network: Network, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        """The network's answer, float32."""
+        import torch
+
+        return network(x, levels, conditions, torch.full((len(x),), self.scale, device=x.device)).float()
+
+
+@dataclass(frozen=True)
+class Autoguidance:
+    """``w + scale (n - w)``: from a weaker network's answer ``w`` to the network's own ``n``, and beyond.
+
+    (Karras et al. 2024, arXiv 2406.02507, Eq. 3.) Its forwards count like the network's own,
+    though they may be cheaper.
+    """
+
+    scale: float
+    weaker: Network
+    passes: ClassVar[int] = 2
+
+    def __call__(self, network: Network, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        """The guided answer, float32."""
+        weak = self.weaker(x, levels, conditions).float()
+        return weak + self.scale * (network(x, levels, conditions).float() - weak)
+
+
+def classifier_free(scale: float) -> Guidance:
+    """Classifier-free guidance; none where the scale is 1, at half the forwards."""
+    return ClassifierFree(scale) if scale > 1 else Unguided()

@@ -1,0 +1,64 @@
+"""What a configuration says of a sampler: ``sampler: {name: ddim, steps: 50, eta: 1}``, the same for every model."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+from pydantic import BeforeValidator, PlainSerializer
+
+from tts.registry import SAMPLERS
+from tts.samplers.schedules import Schedule
+from tts.settings import Settings
+
+if TYPE_CHECKING:
+    from tts.samplers.base import Sampler
+
+
+class SamplerSettings(Settings):
+    """A kind of sampler with its settings; works without torch."""
+
+    @abstractmethod
+    def on(self, schedule: Schedule) -> Sampler:
+        """The sampler on a model's noise levels.
+
+        Raises:
+            SettingError: it cannot step on such levels, or not with these settings.
+        """
+
+    def identity(self) -> dict[str, Any]:
+        """Its name and settings; of one that is not registered also its code."""
+        target = f"{type(self).__module__}:{type(self).__qualname__}"
+        name = next((name for name, known in SAMPLERS.targets.items() if known == target), target)
+        return {"name": name, **SAMPLERS.identified(name, self.record())}
+
+
+def _reader(default: str) -> Callable[[object], SamplerSettings]:
+    def read(value: object) -> SamplerSettings:
+        if isinstance(value, SamplerSettings):
+            return value
+        if not isinstance(value, str | dict):
+            raise ValueError("expected a name or {name: ..., setting: value}")  # noqa: TRY004  (pydantic's)
+        return SAMPLERS.make(value if isinstance(value, str) else {"name": default, **value})[1]
+
+    return read
+
+
+def _recorder(default: str) -> Callable[[SamplerSettings], dict[str, Any]]:
+    def recorded(sampler: SamplerSettings) -> dict[str, Any]:
+        found = sampler.identity()
+        return sampler.record() if found["name"] == default else found  # as it was when there was no other
+
+    return recorded
+
+
+HeunByDefault: TypeAlias = Annotated[
+    SamplerSettings, BeforeValidator(_reader("heun")), PlainSerializer(_recorder("heun"))
+]
+"""A sampler; stochastic Heun where no name is given."""
+
+DDIMByDefault: TypeAlias = Annotated[
+    SamplerSettings, BeforeValidator(_reader("ddim")), PlainSerializer(_recorder("ddim"))
+]
+"""A sampler; DDIM where no name is given."""
