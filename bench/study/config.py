@@ -130,6 +130,9 @@ class RunConfig(Settings):
     held_out: list[str | dict[str, Any]] = Field(
         [], description="rewards that score final images and are never searched on, to tell gain from reward hacking"
     )
+    metrics: list[str | dict[str, Any]] = Field(
+        [], description="metrics of sets of final images, whose features are stored; names, or {name: ..., as: ...}"
+    )
     searches: list[str | dict[str, Any]] = Field(
         min_length=1, description="names, or {name: ..., setting: value, budget: {setting: [value, ...]}}"
     )
