@@ -1,8 +1,7 @@
-"""Names for models, samplers, rewards and searches, bound to ``module:object`` and imported only when used.
+"""Names for models, samplers, rewards, searches and metrics, bound to ``module:object``, imported only when used.
 
-Other packages add theirs through the entry-point groups ``tts.models``, ``tts.samplers``, ``tts.rewards`` and
-``tts.searches``; a
-configuration may also name its own as ``module:object``.
+Other packages add theirs through the entry-point groups ``tts.models``, ``tts.samplers``, ``tts.rewards``,
+``tts.searches`` and ``tts.metrics``; a configuration may also name its own as ``module:object``.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from tts.files.digests import sha256
 from tts.settings import Settings, nearest, parse
 
 if TYPE_CHECKING:
+    from tts.metrics.base import MetricSettings
     from tts.models.base import ModelSettings
     from tts.rewards.base import RewardSettings
     from tts.samplers.settings import SamplerSettings
@@ -220,4 +220,8 @@ SEARCHES: Registry[Search] = Registry(
         "random": "tts.search.random:PerStepRandom",
         "zero_order": "tts.search.zero_order:ZeroOrder",
     },
+)
+
+METRICS: Registry[MetricSettings] = Registry(
+    "metric", "tts.metrics", {"frechet_judge": "tts.metrics.frechet_judge:FrechetJudge"}
 )

@@ -15,8 +15,11 @@ def curves(
         str | None, typer.Option(help="Search over which the gains of the others are printed, too.")
     ] = None,
     over: Spread = Over.problems,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="The runs' manifests may name metrics that are code of their own.")
+    ] = False,
 ) -> None:
-    """Compute curves.parquet, curves.png and images.png of runs again, and print one table of them all."""
+    """Compute curves.parquet, curves.png, images.png and metrics.parquet again, and print one table of all runs."""
     from bench.report.summary import report
 
-    report([*runs], out, over.value, baseline)
+    report([*runs], out, over.value, baseline, trust)

@@ -17,10 +17,11 @@ class Plugins(StrEnum):
     samplers = "samplers"
     rewards = "rewards"
     searches = "searches"
+    metrics = "metrics"
 
 
 def list_plugins(kind: Annotated[Plugins, typer.Argument(help="What to list.")]) -> None:
-    """List models, samplers, rewards or searches with their settings and defaults."""
+    """List models, samplers, rewards, searches or metrics with their settings and defaults."""
     from bench.report.listing import listing
 
     out.print(listing(kind.value))

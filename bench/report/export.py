@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.report.metrics import write_metrics
 from bench.report.summary import write_curves_and_pictures
 from bench.store import reader as store
 from bench.store.checks import check_rows
@@ -43,6 +44,7 @@ def export(run: Output, folder: Path, images: bool) -> int:
     kept = _with_images(rows, run) if images else _without_images(rows)
     write_output(folder / "trials" / PART, _parquet(kept))
     write_curves_and_pictures(rows.select(without_images(rows.column_names)).to_pandas(), run, LocalStorage(folder))
+    write_metrics(rows.select(without_images(rows.column_names)).to_pandas(), run, LocalStorage(folder))
     # The manifest makes the folder a run, and so comes last.
     write_output(folder / "manifest.json", place(run).read("manifest.json") or b"")
     return int(rows.num_rows)

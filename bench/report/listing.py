@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from tts.registry import MODELS, REWARDS, SAMPLERS, SEARCHES
+from tts.registry import METRICS, MODELS, REWARDS, SAMPLERS, SEARCHES
 
 if TYPE_CHECKING:
     from bench.store.row import TrialRow
@@ -16,6 +16,7 @@ REGISTRIES: dict[str, Any] = {
     "samplers": SAMPLERS,
     "rewards": REWARDS,
     "searches": SEARCHES,
+    "metrics": METRICS,
 }
 
 

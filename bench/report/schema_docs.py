@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from bench.report import metrics
+from bench.store import features
 from bench.store import schema as record
 from bench.store.files import atomic_write
 from bench.store.schema import Field
@@ -30,6 +32,11 @@ UNITS = {
     **dict.fromkeys(("decodes", "left_out"), "images"),
     "reward_calls": "calls",
     "flops": "FLOPs",
+}
+
+METRIC_UNITS = {
+    **dict.fromkeys(("n", "missing"), "images"),
+    **dict.fromkeys(("value", "low", "high"), "the metric's"),
 }
 
 OWN = {"trial", "search", "settings", "budget", "budget_value", "condition", "label", "seed", "problem_seed", "reward"}
@@ -124,15 +131,26 @@ def curves_table() -> str:
     return _table(HEAD, (_row(field).cells for field in CURVES))
 
 
+def features_table() -> str:
+    """Every column of the features."""
+    cells = (_row(field).cells for field in features.columns(1))
+    return _table(HEAD, (tuple(cell.replace("[1]", "[F]") for cell in row) for row in cells))
+
+
+def metrics_table() -> str:
+    """Every column of metrics.parquet."""
+    return _table(HEAD, (_row(field, units=METRIC_UNITS).cells for field in metrics.FIELDS))
+
+
 def manifest_table() -> str:
     """Every key of manifest.json."""
     return _table(("key", "type", "what it is"), ((f"`{name}`", kind, doc) for name, kind, doc in MANIFEST))
 
 
-def _row(field: Field, otherwise: str = "") -> Row:
+def _row(field: Field, otherwise: str = "", units: dict[str, str] = UNITS) -> Row:
     kind = type_text(field.type)
     meaning, _, null = field.doc.partition("; null: ")
-    unit = "" if kind == "string" else UNITS.get(field.name, "")
+    unit = "" if kind == "string" else units.get(field.name, "")
     return Row(field.name, kind, unit, null or NULLS.get(field.name, otherwise), meaning)
 
 
@@ -149,7 +167,9 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "trials": trials_table,
     "evaluations": evaluations_table,
+    "features": features_table,
     "curves": curves_table,
+    "metrics": metrics_table,
     "manifest": manifest_table,
 }
 

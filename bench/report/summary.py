@@ -8,6 +8,8 @@ import pyarrow.compute as pc
 from rich.console import Console
 
 from bench.report.grid import figure_images, pictured
+from bench.report.metrics import FILE as METRICS_FILE
+from bench.report.metrics import write_metrics
 from bench.report.plots import figure_curves, png
 from bench.report.table import render, render_gains
 from bench.statistics.comparisons import compare_to
@@ -22,8 +24,14 @@ from tts.errors import SettingError
 from tts.settings import canonical
 
 
-def report(outputs: list[Output], console: Console, over: Over = "problems", baseline: str | None = None) -> int:
-    """Write curves.parquet, curves.png and images.png beside each run, and print a table.
+def report(
+    outputs: list[Output],
+    console: Console,
+    over: Over = "problems",
+    baseline: str | None = None,
+    trust: bool = False,
+) -> int:
+    """Write curves.parquet, curves.png, images.png and metrics.parquet beside each run, and print a table.
 
     Runs of the same model, rewards, seed and numerics share one table; others have one of their own.
 
@@ -32,6 +40,7 @@ def report(outputs: list[Output], console: Console, over: Over = "problems", bas
         console: where the tables go.
         over: what intervals are over: these problems, or conditions like these.
         baseline: a search over which the gains of the others are printed, too.
+        trust: manifests may name metrics that are code of their own.
 
     Returns:
         How many trials have failed.
@@ -41,19 +50,21 @@ def report(outputs: list[Output], console: Console, over: Over = "problems", bas
         SettingError: no trial of the baseline, or files cannot be written.
     """
     frames = [read_trials(output) for output in outputs]
+    said = []
     for output, frame in zip(outputs, frames, strict=True):
         check_output(output)
         write_curves_and_pictures(frame, output, place(output), over)
+        said.append(write_metrics(frame, output, place(output), trust))
     for group in comparable(outputs):
         trials = pd.concat([frames[k] for k in group])
         console.print(render(curves(trials, over=over)))
         if baseline is not None:
             console.print(render_gains(compare_to(trials, baseline, over=over), baseline))
-    for output, frame in zip(outputs, frames, strict=True):
+    for output, frame, of_metrics in zip(outputs, frames, said, strict=True):
         where = place(output)
-        pictures = ", images.png" if "images.png" in where.names() else ""
-        console.print(f"{where}: curves.parquet, curves.png{pictures}", markup=False, soft_wrap=True)
-        for note in notes(frame):
+        others = "".join(f", {name}" for name in ("images.png", METRICS_FILE) if name in where.names())
+        console.print(f"{where}: curves.parquet, curves.png{others}", markup=False, soft_wrap=True)
+        for note in (*notes(frame), *of_metrics):
             console.print(note, style="yellow", markup=False, soft_wrap=True)
     return sum(int(frame["error"].notna().sum()) for frame in frames)
 
@@ -89,7 +100,7 @@ def comparable(outputs: list[Output]) -> list[list[int]]:
     groups: dict[str, list[int]] = {}
     for number, output in enumerate(outputs):
         resolved = store.read_manifest(output)["resolved"]
-        shared = canonical({name: resolved[name] for name in ("model", "rewards", "numerics", "seed")})
+        shared = canonical({name: resolved.get(name) for name in ("model", "rewards", "numerics", "seed")})
         groups.setdefault(shared, []).append(number)
     return list(groups.values())
 

@@ -102,6 +102,7 @@ def _run(study: Study, console: Console, retry_errors: bool, measured: Calibrati
         flush_seconds=config.flush_seconds,
         shard=config.part,
         image_files=config.images == "files",
+        dtypes={metric.extractor: metric.dtype for metric in study.metrics.values() if config.engines.simulate is None},
     )
     with closing(pool), _let_go(sink):
         devices = [name for name in pool.describe() if name is not None]

@@ -6,7 +6,7 @@ import io
 import json
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.store import features
 from bench.store.completed import CompletedTrials
 from bench.store.leases import Lease
 from bench.store.reader import check, done, parts, table
@@ -35,6 +36,7 @@ class Store:
         flush_rows, flush_seconds: a part is written when this many rows wait, or this long after the last one.
         shard: which of how many.
         image_files: keep images in files of their own.
+        dtypes: in which features are stored, by extractor; left out: float32.
     """
 
     def __init__(
@@ -45,9 +47,11 @@ class Store:
         flush_seconds: float = 10.0,
         shard: tuple[int, int] = (0, 1),
         image_files: bool = False,
+        dtypes: Mapping[str, str] | None = None,
     ) -> None:
         self.output, self.place, self.schema = output, place(output), schema(rewards)
         self.flush_rows, self.flush_seconds, self.image_files = flush_rows, flush_seconds, image_files
+        self._dtypes = dict(dtypes or {})
         self._shard, self._number = shard
         self._prefix = "" if shard[1] == 1 else f"s{shard[0]}of{shard[1]}-"
         self._rows: list[TrialRow] = []
@@ -77,6 +81,8 @@ class Store:
             self.place.create("manifest.json", json.dumps(manifest, indent=2, default=str).encode())
         check(self.output, digest)  # another shard may have been faster, with another batch that it measured
         with self._writing():
+            for orphan in features.orphans(self.place, self._prefix):
+                self.place.remove(f"{features.FOLDER}/{orphan}")
             if retry_errors:
                 self._forget_errors()
         return done(self.output)
@@ -95,9 +101,9 @@ class Store:
                 self.place.remove(f"trials/{part}")
 
     def add(self, row: TrialRow) -> None:
-        """Store a row, and the trial's evaluations if it comes with them; it is safe once its part is written."""
+        """Store a row with the trial's evaluations and features; they are safe once its part is written."""
         self._rows.append(row)
-        self._bytes += len(row.image or b"")
+        self._bytes += len(row.image or b"") + sum(each.nbytes for each in row.features.values() if each is not None)
         if len(self._rows) >= self.flush_rows or self._bytes >= FLUSH_BYTES:
             self.flush()
 
@@ -129,6 +135,8 @@ class Store:
             evaluations = [evaluation for row in rows for evaluation in row.evaluations]
             if evaluations:  # first: a stored trial has its trace
                 self.place.write(f"evaluations/{part}", _parquet(pa.Table.from_pylist(evaluations, TRACE)))
+            for extractor, table_ in features.tables(rows, self._dtypes).items():  # and its features
+                self.place.write(f"{features.FOLDER}/{features.part_of(part, extractor)}", _parquet(table_))
             records = [row.record() for row in rows]
             self.place.write(f"trials/{part}", _parquet(pa.Table.from_pylist(records, schema=self.schema)))
         self._rows, self._bytes, self._parts = [], 0, self._parts + 1

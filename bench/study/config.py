@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, Field, PlainSerializer, StrictInt, field_validator, model_validator
 
+from bench.study import yaml_values
 from bench.study.trust import texts
 from tts.errors import SettingError
 from tts.files.addresses import refuse_secrets
@@ -130,6 +131,9 @@ class RunConfig(Settings):
     held_out: list[str | dict[str, Any]] = Field(
         [], description="rewards that score final images and are never searched on, to tell gain from reward hacking"
     )
+    metrics: list[str | dict[str, Any]] = Field(
+        [], description="metrics of sets of final images, whose features are stored; names, or {name: ..., as: ...}"
+    )
     searches: list[str | dict[str, Any]] = Field(
         min_length=1, description="names, or {name: ..., setting: value, budget: {setting: [value, ...]}}"
     )
@@ -153,6 +157,8 @@ class RunConfig(Settings):
     @field_validator("output", mode="before")
     @classmethod
     def _folder(cls, value: object) -> object:
+        if not isinstance(value, str | Path):
+            raise ValueError("a folder's name is a text; put it into quotation marks, inside others on a command line")  # noqa: TRY004  (pydantic's)
         if isinstance(value, str) and "://" in value:
             if value.split("://")[0] not in SCHEMES:
                 raise ValueError(f"a folder, or an address that begins with {' or '.join(f'{s}://' for s in SCHEMES)}")
@@ -207,18 +213,19 @@ def find(source: str) -> Path:
     shipped = {path.stem: path for path in CONFIGS.glob("*.yaml")}
     if source in shipped:
         return shipped[source]
-    if not Path(source).is_file():
+    path = Path(source)
+    if path.is_dir() or not path.exists():  # a pipe is as good as a file
         raise SettingError(f"configuration '{source}': no such file, and none of ours; {nearest(source, shipped)}")
-    return Path(source)
+    return path
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """A mapping from a YAML file."""
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml_values.load(path.read_bytes())
     except OSError as error:
         raise SettingError(f"configuration {path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date that does not exist
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist
         raise SettingError(f"configuration {path}: not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(values, dict):
         raise SettingError(f"configuration {path}: expected 'key: value' lines")
@@ -247,6 +254,8 @@ def _override(values: dict[str, Any], override: str) -> None:
             place = ".".join(path[:depth])
             raise SettingError(f"--set {override}: '{place}' holds no settings; replace it whole: --set {place}=...")
     try:
-        values[last] = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
+        values[last] = yaml_values.load(text)
+    except yaml.MarkedYAMLError:
         raise SettingError(f"--set {override}: '{text}' is not a YAML value") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise SettingError(f"--set {override}: '{text}' is not a YAML value ({error})") from None

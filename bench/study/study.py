@@ -13,12 +13,14 @@ from typing import Any
 
 from bench.study.conditions import resolve
 from bench.study.config import AUTO, RunConfig
+from bench.study.named import named, without_alias
 from bench.study.trial import IDENTITY_VERSION, Context, Trial, text
 from tts.errors import SettingError
+from tts.metrics.base import MetricSettings
 from tts.models.base import ModelSettings
 from tts.noise import derive_seed
 from tts.plan import Condition
-from tts.registry import MODELS, REWARDS, SEARCHES
+from tts.registry import METRICS, MODELS, REWARDS, SEARCHES
 from tts.rewards.base import RewardSettings
 from tts.search.base import Search
 from tts.settings import canonical, nearest
@@ -57,18 +59,20 @@ class Study:
         self.config = config
         model: tuple[str, ModelSettings] = MODELS.make(config.model)
         self.model_name, self.model = model
-        self.searched = tuple(_unique([_reward(given) for given in config.rewards]))
-        self.rewards = _unique([_reward(given) for given in [*config.rewards, *config.held_out]])
-        self._codes()  # refuses two of one name
+        self.searched = tuple(named(REWARDS, config.rewards))
+        self.rewards = named(REWARDS, [*config.rewards, *config.held_out])
+        self.metrics = named(METRICS, config.metrics)
         self.entries = _distinct([entry for given in config.searches for entry in _entries(given)])
+        self._codes()  # refuses two of one name
         self.conditions = self._conditions()
         self.plan = self.model.plan()
         self._check_costs()
         self._refuse_idle_searches()
-        for reward in self.rewards.values():
-            reward.suits(self.model)
+        judges: list[RewardSettings | MetricSettings] = [*self.rewards.values(), *self.metrics.values()]
+        for judge in judges:
+            judge.suits(self.model)
             if config.engines.simulate is None:
-                reward.check()
+                judge.check()
         if config.engines.simulate is None:
             self.model.check()  # last: it may have to fetch a checkpoint
 
@@ -119,7 +123,7 @@ class Study:
         model = self.model.identity() if known else self.model.record()
         given = [*self.config.rewards, *self.config.held_out]
         rewards = {
-            name: REWARDS.identified(_without_alias(each), reward.identity() if known else reward.record())
+            name: REWARDS.identified(without_alias(each), reward.identity() if known else reward.record())
             for each, (name, reward) in zip(given, self.rewards.items(), strict=True)
         }
         return Context(
@@ -218,10 +222,20 @@ class Study:
             "numerics": self.context.numerics,
             **({"code": self.context.searches} if self.context.searches else {}),
             **({"held_out": sorted(set(self.rewards) - set(self.searched))} if self.config.held_out else {}),
+            **({"metrics": self._metrics()} if self.metrics else {}),
             "searches": [[entry.name, entry.algorithm.record(), entry.budget] for entry in self.entries],
             "conditions": self.conditions,
             "seeds": self.config.problems.seeds,
             "seed": self.config.seed,
+        }
+
+    def _metrics(self) -> dict[str, Any]:
+        """Names and identities of the metrics: no part of a trial's identity, but of the run's, as all of its trials
+        have features or none."""
+        known = self.config.engines.simulate is None
+        return {
+            name: METRICS.identified(without_alias(given), metric.identity() if known else metric.record())
+            for given, (name, metric) in zip(self.config.metrics, self.metrics.items(), strict=True)
         }
 
     def digest(self) -> str:
@@ -271,25 +285,3 @@ def _distinct(entries: list[Entry]) -> list[Entry]:
             raise SettingError(f"searches: {entry.name} with the settings {key[1]} appears twice")
         seen.add(key)
     return entries
-
-
-def _reward(given: str | dict[str, Any]) -> tuple[str, RewardSettings]:
-    """A reward under its own name, or under the one that ``as`` gives it."""
-    alias = given.get("as") if isinstance(given, dict) else None
-    name, reward = REWARDS.make(_without_alias(given))
-    if alias is not None and not (isinstance(alias, str) and alias.isidentifier()):
-        raise SettingError(f"reward {name}: as = {alias!r} is no name; use letters, digits and _")
-    return alias or name, reward
-
-
-def _without_alias(given: str | dict[str, Any]) -> str | dict[str, Any]:
-    return {key: value for key, value in given.items() if key != "as"} if isinstance(given, dict) else given
-
-
-def _unique(rewards: list[tuple[str, RewardSettings]]) -> dict[str, RewardSettings]:
-    named: dict[str, RewardSettings] = {}
-    for name, reward in rewards:
-        if name in named:
-            raise SettingError(f"rewards: {name} is named twice; give one of them another name with 'as'")
-        named[name] = reward
-    return named

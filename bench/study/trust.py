@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tts.errors import UntrustedError
@@ -11,17 +11,18 @@ SECTIONS = ("model", "rewards", "held_out", "searches", "metrics")
 """The parts of a configuration that name plug-ins and weights."""
 
 
-def refuse_foreign(config: Mapping[str, Any], where: str) -> None:
+def refuse_foreign(config: Mapping[str, Any], where: str, sections: Iterable[str] = SECTIONS) -> None:
     """Refuse a manifest's configuration that names code, files or addresses; nothing is imported or opened.
 
     Args:
         config: as it stands in a manifest.
         where: the run, for the message.
+        sections: of the configuration, that are going to be used.
 
     Raises:
         UntrustedError: it names some.
     """
-    for section in SECTIONS:
+    for section in sections:
         for key, text in _texts(config.get(section), section):
             if is_foreign(text):
                 raise UntrustedError(

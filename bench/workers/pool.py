@@ -8,12 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from bench.study.study import Study
 from bench.workers.simulated import SimulatedEngine
 from tts.engine.requests import EngineCounters
 from tts.errors import EngineError
+from tts.metrics.base import Metric
 
 if TYPE_CHECKING:
     from tts.engine.batching import Engine
@@ -167,26 +168,41 @@ def _build(study: Study, batches: Sequence[int]) -> Engine:
         model.module.compile(dynamic=False)
     second = "cuda:1" if engines.device == "cuda" and engines.gpus >= 2 else engines.device
     rewards = {name: settings.load(second, study.model.caption) for name, settings in study.rewards.items()}
-    batch = _first_sound(study, model, rewards, batches, second)
-    engine = Engine(model, rewards, batch, engines.device, engines.score_batch or batch, second)
+    metrics = load_metrics(study, second)
+    batch = _first_sound(study, model, Judges(rewards, metrics), batches, second)
+    engine = Engine(model, rewards, batch, engines.device, engines.score_batch or batch, second, metrics=metrics)
     engine.flops = flops
     return engine
 
 
-def _first_sound(study: Study, model: Model, rewards: Mapping[str, Reward], batches: Sequence[int], second: str) -> int:
+def load_metrics(study: Study, device: str) -> dict[str, Metric]:
+    """The extractors of a study's metrics, each once."""
+    settings = {metric.extractor: metric for metric in study.metrics.values()}
+    return {extractor: metric.load(device) for extractor, metric in settings.items()}
+
+
+class Judges(NamedTuple):
+    """What looks at images: rewards by name, and extractors of features by what they are."""
+
+    rewards: Mapping[str, Reward]
+    metrics: Mapping[str, Metric]
+
+
+def _first_sound(study: Study, model: Model, judges: Judges, batches: Sequence[int], second: str) -> int:
     """The first batch whose rows do not depend on one another; EngineError, with what keeps from the first: none."""
     obstacles: list[str] = []
     for batch in batches:
-        obstacle = _obstacle(study, model, rewards, batch, second)
+        obstacle = _obstacle(study, model, judges, batch, second)
         if obstacle is None:
             return batch
         obstacles.append(obstacle)
     raise EngineError(obstacles[0])
 
 
-def _obstacle(study: Study, model: Model, rewards: Mapping[str, Reward], batch: int, second: str) -> str | None:
+def _obstacle(study: Study, model: Model, judges: Judges, batch: int, second: str) -> str | None:
     """A sentence on what lets a row of a batch depend on the rows beside it; None: nothing."""
     from tts.engine.batching import first_dependent_score, rows_are_independent
+    from tts.engine.features import first_dependent_features
 
     engines, condition = study.config.engines, study.conditions[0]
     if not rows_are_independent(model, batch, condition, engines.device):
@@ -195,7 +211,9 @@ def _obstacle(study: Study, model: Model, rewards: Mapping[str, Reward], batch: 
             "result could be repeated; try another batch size"
         )
     scored = engines.score_batch or batch
-    dependent = first_dependent_score(model, rewards, scored, condition, engines.device, second)
+    dependent = first_dependent_score(
+        model, judges.rewards, scored, condition, engines.device, second
+    ) or first_dependent_features(model, judges.metrics, scored, engines.device, second)
     if dependent is None:
         return None
     return (

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.study.study import Study
+from bench.workers.pool import load_metrics
 from tts.errors import EngineError
 
 if TYPE_CHECKING:
@@ -84,16 +85,21 @@ def loaded(study: Study) -> Model:
 def _obstacles(study: Study, model: Model) -> Callable[[int], str | None]:
     """What keeps an engine from a batch, by the checks that it makes at its start; all rewards in memory, as there."""
     from tts.engine.batching import first_dependent_score, rows_are_independent
+    from tts.engine.features import first_dependent_features
 
     engines, condition = study.config.engines, study.conditions[0]
     second = "cuda:1" if engines.device == "cuda" and engines.gpus >= 2 else engines.device
     rewards = {name: settings.load(second, study.model.caption) for name, settings in study.rewards.items()}
 
+    metrics = load_metrics(study, second)
+
     def obstacle(batch: int) -> str | None:
         if not rows_are_independent(model, batch, condition, engines.device):
             return "the network"
         scored = engines.score_batch or batch
-        return first_dependent_score(model, rewards, scored, condition, engines.device, second)
+        return first_dependent_score(
+            model, rewards, scored, condition, engines.device, second
+        ) or first_dependent_features(model, metrics, scored, engines.device, second)
 
     return obstacle
 

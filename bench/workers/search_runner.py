@@ -280,6 +280,7 @@ class SearchRunner:
             image=outcome.image if self.study.config.images else None,
             image_sha256=outcome.image_sha256,
             scores=outcome.scores,
+            features=outcome.features,
             evaluations=() if opened.trace is None else opened.trace.rows(),
         )
         opened.winner = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import signal
 import subprocess
@@ -30,7 +31,7 @@ STAND_INS = {
     + """
 tasks=1
 for argument in "$@"; do [[ $argument != --ntasks=* ]] || tasks=${argument#--ntasks=}; done
-while [[ $1 != ray ]]; do shift; done
+while [[ $1 == -* ]]; do shift; done
 children=()
 for ((task = 0; task < tasks; task++)); do "$@" & children+=($!); done
 trap 'kill "${children[@]}"' TERM
@@ -65,6 +66,12 @@ touch "$STATE/running"
 while true; do /bin/sleep 0.02; done
 """,
     "scontrol": LOG,
+    # Each node has a /tmp of its own, where nothing is made here.
+    "mkdir": """#!/usr/bin/env bash
+[[ $1 == -m ]] || exec /bin/mkdir "$@"
+echo "$2 $3" >>"$STATE/folders"
+[[ ! -e $STATE/folder-is-taken ]]
+""",
     "sleep": '#!/usr/bin/env bash\nexec /bin/sleep "0.0$1"\n',
 }
 
@@ -132,7 +139,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     for folder in folders.values():
         folder.mkdir(parents=True)
     for name, code in STAND_INS.items():
-        slurm = name in {"srun", "scontrol", "sleep"}
+        slurm = name in {"srun", "scontrol", "sleep", "mkdir"}
         path = folders["stand-ins" if slurm else "environment"] / name
         path.write_text(code)
         path.chmod(0o755)
@@ -243,6 +250,30 @@ def test_the_token_is_the_jobs_own(cluster_job: Site) -> None:
     assert cluster_job.lines("modes") == {"600"}
     assert cluster_job.lines("auth") == {"token"}
     assert cluster_job.lines("token-length") == {"64"}
+    assert cluster_job.tokens() == []
+
+
+def test_rays_files_lie_in_a_folder_that_nobody_else_can_enter(cluster_job: Site) -> None:
+    cluster_job.run(CLUSTER)
+    folders = (cluster_job.state / "folders").read_text().splitlines()
+    assert len(folders) == 3  # one on each node, before Ray starts there
+    (folder,) = set(folders)
+    found = re.fullmatch(r"700 (/tmp/tts-bench-71\.\w{6})", folder)
+    assert found
+    assert {ray_start(words)["temp_dir"] for words in cluster_job.calls("ray")} == {f"{found[1]}/ray"}
+    longest = f"{found[1]}00000000/ray/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store"
+    assert len(longest) < 108  # of a socket's path; with an eight-digit longer job
+
+    cluster_job.run(CLUSTER)
+    assert len(cluster_job.lines("folders") - {"700"}) == 2  # another name each time
+
+
+def test_a_folder_that_is_there_already_is_not_used(cluster_job: Site) -> None:
+    cluster_job.mark("folder-is-taken")
+    code, output = cluster_job.run(CLUSTER)
+    assert code == 1
+    assert "Ray did not start" in output
+    assert cluster_job.calls("ray") == []
     assert cluster_job.tokens() == []
 
 

@@ -20,6 +20,7 @@ from tts.engine.device_queue import DeviceQueue, queue_of, upload
 from tts.engine.requests import EngineCounters, EvalRequest, EvalResult
 from tts.engine.scoring import Scorer, ScoreRequest, ScoreResult, ask, pad, padded
 from tts.errors import DeviceMemoryError, EngineError
+from tts.metrics.base import Metric
 from tts.models.base import Model
 from tts.noise import Array, Noise, NoiseBank
 from tts.plan import Condition
@@ -50,7 +51,7 @@ class Engine:
 
     Args:
         model: the denoiser.
-        rewards: by the names that segments use.
+        rewards, metrics: by the names that segments use; by extractor, of final images.
         batch: rows of every forward pass.
         score_batch: images decoded and scored at once; None: as many.
         reward_device: where device rewards are; None: where the model is.
@@ -66,6 +67,7 @@ class Engine:
         score_batch: int | None = None,
         reward_device: str | None = None,
         stream: DeviceQueue | None = None,
+        metrics: Mapping[str, Metric] | None = None,
     ) -> None:
         self.model, self.rewards, self.batch, self.device = model, dict(rewards), batch, device
         self.flops: float | None = None  # of one forward of one image; whoever counts them sets it
@@ -75,7 +77,7 @@ class Engine:
         self._queued: deque[tuple[Any, Any]] = deque()  # where batches begin and end that are not awaited yet
         self._pass_seconds = 0.0
         self._noise = NoiseBank(model.shape)
-        self._scorer = Scorer(model, rewards, score_batch or batch, reward_device, self.load, self._stream)
+        self._scorer = Scorer(model, rewards, score_batch or batch, reward_device, self.load, self._stream, metrics)
         self._queue: deque[EvalRequest] = deque()
         self._running: list[_Running] = []
         self._finishing: dict[int, _Running] = {}
@@ -202,7 +204,7 @@ class Engine:
         outcome = self._finishing.pop(scored.ticket).outcome
         outcome.decodes, outcome.reward_calls = 1, len(scored.scores)
         outcome.seconds += scored.seconds
-        outcome.scores, outcome.errors = scored.scores, scored.errors
+        outcome.scores, outcome.errors, outcome.features = scored.scores, scored.errors, scored.features
         outcome.image, outcome.image_sha256 = scored.image, scored.image_sha256
         return outcome
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tts.search.segment import Segment
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class EvalRequest(NamedTuple):
@@ -39,7 +43,8 @@ class EvalResult:
         decodes, reward_calls: images decoded and rewards computed for it.
         image: the PNG, where everything was asked for.
         image_sha256: of its pixels.
-        errors: why rewards failed on it, by their names.
+        errors: why rewards or metrics failed on it, by their names.
+        features: of the final image by extractor, ``[F]``; None where they are not finite.
     """
 
     ticket: int
@@ -51,6 +56,7 @@ class EvalResult:
     image: bytes | None = None
     image_sha256: str | None = None
     errors: dict[str, str] = field(default_factory=dict)
+    features: dict[str, NDArray[np.float32] | None] = field(default_factory=dict)
 
 
 @dataclass

@@ -13,11 +13,13 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from tts.engine.device_queue import CpuQueue, DeviceQueue
+from tts.engine.device_queue import CpuQueue, DeviceQueue, of_the_device
+from tts.engine.features import Features, extract_places
 from tts.engine.requests import EngineCounters
 from tts.errors import EngineError
 from tts.files.digests import pixels_sha256
 from tts.media import check, png
+from tts.metrics.base import Metric
 from tts.models.base import Model
 from tts.plan import Condition
 from tts.rewards.base import Reward, Score
@@ -47,7 +49,7 @@ class ScoreRequest(NamedTuple):
 class ScoreResult:
     """What became of a :class:`ScoreRequest`: values by reward, PNG bytes and pixels' digest if rendered, seconds.
 
-    ``errors`` tells why rewards failed, by their names.
+    ``features`` of rendered images are by extractor. ``errors`` tells why rewards or metrics failed, by their names.
     """
 
     ticket: int
@@ -56,6 +58,7 @@ class ScoreResult:
     image_sha256: str | None = None
     seconds: float = 0.0
     errors: dict[str, str] = field(default_factory=dict)
+    features: dict[str, Features | None] = field(default_factory=dict)
 
 
 class Scorer:
@@ -68,6 +71,7 @@ class Scorer:
         device: where device rewards are; None: where the model is.
         load: where its seconds are counted.
         stream: the device's queue.
+        metrics: by extractor; they look at the images that are rendered.
     """
 
     def __init__(
@@ -78,16 +82,20 @@ class Scorer:
         device: torch.device | str | None = None,
         load: EngineCounters | None = None,
         stream: DeviceQueue | None = None,
+        metrics: Mapping[str, Metric] | None = None,
     ) -> None:
         self.model, self.rewards, self.batch, self.device = model, dict(rewards), batch, device
+        self.metrics = dict(metrics or {})
         self.load, self._stream = load or EngineCounters(), stream or CpuQueue()
-        self.waiting: dict[bool, deque[ScoreRequest]] = {False: deque(), True: deque()}  # by how they are decoded
+        kinds = [(preview, final) for final in (False, True) for preview in (False, True)]
+        self.waiting: dict[tuple[bool, bool], deque[ScoreRequest]] = {kind: deque() for kind in kinds}
         self._host = ThreadPoolExecutor(1, thread_name_prefix="rewards")
         self._pending: deque[tuple[Future[None], list[ScoreResult]]] = deque()
 
     def add(self, wanted: ScoreRequest) -> None:
         """Queue a state; :meth:`flush` scores it."""
-        self.waiting[wanted.preview].append(wanted)
+        looked_at = bool(self.metrics) and ALL in wanted.rewards  # these fill batches of their own
+        self.waiting[wanted.preview, looked_at].append(wanted)
 
     @property
     def busy(self) -> bool:
@@ -139,6 +147,7 @@ class Scorer:
             asked = [k for k, row in enumerate(rows) if row.asks(name)]
             if asked and not reward.host:
                 self._ask(name, reward, near, conditions, dict(zip(asked, asked, strict=True)), results)
+        self._look(near, rows, results, host=False)
         host, end = images[: len(rows)].cpu(), time.perf_counter()
         self.load.decode += decoded - start
         self.load.reward += end - decoded
@@ -152,9 +161,21 @@ class Scorer:
             if asked and reward.host:
                 places = dict(enumerate(asked))
                 self._ask(name, reward, images[asked], [rows[k].condition for k in asked], places, results)
+        self._look(images, rows, results, host=True)
         for row, image, result in zip(rows, images, results, strict=True):
             if ALL in row.rewards:
                 result.image, result.image_sha256 = png(image), pixels_sha256(image.permute(1, 2, 0).numpy())
+
+    def _look(self, images: Tensor, rows: Sequence[ScoreRequest], results: Sequence[ScoreResult], host: bool) -> None:
+        """Have the metrics of a device look at the images that are to be rendered."""
+        places = [k for k, row in enumerate(rows) if ALL in row.rewards]
+        for name, metric in self.metrics.items() if places else ():
+            if metric.host == host:
+                found, errors = extract_places(name, metric, images, places)
+                for place, features in found.items():
+                    results[place].features[name] = features
+                for place, error in errors.items():
+                    results[place].errors[name] = error
 
     def _ask(
         self,
@@ -194,12 +215,6 @@ def ask(name: str, reward: Reward, images: Tensor, conditions: Sequence[Conditio
             raise
         raise EngineError(f"reward {name} failed: {type(error).__name__}: {error}") from error
     return [value if value is not None and math.isfinite(value) else None for value in values]
-
-
-def of_the_device(error: Exception) -> bool:
-    """Whether an error is the device's and not the image's, so that nothing else could be computed either."""
-    words = ("CUDA", "out of memory", "can't allocate memory")
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
 def pad(rows: Sequence[Tensor], size: int) -> Tensor:

@@ -1,0 +1,88 @@
+"""metrics.parquet: the metrics of a run's points, from the features that it stores."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pyarrow as pa
+
+from bench.statistics.curves import parquet
+from bench.statistics.set_metrics import set_metrics
+from bench.store import reader as store
+from bench.store.schema import Field
+from bench.store.storage import Output, Storage, place
+from bench.study.named import named
+from bench.study.trust import refuse_foreign
+from tts.errors import DataError, SettingError, TTSError
+from tts.metrics.base import MetricSettings
+from tts.registry import METRICS
+
+FILE = "metrics.parquet"
+
+FIELDS = (
+    Field("metric", pa.string(), "name of the metric in the run's configuration"),
+    Field("reward", pa.string(), "the reward searched on"),
+    Field("search", pa.string(), "registered name of the search"),
+    Field("curve", pa.string(), "label of the curve, as in curves.parquet"),
+    Field("settings", pa.string(), "all of the search's settings, JSON"),
+    Field("budget", pa.string(), "the setting that grows along the curve; null: none"),
+    Field("budget_value", pa.float64(), "its value; null: none"),
+    Field("n", pa.int64(), "final images with features"),
+    Field("missing", pa.int64(), "finished trials without; no part of n and value"),
+    Field("value", pa.float64(), "the metric of these images; null: cannot be said"),
+    Field("low", pa.float64(), "lower end of its 95 % interval; null: none"),
+    Field("high", pa.float64(), "upper end; null: none"),
+    Field("warning", pa.string(), "why the value should not be trusted; null: nothing said"),
+)
+"""Columns of metrics.parquet."""
+
+
+def write_metrics(trials: pd.DataFrame, source: Output, to: Storage, trust: bool = False) -> list[str]:
+    """Write metrics.parquet, if the run has metrics.
+
+    Args:
+        trials: of the run, without images.
+        source: the run.
+        to: where the file goes.
+        trust: the manifest may name code of its own.
+
+    Returns:
+        What a reader must know, a line each.
+
+    Raises:
+        SettingError: it cannot be written.
+    """
+    try:
+        metrics = stored_metrics(source, trust)
+        if not metrics:
+            return []
+        found = set_metrics(source, trials, metrics)
+    except TTSError as error:
+        return [f"no metrics: {error}"]
+    try:
+        to.write(FILE, parquet(found.astype({"budget": object, "warning": object})))
+    except OSError as error:
+        raise SettingError(f"output {to}: cannot be written to ({error.strerror or error})") from None
+    return warnings(found)
+
+
+def stored_metrics(output: Output, trust: bool = False) -> dict[str, MetricSettings]:
+    """The metrics of a run, as its manifest tells them.
+
+    Raises:
+        UntrustedError: it names code, files or addresses, and ``trust`` is not given.
+        SettingError: one is not known here.
+    """
+    given = store.read_manifest(output)["config"].get("metrics", [])
+    if not isinstance(given, list):
+        raise DataError(f"{place(output)}: its manifest has metrics that are no list")
+    if not trust:
+        refuse_foreign({"metrics": given}, str(place(output)), ["metrics"])
+    return named(METRICS, given)
+
+
+def warnings(found: pd.DataFrame) -> list[str]:
+    """A line for each metric of which some values come with a warning."""
+    lines = []
+    for metric, part in found[found["warning"].notna()].groupby("metric"):
+        lines.append(f"{metric}: {len(part)} of its values come with a warning; the first: {part['warning'].iloc[0]}")
+    return lines

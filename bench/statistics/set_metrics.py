@@ -1,0 +1,93 @@
+"""Metrics of sets of final images, a value for each point of a curve, from stored features."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.statistics.curves import curve_labels, label
+from bench.statistics.observations import POINT
+from bench.store import features
+from bench.store.storage import Output
+from tts.errors import DataError
+from tts.metrics.base import MetricSettings, MetricValue
+
+COLUMNS = ["metric", *POINT[:2], "curve", *POINT[2:], "n", "missing", "value", "low", "high", "warning"]
+
+HELD_BYTES = 1 << 30
+"""Features of as many points are held at once as take about this; of one point at least."""
+
+
+def set_metrics(output: Output, trials: pd.DataFrame, metrics: Mapping[str, MetricSettings]) -> pd.DataFrame:
+    """One row for each metric and point.
+
+    Args:
+        output: the run that stores the features.
+        trials: of it, one row per trial, as the store reads them; failed ones are left out.
+        metrics: by name.
+
+    Returns:
+        The columns :data:`COLUMNS`: ``n`` images have features, ``missing`` finished trials have none; ``value`` with
+        its 95 % interval (NaN: cannot be said), and a ``warning`` where there are fewer images than the metric needs.
+
+    Raises:
+        DataError: a part is damaged.
+    """
+    trials = trials[trials["error"].isna()] if "error" in trials else trials
+    labels = curve_labels(trials)
+    groups = [(dict(zip(POINT, key, strict=True)), part) for key, part in trials.groupby(POINT, dropna=False)]
+    members = [part["trial"].drop_duplicates().sort_values().tolist() for _, part in groups]
+    rows = []
+    for name, metric in metrics.items():
+        for place, found in _gathered(output, metric.extractor, members):
+            point = groups[place][0]
+            value = _value(metric, found)
+            numbers = {"n": len(found), "missing": len(members[place]) - len(found), **value._asdict()}
+            warning = _warning(len(found), numbers["missing"], metric.enough)
+            rows.append({**point, "metric": name, "curve": label(labels, point), **numbers, "warning": warning})
+    return pd.DataFrame(rows, columns=COLUMNS).sort_values(COLUMNS[:6], ignore_index=True)
+
+
+def _value(metric: MetricSettings, found: features.Vectors) -> MetricValue:
+    return metric.aggregate(found, metric.reference()) if len(found) else MetricValue(math.nan)
+
+
+def _warning(n: int, missing: int, enough: int) -> str | None:
+    said = [f"{n} images are too few: this metric asks for {enough}"] if n < enough else []
+    said += [f"{missing} trials have no features"] if missing else []
+    return "; ".join(said) or None
+
+
+def _gathered(output: Output, extractor: str, members: list[list[str]]) -> Iterator[tuple[int, features.Vectors]]:
+    """The features of each point's trials, ordered by identity; the run is read once for each group of points."""
+    size = next((vectors.shape[1] for _, vectors in features.read(output, extractor)), 0)
+    room = max(1, HELD_BYTES // max(1, 4 * size))
+    group: list[int] = []
+    for place, trials in enumerate(members):
+        if group and sum(len(members[k]) for k in group) + len(trials) > room:
+            yield from _of_group(output, extractor, members, group, size)
+            group = []
+        group.append(place)
+    yield from _of_group(output, extractor, members, group, size)
+
+
+def _of_group(
+    output: Output, extractor: str, members: list[list[str]], group: list[int], size: int
+) -> Iterator[tuple[int, features.Vectors]]:
+    wanted: dict[str, list[tuple[int, int]]] = {}
+    for place in group:
+        for row, trial in enumerate(members[place]):
+            wanted.setdefault(trial, []).append((place, row))
+    held: dict[int, Any] = {place: np.full((len(members[place]), size), np.nan, np.float32) for place in group}
+    for trials, vectors in features.read(output, extractor):
+        if vectors.shape[1] != size:
+            raise DataError(f"{output}: features of {size} and of {vectors.shape[1]} numbers from one extractor")
+        for trial, vector in zip(trials, vectors, strict=True):
+            for place, row in wanted.get(trial, ()):
+                held[place][row] = vector
+    for place in group:
+        yield place, held[place][np.isfinite(held[place]).all(axis=1)] if size else held[place][:0]

@@ -1,0 +1,118 @@
+"""Features of final images: a part for each extractor and each part of the trials, named like it.
+
+    <run>/features/part-<like the trials' part>-<8 digits of the extractor>.parquet
+
+It is written before the part of its trials, so that a trial that is stored has its features. Those without trials were
+never finished: nobody reads them, and the next driver of their shard deletes them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from bench.store import reader as store
+from bench.store.row import TrialRow
+from bench.store.schema import Field
+from bench.store.storage import Output, Storage, place
+
+FOLDER = "features"
+SUFFIX = ".parquet"
+BATCH_ROWS = 4096
+
+Vectors: TypeAlias = NDArray[np.float32]
+
+
+def columns(size: int, dtype: str = "float32") -> tuple[Field, ...]:
+    """The columns of a part, of features of one size."""
+    kind = pa.list_(pa.float16() if dtype == "float16" else pa.float32(), size)
+    return (
+        Field("trial", pa.string(), "identity of the trial"),
+        Field("extractor", pa.string(), "what the features are, with digests of weights"),
+        Field("features", kind, "features of the final image; null: not finite"),
+    )
+
+
+def part_of(part: str, extractor: str) -> str:
+    """The name of the features' part that belongs to a part of the trials."""
+    digits = hashlib.blake2b(extractor.encode(), digest_size=4).hexdigest()
+    return f"{part.removesuffix(SUFFIX)}-{digits}{SUFFIX}"
+
+
+def tables(rows: Sequence[TrialRow], dtypes: Mapping[str, str]) -> dict[str, pa.Table]:
+    """The features that rows come with, a table for each extractor.
+
+    Args:
+        dtypes: in which they are stored, by extractor; left out: float32.
+
+    Raises:
+        ValueError: an extractor's features are of several sizes.
+    """
+    found: dict[str, pa.Table] = {}
+    for extractor in dict.fromkeys(name for row in rows for name in row.features):
+        mine = [row for row in rows if extractor in row.features]
+        found[extractor] = _table(extractor, mine, dtypes.get(extractor, "float32"))
+    return found
+
+
+def _table(extractor: str, rows: Sequence[TrialRow], dtype: str) -> pa.Table:
+    vectors = [row.features[extractor] for row in rows]
+    sizes = {len(vector) for vector in vectors if vector is not None} or {1}
+    if len(sizes) > 1:
+        raise ValueError(f"metric {extractor}: features of {len(sizes)} sizes: {sorted(sizes)}")
+    [size] = sizes
+    fields = columns(size, dtype)
+    flat = np.concatenate([np.zeros(size, dtype) if each is None else each.astype(dtype) for each in vectors])
+    lacking = pa.array([vector is None for vector in vectors])
+    values = pa.FixedSizeListArray.from_arrays(pa.array(flat), type=fields[2].type, mask=lacking)
+    names = pa.array([row.trial for row in rows])
+    schema = pa.schema([field.arrow for field in fields], metadata={"schema_version": "1"})
+    return pa.Table.from_arrays([names, pa.array([extractor] * len(rows)), values], schema=schema)
+
+
+def orphans(where: Storage, prefix: str) -> list[str]:
+    """Parts of a shard without trials, which a driver left that was killed between the two."""
+    there = {part.removesuffix(SUFFIX) for part in store.parts(where)}
+    mine = [name for name in store.names(where, FOLDER) if name.startswith(f"part-{prefix}") and name.endswith(SUFFIX)]
+    return [name for name in mine if name.removesuffix(SUFFIX).rpartition("-")[0] not in there]
+
+
+def read(output: Output, extractor: str) -> Iterator[tuple[list[str], Vectors]]:
+    """Stored trials with their features, some thousand at a time, each trial once; those that are null are left out.
+
+    Yields:
+        Identities, and features ``[n, F]`` float32 in their order.
+
+    Raises:
+        DataError: a part is damaged.
+    """
+    where, seen = place(output), set[bytes]()
+    there = set(store.names(where, FOLDER))
+    for part in store.parts(where):
+        name = part_of(part, extractor)
+        if name not in there:
+            continue
+        with store.reading(where), where.filesystem.open_input_file(where.path(f"{FOLDER}/{name}")) as file:
+            for batch in pq.ParquetFile(file).iter_batches(BATCH_ROWS, columns=["trial", "extractor", "features"]):
+                yield from _new(batch, extractor, seen)
+
+
+def _new(batch: pa.RecordBatch, extractor: str, seen: set[bytes]) -> Iterator[tuple[list[str], Vectors]]:
+    trials, extractors = batch["trial"].to_pylist(), batch["extractor"].to_pylist()
+    there = batch["features"].is_valid().to_pylist()
+    kept = []
+    for k, trial in enumerate(trials):
+        key = trial.encode()
+        if there[k] and extractors[k] == extractor and key not in seen:
+            seen.add(key)
+            kept.append(k)
+    if kept:
+        rows = batch["features"].take(pa.array(kept))
+        flat = rows.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+        yield [trials[k] for k in kept], flat.reshape(len(kept), -1)
