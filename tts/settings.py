@@ -56,7 +56,7 @@ def parse(kind: type[S], values: Any, where: str) -> S:
         SettingError: the first thing wrong, with the key's name and, for an unknown key, the nearest known one.
     """
     if not isinstance(values, dict):
-        raise SettingError(f"{where}: expected settings as 'key: value', got {values!r}")
+        raise SettingError(f"{where}: expected settings as 'key: value', got {_shown(values)}")
     try:
         return kind.model_validate(values)
     except ValidationError as error:

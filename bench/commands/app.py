@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from bench.commands.calibrate import calibrate
+from bench.commands.check import check
 from bench.commands.compare import compare
 from bench.commands.curves import curves
 from bench.commands.export import export
@@ -42,6 +43,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     export,
     compare,
     list_plugins,
+    check,
     train,
     generate,
 )

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, Field, PlainSerializer, StrictInt, field_validator, model_validator
 
+from bench.study import yaml_values
 from bench.study.trust import texts
 from tts.errors import SettingError
 from tts.files.addresses import refuse_secrets
@@ -70,6 +71,11 @@ class Engines(Settings):
         description="compile the network (torch.compile): 1.2 times the rows a second on a CPU, after a minute or two "
         "at the first start",
     )
+    tf32: Literal["convolutions", "none", "all"] = Field(
+        "convolutions",
+        description="what a GPU computes in TF32 (10 bits of mantissa) of fp32 networks: convolutions (as torch does "
+        "by itself), nothing, or matrix products as well",
+    )
     oversupply: float = Field(3.0, ge=1, description="segments kept in flight, in batches for each engine")
     search_on: Literal["auto", "driver", "engine"] = Field(
         "auto",
@@ -100,6 +106,8 @@ class Engines(Settings):
     def _one_here(self) -> Engines:
         if self.backend == "local" and self.count > 1:
             raise ValueError("count: more than one engine needs backend: ray")
+        if self.tf32 != "convolutions" and self.device == "cpu":
+            raise ValueError("tf32: CPUs have none; it needs device: cuda")
         if self.gpus > 1 and self.gpus != int(self.gpus):
             raise ValueError("gpus: above 1 they are whole")
         return self
@@ -108,8 +116,17 @@ class Engines(Settings):
         """What can change the last bit of a result."""
         scoring = {} if self.score_batch is None else {"score_batch": self.score_batch}
         compiled = {"compile": True} if self.compile else {}
+        tf32 = {} if self.tf32 == "convolutions" else {"tf32": self.tf32}
         simulated = {} if self.simulate is None else {"simulated": True}
-        return {"batch": self.batch, "threads": self.threads, "device": self.device, **scoring, **compiled, **simulated}
+        return {
+            "batch": self.batch,
+            "threads": self.threads,
+            "device": self.device,
+            **scoring,
+            **compiled,
+            **tf32,
+            **simulated,
+        }
 
     def halved(self) -> Engines | None:
         """With half the batches, for devices with too little memory; None when they cannot be halved."""
@@ -156,6 +173,8 @@ class RunConfig(Settings):
     @field_validator("output", mode="before")
     @classmethod
     def _folder(cls, value: object) -> object:
+        if not isinstance(value, str | Path):
+            raise ValueError("a folder's name is a text; put it into quotation marks, inside others on a command line")  # noqa: TRY004  (pydantic's)
         if isinstance(value, str) and "://" in value:
             if value.split("://")[0] not in SCHEMES:
                 raise ValueError(f"a folder, or an address that begins with {' or '.join(f'{s}://' for s in SCHEMES)}")
@@ -210,18 +229,19 @@ def find(source: str) -> Path:
     shipped = {path.stem: path for path in CONFIGS.glob("*.yaml")}
     if source in shipped:
         return shipped[source]
-    if not Path(source).is_file():
+    path = Path(source)
+    if path.is_dir() or not path.exists():  # a pipe is as good as a file
         raise SettingError(f"configuration '{source}': no such file, and none of ours; {nearest(source, shipped)}")
-    return Path(source)
+    return path
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """A mapping from a YAML file."""
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml_values.load(path.read_bytes())
     except OSError as error:
         raise SettingError(f"configuration {path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date that does not exist
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist
         raise SettingError(f"configuration {path}: not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(values, dict):
         raise SettingError(f"configuration {path}: expected 'key: value' lines")
@@ -250,6 +270,8 @@ def _override(values: dict[str, Any], override: str) -> None:
             place = ".".join(path[:depth])
             raise SettingError(f"--set {override}: '{place}' holds no settings; replace it whole: --set {place}=...")
     try:
-        values[last] = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
+        values[last] = yaml_values.load(text)
+    except yaml.MarkedYAMLError:
         raise SettingError(f"--set {override}: '{text}' is not a YAML value") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise SettingError(f"--set {override}: '{text}' is not a YAML value ({error})") from None

@@ -15,7 +15,7 @@ import tiny_pipelines
 import tiny_rewards
 import typer
 import yaml
-from command_line import bench
+from command_line import bench, size
 
 from bench.commands.app import app
 
@@ -73,6 +73,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     place = tmp_path_factory.mktemp("readme")
     tiny_pipelines.save(tiny_pipelines.stable_diffusion(), place / "sd")
     tiny_rewards.clip_folder(place / "clip")
+    page = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"^```python\n# halfway.py\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (place / "halfway.py").write_text(code)
     (place / "mine.yaml").write_text(yaml.safe_dump({**SMALL, "output": "results/mine"}))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
@@ -133,3 +136,10 @@ def test_python_of_the_text_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) 
         shutil.copytree("results/mine", "results/quickstart")
     [code] = [block for block in blocks("python") if "read_parquet" in block]
     exec(compile(code, "README.md", "exec"), {})  # noqa: S102  (the page's own code)
+
+
+def test_the_front_door_of_the_text_opens(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    [code] = [block for block in blocks("python") if "tts.play" in block]
+    exec(compile(code, "README.md", "exec"), {})  # noqa: S102  (the page's own code)
+    assert size(folder / "cat.png") == (32, 32)

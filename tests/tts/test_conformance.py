@@ -21,15 +21,18 @@ from tts.plan import Condition, Plan
 from tts.registry import MODELS, REWARDS
 from tts.rewards.base import Caption, Reward, RewardSettings, Score
 from tts.samplers.base import Call, Position, Sampler, Step
+from tts.samplers.ddim import DDIMSettings
 from tts.samplers.heun import StochasticHeun
+from tts.samplers.settings import SamplerSettings
 from tts.testing import ModelConformance, RewardConformance, SamplerConformance, Violation
 from tts.testing.toy_model import BrokenModel, CrowdedModel, ToyModel
 
-SAMPLERS: dict[str, Sampler] = {
+SAMPLERS: dict[str, SamplerSettings | Sampler] = {
     "heun": StochasticHeun(),
     "heun without churn": StochasticHeun(steps=3, S_churn=0),
-    "ddim": tiny_pipelines.ddim(tiny_pipelines.SCHEDULE, 5, 1.0, None),
-    "ddim without noise": tiny_pipelines.ddim(tiny_pipelines.SCHEDULE, 4, 0.0, None),
+    "ddim": DDIMSettings(steps=5),
+    "ddim without noise": DDIMSettings(steps=4, eta=0.0),
+    "ddim of a checkpoint": tiny_pipelines.ddim(tiny_pipelines.SCHEDULE, 5, 1.0, None),
 }
 
 
@@ -46,7 +49,7 @@ class TestSamplers(SamplerConformance):
     """Both samplers."""
 
     @pytest.fixture(params=SAMPLERS)
-    def sampler(self, request: pytest.FixtureRequest) -> Sampler:
+    def sampler(self, request: pytest.FixtureRequest) -> SamplerSettings | Sampler:
         return SAMPLERS[request.param]
 
 

@@ -86,7 +86,7 @@ def test_plays_what_a_run_stores(rows: list[dict[str, Any]], model: tts.LoadedMo
         assert result.png == row["image"]
         assert (result.reward, result.nfe) == (row["value"], row["nfe"])
         assert result.rewards == {name: row[f"score_{name}"] for name in engine.rewards}
-        assert tts.replay(row["noises"], "cat", engine).png == row["image"]
+    assert tts.replay(row["noises"], "cat", engine).png == row["image"]
 
 
 def test_replays_its_own_recipe(model: tts.LoadedModel, engine: tts.Engine) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PlainSerializer, PositiveFloat, model_validator
 
 from tts.plan import Plan
 from tts.samplers.schedules import Schedule, Sigmas, unfit
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tts.samplers.base import Position, Step
+
+
+Level: TypeAlias = Annotated[
+    float, PlainSerializer(lambda level: "inf" if math.isinf(level) else level, return_type=float | str)
+]
+"""A noise level, which may be infinite; JSON has a text for that."""
 
 
 class StochasticHeun(SamplerSettings):
@@ -39,7 +45,7 @@ class StochasticHeun(SamplerSettings):
     rho: PositiveFloat = Field(7.0, description="exponent of the schedule")
     S_churn: float = Field(40.0, ge=0, description="amount of noise injected over all steps")
     S_min: float = Field(0.05, ge=0, description="no noise is injected below this level")
-    S_max: float = Field(50.0, ge=0, description="no noise is injected above this level")
+    S_max: Level = Field(50.0, ge=0, allow_inf_nan=True, description="no noise is injected above this level; or .inf")
     S_noise: PositiveFloat = Field(1.003, description="standard deviation of the injected noise")
 
     @model_validator(mode="after")

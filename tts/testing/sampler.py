@@ -4,25 +4,62 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from operator import mul
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from tts.errors import SettingError
 from tts.noise import normal
 from tts.samplers.base import Call, Position, Sampler, Step, drive, follow
-from tts.settings import Settings
+from tts.samplers.schedules import Grid, Schedule, Sigmas, Spacing, Times
+from tts.samplers.settings import SamplerSettings
 from tts.testing.requirement import fail, refuses_unknown_keys, require, round_trip
 
 
+@dataclass(frozen=True)
+class LinearBetas(Times):
+    """DDPM's thousand time steps (Ho et al. 2020, arXiv 2006.11239, Section 4)."""
+
+    @cached_property
+    def alphas(self) -> tuple[float, ...]:
+        """Signal level (cumulative alpha) of every time step."""
+        betas = (1e-4 + (0.02 - 1e-4) * time / 999 for time in range(1000))
+        return tuple(accumulate((1 - beta for beta in betas), mul))
+
+    def grid(self, steps: int, spacing: Spacing | None) -> Grid:
+        """So many of them, from 0 on and equally far apart."""
+        times = tuple(k * (1000 // steps) for k in reversed(range(steps)))
+        alphas = tuple(self.alphas[time] for time in times)
+        return Grid(times, alphas, (*alphas[1:], 1.0), None)
+
+
 class SamplerConformance:
-    """Checks of a sampler with a denoiser of one formula.
+    """Checks of a sampler with a denoiser of one formula: of its settings, or of one that is on its levels already.
 
     Attributes:
         shape: of the states.
+        schedules: what its settings are put on; the first that fits.
     """
 
     shape: ClassVar[tuple[int, ...]] = (2, 4, 4)
+    schedules: ClassVar[tuple[Schedule, ...]] = (Sigmas(), LinearBetas())
+
+    def on(self, sampler: SamplerSettings | Sampler) -> Sampler:
+        """The sampler on noise levels."""
+        if not isinstance(sampler, SamplerSettings):
+            return sampler
+        reasons = []
+        for schedule in self.schedules:
+            try:
+                return sampler.on(schedule)
+            except SettingError as error:
+                reasons.append(str(error))
+        return fail(f"on(schedule) refuses every schedule: {'; '.join(reasons)}")
 
     def drawn(self, seed: int) -> Tensor:
         """A unit normal state, float32."""
@@ -33,15 +70,16 @@ class SamplerConformance:
         injects = sampler.plan.injects
         return [self.drawn(seed + 1 + step) if injects[step] else None for step in range(len(injects))]
 
-    def test_settings(self, sampler: Sampler) -> None:
+    def test_settings(self, sampler: SamplerSettings | Sampler) -> None:
         """Its settings can be written to a configuration and read again; others are refused."""
-        if isinstance(sampler, Settings):
+        if isinstance(sampler, SamplerSettings):
             round_trip(sampler)
             refuses_unknown_keys(sampler)
 
-    def test_plan(self, sampler: Sampler) -> None:
+    def test_plan(self, sampler: SamplerSettings | Sampler) -> None:
         """Its plan has a cost, an injection and a level for every step."""
-        plan = sampler.plan
+        found = self.on(sampler)
+        plan = found.plan
         require(plan.steps > 0, "its plan has no steps")
         require(
             len(plan.injects) == plan.steps,
@@ -54,55 +92,59 @@ class SamplerConformance:
             f"its plan has {len(plan.levels)} levels; give {plan.steps + 1}, one before each step and one at the end",
         )
 
-    def test_costs(self, sampler: Sampler) -> None:
+    def test_costs(self, sampler: SamplerSettings | Sampler) -> None:
         """Each step makes as many denoiser calls as the plan says, with and without a noise."""
-        plan = sampler.plan
-        for noises in (self.noises(sampler), [None] * plan.steps):
-            at, calls = count(sampler.initial(self.drawn(0)))
+        found = self.on(sampler)
+        plan = found.plan
+        for noises in (self.noises(found), [None] * plan.steps):
+            at, calls = count(found.initial(self.drawn(0)))
             require(calls == plan.opening, f"initial() makes {calls} calls where plan.opening says {plan.opening}")
             for step, noise in enumerate(noises):
-                at, calls = count(sampler.step(at, step, noise))
+                at, calls = count(found.step(at, step, noise))
                 require(
                     calls == plan.calls[step],
                     f"step {step} makes {calls} calls {'with' if noise is not None else 'without'} a noise where "
                     f"plan.calls says {plan.calls[step]}",
                 )
 
-    def test_injections(self, sampler: Sampler) -> None:
+    def test_injections(self, sampler: SamplerSettings | Sampler) -> None:
         """A noise changes a step's result exactly where plan.injects says so."""
-        at, plan = drive(sampler.initial(self.drawn(0)), wavy), sampler.plan
+        found = self.on(sampler)
+        at, plan = drive(found.initial(self.drawn(0)), wavy), found.plan
         for step in range(plan.steps):
-            ends = [drive(sampler.step(at, step, self.drawn(seed)), wavy).x for seed in (101, 102)]
+            ends = [drive(found.step(at, step, self.drawn(seed)), wavy).x for seed in (101, 102)]
             changes = not torch.equal(*ends)
             require(
                 changes == plan.injects[step],
                 f"step {step}: plan.injects says {plan.injects[step]}, but another noise "
                 f"{'changes' if changes else 'does not change'} its result",
             )
-            at = drive(sampler.step(at, step, self.noises(sampler)[step]), wavy)
+            at = drive(found.step(at, step, self.noises(found)[step]), wavy)
 
-    def test_back(self, sampler: Sampler) -> None:
+    def test_back(self, sampler: SamplerSettings | Sampler) -> None:
         """A way back to any earlier step costs what plan.back says, and depends on its noise."""
-        noises = self.noises(sampler)
-        for index in range(1, sampler.plan.steps + 1):
-            at = drive(follow(sampler, self.drawn(0), noises[:index]), wavy)
+        found = self.on(sampler)
+        noises = self.noises(found)
+        for index in range(1, found.plan.steps + 1):
+            at = drive(follow(found, self.drawn(0), noises[:index]), wavy)
             kept, to = at.x.clone(), (index - 1) // 2
-            there, calls = count(sampler.back(at, index, to, self.drawn(201)))
-            other = drive(sampler.back(at, index, to, self.drawn(202)), wavy)
-            require(calls == sampler.plan.back, f"back() makes {calls} calls where plan.back says {sampler.plan.back}")
+            there, calls = count(found.back(at, index, to, self.drawn(201)))
+            other = drive(found.back(at, index, to, self.drawn(202)), wavy)
+            require(calls == found.plan.back, f"back() makes {calls} calls where plan.back says {found.plan.back}")
             require(bool(torch.isfinite(there.x).all()), f"back() from step {index} to {to} gives NaN or infinity")
             require(not torch.equal(there.x, other.x), f"back() from step {index} to {to} does not use its noise")
             require(torch.equal(at.x, kept), "back() writes into the position it starts from")
 
-    def test_form(self, sampler: Sampler) -> None:
+    def test_form(self, sampler: SamplerSettings | Sampler) -> None:
         """States and calls keep shape and float32, and are finite."""
+        found = self.on(sampler)
         calls: list[Call] = []
 
         def answer(call: Call) -> Tensor:
             calls.append(call)
             return wavy(call)
 
-        end = drive(follow(sampler, self.drawn(0), self.noises(sampler)), answer)
+        end = drive(follow(found, self.drawn(0), self.noises(found)), answer)
         for name, tensor in [("a call", call.x) for call in calls] + [
             ("the end", end.x),
             ("the prediction", end.predicted),
@@ -121,46 +163,50 @@ class SamplerConformance:
             "a call's level is no finite number; give Python's floats, not tensors",
         )
 
-    def test_repeats(self, sampler: Sampler) -> None:
+    def test_repeats(self, sampler: SamplerSettings | Sampler) -> None:
         """The same noises lead to the same end, also when several trajectories take turns."""
-        first = drive(follow(sampler, self.drawn(0), self.noises(sampler)), wavy).x
-        runs = [follow(sampler, self.drawn(k), self.noises(sampler, 50 * k)) for k in (0, 1)]
+        found = self.on(sampler)
+        first = drive(follow(found, self.drawn(0), self.noises(found)), wavy).x
+        runs = [follow(found, self.drawn(k), self.noises(found, 50 * k)) for k in (0, 1)]
         require(
             torch.equal(_in_turns(runs)[0].x, first),
-            "a trajectory ends elsewhere when another one runs beside it; keep nothing on the sampler, draw nothing: "
+            "a trajectory ends elsewhere when another one runs beside it; keep nothing on the found, draw nothing: "
             "its only noise is the argument",
         )
 
-    def test_parts(self, sampler: Sampler) -> None:
+    def test_parts(self, sampler: SamplerSettings | Sampler) -> None:
         """A trajectory in parts ends where the whole one ends."""
-        noises, steps = self.noises(sampler), sampler.plan.steps
-        whole = drive(follow(sampler, self.drawn(0), noises), wavy)
+        found = self.on(sampler)
+        noises, steps = self.noises(found), found.plan.steps
+        whole = drive(follow(found, self.drawn(0), noises), wavy)
         for stop in range(steps + 1):
-            middle = drive(follow(sampler, self.drawn(0), noises[:stop]), wavy)
-            end = drive(follow(sampler, middle, noises[stop:], stop), wavy)
+            middle = drive(follow(found, self.drawn(0), noises[:stop]), wavy)
+            end = drive(follow(found, middle, noises[stop:], stop), wavy)
             require(
                 torch.equal(end.x, whole.x),
                 f"a trajectory that goes on from step {stop} ends elsewhere than one in one piece; all that a step "
                 "needs must be in its position, its index and its noise",
             )
 
-    def test_arguments(self, sampler: Sampler) -> None:
+    def test_arguments(self, sampler: SamplerSettings | Sampler) -> None:
         """It writes into none of the tensors that it is given."""
-        start, noises = self.drawn(0), self.noises(sampler)
-        at = drive(sampler.initial(start), wavy)
+        found = self.on(sampler)
+        start, noises = self.drawn(0), self.noises(found)
+        at = drive(found.initial(start), wavy)
         require(torch.equal(start, self.drawn(0)), "initial() writes into its noise")
         for step, noise in enumerate(noises):
             before = (at.x.clone(), at.predicted.clone())
-            after = drive(sampler.step(at, step, noise), wavy)
+            after = drive(found.step(at, step, noise), wavy)
             kept = torch.equal(at.x, before[0]) and torch.equal(at.predicted, before[1])
             require(kept, f"step {step} writes into the position it starts from; a search goes on from it many times")
             at = after
-        if not _equal(noises, self.noises(sampler)):
+        if not _equal(noises, self.noises(found)):
             fail("step() writes into its noise")
 
-    def test_end(self, sampler: Sampler) -> None:
+    def test_end(self, sampler: SamplerSettings | Sampler) -> None:
         """The last position's prediction is its state."""
-        end = drive(follow(sampler, self.drawn(0), self.noises(sampler)), wavy)
+        found = self.on(sampler)
+        end = drive(follow(found, self.drawn(0), self.noises(found)), wavy)
         require(
             torch.equal(end.x, end.predicted),
             "the last position's 'predicted' is not its 'x', so that the last step's reward would not be the final "

@@ -1,0 +1,36 @@
+"""``tts-bench check``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bench.commands.options import out
+
+
+def check(
+    target: Annotated[str, typer.Argument(help="module:Class of a search, model, reward or sampler of your own.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of it; may be repeated.")
+    ] = None,
+    conditions: Annotated[
+        list[str] | None,
+        typer.Option("--condition", help="Prompt that a reward's images are of; left out: class indices 0 to 5."),
+    ] = None,
+) -> None:
+    """Play a plug-in of your own against the rules of its kind, and say what is wrong; exit code 1 if anything is."""
+    from bench.study.config import assignments
+    from tts.testing.checking import check as play
+
+    verdict = play(target, assignments(settings or []), conditions or [])
+    for finding in verdict.findings:
+        rule, fault = finding.rule, finding.fault
+        line = f"ok     {rule}" if fault is None else f"WRONG  {rule.removesuffix('.')}: {fault}"
+        out.print(line, style=None if fault is None else "red", highlight=False, markup=False, soft_wrap=True)
+    broken = sum(finding.fault is not None for finding in verdict.findings)
+    count = len(verdict.findings)
+    said = f"{broken} of {count} rules broken" if broken else f"keeps to all {count} rules"
+    out.print(f"{verdict.kind} {verdict.name}: {said}", highlight=False, markup=False, soft_wrap=True)
+    if broken:
+        raise typer.Exit(1)
