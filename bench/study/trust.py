@@ -36,8 +36,9 @@ def _prompt_files(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The file of prompts that a configuration names, wherever it lies: a run's own manifest has the prompts."""
     problems = config.get("problems")
     conditions = problems.get("conditions") if isinstance(problems, Mapping) else None
-    named = isinstance(conditions, Mapping) and "file" in conditions
-    return [(PROMPT_FILE, str(conditions["file"]))] if named else []
+    if not isinstance(conditions, Mapping) or "file" not in conditions:
+        return []
+    return [(PROMPT_FILE, str(conditions["file"]))]
 
 
 def is_foreign(text: str) -> bool:
