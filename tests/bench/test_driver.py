@@ -366,7 +366,7 @@ class Hasty(Naive):
 
     def run(self, problem: Problem) -> Run:
         """One step, and away."""
-        [first] = yield [problem.open()]
+        [first] = yield [problem.start()]
         [second] = yield [problem.step(first.state, problem.noise(first.state.step))]
         return second
 
