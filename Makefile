@@ -1,4 +1,4 @@
-# make quickstart | test | lint | bench
+# make quickstart | test | quick | lint | bench
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,13 +6,16 @@ STAMP := $(VENV)/.installed
 # processes of tests
 WORKERS ?= 2
 
-.PHONY: quickstart test lint bench browser
+.PHONY: quickstart test quick lint bench browser
 
 quickstart: $(STAMP)
 	$(BIN)/tts-bench run quickstart
 
 test: $(STAMP) browser
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
+
+quick: $(STAMP)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder -m "not slow"
 
 browser:
 	@sh tests/browser.sh >/dev/null

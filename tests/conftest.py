@@ -34,6 +34,39 @@ ROOT = Path(__file__).parents[1]
 
 ON_RAY = {"test_combinations", "test_mishaps", "test_nodes", "test_pools", "test_scale"}
 """Files whose tests start a cluster."""
+SLOW = ON_RAY | {
+    # whole commands, processes that are killed, servers, browsers, shells
+    "test_benchmarks",
+    "test_cli",
+    "test_cli_training",
+    "test_cluster_files",
+    "test_cluster_scripts",
+    "test_extending",
+    "test_hostile_folder",
+    "test_installers",
+    "test_interrupts",
+    "test_kill",
+    "test_object_store",
+    "test_readme",
+    "test_report_browser",
+    "test_shards",
+    # many studies, or engines, from beginning to end
+    "test_calibrate",
+    "test_losses",
+    "test_samplers",
+    "test_simulated",
+    # networks of some size
+    "test_checkpoint",
+    "test_conformance",
+    "test_edm_checkpoint",
+    "test_encoders",
+    "test_latent_models",
+    "test_latent_parity",
+    "test_search_conformance",
+    "test_single_file",
+    "test_training",
+}
+"""Files that ``pytest -m "not slow"`` leaves out: each test of them is marked ``slow``."""
 LOCKS = "TTS_BENCH_TEST_LOCKS"
 """Names the folder of the locks that the processes of one run share."""
 
@@ -45,8 +78,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(os.environ[LOCKS]))
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest."""
+    """Mark what is slow, before ``-m`` is looked at; begin with what takes longest."""
+    for item in items:
+        if item.path.stem in SLOW:
+            item.add_marker("slow")
     items.sort(key=lambda item: item.path.stem not in ON_RAY)
 
 

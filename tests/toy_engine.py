@@ -124,6 +124,8 @@ class Player:
     def _evaluation(self, asked: _Round, ticket: int) -> Evaluation:
         segment, outcome = asked.segments[ticket], asked.outcomes[ticket]
         asked.trial.outcomes.append(outcome)
-        reward = outcome.scores.get(segment.reward) if segment.reward is not None else None
-        asked.trial.evaluations.append((reward, segment.recipe))
-        return Evaluation(self.handle(ticket, segment), reward, outcome.nfe)
+        scores = outcome.scores | dict.fromkeys(segment.rewards) if segment.whole else outcome.scores
+        state, own = self.handle(ticket, segment), asked.trial.problem.reward
+        found = Evaluation.of(state, segment, scores, own, outcome.nfe)
+        asked.trial.evaluations.append((found.reward, segment.recipe))
+        return found

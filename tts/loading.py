@@ -55,18 +55,19 @@ class LoadedModel:
         """Clean states ``[B, *shape]`` as 8-bit images, ``[B, 3, H, W]`` uint8."""
         return self.model.decode(x, preview)
 
-    def problem(self, condition: object, *, reward: str, seed: int = 0) -> Problem:
+    def problem(self, condition: object, *, reward: str, seed: int = 0, rewards: Sequence[str] = ()) -> Problem:
         """A problem to search.
 
         Args:
             condition: class index, name of a class, or prompt, as the model draws.
             reward: name of the engine's reward to search on.
             seed: names all randomness of the problem.
+            rewards: names of more of them that the search may ask for.
 
         Raises:
             SettingError: the model knows no such condition.
         """
-        return Problem(self.settings.condition(condition), seed, self.plan, reward)
+        return Problem(self.settings.condition(condition), seed, self.plan, reward, tuple(rewards))
 
 
 class LoadedReward:

@@ -198,12 +198,12 @@ class _Game:
         return answers
 
     def _answer(self, segment: Segment, outcome: EvalResult) -> Evaluation:
-        reward = None if segment.reward is None else outcome.scores[segment.reward]
         state = State(outcome.ticket, 0, segment.stop, segment.recipe)
         weakref.finalize(state, self.engine.release, [outcome.ticket])
         self._held.add(state)
-        self.trace.append(Tried(self._rounds, segment.first, segment.recipe, reward, outcome.nfe))
-        return Evaluation(state, reward, outcome.nfe)
+        found = Evaluation.of(state, segment, outcome.scores, self.problem.reward, outcome.nfe)
+        self.trace.append(Tried(self._rounds, segment.first, segment.recipe, found.reward, outcome.nfe))
+        return found
 
 
 def _fitted(problem: Problem, engine: Engine) -> Problem:
@@ -211,12 +211,14 @@ def _fitted(problem: Problem, engine: Engine) -> Problem:
     if engine.busy:
         raise SettingError("engine: it is at work; play one search after another, or use tts-bench for many")
     rewards = engine.rewards
-    if problem.reward not in rewards:
-        known = nearest(problem.reward, rewards) if rewards else "it has none"
-        raise UnknownNameError(f"reward '{problem.reward}' is not among the engine's; {known}")
+    for name in (problem.reward, *problem.rewards):
+        if name not in rewards:
+            known = nearest(name, rewards) if rewards else "it has none"
+            raise UnknownNameError(f"reward '{name}' is not among the engine's; {known}")
     if problem.plan != engine.model.sampler.plan:
         raise SettingError("problem.plan is another than the model's; make the problem by model.problem(...)")
-    _check_pair(engine.model, rewards[problem.reward], engine.device)
+    for name in problem.rewards:
+        _check_pair(engine.model, rewards[name], engine.device)
     known_condition = _condition(problem.condition, engine)
     _check_rows(engine, known_condition)
     return replace(problem, condition=known_condition)

@@ -72,6 +72,11 @@ class Engines(Settings):
         description="compile the network (torch.compile): 1.2 times the rows a second on a CPU, after a minute or two "
         "at the first start",
     )
+    tf32: Literal["convolutions", "none", "all"] = Field(
+        "convolutions",
+        description="what a GPU computes in TF32 (10 bits of mantissa) of fp32 networks: convolutions (as torch does "
+        "by itself), nothing, or matrix products as well",
+    )
     oversupply: float = Field(3.0, ge=1, description="segments kept in flight, in batches for each engine")
     search_on: Literal["auto", "driver", "engine"] = Field(
         "auto",
@@ -102,6 +107,8 @@ class Engines(Settings):
     def _one_here(self) -> Engines:
         if self.backend == "local" and self.count > 1:
             raise ValueError("count: more than one engine needs backend: ray")
+        if self.tf32 != "convolutions" and self.device == "cpu":
+            raise ValueError("tf32: CPUs have none; it needs device: cuda")
         if self.gpus > 1 and self.gpus != int(self.gpus):
             raise ValueError("gpus: above 1 they are whole")
         return self
@@ -110,8 +117,17 @@ class Engines(Settings):
         """What can change the last bit of a result."""
         scoring = {} if self.score_batch is None else {"score_batch": self.score_batch}
         compiled = {"compile": True} if self.compile else {}
+        tf32 = {} if self.tf32 == "convolutions" else {"tf32": self.tf32}
         simulated = {} if self.simulate is None else {"simulated": True}
-        return {"batch": self.batch, "threads": self.threads, "device": self.device, **scoring, **compiled, **simulated}
+        return {
+            "batch": self.batch,
+            "threads": self.threads,
+            "device": self.device,
+            **scoring,
+            **compiled,
+            **tf32,
+            **simulated,
+        }
 
     def halved(self) -> Engines | None:
         """With half the batches, for devices with too little memory; None when they cannot be halved."""

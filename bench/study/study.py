@@ -130,7 +130,7 @@ class Study:
             model={"name": self.model_name, **MODELS.identified(self.config.model, model)},
             rewards=dict(sorted(rewards.items())),
             numerics=self.config.engines.numerics(),
-            searches=self._codes(),
+            searches=self._search_codes(),
         )
 
     def with_batch(self, batch: int) -> Study:
@@ -154,6 +154,14 @@ class Study:
             if codes.setdefault(short, code) != code:
                 raise SettingError(f"searches: two are called {short}, and are different code; rename one of them")
         return {name: code for name, code in codes.items() if code is not None}
+
+    def _search_codes(self) -> dict[str, Any]:
+        """What the searches are beyond their names and settings, by name: their code, and a version other than 1."""
+        codes = self._codes()
+        for entry in self.entries:
+            if entry.algorithm.version != 1:
+                codes[entry.name] = {**codes.get(entry.name, {}), "version": entry.algorithm.version}
+        return codes
 
     def notes(self) -> list[str]:
         """What a user should know before the run, a line each."""

@@ -24,7 +24,7 @@ class Context:
         model: name and identity of the model.
         rewards: names and identities of the rewards.
         numerics: batch, threads and device of an engine; they can change the last bit.
-        searches: which code those searches are that are not registered, by name.
+        searches: which code those searches are that are not registered, and versions other than 1, by name.
     """
 
     model: dict[str, Any]
@@ -65,9 +65,9 @@ class Trial:
         """Whether both are of one problem, and so may have work in common."""
         return (self.condition, self.problem_seed) == (other.condition, other.problem_seed)
 
-    def problem(self, plan: Plan) -> Problem:
-        """The problem as the search sees it."""
-        return Problem(self.condition, self.problem_seed, plan, self.reward)
+    def problem(self, plan: Plan, rewards: tuple[str, ...] = ()) -> Problem:
+        """The problem as the search sees it; it may ask for its own reward and for these."""
+        return Problem(self.condition, self.problem_seed, plan, self.reward, rewards)
 
     @property
     def settings(self) -> str:
@@ -89,7 +89,7 @@ def identity(context: Context, search: str, settings: str, reward: str, conditio
 
     It is the hash of the canonical JSON of ``{model, numerics, problem: [condition, problem_seed], reward, rewards,
     search: [search, settings], version}``; put together from parts, as a resumed run makes a million of them. A search
-    that is not registered has a third entry, which says what code it is.
+    that is not registered, or of a version other than 1, has a third entry, which says so.
     """
     before, rewards = context.texts
     code = f",{canonical(context.searches[search])}" if search in context.searches else ""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from bench.study.config import Engines
 from bench.study.study import Study
 from bench.workers.simulated import SimulatedEngine
 from tts.engine.requests import EngineCounters
@@ -153,9 +154,19 @@ def build_engine(study: Study, batches: Sequence[int] = ()) -> Engine | Simulate
 
     if engines.device == "cuda" and not torch.cuda.is_available():
         raise EngineError("engines.device: cuda is asked for, but torch finds no GPU; set engines.device=cpu")
-    torch.set_num_threads(engines.threads)
+    set_numerics(engines)
     with memory_named(engines.batch):
         return _build(study, batches or [engines.batch])
+
+
+def set_numerics(engines: Engines) -> None:
+    """Have torch compute in this process as a configuration says, whatever its environment says."""
+    import torch
+
+    torch.set_num_threads(engines.threads)
+    if engines.device == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = engines.tf32 == "all"
+        torch.backends.cudnn.allow_tf32 = engines.tf32 != "none"
 
 
 def _build(study: Study, batches: Sequence[int]) -> Engine:

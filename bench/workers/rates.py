@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.study.study import Study
-from bench.workers.pool import load_metrics
+from bench.workers.pool import load_metrics, set_numerics
 from tts.errors import EngineError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def rates_of(
     engines = study.config.engines
     if engines.device == "cuda" and not torch.cuda.is_available():
         raise EngineError("engines.device: cuda is asked for, but torch finds no GPU; set engines.device=cpu")
-    torch.set_num_threads(engines.threads)
+    set_numerics(engines)
     with memory_named(1):
         model = loaded(study)
         obstacle = _obstacles(study, model)

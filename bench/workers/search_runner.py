@@ -65,7 +65,7 @@ class SearchRunner:
 
     def start(self, task: Task, engine: int = 0) -> None:
         """Begin a trial; on this engine alone, if it is to be alone."""
-        opened = ActiveTrial(task, task.trial.problem(self.plan), engine if task.alone else None)
+        opened = ActiveTrial(task, task.trial.problem(self.plan, self.study.searched), engine if task.alone else None)
         if self.study.config.trace:
             opened.trace = Trace(task.key)
         self.open[task.key] = opened
@@ -116,7 +116,7 @@ class SearchRunner:
         self.in_flight[work.engine] -= 1
         self.nfe += outcome.nfe
         released = self._released[work.engine]
-        if work.segment.reward == ALL or work.of is not None or not work.waiting:
+        if work.segment.whole or work.of is not None or not work.waiting:
             released.append(outcome.ticket)
             state = work.of
         else:
@@ -129,7 +129,7 @@ class SearchRunner:
         for asker in work.askers:
             if asker.open.over:
                 continue
-            if asker.segment.reward == ALL:
+            if asker.segment.whole:
                 self._finish(asker.open, outcome)
             else:
                 assert state is not None  # somebody waits for it
@@ -152,16 +152,17 @@ class SearchRunner:
         Args:
             paid: whether the state was computed for it; else it shares what another trial has paid.
         """
-        opened, reward, outcome = asker.open, asker.segment.reward, state.outcome
+        opened, segment, outcome = asker.open, asker.segment, state.outcome
         spent = (
             outcome if asker.segment.noises else EvalResult(outcome.ticket)
         )  # a state that is only scored is paid for
-        self._charge(opened, asker.segment, spent, paid)
-        if reward in outcome.errors:
-            self._fail(opened, outcome.errors[reward])
-            return
-        score = None if reward is None else outcome.scores[reward]
-        opened.answers[asker.place] = Evaluation(state, score, spent.nfe)
+        self._charge(opened, segment, spent, paid)
+        for name in segment.rewards:
+            if name in outcome.errors:
+                self._fail(opened, outcome.errors[name])
+                return
+        own = opened.problem.reward
+        opened.answers[asker.place] = Evaluation.of(state, segment, outcome.scores, own, spent.nfe)
         opened.missing -= 1
         if not opened.missing:
             answers = [answer for answer in opened.answers if answer is not None]
@@ -174,9 +175,9 @@ class SearchRunner:
         costs.nfe += outcome.nfe
         costs.shared_nfe += 0 if paid else outcome.nfe
         costs.device_seconds += outcome.seconds
-        if segment.reward is not None:
+        if segment.rewards:
             costs.decodes += 1
-            costs.reward_calls += len(self.study.rewards) if segment.reward == ALL else 1
+            costs.reward_calls += len(self.study.rewards if segment.whole else segment.rewards)
 
     def _note(self, opened: ActiveTrial, answers: list[Evaluation]) -> None:
         """Take down what a row and the trace tell of a list's evaluations."""
@@ -228,8 +229,8 @@ class SearchRunner:
             self._score(asker, state)
 
     def _score(self, asker: Asker, state: Known) -> None:
-        """Have a state that is at hand scored by one more reward."""
-        again = Segment(state, (), asker.segment.condition, asker.segment.reward)
+        """Have a state that is at hand scored by more rewards."""
+        again = Segment(state, (), asker.segment.condition, state.lacks(asker.segment))
         key = self._common.key(asker._replace(segment=again))
         if (work := self._common.under_way(key)) is not None:
             self._join(work, asker)

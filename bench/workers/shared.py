@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 from tts.engine.requests import EvalRequest, EvalResult
 from tts.recipe import Recipe
-from tts.search.segment import ALL, Segment, State
+from tts.search.segment import Segment, State
 
 if TYPE_CHECKING:
     from bench.workers.active_trial import ActiveTrial
@@ -57,9 +57,12 @@ class Known(State):
         object.__setattr__(self, "outcome", outcome)
 
     def answers(self, segment: Segment) -> bool:
-        """Whether it was scored by the segment's reward."""
-        known = self.outcome.scores.keys() | self.outcome.errors.keys()
-        return segment.reward is None or segment.reward in known
+        """Whether it was scored by all of the segment's rewards."""
+        return not self.lacks(segment)
+
+    def lacks(self, segment: Segment) -> tuple[str, ...]:
+        """The segment's rewards that it was not scored by."""
+        return tuple(n for n in segment.rewards if n not in self.outcome.scores and n not in self.outcome.errors)
 
     def __copy__(self) -> Known:
         """Itself: a copy would let the state go twice."""
@@ -97,8 +100,8 @@ class Work:
 
     @property
     def rewards(self) -> tuple[str, ...]:
-        """The rewards that anyone asks for, each once."""
-        return tuple(dict.fromkeys(a.segment.reward for a in self.askers if a.segment.reward is not None))
+        """The rewards that anyone asks for and nobody has yet, each once."""
+        return tuple(dict.fromkeys(name for asker in self.askers for name in self._wants(asker)))
 
     @property
     def waiting(self) -> list[Asker]:
@@ -107,9 +110,11 @@ class Work:
 
     def join(self, asker: Asker) -> None:
         """One more who asks for it; if it is at an engine already, without a reward of theirs, they ask again later."""
-        wants = asker.segment.reward
-        fits = not self.sent or wants is None or wants in self.rewards
+        fits = not self.sent or set(self._wants(asker)) <= set(self.rewards)
         (self.askers if fits else self.later).append(asker)
+
+    def _wants(self, asker: Asker) -> tuple[str, ...]:
+        return asker.segment.rewards if self.of is None else self.of.lacks(asker.segment)
 
     def job(self, ticket: int) -> EvalRequest:
         """What the engine gets."""
@@ -136,7 +141,7 @@ class Common:
         if not self._share or asker.open.pinned is not None:  # a trial that may be why engines died stays alone
             return None
         at = (start.engine, start.key) if isinstance(start, State) else (segment.condition, start)
-        return at, segment.noises, segment.reward == ALL
+        return at, segment.noises, segment.whole
 
     def holds(self, state: State) -> bool:
         """Whether a state is one that a search was given; a copy of one does not keep it."""
@@ -149,7 +154,7 @@ class Common:
     def state(self, asker: Asker, key: Key | None) -> Known | None:
         """The state to which a segment leads, if it is at hand."""
         start = asker.segment.start
-        if key is not None and not asker.segment.noises and isinstance(start, Known) and asker.segment.reward != ALL:
+        if key is not None and not asker.segment.noises and isinstance(start, Known) and not asker.segment.whole:
             return start
         return self._states.get(key)
 

@@ -86,6 +86,7 @@ def test_the_committed_run_of_version_3_compares_with_itself_and_has_digests() -
     assert found["noises"].notna().all()
 
 
+@pytest.mark.slow
 def test_a_run_without_images_is_replayed_and_verified(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
     config = tmp_path / "run.yaml"
     given = tiny(images=False, searches=["naive", {"name": "random", "N": 2}], rewards=["brightness"])

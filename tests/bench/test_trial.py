@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
+import torch
 
 from bench.store.row import identity_columns
+from bench.study.config import Engines
 from bench.study.trial import Context, Trial, identity
+from bench.workers.pool import set_numerics
 from tts.search.eps_greedy import EpsGreedy
 from tts.search.naive import Naive
 from tts.settings import canonical
@@ -56,3 +60,34 @@ def test_budget_label_is_not_part_of_the_identity() -> None:
 
 def test_canonical_json_ignores_the_order_of_keys() -> None:
     assert canonical({"b": 1, "a": [1, 2]}) == canonical({"a": [1, 2], "b": 1}) == '{"a":[1,2],"b":1}'
+
+
+@pytest.mark.parametrize(
+    "given", [{"tf32": "none"}, {"tf32": "all"}, {"compile": True}, {"tf32": "all", "compile": True}]
+)
+def test_what_changes_the_last_bits_is_part_of_the_identity_and_defaults_are_not(given: dict[str, Any]) -> None:
+    assert Engines().numerics() == {"batch": 32, "threads": 1, "device": "cpu"}  # as the first version had it
+    on_gpu = Engines(device="cuda").numerics()
+    assert on_gpu == {"batch": 32, "threads": 1, "device": "cuda"}
+    changed = Engines.model_validate({"device": "cuda", **given}).numerics()
+    assert changed == {**on_gpu, **given}
+    assert TRIAL.key(replace(CONTEXT, numerics=changed)) != TRIAL.key(replace(CONTEXT, numerics=on_gpu))
+
+
+def test_cpus_have_no_tf32() -> None:
+    with pytest.raises(ValueError, match="tf32: CPUs have none; it needs device: cuda"):
+        Engines(tf32="all")
+
+
+FLAGS = {"convolutions": (False, True), "none": (False, False), "all": (True, True)}
+
+
+@pytest.mark.parametrize("tf32", FLAGS)
+def test_engines_compute_as_they_are_told(tf32: Any) -> None:
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    try:
+        set_numerics(Engines(device="cuda", tf32=tf32, threads=torch.get_num_threads()))
+        assert (matmul.allow_tf32, cudnn.allow_tf32) == FLAGS[tf32]
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before

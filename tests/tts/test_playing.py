@@ -222,7 +222,7 @@ def starts_from_a_copy(problem: Problem) -> Any:
 
 
 def asks_for_another_reward(problem: Problem) -> Any:
-    return best((yield [replace(problem.trajectory(), reward="compressibility")]))
+    return best((yield [problem.trajectory(scored="compressibility")]))
 
 
 def goes_too_far(problem: Problem) -> Any:

@@ -139,6 +139,6 @@ def test_a_whole_recipe_as_one_segment_is_its_pieces_one_by_one() -> None:
 
 def test_ways_back_have_noises_of_their_own() -> None:
     problem = Problem(0, 1, GAPPY, "toy")
-    used = {problem.back(to, turn, lane).noise for to in range(3) for turn in range(3) for lane in range(2)}
+    used = {problem.back(to, turn, stream).noise for to in range(3) for turn in range(3) for stream in range(2)}
     assert len(used) == 18
-    assert not used & {problem.noise(step, k, lane) for step in range(-1, 6) for k in range(4) for lane in range(2)}
+    assert not used & {problem.noise(step, k, stream) for step in range(-1, 6) for k in range(4) for stream in range(2)}

@@ -34,9 +34,9 @@ def naive_recipe(plan: Plan, seed: int, candidate: int = 0) -> Recipe:
     return problem(plan, seed).trajectory(candidate).recipe
 
 
-def fresh(plan: Plan, seed: int, step: int, n: int, lane: int = 0) -> list[Noise]:
+def fresh(plan: Plan, seed: int, step: int, n: int, stream: int = 0) -> list[Noise]:
     """The first n noises of a step."""
-    return [problem(plan, seed).noise(step, k, lane) for k in range(n)]
+    return [problem(plan, seed).noise(step, k, stream) for k in range(n)]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -64,18 +64,18 @@ def test_random_finds_the_optimum_of_an_additive_reward(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_beam_is_the_global_optimum_when_it_holds_every_path(seed: int) -> None:
-    """One choice and B lanes: the B N paths are all that there are."""
-    lanes = [(problem(LATE, seed).noise(INITIAL, lane), None, None) for lane in range(3)]
-    every = [(*path, noise) for lane, path in enumerate(lanes) for noise in fresh(LATE, seed, 2, 4, lane)]
+    """One choice and B streams: the B N paths are all that there are."""
+    streams = [(problem(LATE, seed).noise(INITIAL, stream), None, None) for stream in range(3)]
+    every = [(*path, noise) for stream, path in enumerate(streams) for noise in fresh(LATE, seed, 2, 4, stream)]
     assert World(LATE).play(Beam(N=4, B=3), seed).state.noises == max(every, key=chaotic)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_beam_survivors_are_the_best_of_all_lanes(seed: int) -> None:
-    """Written out: expand every lane, sort all, keep B; the kept states carry their own parents."""
-    paths = [(problem(EVERY, seed).noise(INITIAL, lane),) for lane in range(2)]
+def test_beam_survivors_are_the_best_of_all_streams(seed: int) -> None:
+    """Written out: expand every stream, sort all, keep B; the kept states carry their own parents."""
+    paths = [(problem(EVERY, seed).noise(INITIAL, stream),) for stream in range(2)]
     for step in range(EVERY.steps):
-        wide = [(*path, noise) for lane, path in enumerate(paths) for noise in fresh(EVERY, seed, step, 3, lane)]
+        wide = [(*path, noise) for stream, path in enumerate(paths) for noise in fresh(EVERY, seed, step, 3, stream)]
         paths = sorted(wide, key=chaotic, reverse=True)[:2]
     assert World(EVERY).play(Beam(N=3, B=2), seed).state.noises == max(paths, key=chaotic)
 
@@ -140,7 +140,7 @@ def test_zero_order_is_eps_greedy_without_eps(seed: int) -> None:
 
 def last_noises(world: World) -> list[list[Noise]]:
     """The noises of each round of candidates."""
-    return [[s.noises[-1] for s in segments] for segments in world.rounds if segments[0].reward]
+    return [[s.noises[-1] for s in segments] for segments in world.rounds if segments[0].rewards]
 
 
 def test_eps_1_tries_fresh_noises_only() -> None:
@@ -248,7 +248,7 @@ def test_chooses_a_scored_candidate_where_there_is_one(name: str, seed: int) -> 
     assert (picky(chosen.state.noises) is None) == (not scored)
 
 
-def test_lanes_and_candidates_have_noises_of_their_own() -> None:
+def test_streams_and_candidates_have_noises_of_their_own() -> None:
     asked = problem(EVERY, 0)
     noises = {asked.noise(*place) for place in itertools.product(range(-1, 4), range(4), range(3))}
     assert len(noises) == 5 * 4 * 3

@@ -103,7 +103,7 @@ class Inventor(Picker):
 
 class Blind(Picker):
     def run(self, problem: Problem) -> Run:
-        first, *_ = yield [replace(problem.trajectory(k), reward=None) for k in range(self.N)]
+        first, *_ = yield [replace(problem.trajectory(k), rewards=()) for k in range(self.N)]
         return first
 
 
@@ -139,12 +139,12 @@ class Divider(Picker):
 
 class Forgetful(Picker):
     def run(self, problem: Problem) -> Run:
-        [start] = yield [problem.open()]
+        [start] = yield [problem.start()]
         key, step, noises = start.state.key, start.state.step, start.state.noises
         del start
         state = State(key, 0, step, noises)
         yield []
-        return best((yield [problem.coast(state, scored=True)]))
+        return best((yield [problem.advance(state, scored=True)]))
 
     def nfe(self, plan: Plan) -> int:
         return plan.nfe()

@@ -103,10 +103,10 @@ def test_computes_no_step_twice(name: str, plan: str) -> None:
 @pytest.mark.parametrize("plan", ["gappy", "late", "silent"])
 @pytest.mark.parametrize("name", ["random", "zero_order", "eps_greedy", "beam"])
 def test_tries_no_candidates_where_there_is_no_choice(name: str, plan: str) -> None:
-    """A step without noise is taken once for each lane (1; beam has 2)."""
+    """A step without noise is taken once for each stream (1; beam has 2)."""
     world = World(PLANS[plan])
     world.play(SEARCHES[name])
-    lanes = 2 if name == "beam" else 1
+    streams = 2 if name == "beam" else 1
     for segments in world.rounds:
         if any(None in segment.noises for segment in segments):
-            assert len(segments) <= lanes
+            assert len(segments) <= streams

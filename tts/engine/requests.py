@@ -26,9 +26,7 @@ class EvalRequest(NamedTuple):
     @property
     def wants(self) -> tuple[str, ...]:
         """The rewards that its image is scored by; none: it is not even decoded."""
-        if self.rewards is not None:
-            return self.rewards
-        return () if self.segment.reward is None else (self.segment.reward,)
+        return self.segment.rewards if self.rewards is None else self.rewards
 
 
 @dataclass

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import random
 from abc import abstractmethod
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
+from tts.errors import SearchError
 from tts.noise import Noise, derive_seed
 from tts.plan import Condition, Plan
 from tts.recipe import Back
-from tts.search.segment import Evaluation, Segment, State
+from tts.search.segment import Evaluation, Segment, State, canonical_names
 from tts.settings import Settings
 
 Run: TypeAlias = Generator[list[Segment], list[Evaluation], Evaluation]
 """A search, or a part of one, at work; returns the evaluation that it chose."""
+
+Scored: TypeAlias = bool | str | Iterable[str]
+"""By what an image is scored: True by the problem's reward, False by nothing, else by the rewards that are named."""
 
 INITIAL = -1
 """Stands for the initial noise where a step's index is expected."""
@@ -25,57 +29,93 @@ INITIAL = -1
 class Problem:
     """A condition and a seed, seen by a search: it hands out noises and builds segments.
 
-    Noise ``(step, candidate, lane)`` is the same for every search, so that all start from the same noises:
+    Noise ``(step, candidate, stream)`` is the same for every search, so that all start from the same noises:
     the trajectory of best-of-1, of beam with one noise and of naive sampling is one and the same.
+
+    ``scored`` tells by what a segment's image is scored: True by :attr:`reward`, False by nothing, else by the named
+    rewards.
 
     Args:
         condition: class index or prompt.
         seed: names all randomness of the problem.
         plan: the sampler's steps.
-        reward: name of the reward to search on.
+        reward: name of the reward to search on, which :attr:`Evaluation.reward` is the value of.
+        rewards: names of all that the search may ask for, :attr:`reward` always among them; kept sorted, each once.
     """
 
     condition: Condition
     seed: int
     plan: Plan
     reward: str
+    rewards: tuple[str, ...] = ()
 
-    def coins(self) -> random.Random:
-        """A new stream for a search's own coin flips."""
-        return random.Random(derive_seed(self.seed, "coins"))  # noqa: S311  (not for secrets)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rewards", canonical_names((self.reward, *self.rewards)))
 
-    def noise(self, step: int, candidate: int = 0, lane: int = 0) -> Noise:
-        """A fresh noise; ``lane`` tells beams or rollouts of one step apart."""
-        return Noise(derive_seed(self.seed, "noise", step, candidate, lane))
+    def coins(self, *parts: int | str) -> random.Random:
+        """A stream of a search's own coin flips, named by some parts; it starts anew at each call."""
+        return random.Random(derive_seed(self.seed, "coins", *parts))  # noqa: S311  (not for secrets)
 
-    def default(self, first: int, stop: int, candidate: int = 0, lane: int = 0) -> tuple[Noise | None, ...]:
+    def noise(self, step: int, candidate: int = 0, stream: int = 0) -> Noise:
+        """A fresh noise; ``stream`` tells beams or rollouts of one step apart."""
+        return Noise(derive_seed(self.seed, "noise", step, candidate, stream))
+
+    def default(self, first: int, stop: int, candidate: int = 0, stream: int = 0) -> tuple[Noise | None, ...]:
         """For the steps ``first .. stop - 1``, a fresh noise each, None where a noise changes nothing."""
         return tuple(
-            self.noise(step, candidate, lane) if self.plan.injects[step] else None for step in range(first, stop)
+            self.noise(step, candidate, stream) if self.plan.injects[step] else None for step in range(first, stop)
         )
 
-    def back(self, to: int, turn: int = 0, lane: int = 0) -> Back:
-        """A way back to step ``to``, with a fresh noise of its own for each turn and lane."""
-        return Back(Noise(derive_seed(self.seed, "back", to, turn, lane)), to)
+    def back(self, to: int, turn: int = 0, stream: int = 0) -> Back:
+        """A way back to step ``to``, with a fresh noise of its own for each turn and stream."""
+        return Back(Noise(derive_seed(self.seed, "back", to, turn, stream)), to)
 
-    def trajectory(self, candidate: int = 0) -> Segment:
+    def trajectory(self, candidate: int = 0, scored: Scored = True) -> Segment:
         """A whole trajectory with noises of its own, scored on its final image."""
         noises = self.default(0, self.plan.steps, candidate)
-        return Segment(self.noise(INITIAL, candidate), noises, self.condition, self.reward)
+        return Segment(self.noise(INITIAL, candidate), noises, self.condition, self._names(scored))
 
-    def open(self, lane: int = 0) -> Segment:
+    def start(self, stream: int = 0) -> Segment:
         """From the initial noise to the first step that injects one; there is nothing to choose before."""
         stop = self.plan.next_action(0)
-        return Segment(self.noise(INITIAL, lane), (None,) * stop, self.condition)
+        return Segment(self.noise(INITIAL, stream), (None,) * stop, self.condition)
 
-    def step(self, state: State, noise: Noise | None, scored: bool = True) -> Segment:
+    def step(self, state: State, noise: Noise | None, scored: Scored = True) -> Segment:
         """One step with a noise, scored on the predicted clean image."""
-        return Segment(state, (noise,), self.condition, self.reward if scored else None)
+        return Segment(state, (noise,), self.condition, self._names(scored))
 
-    def coast(self, state: State, stop: int | None = None, scored: bool = False) -> Segment:
+    def on(self, state: State, stop: int, *noises: Noise, scored: Scored = False) -> Segment:
+        """On to step ``stop``, with these noises on the first steps that inject one and without noise on the others.
+
+        Raises:
+            SearchError: there are more noises than such steps, or the state has gone further already.
+        """
+        if stop < state.step:
+            raise SearchError(f"on(): the state is at step {state.step}, after step {stop}; a way back is a Back")
+        left = iter(noises)
+        actions = tuple(next(left, None) if self.plan.injects[step] else None for step in range(state.step, stop))
+        if next(left, None) is not None:
+            raise SearchError(
+                f"on(): {len(noises)} noises are given, and steps {state.step} to {stop} inject "
+                f"{sum(self.plan.injects[state.step : stop])}; give no more than that"
+            )
+        return Segment(state, actions, self.condition, self._names(scored))
+
+    def advance(self, state: State, stop: int | None = None, scored: Scored = False) -> Segment:
         """On to step ``stop`` (left out: to the end) without noise."""
-        steps = (self.plan.steps if stop is None else stop) - state.step
-        return Segment(state, (None,) * steps, self.condition, self.reward if scored else None)
+        return self.on(state, self.plan.steps if stop is None else stop, scored=scored)
+
+    def score(self, state: State, rewards: str | Iterable[str] | None = None) -> Segment:
+        """Score a state where it is, by some rewards (left out: by :attr:`reward`); it costs no forward.
+
+        A state that has no prediction yet cannot be scored: the initial noise of a sampler whose ``plan.opening`` is 0.
+        """
+        return Segment(state, (), self.condition, self.reward if rewards is None else rewards)
+
+    def _names(self, scored: Scored) -> str | Iterable[str]:
+        if isinstance(scored, bool):
+            return self.reward if scored else ()
+        return scored
 
 
 class Search(Settings):
@@ -97,6 +137,10 @@ class Search(Settings):
     exact: ClassVar[bool] = True
     """Whether :meth:`nfe` and :meth:`depth` are what it spends; else bounds, as it decides on its way."""
 
+    version: ClassVar[int] = 1
+    """Of the algorithm; raised whenever the same settings choose other images, so that old rows are not taken for new
+    ones."""
+
     @abstractmethod
     def run(self, problem: Problem) -> Run:
         """Search one problem."""
@@ -105,30 +149,30 @@ class Search(Settings):
     def nfe(self, plan: Plan) -> int:
         """Denoiser forwards of one problem; an upper bound where the search itself decides."""
 
-    @abstractmethod
     def depth(self, plan: Plan) -> int:
-        """Denoiser forwards that must follow one another, however many engines there are."""
+        """Denoiser forwards that must follow one another, however many engines there are; as many as there are."""
+        return self.nfe(plan)
 
 
 def step_by_step(problem: Problem, choose: Callable[[State], Run]) -> Run:
-    """Choose the noise of each step that injects one, and coast over the others.
+    """Choose the noise of each step that injects one, and advance over the others.
 
     Args:
         problem: what to solve.
         choose: for a state before an injecting step, the rounds that end with that step's chosen evaluation.
     """
     plan = problem.plan
-    [at] = yield [problem.open()]
+    [at] = yield [problem.start()]
     while at.state.step < plan.steps:
         if plan.injects[at.state.step]:
             at = yield from choose(at.state)
         else:
-            [at] = yield [problem.coast(at.state, plan.next_action(at.state.step))]
+            [at] = yield [problem.advance(at.state, plan.next_action(at.state.step))]
     return at
 
 
-def searched_nfe(plan: Plan, candidates: int, lanes: int = 1) -> int:
-    """Denoiser forwards when each injecting step tries some candidates and the other steps are taken once a lane."""
-    return plan.opening * lanes + sum(
-        calls * (candidates if injects else lanes) for calls, injects in zip(plan.calls, plan.injects, strict=True)
+def searched_nfe(plan: Plan, candidates: int, streams: int = 1) -> int:
+    """Denoiser forwards when each injecting step tries some candidates and the other steps are taken once a stream."""
+    return plan.opening * streams + sum(
+        calls * (candidates if injects else streams) for calls, injects in zip(plan.calls, plan.injects, strict=True)
     )

@@ -21,22 +21,22 @@ class Beam(Search):
     def run(self, problem: Problem) -> Run:
         """See :class:`Search`."""
         plan = problem.plan
-        beams = yield [problem.open(lane) for lane in range(self.B)]
+        beams = yield [problem.start(stream) for stream in range(self.B)]
         for step in plan.actions:
             if beams[0].state.step < step:
-                beams = yield [problem.coast(beam.state, step) for beam in beams]
+                beams = yield [problem.advance(beam.state, step) for beam in beams]
             candidates = yield [
-                problem.step(beam.state, problem.noise(step, k, lane))
-                for lane, beam in enumerate(beams)
+                problem.step(beam.state, problem.noise(step, k, stream))
+                for stream, beam in enumerate(beams)
                 for k in range(self.N)
             ]
             beams = top(candidates, self.B)
-        finals = yield [problem.coast(beam.state, scored=True) for beam in beams]
+        finals = yield [problem.advance(beam.state, scored=True) for beam in beams]
         return best(finals)
 
     def nfe(self, plan: Plan) -> int:
         """B N C on each step that injects noise, B C on the others."""
-        return searched_nfe(plan, self.B * self.N, lanes=self.B)
+        return searched_nfe(plan, self.B * self.N, streams=self.B)
 
     def depth(self, plan: Plan) -> int:
         """C T."""

@@ -46,7 +46,7 @@ class MCTS(Search):
 
     def run(self, problem: Problem) -> Run:
         """See :class:`Search`."""
-        [start] = yield [problem.open()]
+        [start] = yield [problem.start()]
         root = Node(start.state)
         while root.state.step < problem.plan.steps:
             simulations = self.S
@@ -87,7 +87,7 @@ class MCTS(Search):
             if node.state.step == steps:
                 node.end = evaluation
         open_ends = [node for node in new if node.end is None]
-        ends = yield [problem.coast(node.state, scored=True) for node in open_ends]
+        ends = yield [problem.advance(node.state, scored=True) for node in open_ends]
         for node, end in zip(open_ends, ends, strict=True):
             node.end = end
         for path, node in zip(expanded, new, strict=True):
@@ -102,8 +102,7 @@ class MCTS(Search):
         step, plan = node.state.step, problem.plan
         stop = plan.next_action(step + 1)
         noise = problem.noise(step, len(node.children) + k)
-        reward = problem.reward if stop == plan.steps else None
-        return Segment(node.state, (noise,) + (None,) * (stop - step - 1), problem.condition, reward)
+        return problem.on(node.state, stop, noise, scored=stop == plan.steps)
 
     def nfe(self, plan: Plan) -> int:
         """Up to S simulations from each injecting step to the end; exactly so while S <= N."""

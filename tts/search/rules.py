@@ -121,8 +121,10 @@ def _check(segment: Any, problem: Problem) -> None:
         raise SearchError(reason)
     if segment.condition != problem.condition:
         raise SearchError(f"draws {segment.condition!r}; a search draws its problem's condition, {problem.condition!r}")
-    if segment.reward not in (None, problem.reward):
-        raise SearchError(f"asks for the reward {segment.reward!r}; it may search on {problem.reward!r} only")
+    for name in segment.rewards:
+        if name not in problem.rewards:
+            known = " and ".join(map(repr, problem.rewards))
+            raise SearchError(f"asks for the reward {name!r}; it may search on {known} only")
 
 
 def _short(value: object) -> str:

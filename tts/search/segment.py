@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from tts.noise import Noise
 from tts.plan import Condition
@@ -30,7 +30,7 @@ class State:
     noises: Recipe
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Segment:
     """Go on from a state (or an initial noise) by some actions, and score where that leads, or not.
 
@@ -39,14 +39,33 @@ class Segment:
         noises: the actions: a noise steps with it, None takes the deterministic step, a :class:`~tts.recipe.Back`
             carries the state back.
         condition: class index or prompt.
-        reward: name of the reward of the predicted clean image (after the last step: of the final image);
-            None leaves it unscored; :data:`ALL` scores all and renders the image.
+        rewards: names of the rewards of the predicted clean image (after the last step: of the final image), kept
+            sorted, each once; one name may be given as it is. None leaves it unscored; :data:`ALL` scores all and
+            renders the image.
     """
 
     start: State | Noise
     noises: tuple[Action, ...]
     condition: Condition
-    reward: str | None = None
+    rewards: tuple[str, ...]
+
+    def __init__(
+        self,
+        start: State | Noise,
+        noises: tuple[Action, ...],
+        condition: Condition,
+        rewards: str | Iterable[str] | None = None,
+    ) -> None:
+        keep = object.__setattr__  # it is frozen
+        keep(self, "start", start)
+        keep(self, "noises", noises)
+        keep(self, "condition", condition)
+        keep(self, "rewards", canonical_names(rewards))
+
+    @property
+    def whole(self) -> bool:
+        """Whether it asks for all rewards and the image."""
+        return self.rewards == (ALL,)
 
     @property
     def first(self) -> int:
@@ -69,7 +88,7 @@ class Segment:
         start = self.start
         if not isinstance(start, State):
             return self
-        return Segment(State(start.key, start.engine, start.step, ()), self.noises, self.condition, self.reward)
+        return Segment(State(start.key, start.engine, start.step, ()), self.noises, self.condition, self.rewards)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +97,41 @@ class Evaluation:
 
     Args:
         state: where it led.
-        reward: the value of the reward it was scored by; None when unscored or when the image could not be scored.
+        reward: the value of the problem's reward; None when it was not asked for or the image could not be scored.
         nfe: denoiser forwards spent on it.
+        rewards: the value of each reward that was asked for; None where the image could not be scored.
     """
 
     state: State
     reward: float | None
     nfe: int
+    rewards: Mapping[str, float | None] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def of(cls, state: State, segment: Segment, scores: Mapping[str, float | None], own: str, nfe: int) -> Evaluation:
+        """The evaluation of a segment.
+
+        Args:
+            state: where it led.
+            segment: what was asked for.
+            scores: at least the values of its rewards; others do not come along.
+            own: the problem's reward.
+            nfe: denoiser forwards spent on it.
+        """
+        rewards = {name: scores[name] for name in segment.rewards}
+        return cls(state, rewards.get(own), nfe, rewards)
 
     @property
     def value(self) -> float:
         """The reward for comparisons: an unscored evaluation is below all others."""
         return -float("inf") if self.reward is None else self.reward
+
+
+def canonical_names(names: str | Iterable[str] | None) -> tuple[str, ...]:
+    """A set of rewards' names as a tuple: sorted, each once."""
+    if names is None:
+        return ()
+    return (names,) if isinstance(names, str) else tuple(sorted(set(names)))
 
 
 def best(evaluations: Iterable[Evaluation]) -> Evaluation:

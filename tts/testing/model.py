@@ -192,7 +192,7 @@ class ModelConformance:
         for tickets, seeds in (((0, 1), (0, 1)), ((2,), (0,))):
             whole = [Problem(condition, seed, plan, "none").trajectory() for seed in seeds]
             pairs = zip(tickets, whole, strict=True)
-            engine.submit([EvalRequest(ticket, replace(segment, reward=ALL)) for ticket, segment in pairs])
+            engine.submit([EvalRequest(ticket, replace(segment, rewards=(ALL,))) for ticket, segment in pairs])
             while engine.busy:
                 results |= {result.ticket: result for result in engine.advance()}
         engine.close()

@@ -83,7 +83,7 @@ class SearchConformance:
             require(
                 len(others) == 1 or _score(chosen, finished) is not None,
                 f"has {len(others)} finished trajectories and returns one that was not scored ({where}); score final "
-                "images before you choose among them: problem.coast(state, scored=True)",
+                "images before you choose among them: problem.advance(state, scored=True)",
             )
 
     def test_repeats(self, search: Search) -> None:
@@ -141,7 +141,7 @@ class SearchConformance:
                 if isinstance(recipe[-1], Noise) and not world.plan.injects[step]:
                     fail(
                         f"gives a noise to step {step}, which injects none ({where}), so that candidates are alike; "
-                        "see plan.injects, or let step_by_step() and problem.coast() take such steps"
+                        "see plan.injects, or let step_by_step() and problem.advance() take such steps"
                     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from tts.noise import derive_seed
@@ -72,12 +72,16 @@ class World:
 
     Args:
         plan: steps and their costs.
-        score: the reward of a recipe.
+        score: the reward of a recipe, named :data:`REWARD`.
+        more: other rewards that a search may ask for, by name.
         keep: whether :attr:`rounds` and :attr:`answers` are kept; else states live as long as the search holds them.
     """
 
-    def __init__(self, plan: Plan, score: Score = chaotic, keep: bool = True) -> None:
-        self.plan, self.score, self.keep = plan, score, keep
+    def __init__(
+        self, plan: Plan, score: Score = chaotic, keep: bool = True, more: Mapping[str, Score] | None = None
+    ) -> None:
+        self.plan, self.keep = plan, keep
+        self.scores: dict[str, Score] = {REWARD: score, **(more or {})}
         self.rounds: list[list[Segment]] = []
         self.answers: list[list[Evaluation]] = []
         self.nfe, self.depth = 0, 0
@@ -91,7 +95,7 @@ class World:
         Raises:
             SearchError: the search does what no search may do.
         """
-        problem = Problem(CONDITION, seed, self.plan, REWARD)
+        problem = Problem(CONDITION, seed, self.plan, REWARD, tuple(self.scores))
         run, meter = rules.begin(search, problem), rules.Meter(search, self.plan)
         answers: list[Evaluation] = []
         try:
@@ -109,10 +113,10 @@ class World:
     def evaluate(self, segment: Segment) -> Evaluation:
         """What an engine would answer."""
         recipe = segment.recipe
-        reward = None if segment.reward is None else self.score(recipe)
+        scores = {name: self.scores[name](recipe) for name in segment.rewards}
         state = State(next(self._keys), 0, segment.stop, recipe)
         self._held.add(state)
-        return Evaluation(state, reward, self.cost(segment))
+        return Evaluation.of(state, segment, scores, REWARD, self.cost(segment))
 
     def cost(self, segment: Segment) -> int:
         """Denoiser calls of a segment."""
