@@ -23,6 +23,7 @@ from bench.workers.pool import WorkerReport
 from tts.engine.requests import EngineCounters, EvalRequest, EvalResult
 from tts.errors import EngineError
 from tts.noise import from_record
+from tts.plan import Plan
 from tts.search.base import Problem, Run
 from tts.search.naive import Naive
 from tts.search.segment import ALL, State
@@ -311,10 +312,10 @@ def test_engines_never_starve(engines: int, oversupply: float, monkeypatch: pyte
     """Before each wait, enough segments are under way, or no trial is left to be opened."""
     of, opened, waits = study(oversupply), 0, 0
 
-    def opening(self: Trial, *about: Any) -> Problem:
+    def opening(self: Trial, plan: Plan, rewards: tuple[str, ...]) -> Problem:
         nonlocal opened
         opened += 1
-        return problem(self, *about)
+        return problem(self, plan, rewards)
 
     def before_wait(under_way: int) -> None:
         nonlocal waits
