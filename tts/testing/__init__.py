@@ -1,4 +1,4 @@
-"""What an author of a plug-in (search, sampler, model, reward, metric) needs: a toy world and conformance classes.
+"""What an author of a plug-in needs to test it: a toy world, and conformance classes of every kind.
 
 A conformance class holds the checks that everything of one kind must pass, one method a check, whose docstring is the
 rule. With pytest, a subclass and a fixture are enough::

@@ -1,4 +1,4 @@
-"""Plays somebody's search, sampler, model or reward against the rules of its kind, without pytest."""
+"""Plays somebody's search, model, reward, sampler or metric against the rules of its kind, without pytest."""
 
 from __future__ import annotations
 
@@ -184,9 +184,9 @@ def _subject(target: str, found: Any, settings: dict[str, Any], conditions: Sequ
         given = {**settings, "target": target}
         return Subject("reward", target, lambda: parse(Own, given, f"reward {target}"), conditions)
     raise SettingError(
-        f"check {target}: is neither a search, a model, a reward nor a sampler; derive a class from "
-        "tts.search.base.Search, tts.models.base.ModelSettings, tts.rewards.base.RewardSettings or "
-        "tts.samplers.settings.SamplerSettings, or write a function of images and conditions"
+        f"check {target}: is no search, model, reward, sampler or metric; derive a class from tts.search.base.Search, "
+        "tts.models.base.ModelSettings, tts.rewards.base.RewardSettings, tts.samplers.settings.SamplerSettings or "
+        "tts.metrics.base.MetricSettings, or write a function of images and conditions"
     )
 
 

@@ -1,4 +1,4 @@
-"""What every metric of sets of images must keep to."""
+"""What every metric of a set of images must keep to."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 import math
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
-from tts.metrics.base import Metric, MetricSettings
+from tts.metrics.base import Metric, MetricSettings, MetricValue
 from tts.settings import parse
 from tts.testing.requirement import plain, refuses_unknown_keys, require, round_trip
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 
@@ -21,9 +21,18 @@ class MetricConformance:
 
     Attributes:
         size: height and width of the images.
+        count: images that a value is of.
     """
 
     size: ClassVar[int] = 32
+    count: ClassVar[int] = 12
+    _loaded: ClassVar[list[tuple[MetricSettings, Metric]]] = []
+
+    def load(self, metric: MetricSettings) -> Metric:
+        """The metric, ready; the last one is kept for the next check."""
+        if not self._loaded or self._loaded[0][0] is not metric:
+            self._loaded[:] = [(metric, metric.load("cpu"))]
+        return self._loaded[0][1]
 
     def images(self, count: int, seed: int = 0) -> Tensor:
         """Random images, ``[count, 3, size, size]`` uint8."""
@@ -32,61 +41,82 @@ class MetricConformance:
         draw = torch.Generator().manual_seed(seed)
         return torch.randint(0, 256, (count, 3, self.size, self.size), generator=draw, dtype=torch.uint8)
 
+    def features(self, metric: MetricSettings, images: Tensor) -> Tensor:
+        """Features as an engine computes them."""
+        import torch
+
+        with torch.inference_mode():
+            return self.load(metric).features(images)
+
+    def rows(self, metric: MetricSettings) -> NDArray[np.float32]:
+        """Features of some images, as they are stored."""
+        return self.features(metric, self.images(self.count)).float().numpy()
+
     def test_settings(self, metric: MetricSettings) -> None:
         """Its settings can be written to a configuration and read again; others are refused."""
         round_trip(metric)
         refuses_unknown_keys(metric)
 
     def test_identity(self, metric: MetricSettings) -> None:
-        """Its identity and its extractor are plain, and the same for the same settings."""
+        """Its identity is plain JSON and its extractor a text, the same for the same settings."""
         plain(metric.identity(), "identity()")
-        require(isinstance(metric.extractor, str) and metric.extractor != "", "extractor must be a text")
         again = parse(type(metric), json.loads(json.dumps(metric.record())), "the same")
-        same = (again.identity(), again.extractor) == (metric.identity(), metric.extractor)
-        require(same, "identity() or extractor differs between two objects with the same settings")
-
-    def test_features(self, metric: MetricSettings) -> None:
-        """Features are [B, F] float32, F being always the same."""
-        found = metric.load()
-        require(isinstance(found.host, bool), "its 'host' is no bool: True for the CPU beside the device, else False")
-        sizes = {self._features(found, count).shape[1] for count in (1, 2, 5)}
-        require(len(sizes) == 1, f"features of different batches have {sorted(sizes)} columns")
-
-    def test_rows(self, metric: MetricSettings) -> None:
-        """An image's features do not depend on the images beside it."""
-        import torch
-
-        found, images = metric.load(), self.images(6)
-        there, back = found.features(images), found.features(images.flip(0)).flip(0)
-        others = self.images(6, seed=1)
-        others[3] = images[3]
-        mixed = found.features(others)[3]
-        same = torch.equal(there, back) and torch.equal(there[3], mixed)
+        require(metric.identity() == again.identity(), "identity() differs between two objects with the same settings")
+        extractor: object = metric.extractor
         require(
-            same, "an image has other features at another place among other images; use no statistics over the batch"
+            isinstance(extractor, str) and extractor != "", f"its extractor is {extractor!r}; say in words what it is"
         )
 
-    def test_value(self, metric: MetricSettings) -> None:
-        """Its value is a number with its interval around it, the same again for the same features."""
-        reference = metric.reference()
-        features = self._features(metric.load(), 40).numpy()
-        value, low, high = found = metric.aggregate(features, reference)
-        require(math.isfinite(value), f"aggregate() of 40 images gives {value}")
-        require(math.isnan(low) == math.isnan(high), f"the interval has one end only: {low}, {high}")
-        require(math.isnan(low) or low <= value <= high, f"the value {value} is not in its interval [{low}, {high}]")
-        again = metric.aggregate(features.copy(), reference)
-        require(repr(tuple(again)) == repr(tuple(found)), f"the same features give {tuple(found)}, then {tuple(again)}")
-
-    def test_one_image(self, metric: MetricSettings) -> None:
-        """Of one image its value is a number or NaN, without an exception."""
-        value = metric.aggregate(self._features(metric.load(), 1).numpy(), metric.reference()).value
-        require(isinstance(value, float | np.floating), f"aggregate() of one image gives a {type(value).__name__}")
-
-    def _features(self, found: Metric, count: int) -> Tensor:
+    def test_form(self, metric: MetricSettings) -> None:
+        """Features are [B, F] float32, finite, F being always the same."""
         import torch
 
-        features = found.features(self.images(count))
-        form = f"{features.dtype} {list(features.shape)}"
-        good = features.dtype == torch.float32 and features.ndim == 2 and len(features) == count
-        require(good, f"features of {count} images are {form}; give [B, F] float32")
-        return features
+        widths = set[int]()
+        for count in (1, 3, 6):
+            found = self.features(metric, self.images(count))
+            require(isinstance(found, torch.Tensor), f"features() gives a {type(found).__name__}; give a tensor")
+            shape = tuple(found.shape)
+            require(
+                len(shape) == 2 and shape[0] == count, f"features() gives {[*shape]} for {count} images; give [B, F]"
+            )
+            require(found.dtype == torch.float32, f"features() gives {found.dtype}; end with .float()")
+            require(bool(torch.isfinite(found).all()), "features() gives NaN or infinity")
+            widths.add(shape[1])
+        require(len(widths) == 1, f"features() gives vectors of {sorted(widths)} numbers; their length must be one")
+
+    def test_rows(self, metric: MetricSettings) -> None:
+        """An image's features do not depend on the images beside it, nor on its place."""
+        import torch
+
+        images, others = self.images(6), self.images(6, seed=1)
+        first = self.features(metric, images)
+        same = torch.equal(self.features(metric, images.flip(0)).flip(0), first)
+        others[3] = images[0]
+        same = same and torch.equal(self.features(metric, others)[3], first[0])
+        require(same, "an image has other features in another batch; use no statistics over the batch")
+
+    def test_repeats(self, metric: MetricSettings) -> None:
+        """The same images have the same features again, and stay as they are."""
+        import torch
+
+        images = self.images(4)
+        first = self.features(metric, images)
+        again = self.features(metric, self.images(4))
+        require(torch.equal(first, again), "the same images have other features again; draw nothing at random")
+        require(torch.equal(images, self.images(4)), "features() writes into the images")
+
+    def test_value(self, metric: MetricSettings) -> None:
+        """Its value is a MetricValue whose interval holds it; it does not depend on the images' order."""
+        rows, reference = self.rows(metric), metric.reference()
+        given = rows.copy()
+        found: object = metric.aggregate(given, reference)
+        if not isinstance(found, MetricValue):
+            require(False, f"aggregate() gives a {type(found).__name__}; give a MetricValue(value, low, high)")
+            return
+        require(all(isinstance(number, float) for number in found), f"aggregate() gives {found}; give Python's floats")
+        inside = math.isnan(found.low) or math.isnan(found.value) or found.low <= found.value <= found.high
+        require(inside, f"its interval {found.low:.6g} to {found.high:.6g} does not hold its value {found.value:.6g}")
+        require(bool((given == rows).all()), "aggregate() writes into the features")
+        turned = metric.aggregate(rows[::-1].copy(), reference).value
+        close = math.isclose(turned, found.value, rel_tol=1e-4, abs_tol=1e-6) or math.isnan(found.value)
+        require(close, f"its value is {found.value:.6g}, and {turned:.6g} of the same images in another order")
