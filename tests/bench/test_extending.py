@@ -106,7 +106,7 @@ def test_the_pages_script_and_tests_run(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "wrong", "said"),
     [
-        (["fault_search:Unfinished"], 1, "It has every method of its kind: lacks depth(), nfe()"),
+        (["fault_search:Unfinished"], 1, "It has every method of its kind: lacks nfe()"),
         (["fault_search:Thrower"], 10, "raises RuntimeError: no luck (fault_search.py:14)"),
         (["fault_search:Silent"], 10, "ended with None; a search must return the evaluation that it chose"),
         (["fault_reward:raw"], 1, "use no statistics over the batch"),
