@@ -73,9 +73,9 @@ def _segment(row: dict[str, Any], steps: int, folder: Output) -> Segment:
         condition = json.loads(row["condition"])
     except (TypeError, ValueError, KeyError, RecursionError):
         raise DataError(f"{where} has a recipe or a condition that cannot be read") from None
-    if not actions or not isinstance(actions[0], Noise):
+    first, *others = actions or [None]
+    if not isinstance(first, Noise):
         raise DataError(f"{where} has no initial noise")
-    first, *others = actions
     if fault(0, others, steps) or end(0, others) != steps:
         raise DataError(f"{where} has no recipe of {steps} steps")
     return Segment(first, tuple(others), condition, ALL)
