@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -55,7 +57,15 @@ for command in COMMANDS:
 
 def main() -> None:
     """Entry point: an error of ours is one line on stderr, exit code 2 (settings) or 1 (engines)."""
+    _own_pictures()
     sys.exit(call(app))
+
+
+def _own_pictures() -> None:
+    """Draw without a window and in our own style, whatever the user's matplotlib is set to."""
+    os.environ["MPLBACKEND"] = "agg"
+    os.environ["MATPLOTLIBRC"] = os.devnull
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # no word on a cache that cannot be written
 
 
 def call(command: Callable[..., Any], *arguments: Any) -> int:

@@ -10,7 +10,7 @@ from bench.commands.options import out
 
 
 def check(
-    target: Annotated[str, typer.Argument(help="module:Class of a search, model, reward or sampler of your own.")],
+    target: Annotated[str, typer.Argument(help="module:Class of your own: a search, model, reward, sampler, metric.")],
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of it; may be repeated.")
     ] = None,

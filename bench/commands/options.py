@@ -11,7 +11,8 @@ from rich.console import Console
 
 PLAIN_WIDTH = 120  # where the output is no terminal, tables still need their columns
 
-out = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+_in_terminal = sys.stdout is not None and sys.stdout.isatty()  # it is None where it was closed
+out = Console(width=None if _in_terminal else PLAIN_WIDTH)
 err = Console(stderr=True)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
+from matplotlib import rc_context, rcdefaults
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -23,6 +24,9 @@ from bench.report.palette import INK, CurveStyle, curve_styles
 from bench.statistics.curves import count_text
 from bench.store.files import atomic_write
 from tts.errors import SettingError
+
+if os.environ.get("MATPLOTLIBRC") == os.devnull:  # the command line's own process, but a file in its folder came first
+    rcdefaults()
 
 __all__ = ["NFE", "Axis", "figure_curves", "figure_images", "plot_curves", "plot_images", "png", "svg"]
 

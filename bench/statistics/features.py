@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.store import features as stored_features
 from bench.store import reader as store
 from bench.store.images import Pixels, decoded
 from bench.store.storage import Output, place
@@ -71,13 +72,25 @@ def image_features(output: Output, trials: pd.DataFrame, device: str = "cpu", tr
         return chosen
     places = _places(trials)
     values: NDArray[np.float32] | None = None
-    for keys, pixels in _batches(_pictures(output, places)):
-        found = chosen.extract(pixels)
+    for keys, found in _found(output, places, chosen):
         if values is None:
             values = np.full((len(trials), found.shape[1]), np.nan, np.float32)
         for key, row in zip(keys, found, strict=True):
             values[places[key]] = row
     return "the run kept no images" if values is None else Features(values, chosen.name, chosen.digest)
+
+
+def _found(
+    output: Output, places: dict[str, list[int]], chosen: _Extractor
+) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+    """Features of the wanted trials: those that the run stores, and of the other images new ones."""
+    left = dict(places)
+    if chosen.digest is not None:
+        for keys, rows in stored_features.read(output, f"cifar10-judge {chosen.digest}"):
+            mine = [k for k, key in enumerate(keys) if left.pop(key, None) is not None]
+            yield [keys[k] for k in mine], rows[mine]
+    for keys, pixels in _batches(_pictures(output, left)) if left else ():
+        yield keys, chosen.extract(pixels)
 
 
 def reference_moments(features: Features) -> Moments | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -178,7 +179,8 @@ class RunConfig(Settings):
         if isinstance(value, str) and "://" in value:
             if value.split("://")[0] not in SCHEMES:
                 raise ValueError(f"a folder, or an address that begins with {' or '.join(f'{s}://' for s in SCHEMES)}")
-            return value.rstrip("/")
+            scheme, _, rest = value.partition("://")
+            return f"{scheme}://{re.sub('/+', '/', rest).strip('/')}"
         return Path(value).expanduser() if isinstance(value, str) else value
 
     @model_validator(mode="before")

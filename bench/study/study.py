@@ -62,8 +62,8 @@ class Study:
         self.searched = tuple(named(REWARDS, config.rewards))
         self.rewards = named(REWARDS, [*config.rewards, *config.held_out])
         self.metrics = named(METRICS, config.metrics)
-        self.entries = _distinct([entry for given in config.searches for entry in _entries(given)])
         self._codes()  # refuses two of one name
+        self.entries = _distinct([entry for given in config.searches for entry in _entries(given)])
         self.conditions = self._conditions()
         self.plan = self.model.plan()
         self._check_costs()

@@ -312,10 +312,10 @@ def test_engines_never_starve(engines: int, oversupply: float, monkeypatch: pyte
     """Before each wait, enough segments are under way, or no trial is left to be opened."""
     of, opened, waits = study(oversupply), 0, 0
 
-    def opening(self: Trial, plan: Plan) -> Problem:
+    def opening(self: Trial, plan: Plan, rewards: tuple[str, ...]) -> Problem:
         nonlocal opened
         opened += 1
-        return problem(self, plan)
+        return problem(self, plan, rewards)
 
     def before_wait(under_way: int) -> None:
         nonlocal waits
@@ -366,7 +366,7 @@ class Hasty(Naive):
 
     def run(self, problem: Problem) -> Run:
         """One step, and away."""
-        [first] = yield [problem.open()]
+        [first] = yield [problem.start()]
         [second] = yield [problem.step(first.state, problem.noise(first.state.step))]
         return second
 

@@ -83,6 +83,7 @@ def test_every_block_of_the_page_is_a_file_and_short() -> None:
         (["contrast:Contrast", "--condition", "a cat"], "reward contrast:Contrast: keeps to all 7 rules"),
         (["colours:Colours", "--set", "sampler.steps=5"], "model colours:Colours: keeps to all 9 rules"),
         (["tts.samplers.heun:StochasticHeun"], "sampler tts.samplers.heun:StochasticHeun: keeps to all 10 rules"),
+        (["frechet_judge"], "metric frechet_judge: keeps to all 6 rules"),
         (["beam", "--set", "B=3"], "search beam: keeps to all 13 rules"),
     ],
 )
@@ -105,7 +106,7 @@ def test_the_pages_script_and_tests_run(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "wrong", "said"),
     [
-        (["fault_search:Unfinished"], 1, "It has every method of its kind: lacks depth(), nfe()"),
+        (["fault_search:Unfinished"], 1, "It has every method of its kind: lacks nfe()"),
         (["fault_search:Thrower"], 10, "raises RuntimeError: no luck (fault_search.py:14)"),
         (["fault_search:Silent"], 10, "ended with None; a search must return the evaluation that it chose"),
         (["fault_reward:raw"], 1, "use no statistics over the batch"),
@@ -133,8 +134,8 @@ def test_what_is_wrong_is_said_once_in_one_line(folder: Path, arguments: list[st
         ("halfway", "name it as module:Class, for example mine:Greedy of the file mine.py"),
         ("halfway:Halfway", "halfway has no 'Halfway'; it has"),
         ("nowhere:Mine", "no module 'nowhere' is here; run it in the folder of its file"),
-        ("fault_kind:NUMBER", "is neither a search, a model, a reward nor a sampler; derive a class from"),
-        ("fault_kind:Nothing", "is neither a search, a model, a reward nor a sampler; derive a class from"),
+        ("fault_kind:NUMBER", "is no search, model, reward, sampler or metric; derive a class from"),
+        ("fault_kind:Nothing", "is no search, model, reward, sampler or metric; derive a class from"),
         ("fault_syntax:broken", "its module raises SyntaxError: invalid syntax (fault_syntax.py, line 1)"),
         ("fault_import:x", "ModuleNotFoundError: No module named 'no_such_package' (fault_import.py:1)"),
         ("fault_exit:x", "its module raises SystemExit: 3 (fault_exit.py:1)"),

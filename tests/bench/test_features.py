@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ import pytest
 import tiny_rewards
 import torch
 from PIL import Image
-from stored_runs import stored
+from stored_runs import MANIFEST, stored
 from synthetic_trials import trial
 
 from bench.statistics import features
 from bench.statistics.features import image_features, reference_moments
 from bench.store import reader as store
+from bench.store.row import TrialRow
+from bench.store.writer import Store
 from tts.files import weights_file
+from tts.metrics.frechet_judge import FrechetJudge
 from tts.networks.small_vgg import SmallVGG
 from tts.rewards.class_judge import ClassJudge
 from tts.rewards.clip import Clip
@@ -143,3 +147,20 @@ def test_reference_moments_belong_to_the_judge(tmp_path: Path) -> None:
 def test_the_modules_load_without_torch(fresh_python: Callable[..., str]) -> None:
     code = "import sys, bench.statistics.features, bench.statistics.hacking; print('torch' in sys.modules)"
     assert fresh_python(code) == "False"
+
+
+def test_stored_features_are_taken_before_images_are_looked_at(tmp_path: Path) -> None:
+    made = rows(3)
+    extractor = FrechetJudge().extractor
+    own = {row["trial"]: np.full(192, k, np.float32) for k, row in enumerate(made[:2])}
+    session = Store(tmp_path / "with", ["brightness"])
+    session.open("d", {**MANIFEST, "config": {"rewards": ["brightness"]}})
+    for row in made:
+        looked_at = {extractor: own[row["trial"]]} if row["trial"] in own else {}
+        session.add(replace(TrialRow.of_record({"problem_seed": 0, **row}), features=looked_at))
+    session.close()
+    found = image_features(tmp_path / "with", pd.DataFrame(made))
+    assert not isinstance(found, str)
+    assert (found.values[:2] == np.stack(list(own.values()))).all()
+    assert np.isfinite(found.values[2]).all()
+    assert not (found.values[2] == found.values[2, 0]).all()

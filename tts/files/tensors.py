@@ -9,6 +9,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from tts.errors import WeightsError
+from tts.files.reading import obstacle
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -37,7 +38,7 @@ def read(path: Path, setting: str) -> dict[str, Tensor]:
                 warnings.simplefilter("ignore")  # of files that other programs pickled; what matters is refused below
                 content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise WeightsError(f"{setting} {path}: no such file") from None
+        raise WeightsError(f"{setting} {path}: {obstacle(path)}") from None
     except (SafetensorError, UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
         raise WeightsError(
             f"{setting} {path}: damaged, or holds more than tensors, and so is not opened ({_short(error)})"

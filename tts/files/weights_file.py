@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tts.errors import WeightsError
+from tts.files.reading import obstacle
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +52,7 @@ def digest(path: Path) -> str:
             named = (file.metadata() or {}).get("sha256")
             found = _digest((name, file.get_tensor(name)) for name in sorted(file.keys()))
     except FileNotFoundError:
-        raise WeightsError(f"weights {path}: no such file") from None
+        raise WeightsError(f"weights {path}: {obstacle(path)}") from None
     except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise WeightsError(f"weights {path}: damaged or not a safetensors file ({error})") from None
     if named is not None and named != found:

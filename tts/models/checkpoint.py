@@ -14,6 +14,7 @@ from tts.errors import WeightsError, first_line
 from tts.files.digests import sha256
 from tts.files.hub import hub_file, hub_folder, local_folder, unreachable
 from tts.files.locate import locate
+from tts.files.reading import obstacle
 from tts.quiet import quiet
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def check_safetensors(path: Path) -> None:
         with safe_open(path, framework="numpy"):
             pass
     except FileNotFoundError:
-        raise WeightsError(f"weights {path}: no such file") from None
+        raise WeightsError(f"weights {path}: {obstacle(path)}") from None
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"weights {path}: damaged or not a safetensors file ({first_line(error)})") from None
 

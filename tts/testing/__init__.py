@@ -1,4 +1,4 @@
-"""What an author of a search, a sampler, a model or a reward needs to test it: a toy world and conformance classes.
+"""What an author of a plug-in needs to test it: a toy world, and conformance classes of every kind.
 
 A conformance class holds the checks that everything of one kind must pass, one method a check, whose docstring is the
 rule. With pytest, a subclass and a fixture are enough::
@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tts.testing.metric import MetricConformance
     from tts.testing.model import ModelConformance
     from tts.testing.requirement import Violation
     from tts.testing.reward import RewardConformance
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from tts.testing.toy import World
 
 _MODULES = {
+    "MetricConformance": "tts.testing.metric",
     "ModelConformance": "tts.testing.model",
     "RewardConformance": "tts.testing.reward",
     "SamplerConformance": "tts.testing.sampler",
@@ -35,6 +37,7 @@ _MODULES = {
 """Where each name is defined."""
 
 __all__ = [
+    "MetricConformance",
     "ModelConformance",
     "RewardConformance",
     "SamplerConformance",

@@ -1,4 +1,4 @@
-"""Plays somebody's search, sampler, model or reward against the rules of its kind, without pytest."""
+"""Plays somebody's search, model, reward, sampler or metric against the rules of its kind, without pytest."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from tts.errors import SettingError, TTSError, first_line
+from tts.metrics.base import MetricSettings
 from tts.models.base import ModelSettings
 from tts.plan import Condition
-from tts.registry import MARK, MODELS, REWARDS, SAMPLERS, SEARCHES
+from tts.registry import MARK, METRICS, MODELS, REWARDS, SAMPLERS, SEARCHES
 from tts.rewards.base import RewardSettings
 from tts.rewards.own import Own
 from tts.samplers.settings import SamplerSettings
@@ -30,6 +31,7 @@ KINDS: dict[str, tuple[type[Any], str]] = {
     "model": (ModelSettings, "ModelConformance"),
     "reward": (RewardSettings, "RewardConformance"),
     "sampler": (SamplerSettings, "SamplerConformance"),
+    "metric": (MetricSettings, "MetricConformance"),
 }
 """What classes of a kind derive from, and the class of its checks."""
 
@@ -138,7 +140,7 @@ def _found(target: str) -> Any:
     """The object of a name."""
     module, colon, attribute = target.partition(":")
     if not colon:
-        for registry in (SEARCHES, MODELS, REWARDS, SAMPLERS):
+        for registry in (SEARCHES, MODELS, REWARDS, SAMPLERS, METRICS):
             if target in registry.targets:
                 return registry.get(target)
         raise SettingError(f"check {target}: name it as module:Class, for example mine:Greedy of the file mine.py")
@@ -182,9 +184,9 @@ def _subject(target: str, found: Any, settings: dict[str, Any], conditions: Sequ
         given = {**settings, "target": target}
         return Subject("reward", target, lambda: parse(Own, given, f"reward {target}"), conditions)
     raise SettingError(
-        f"check {target}: is neither a search, a model, a reward nor a sampler; derive a class from "
-        "tts.search.base.Search, tts.models.base.ModelSettings, tts.rewards.base.RewardSettings or "
-        "tts.samplers.settings.SamplerSettings, or write a function of images and conditions"
+        f"check {target}: is no search, model, reward, sampler or metric; derive a class from tts.search.base.Search, "
+        "tts.models.base.ModelSettings, tts.rewards.base.RewardSettings, tts.samplers.settings.SamplerSettings or "
+        "tts.metrics.base.MetricSettings, or write a function of images and conditions"
     )
 
 
