@@ -56,14 +56,29 @@ def replay(folder: Output, trial: str, trust: bool = False) -> Replay:
         raise DataError(f"{folder}: trial {row['trial']} has failed: {row['error']}")
     if row["image_file"] is not None:
         row["image"] = place(folder).read(row["image_file"])
-    first, *others = [from_record(record) for record in row["noises"]]
-    if not isinstance(first, Noise):
-        raise DataError(f"{folder}: the row of trial {row['trial']} has no initial noise")
-    if fault(0, others, study.plan.steps) or end(0, others) != study.plan.steps:
-        raise DataError(f"{folder}: the row of trial {row['trial']} has no recipe of {study.plan.steps} steps")
-    outcome = evaluate(study, Segment(first, tuple(others), json.loads(row["condition"]), ALL))
+    outcome = evaluate(study, _segment(row, study.plan.steps, folder))
     assert outcome.image is not None  # the segment asked for everything
     return Replay(row, outcome.scores, outcome.image)
+
+
+def _segment(row: dict[str, Any], steps: int, folder: Output) -> Segment:
+    """The whole trajectory of a row, which is data from anywhere.
+
+    Raises:
+        DataError: it is no trajectory of so many steps.
+    """
+    where = f"{folder}: the row of trial {row['trial']}"
+    try:
+        actions = [from_record(record) for record in row["noises"] or []]
+        condition = json.loads(row["condition"])
+    except (TypeError, ValueError, KeyError, RecursionError):
+        raise DataError(f"{where} has a recipe or a condition that cannot be read") from None
+    if not actions or not isinstance(actions[0], Noise):
+        raise DataError(f"{where} has no initial noise")
+    first, *others = actions
+    if fault(0, others, steps) or end(0, others) != steps:
+        raise DataError(f"{where} has no recipe of {steps} steps")
+    return Segment(first, tuple(others), condition, ALL)
 
 
 def stored_study(folder: Output, trust: bool = False) -> Study:

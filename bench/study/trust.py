@@ -9,6 +9,7 @@ from tts.errors import UntrustedError
 
 SECTIONS = ("model", "rewards", "held_out", "searches", "metrics")
 """The parts of a configuration that name plug-ins and weights."""
+PROMPT_FILE = "problems.conditions.file"
 
 
 def refuse_foreign(config: Mapping[str, Any], where: str, sections: Iterable[str] = SECTIONS) -> None:
@@ -22,13 +23,22 @@ def refuse_foreign(config: Mapping[str, Any], where: str, sections: Iterable[str
     Raises:
         UntrustedError: it names some.
     """
-    for section in sections:
-        for key, text in _texts(config.get(section), section):
-            if is_foreign(text):
-                raise UntrustedError(
-                    f"{where}: its manifest names code, a file or an address ({key} = {text[:100]!r}); if the run is "
-                    "your own, or you trust whoever made it, add --trust"
-                )
+    foreign = ((key, text) for section in sections for key, text in _texts(config.get(section), section))
+    for key, text in (*_prompt_files(config), *foreign):
+        if key == PROMPT_FILE or is_foreign(text):
+            raise UntrustedError(
+                f"{where}: its manifest names code, a file or an address ({key} = {text[:100]!r}); if the run is "
+                "your own, or you trust whoever made it, add --trust"
+            )
+
+
+def _prompt_files(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The file of prompts that a configuration names, wherever it lies: a run's own manifest has the prompts."""
+    problems = config.get("problems")
+    conditions = problems.get("conditions") if isinstance(problems, Mapping) else None
+    if not isinstance(conditions, Mapping) or "file" not in conditions:
+        return []
+    return [(PROMPT_FILE, str(conditions["file"]))]
 
 
 def is_foreign(text: str) -> bool:
