@@ -151,7 +151,8 @@ def test_the_modules_load_without_torch(fresh_python: Callable[..., str]) -> Non
 
 def test_stored_features_are_taken_before_images_are_looked_at(tmp_path: Path) -> None:
     made = rows(3)
-    extractor = FrechetJudge().extractor
+    extractor = f"cifar10-judge {weights_file.digest(ClassJudge().path)}"
+    assert FrechetJudge().extractor.startswith("cifar10-judge ")
     own = {row["trial"]: np.full(192, k, np.float32) for k, row in enumerate(made[:2])}
     session = Store(tmp_path / "with", ["brightness"])
     session.open("d", {**MANIFEST, "config": {"rewards": ["brightness"]}})

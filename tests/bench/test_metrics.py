@@ -63,6 +63,7 @@ def stored_features(folder: Path, metric: MetricSettings) -> dict[str, Any]:
     return dict(found)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_and_resumed_has_the_features_of_every_image_once(tiny: Make, tmp_path: Path) -> None:
     """With searches beside the engine, as on a cluster; the driver's are in the tests below."""
     killed = study_of(tiny, "killed", flush_seconds=0.0, engines={"search_on": "engine"})
@@ -98,6 +99,7 @@ def test_a_run_that_is_killed_and_resumed_has_the_features_of_every_image_once(t
     assert bench("curves", "--trust", killed.output).code == 0
 
 
+@pytest.mark.slow
 def test_features_change_neither_rows_nor_identities(tiny: Make, tmp_path: Path) -> None:
     plain, with_metrics = study_of(tiny, "plain", metrics=[]), study_of(tiny, "with")
     for config in (plain, with_metrics):

@@ -32,7 +32,7 @@ from tts.settings import parse
 from tts.testing.model import ModelConformance
 from tts.testing.sampler import SamplerConformance
 from tts.testing.search import SearchConformance
-from tts.testing.toy import PLANS, World
+from tts.testing.toy import PLANS, World, chaotic
 
 SHAPE = (3, 64, 64)
 
@@ -66,8 +66,8 @@ def test_a_threshold_that_none_passes_takes_every_try_at_the_first_look(name: st
     turns = [segment for segments in world.rounds for segment in segments if isinstance(segment.noises[0], Back)]
     assert [segment.noises[0].to for segment in turns] == [1, 1, 1]
     assert world.nfe == plan.nfe() + 3 * search.turn_nfe(plan, 2)
-    looked = [world.score((*segment.recipe,)) for segments in world.rounds for segment in segments if segment.stop == 2]
-    assert world.score(_until(chosen.state.noises, 2)) == max(looked)
+    looked = [chaotic(segment.recipe) for segments in world.rounds for segment in segments if segment.stop == 2]
+    assert chaotic(_until(chosen.state.noises, 2)) == max(looked)
 
 
 def _until(recipe: Recipe, step: int) -> Recipe:
