@@ -76,6 +76,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return stored
 
 
+@pytest.mark.slow
 def test_plays_what_a_run_stores(rows: list[dict[str, Any]], model: tts.LoadedModel, engine: tts.Engine) -> None:
     """Every search: images, recipes, scores and costs, bit for bit."""
     assert len(rows) == 9
