@@ -149,8 +149,8 @@ class Study:
         """
         codes: dict[str, Any] = {}
         for given in self.config.searches:
-            name = given if isinstance(given, str) else given["name"]
-            code, short = SEARCHES.origin(name), str(name).partition(":")[2] or str(name)
+            name = str(given if isinstance(given, str) else given.get("name"))
+            code, short = SEARCHES.origin(name), name.partition(":")[2] or name
             if codes.setdefault(short, code) != code:
                 raise SettingError(f"searches: two are called {short}, and are different code; rename one of them")
         return {name: code for name, code in codes.items() if code is not None}

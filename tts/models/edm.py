@@ -78,6 +78,10 @@ class EDM(ModelSettings):
         """Read the checkpoint whole, and name what does not fit."""
         self._open()
 
+    def record(self) -> dict[str, Any]:
+        """The settings but the digest that an address is held against: it changes no result."""
+        return {name: value for name, value in super().record().items() if name != "sha256"}
+
     def identity(self) -> dict[str, Any]:
         """Sampler, precision and the digest of the checkpoint, wherever it lies."""
         weights = sha256(self.path, "checkpoint")

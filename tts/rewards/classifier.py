@@ -65,12 +65,15 @@ class Classifier(RewardSettings):
         """Read the weights whole, and build the network that they fill."""
         self._network()
 
+    def record(self) -> dict[str, Any]:
+        """The settings but the digest that an address is held against: it changes no result."""
+        return {name: value for name, value in super().record().items() if name != "sha256"}
+
     def identity(self) -> dict[str, Any]:
         """The settings, the digest of the weights wherever they lie, and whose preprocessing they get."""
         path = self._path()
         prepared = GUIDED if self.model == GUIDED else self._entry(path).name
-        settings = {name: value for name, value in self.record().items() if name != "sha256"}
-        return {**settings, "weights": sha256(path, "weights"), "preprocessing": prepared}
+        return {**self.record(), "weights": sha256(path, "weights"), "preprocessing": prepared}
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
         """See :class:`RewardSettings`."""
