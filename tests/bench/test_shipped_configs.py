@@ -9,8 +9,9 @@ import pytest
 from bench.study import config
 from bench.study.conditions import resolve
 from bench.study.config import CONFIGS, load
-from bench.study.study import _entries, _reward
-from tts.registry import MODELS
+from bench.study.named import named
+from bench.study.study import _entries
+from tts.registry import MODELS, REWARDS
 
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 TRIALS = {
@@ -42,7 +43,7 @@ def drawn(run: config.RunConfig) -> int:
 def test_every_name_in_it_is_known_and_its_trials_are_counted(name: str) -> None:
     run = load(name)
     entries = [entry for given in run.searches for entry in _entries(given)]
-    rewards = [_reward(given)[0] for given in [*run.rewards, *run.held_out]]
+    rewards = list(named(REWARDS, [*run.rewards, *run.held_out]))
     assert len(set(rewards)) == len(rewards)
     assert drawn(run) * run.problems.seeds * len(entries) * len(run.rewards) == TRIALS[name]
     assert "random" in [entry.name for entry in entries] or not name.startswith("study")  # the control
