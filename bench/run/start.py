@@ -28,7 +28,7 @@ class Finished:
     """A finished run: its study, and what this start did; None when nothing was left to do."""
 
     study: Study
-    tally: RunProgress | None
+    counts: RunProgress | None
 
 
 def run(config: RunConfig, console: Console, retry_errors: bool = False) -> Finished:
@@ -122,7 +122,7 @@ def _run(study: Study, console: Console, retry_errors: bool, measured: Calibrati
         with run_progress(console) as show:
             reporter, writer = Reporter(study, show, warn), Writer(sink, config.store_seconds, warn)
             driver = Driver(study, pool, writer, done, reporter.tell)
-            with reporter.reporting(driver.tally), closing(writer):  # done is what is stored
+            with reporter.reporting(driver.counts), closing(writer):  # done is what is stored
                 return driver.run()
 
 

@@ -110,7 +110,7 @@ class Study:
 
     def _refuse_idle_searches(self) -> None:
         idle = next((entry.name for entry in self.entries if entry.algorithm.needs_injection), None)
-        if idle and not self.plan.actions:
+        if idle and not self.plan.noisy_steps:
             raise SettingError(
                 f"model {self.model_name}: its sampler injects no noise at any step, so that search {idle} over noises "
                 "would change nothing; raise S_churn (or eta)"
