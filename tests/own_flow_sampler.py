@@ -27,7 +27,7 @@ class FlowAncestral(Settings):
     @property
     def plan(self) -> Plan:
         n = self.steps
-        return Plan((1,) * (n - 1) + (0,), tuple(self.fresh(i) > 0 for i in range(n)), opening=1, back=1)
+        return Plan((1,) * (n - 1) + (0,), tuple(self.fresh(i) > 0 for i in range(n)), initial_nfe=1, back=1)
 
     def initial(self, noise: Any) -> Any:
         from tts.samplers.base import Call, Position

@@ -17,9 +17,9 @@ class Plan:
     """The shape of a trajectory.
 
     Args:
-        calls: denoiser forwards (NFE) of each step when a noise is injected there or none could be.
+        nfe_per_step: denoiser forwards (NFE) of each step when a noise is injected there or none could be.
         injects: for each step, whether its noise changes the result. A search spends nothing on the other steps.
-        opening: denoiser forwards between the initial noise and the first step, for samplers whose steps start from
+        initial_nfe: denoiser forwards between the initial noise and the first step, for samplers whose steps start from
             a state that has its prediction already.
         levels: noise level (standard deviation of the noise over that of the signal) before each step and after the
             last; empty where nobody needs to know.
@@ -27,31 +27,31 @@ class Plan:
             samplers whose states have one.
     """
 
-    calls: tuple[int, ...]
+    nfe_per_step: tuple[int, ...]
     injects: tuple[bool, ...]
-    opening: int = 0
+    initial_nfe: int = 0
     levels: tuple[float, ...] = field(default=(), compare=False)
     back: int = 0
 
     @property
     def steps(self) -> int:
         """Number of steps from the initial noise to the image."""
-        return len(self.calls)
+        return len(self.nfe_per_step)
 
     @property
-    def actions(self) -> tuple[int, ...]:
+    def noisy_steps(self) -> tuple[int, ...]:
         """The steps that inject noise, in order."""
         return tuple(step for step, injects in enumerate(self.injects) if injects)
 
     def nfe(self, first: int | None = None, stop: int | None = None) -> int:
         """Denoiser forwards of the steps ``first .. stop - 1``; with no ``first``, from the initial noise on."""
-        return sum(self.calls[first:stop]) + (self.opening if first is None else 0)
+        return sum(self.nfe_per_step[first:stop]) + (self.initial_nfe if first is None else 0)
 
     def spent(self, step: int | None, actions: Iterable[Action]) -> int:
         """Denoiser forwards of some actions after ``step`` steps; with None, from the initial noise on."""
-        nfe, at = (self.opening, 0) if step is None else (0, step)
+        nfe, at = (self.initial_nfe, 0) if step is None else (0, step)
         for action in actions:
-            nfe += self._back(at, action) if isinstance(action, Back) else self.calls[at]
+            nfe += self._back(at, action) if isinstance(action, Back) else self.nfe_per_step[at]
             at = after(at, action)
         return nfe
 
@@ -60,9 +60,9 @@ class Plan:
 
     def times(self, passes: int) -> Plan:
         """The same trajectory where every prediction takes this many forwards (two with guidance)."""
-        calls = tuple(passes * calls for calls in self.calls)
-        return replace(self, calls=calls, opening=passes * self.opening, back=passes * self.back)
+        nfe = tuple(passes * nfe for nfe in self.nfe_per_step)
+        return replace(self, nfe_per_step=nfe, initial_nfe=passes * self.initial_nfe, back=passes * self.back)
 
-    def next_action(self, step: int) -> int:
+    def next_noisy_step(self, step: int) -> int:
         """The first step from ``step`` on that injects noise; ``steps`` when none is left."""
-        return next((action for action in self.actions if action >= step), self.steps)
+        return next((action for action in self.noisy_steps if action >= step), self.steps)

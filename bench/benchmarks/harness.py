@@ -114,7 +114,7 @@ def timed(study: Study, pool: Pool | None = None) -> Timed:
         store.open(study.digest(), manifest.build(study, [str(name) for name in pool.describe()]))
         start = time.perf_counter()
         with closing(Writer(store)) as writer:
-            tally = Driver(study, watched, writer).run()
+            counts = Driver(study, watched, writer).run()
         seconds = time.perf_counter() - start
     watched.drain()
-    return Timed(tally.done, tally.nfe, seconds)
+    return Timed(counts.done, counts.nfe, seconds)

@@ -76,8 +76,8 @@ def _next_trial(planned: int, output: Path) -> tuple[float, float]:
     start = time.perf_counter()
     study = _study(planned, output)
     store.check(output, study.digest())
-    ledger = TrialQueue(study, store.done(output))
-    task = ledger.next()
+    queue = TrialQueue(study, store.done(output))
+    task = queue.next()
     assert task is not None  # a tenth is left
     return time.perf_counter() - start, peak()
 

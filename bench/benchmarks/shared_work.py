@@ -110,6 +110,6 @@ def _spent(study: Study) -> tuple[int, int]:
     """Forwards that a run computes, and those that its rows tell of."""
     sink = _Costs()
     with closing(make_pool(study)) as pool:
-        tally = Driver(study, pool, sink).run()
+        counts = Driver(study, pool, sink).run()
     assert sink.failed is None  # ours do not fail
-    return tally.nfe, sink.nfe
+    return counts.nfe, sink.nfe

@@ -43,20 +43,20 @@ class Window:
     start: float | None = None
     marks: list[tuple[float, float, int]] = field(default_factory=list)
 
-    def look(self, tally: RunProgress) -> None:
+    def look(self, counts: RunProgress) -> None:
         """Called by the driver all the time."""
         if self.start is None:
-            self.start = time.perf_counter() if any(lane.load.rows for lane in tally.lanes) else None
+            self.start = time.perf_counter() if any(status.load.rows for status in counts.engines) else None
             return
         elapsed = time.perf_counter() - self.start
         if len(self.marks) == 0 and elapsed >= WARM_UP:
-            self._mark(tally)
+            self._mark(counts)
         elif len(self.marks) == 1 and elapsed >= WARM_UP + self.seconds:
-            self._mark(tally)
+            self._mark(counts)
             raise _Over
 
-    def _mark(self, tally: RunProgress) -> None:
-        rows = sum(lane.load.rows for lane in tally.lanes)
+    def _mark(self, counts: RunProgress) -> None:
+        rows = sum(status.load.rows for status in counts.engines)
         self.marks.append((time.perf_counter(), time.process_time(), rows))
 
     def share(self, engines: int) -> Share:

@@ -129,7 +129,7 @@ def main(backend: str, output: str) -> None:
     config = load("quickstart", [f"output={output}", f"engines.backend={backend}", "engines.count=1"])
     _watch(marks, backend)
     _end_with(
-        marks, bench.run.driver.Driver, "update", lambda _, replies: bool(replies.load.batches)
+        marks, bench.run.driver.Driver, "update", lambda _, report: bool(report.load.batches)
     )  # an actor's message
     try:
         bench.run.start.run(config, Console(quiet=True))

@@ -25,7 +25,7 @@ PROCESSES = 8
 
 
 @dataclass
-class _Lane:
+class _Host:
     """A host that is played: its trials, and how far its engine has come."""
 
     waiting: deque[Task] = field(default_factory=deque)
@@ -39,24 +39,24 @@ class VirtualHosts:
 
     def __init__(self, trials_per_second: float, nfe: int) -> None:
         self.rate, self.nfe = trials_per_second, nfe
-        self.lanes: dict[int, _Lane] = {}
+        self.hosts: dict[int, _Host] = {}
 
     async def submit(self, engine: int, tasks: Sequence[Task]) -> None:
         """Take trials."""
-        self.lanes.setdefault(engine, _Lane()).waiting.extend(tasks)
+        self.hosts.setdefault(engine, _Host()).waiting.extend(tasks)
 
     async def poll(self, engine: int) -> WorkerReport:
         """What a host has ended after the usual time."""
         await asyncio.sleep(HOST_POLL_SECONDS)
-        lane, now = self.lanes.setdefault(engine, _Lane()), time.monotonic()
-        lane.credit += (now - lane.since) * self.rate
-        lane.since = now
-        ended = [lane.waiting.popleft() for _ in range(min(int(lane.credit), len(lane.waiting)))]
-        lane.credit = min(lane.credit - len(ended), 1.0)  # time without trials is lost
-        lane.done += len(ended)
+        host, now = self.hosts.setdefault(engine, _Host()), time.monotonic()
+        host.credit += (now - host.since) * self.rate
+        host.since = now
+        ended = [host.waiting.popleft() for _ in range(min(int(host.credit), len(host.waiting)))]
+        host.credit = min(host.credit - len(ended), 1.0)  # time without trials is lost
+        host.done += len(ended)
         results = [Result(task.key, _row(task, self.nfe)) for task in ended]
-        wants = round(self.rate * 3 * HOST_POLL_SECONDS) - len(lane.waiting)
-        rows = lane.done * self.nfe
+        wants = round(self.rate * 3 * HOST_POLL_SECONDS) - len(host.waiting)
+        rows = host.done * self.nfe
         load = EngineCounters(rows // BATCH, rows, rows / BATCH * PASS_SECONDS)
         return WorkerReport(engine, results, load, wants, self.nfe * len(ended), at=now)
 

@@ -104,20 +104,20 @@ class Watched:
     def wait(self) -> list[WorkerReport]:
         """See :class:`bench.workers.pool.Pool`."""
         found = self.pool.wait()
-        for replies in found:
+        for report in found:
             self.under_way.difference_update(
-                outcome.ticket for outcome in replies.outcomes if hasattr(outcome, "ticket")
+                outcome.ticket for outcome in report.outcomes if hasattr(outcome, "ticket")
             )
             if self.watching:
-                self._note(replies)
+                self._note(report)
         return found
 
-    def _note(self, replies: WorkerReport) -> None:
-        if replies.engine not in self.first:
-            self.first[replies.engine] = (replies.at, replies.load)
-        elif replies.at > self.first[replies.engine][0]:
-            self.last[replies.engine] = (replies.at, replies.load)
-            self.outcomes += len(replies.outcomes)
+    def _note(self, report: WorkerReport) -> None:
+        if report.engine not in self.first:
+            self.first[report.engine] = (report.at, report.load)
+        elif report.at > self.first[report.engine][0]:
+            self.last[report.engine] = (report.at, report.load)
+            self.outcomes += len(report.outcomes)
 
     @property
     def flops(self) -> float | None:
@@ -158,9 +158,9 @@ class FewOpen(SearchRunner):
         super().__init__(study, pool)
         self.limit = limit
 
-    def hungry(self, among: Collection[int], left: int = 0) -> int | None:
+    def next_starved(self, among: Collection[int], left: int = 0) -> int | None:
         """See :class:`bench.workers.search_runner.SearchRunner`."""
-        return super().hungry(among, left) if len(self.open) < self.limit else None
+        return super().next_starved(among, left) if len(self.open) < self.limit else None
 
 
 @dataclass
@@ -173,7 +173,7 @@ class _Look:
     start: float = field(default_factory=time.perf_counter)
     cpu: float = 0.0
 
-    def __call__(self, tally: RunProgress) -> None:
+    def __call__(self, counts: RunProgress) -> None:
         elapsed = time.perf_counter() - self.start
         if not self.watched.watching and elapsed >= self.length.warm_up:
             self.watched.watching, self.cpu = True, time.process_time()

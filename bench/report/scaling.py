@@ -159,18 +159,18 @@ def _measure(
         for repeat in repeats:
             with run_progress(console) as progress:
                 sink, start = Uncollected(), time.perf_counter()
-                tally = Driver(study, pool, sink, progress=progress).run()
+                counts = Driver(study, pool, sink, progress=progress).run()
                 seconds = time.perf_counter() - start
             if sink.failed is not None:
                 raise EngineError(f"a trial failed, so that nothing was measured: {sink.failed}")
-            lost = [lane.loss for lane in tally.lanes if lane.losses]
+            lost = [status.loss for status in counts.engines if status.losses]
             if lost:
                 raise EngineError(f"an engine was lost, so that nothing was measured: {lost[0]}")
             # an engine that had nothing to do may not have been heard of
-            after = [max(lane.load, then, key=_rows) for lane, then in zip(tally.lanes, before, strict=True)]
+            after = [max(status.load, then, key=_rows) for status, then in zip(counts.engines, before, strict=True)]
             busy = sum(now.seconds - then.seconds for now, then in zip(after, before, strict=True))
             before = after
-            yield Measurement(mode, engines, repeat, digest, tally.done, tally.nfe, seconds, busy, _devices(pool))
+            yield Measurement(mode, engines, repeat, digest, counts.done, counts.nfe, seconds, busy, _devices(pool))
 
 
 def _rows(load: EngineCounters) -> int:

@@ -49,15 +49,15 @@ class Executor(Protocol):
     shares: bool
     """Whether trials of one problem should be begun together, as they have work in common."""
 
-    def hungry(self, among: Collection[int], left: int) -> int | None:
+    def next_starved(self, among: Collection[int], left: int) -> int | None:
         """The engine that needs work most, if one does; ``left``: trials that are not begun."""
         ...
 
-    def use(self, engines: Collection[int]) -> None:
+    def restrict_to(self, engines: Collection[int]) -> None:
         """Begin new work on these engines only."""
         ...
 
-    def users(self, engine: int) -> Collection[Any]:
+    def trials_on(self, engine: int) -> Collection[Any]:
         """Trials that have anything on an engine."""
         ...
 
@@ -69,7 +69,7 @@ class Executor(Protocol):
         """Send what has gathered."""
         ...
 
-    def update(self, replies: WorkerReport) -> list[Result]:
+    def update(self, report: WorkerReport) -> list[Result]:
         """Take in what an engine says; the trials that have ended."""
         ...
 
@@ -115,7 +115,7 @@ class RunProgress:
     failed: int = 0
     nfe: int = 0
     planned: int = 0
-    lanes: list[EngineStatus] = field(default_factory=list)
+    engines: list[EngineStatus] = field(default_factory=list)
     error: str = ""
 
 
@@ -127,7 +127,7 @@ class Driver:
         pool: where work is done: engines, or hosts if the study's searches run beside them.
         sink: takes a row for each finished trial.
         done: trials to leave out.
-        progress: called with the tally whenever it may have changed.
+        progress: called with the counts whenever it may have changed.
         trials: which trials and in which order; left out: all of the study's shard, problem by problem.
     """
 
@@ -142,16 +142,16 @@ class Driver:
     ) -> None:
         self.study, self.pool, self.sink, self.progress = study, pool, sink, progress
         self.work: Executor = TrialDispatcher(study, pool) if study.beside else SearchRunner(study, pool)
-        self.ledger = TrialQueue(study, done or CompletedTrials(), trials)
-        self.tally = RunProgress(self.ledger.done, self.ledger.size, planned=self.ledger.planned)
-        self.tally.lanes = [EngineStatus(name) for name in pool.describe()]
+        self.queue = TrialQueue(study, done or CompletedTrials(), trials)
+        self.counts = RunProgress(self.queue.done, self.queue.size, planned=self.queue.planned)
+        self.counts.engines = [EngineStatus(name) for name in pool.describe()]
         self._quarantined: int | None = None
         self._alone_since = time.monotonic()
 
     @property
     def up(self) -> list[int]:
         """The engines that are there."""
-        return [engine for engine, lane in enumerate(self.tally.lanes) if lane.device is not None]
+        return [engine for engine, status in enumerate(self.counts.engines) if status.device is not None]
 
     def run(self) -> RunProgress:
         """Until every trial has a result or an error.
@@ -160,17 +160,17 @@ class Driver:
             EngineError: no engine is left, or too many trials fail. What was stored stays, and the same command goes
                 on from there.
         """
-        self.progress(self.tally)
-        while self.ledger.unfinished:
+        self.progress(self.counts)
+        while self.queue.unfinished:
             self.schedule()
             self.work.dispatch()
-            for replies in self.pool.wait():
-                self.update(replies)
+            for report in self.pool.wait():
+                self.update(report)
             self._check()
             self.sink.tick()
-            self.progress(self.tally)
+            self.progress(self.counts)
         self.work.dispatch()  # the states of the last trials
-        return self.tally
+        return self.counts
 
     def schedule(self) -> None:
         """Begin trials until every engine has enough to do."""
@@ -179,77 +179,77 @@ class Driver:
             return
         self._isolate()
         free = [engine for engine in self.up if engine != self._quarantined]
-        self.work.use(free or self.up or range(self.pool.engines))
-        while (left := self.ledger.left) and (engine := self.work.hungry(free, left)) is not None:
-            task = self.ledger.next()
+        self.work.restrict_to(free or self.up or range(self.pool.engines))
+        while (left := self.queue.left) and (engine := self.work.next_starved(free, left)) is not None:
+            task = self.queue.next()
             assert task is not None  # some are left
             self.work.start(task, engine)
-            while self.work.shares and (task := self.ledger.next_like(task)) is not None:
+            while self.work.shares and (task := self.queue.next_like(task)) is not None:
                 self.work.start(task, engine)
 
     def _isolate(self) -> None:
         """Keep one engine for the trials that may be why others died, when all else there is done."""
-        if self._quarantined is None and self.ledger.suspects and self.up:
-            self._quarantined = min(self.up, key=lambda engine: len(self.work.users(engine)))
-        if self._quarantined in self.up and not self.work.users(self._quarantined):
-            if self.ledger.suspects:
-                for task in self.ledger.next_suspects():
+        if self._quarantined is None and self.queue.suspects and self.up:
+            self._quarantined = min(self.up, key=lambda engine: len(self.work.trials_on(engine)))
+        if self._quarantined in self.up and not self.work.trials_on(self._quarantined):
+            if self.queue.suspects:
+                for task in self.queue.next_suspects():
                     self.work.start(task, self._quarantined)
             else:
                 self._quarantined = None
 
-    def update(self, replies: WorkerReport) -> None:
+    def update(self, report: WorkerReport) -> None:
         """Take in what an engine says."""
-        lane = self.tally.lanes[replies.engine]
-        if replies.lost is not None:
-            self._lose(replies.engine, replies.lost)
+        status = self.counts.engines[report.engine]
+        if report.lost is not None:
+            self._lose(report.engine, report.lost)
             return
-        if replies.device is not None:
-            lane.device, lane.where = replies.device, replies.where
-            lane.before, lane.load = lane.total, EngineCounters()
+        if report.device is not None:
+            status.device, status.where = report.device, report.where
+            status.before, status.load = status.total, EngineCounters()
             return
-        lane.load = replies.load
-        for result in self.work.update(replies):
+        status.load = report.load
+        for result in self.work.update(report):
             self._finish(result)
-        self.tally.nfe = self.work.nfe
+        self.counts.nfe = self.work.nfe
 
     def _finish(self, result: Result) -> None:
-        task = self.ledger.finish(result.key)
+        task = self.queue.finish(result.key)
         if task is None:
             return
         self.sink.add(result.row)
-        self.tally.done = self.ledger.done
+        self.counts.done = self.queue.done
         spent = (result.row.nfe or 0) - (result.row.shared_nfe or 0)
-        self.tally.planned += spent - task.trial.algorithm.nfe(self.study.plan)
+        self.counts.planned += spent - task.trial.algorithm.nfe(self.study.plan)
         if result.error is not None:
-            self.tally.failed, self.tally.error = self.tally.failed + 1, result.error
+            self.counts.failed, self.counts.error = self.counts.failed + 1, result.error
 
     def _lose(self, engine: int, loss: WorkerFailure) -> None:
         """Put an engine's trials back; those that were there at too many deaths become errors."""
-        lane = self.tally.lanes[engine]
-        lane.device, lane.losses, lane.loss = None, lane.losses + 1, loss.reason
+        status = self.counts.engines[engine]
+        status.device, status.losses, status.loss = None, status.losses + 1, loss.reason
         self._alone_since = time.monotonic()
         at_work, others = self.work.lose(engine)
         suspects = [task for task in others if task.alone]
-        self.ledger.put_back(task for task in others if not task.alone)
-        for task in self.ledger.lose([*at_work, *suspects], loss.innocent):
+        self.queue.put_back(task for task in others if not task.alone)
+        for task in self.queue.lose([*at_work, *suspects], loss.innocent):
             label = self.study.model.label(task.trial.condition)
-            history = self.ledger.histories[task.key]
+            history = self.queue.histories[task.key]
             reason = f"{history}, the last with nothing else to do: {loss.reason}"
             self._finish(Result(task.key, error_row(task.trial, task.key, label, reason)))
 
     def _check(self) -> None:
         """End a run that leads nowhere."""
-        if self.tally.failed > self.study.config.max_errors:
+        if self.counts.failed > self.study.config.max_errors:
             raise EngineError(
-                f"{self.tally.failed} trials failed, more than max_errors = {self.study.config.max_errors}; the last: "
-                f"{self.tally.error}; mend it and run the same command with --retry-errors"
+                f"{self.counts.failed} trials failed, more than max_errors = {self.study.config.max_errors}; the last: "
+                f"{self.counts.error}; mend it and run the same command with --retry-errors"
             )
         patience = self.study.config.engines.start_seconds
         if self.up:
             self._alone_since = time.monotonic()
         elif time.monotonic() - self._alone_since > patience:
-            reasons = [lane.loss for lane in self.tally.lanes if lane.loss]
+            reasons = [status.loss for status in self.counts.engines if status.loss]
             reason = f" (the last one: {reasons[-1]})" if reasons else ""
             raise EngineError(
                 f"no engine for engines.start_seconds = {patience:g}{reason}; run the same command to resume"

@@ -80,14 +80,14 @@ def run_progress(console: Console) -> Iterator[Callable[[RunProgress], None]]:
     rate = Rate()
     with line_or_bar(console, "running") as show:
 
-        def update(tally: RunProgress) -> None:
-            failed = f" ({tally.failed:,} failed)" if tally.failed else ""
+        def update(counts: RunProgress) -> None:
+            failed = f" ({counts.failed:,} failed)" if counts.failed else ""
             text = (
-                f"{tally.done:,}/{tally.trials:,} trials{failed}  {rate.per_second(tally.nfe):,.0f} NFE/s  "
-                f"{rate.left(tally.nfe, tally.planned)} left"
+                f"{counts.done:,}/{counts.trials:,} trials{failed}  {rate.per_second(counts.nfe):,.0f} NFE/s  "
+                f"{rate.left(counts.nfe, counts.planned)} left"
             )
-            total = max(tally.planned, 1)
-            show(total if tally.done >= tally.trials else min(tally.nfe, total - 1), total, text)
+            total = max(counts.planned, 1)
+            show(total if counts.done >= counts.trials else min(counts.nfe, total - 1), total, text)
 
         yield update
 

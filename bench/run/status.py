@@ -17,7 +17,7 @@ from rich.text import Text
 
 from bench.run.driver import EngineStatus, RunProgress
 from bench.store.checks import StatusForm, parsed
-from bench.store.storage import LocalStorage, Output, place
+from bench.store.storage import LocalStorage, Output, Storage, place
 from bench.study.study import Study
 from tts.errors import DataError
 
@@ -31,12 +31,15 @@ class Reporter:
 
     Args:
         study: the run.
+        where: its files.
         show: moves the progress bar.
         warn: takes a line.
     """
 
-    def __init__(self, study: Study, show: Callable[[RunProgress], None], warn: Callable[[str], None]) -> None:
-        self._place, self._show, self._warn = place(study.config.output), show, warn
+    def __init__(
+        self, study: Study, where: Storage, show: Callable[[RunProgress], None], warn: Callable[[str], None]
+    ) -> None:
+        self._place, self._show, self._warn = where, show, warn
         shard, number = study.config.part
         self._shard = study.config.shard
         self._name = "status.json" if number == 1 else f"status-{shard}of{number}.json"
@@ -46,49 +49,49 @@ class Reporter:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="status")
         self._putting: Future[None] = self._thread.submit(lambda: None)
 
-    def tell(self, tally: RunProgress) -> None:
+    def tell(self, counts: RunProgress) -> None:
         """The run has gone on a little."""
-        self._show(tally)
-        for engine, lane in enumerate(tally.lanes):
+        self._show(counts)
+        for engine, status in enumerate(counts.engines):
             known = self._seen[engine][1] if self._seen else 0
-            if lane.losses > known:
-                self._warn(f"engine {engine} is lost: {lane.loss}; its trials are run again")
-        now, seen = time.monotonic(), [(lane.device, lane.losses) for lane in tally.lanes]
+            if status.losses > known:
+                self._warn(f"engine {engine} is lost: {status.loss}; its trials are run again")
+        now, seen = time.monotonic(), [(status.device, status.losses) for status in counts.engines]
         if now - self._written >= self._every or seen != self._seen:
-            self._write(tally, "running", now)
+            self._write(counts, "running", now)
         self._seen = seen
 
     @contextmanager
-    def reporting(self, tally: RunProgress) -> Iterator[None]:
+    def reporting(self, counts: RunProgress) -> Iterator[None]:
         """Leave behind how the run ended."""
         try:
             yield
         except BaseException:
-            self._write(tally, "stopped", time.monotonic())
+            self._write(counts, "stopped", time.monotonic())
             raise
         else:
-            self._write(tally, "done", time.monotonic())
+            self._write(counts, "done", time.monotonic())
         finally:
             self._thread.shutdown()
 
-    def _write(self, tally: RunProgress, state: str, now: float) -> None:
+    def _write(self, counts: RunProgress, state: str, now: float) -> None:
         seconds = max(1e-9, now - self._start)
         # what lost engines had done is counted in nfe, and done again
-        left = max(0, tally.planned - tally.nfe) * seconds / tally.nfe if tally.nfe else None
+        left = max(0, counts.planned - counts.nfe) * seconds / counts.nfe if counts.nfe else None
         content = {
             "state": state,
             "shard": self._shard,
             "updated": time.time(),
             "host": os.uname().nodename,
             "pid": os.getpid(),
-            "done": tally.done,
-            "failed": tally.failed,
-            "trials": tally.trials,
-            "nfe_per_second": tally.nfe / seconds,
+            "done": counts.done,
+            "failed": counts.failed,
+            "trials": counts.trials,
+            "nfe_per_second": counts.nfe / seconds,
             "seconds": seconds,
             "seconds_left": 0.0 if state == "done" else left,
-            "last_error": tally.error,
-            "engines": [self._engine(engine, lane, now) for engine, lane in enumerate(tally.lanes)],
+            "last_error": counts.error,
+            "engines": [self._engine(engine, status, now) for engine, status in enumerate(counts.engines)],
         }
         self._written, data = now, json.dumps(content).encode()
         if isinstance(self._place, LocalStorage):
@@ -100,15 +103,15 @@ class Reporter:
         with suppress(OSError):  # the writer tells of it; progress is not worth a run
             self._place.write(self._name, data)
 
-    def _engine(self, engine: int, lane: EngineStatus, now: float) -> dict[str, Any]:
+    def _engine(self, engine: int, status: EngineStatus, now: float) -> dict[str, Any]:
         seconds = max(1e-9, now - self._start)
         return {
             "engine": engine,
-            "device": lane.device,
-            "host": lane.where,
-            "rows_per_second": lane.total.rows / seconds,
-            "busy": min(1.0, lane.total.seconds / seconds),
-            "losses": lane.losses,
+            "device": status.device,
+            "host": status.where,
+            "rows_per_second": status.total.rows / seconds,
+            "busy": min(1.0, status.total.seconds / seconds),
+            "losses": status.losses,
         }
 
 
@@ -131,8 +134,9 @@ def read(output: Output) -> list[dict[str, Any]]:
 
 def show(output: Output, console: Console) -> None:
     """Print how a run is getting on."""
-    for status in read(output):
-        name = f"{place(output)}" + (f" (shard {status['shard']})" if status["shard"] else "")
+    where = place(output)
+    for status in read(where):
+        name = f"{where}" + (f" (shard {status['shard']})" if status["shard"] else "")
         console.print(f"{name}: {_line(status)}", markup=False, highlight=False, soft_wrap=True)
         if status["last_error"]:
             console.print(f"last error: {status['last_error']}", style="yellow", markup=False, soft_wrap=True)
@@ -141,9 +145,10 @@ def show(output: Output, console: Console) -> None:
 
 def follow(output: Output, console: Console) -> None:
     """:func:`show` again and again, until no shard is running."""
+    where = place(output)
     while True:
-        show(output, console)
-        if all(status["state"] != "running" for status in read(output)):
+        show(where, console)
+        if all(status["state"] != "running" for status in read(where)):
             return
         time.sleep(EVERY_SECONDS)
 

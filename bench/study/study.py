@@ -12,7 +12,7 @@ from itertools import islice, product
 from typing import Any
 
 from bench.study.conditions import resolve
-from bench.study.config import AUTO, RunConfig
+from bench.study.config import AUTO, Engines, RunConfig
 from bench.study.named import named, without_alias
 from bench.study.trial import IDENTITY_VERSION, Context, Trial, text
 from tts.errors import SettingError
@@ -110,7 +110,7 @@ class Study:
 
     def _refuse_idle_searches(self) -> None:
         idle = next((entry.name for entry in self.entries if entry.algorithm.needs_injection), None)
-        if idle and not self.plan.actions:
+        if idle and not self.plan.noisy_steps:
             raise SettingError(
                 f"model {self.model_name}: its sampler injects no noise at any step, so that search {idle} over noises "
                 "would change nothing; raise S_churn (or eta)"
@@ -135,9 +135,12 @@ class Study:
 
     def with_batch(self, batch: int) -> Study:
         """The same study for engines of another batch."""
+        return self.with_engines(self.config.engines.model_copy(update={"batch": batch}))
+
+    def with_engines(self, engines: Engines) -> Study:
+        """The same study for other engines of the same kind: nothing is looked up or read again."""
         other = copy.copy(self)
         other.__dict__.pop("context", None)
-        engines = self.config.engines.model_copy(update={"batch": batch})
         other.config = self.config.model_copy(update={"engines": engines})
         return other
 

@@ -30,7 +30,7 @@ class TrialDispatcher:
         widths = [entry.algorithm.nfe(plan) / entry.algorithm.depth(plan) for entry in study.entries]
         self._first = math.ceil(engines.oversupply * engines.batch / min(widths))
 
-    def hungry(self, among: Collection[int], left: int) -> int | None:
+    def next_starved(self, among: Collection[int], left: int) -> int | None:
         """The host that needs trials most, if one does and may have more."""
         turn = self._turn
         if turn in self._asking and turn in among and self._may_have_more(turn, left, len(among)):
@@ -67,10 +67,10 @@ class TrialDispatcher:
         wants = self._wants[engine]
         return self._first - len(self._given[engine]) if wants is None else wants
 
-    def use(self, engines: Collection[int]) -> None:
+    def restrict_to(self, engines: Collection[int]) -> None:
         """Nothing: a host's trials stay with it."""
 
-    def users(self, engine: int) -> list[Task]:
+    def trials_on(self, engine: int) -> list[Task]:
         """The trials that a host has."""
         return list(self._given[engine].values())
 
@@ -91,15 +91,15 @@ class TrialDispatcher:
                 self.pool.submit(engine, list(tasks), ())
                 tasks.clear()
 
-    def update(self, replies: WorkerReport) -> list[Result]:
+    def update(self, report: WorkerReport) -> list[Result]:
         """Take over what a host has finished."""
-        given = self._given[replies.engine]
-        self._measure(replies.engine, replies.load.rows)
-        if replies.wants is not None:
-            self._wants[replies.engine] = replies.wants
-            self._ask(replies.engine)
-        self.nfe += replies.nfe
-        results = [result for result in replies.outcomes if given.pop(result.key, None) is not None]
+        given = self._given[report.engine]
+        self._measure(report.engine, report.load.rows)
+        if report.wants is not None:
+            self._wants[report.engine] = report.wants
+            self._ask(report.engine)
+        self.nfe += report.nfe
+        results = [result for result in report.outcomes if given.pop(result.key, None) is not None]
         self._given_to_all -= len(results)
         return results
 

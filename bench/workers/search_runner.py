@@ -50,16 +50,16 @@ class SearchRunner:
         self._released: list[list[int]] = [[] for _ in range(pool.engines)]
         self._free = list(range(pool.engines))
 
-    def hungry(self, among: Collection[int], left: int = 0) -> int | None:
+    def next_starved(self, among: Collection[int], left: int = 0) -> int | None:
         """The engine with the fewest segments in flight, if it has not enough, however many trials are left."""
         engine = min(among, key=self.in_flight.__getitem__, default=None)
         return engine if engine is not None and self.in_flight[engine] < self._target else None
 
-    def use(self, engines: Collection[int]) -> None:
+    def restrict_to(self, engines: Collection[int]) -> None:
         """Start new trajectories on these engines only."""
         self._free = sorted(engines)
 
-    def users(self, engine: int) -> list[ActiveTrial]:
+    def trials_on(self, engine: int) -> list[ActiveTrial]:
         """Open trials with segments or states on an engine."""
         return [opened for opened in self.open.values() if engine in opened.engines]
 
@@ -81,9 +81,9 @@ class SearchRunner:
                 new.clear()
                 del released[: len(forgotten)]  # in place: handles hold this list, and may add to it now
 
-    def update(self, replies: WorkerReport) -> list[Result]:
+    def update(self, report: WorkerReport) -> list[Result]:
         """Hand outcomes to their searches; each search whose list is complete goes on. Returns what has ended."""
-        for outcome in replies.outcomes:
+        for outcome in report.outcomes:
             work = self._works.pop(outcome.ticket, None)
             if work is not None:  # else of an engine that was given up
                 self._answer(work, outcome)
@@ -95,7 +95,7 @@ class SearchRunner:
         """Give up an engine and every trial that it took part in; it may come back empty."""
         mine = [work for work in self._works.values() if work.engine == engine]
         at_work = {asker.open.task.key for work in mine for asker in work.waiting}
-        lost = self.users(engine)
+        lost = self.trials_on(engine)
         for opened in lost:
             self._end(opened)
         self._works = {ticket: work for ticket, work in self._works.items() if work.engine != engine}

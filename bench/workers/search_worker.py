@@ -60,11 +60,11 @@ class SearchWorker:
     @property
     def starving(self) -> bool:
         """Whether a trial could be begun at once, if there were one."""
-        return not self._waiting and self._hungry()
+        return not self._waiting and self._starved()
 
-    def _hungry(self) -> bool:
+    def _starved(self) -> bool:
         """Whether too few segments are in flight; a trial that is at its narrowest now will ask for more later."""
-        return self.searches.hungry((0,)) is not None and len(self.searches.open) < 2 * self._open_at_once()
+        return self.searches.next_starved((0,)) is not None and len(self.searches.open) < 2 * self._open_at_once()
 
     def _open_at_once(self) -> float:
         """Trials that keep the engine over-supplied."""
@@ -84,13 +84,13 @@ class SearchWorker:
 
     def advance(self) -> list[Result]:
         """Open trials until the engine has enough to do, and go on until an outcome is there."""
-        while self._waiting and self._hungry():
+        while self._waiting and self._starved():
             task = self._waiting.popleft()
             self._begin(task)
             while self.searches.shares and self._waiting and self._waiting[0].trial.shares_with(task.trial):
                 self._begin(self._waiting.popleft())
         self.searches.dispatch()
-        results = [result for replies in self.searches.pool.wait() for result in self.searches.update(replies)]
+        results = [result for report in self.searches.pool.wait() for result in self.searches.update(report)]
         self._measure()
         return results
 

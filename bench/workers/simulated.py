@@ -39,7 +39,7 @@ class SimulatedEngine:
 
     device = "simulated"
     flops = None
-    room = 0  # its passes wait for nobody's answers
+    free_rows = 0  # its passes wait for nobody's answers
 
     def __init__(self, study: Study) -> None:
         engines = study.config.engines

@@ -136,7 +136,7 @@ def test_a_run_keeps_what_it_measured(tiny: Make, monkeypatch: pytest.MonkeyPatc
     calibration = store.read_manifest(config.output)["calibration"]
     assert calibration["batch"] == 4
     assert [rate["rows_per_second"] for rate in calibration["rates"]] == [1.0, 10.0]
-    assert run(config, QUIET).tally is None  # all done, and nothing measured again
+    assert run(config, QUIET).counts is None  # all done, and nothing measured again
     assert len(studies) == 1
 
 
@@ -146,8 +146,8 @@ def test_resuming_takes_the_number_that_was_recorded(tiny: Make, monkeypatch: py
     for part in (Path(config.output) / "trials").iterdir():
         part.unlink()
     finished = run(config, QUIET)
-    assert finished.tally is not None
-    assert finished.tally.done == 2
+    assert finished.counts is not None
+    assert finished.counts.done == 2
     assert (studies, number(config)) == ([], 3)
     assert "calibration" not in store.read_manifest(config.output)
 

@@ -220,10 +220,10 @@ def test_run_again_finds_everything_done(finished: Path) -> None:
 def test_run_goes_on_after_it_was_stopped(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config, update = written(tmp_path / "study.yaml", tmp_path / "run"), Driver.update
 
-    def interrupted(self: Driver, replies: Any) -> None:
-        if self.tally.done >= 3:
+    def interrupted(self: Driver, report: Any) -> None:
+        if self.counts.done >= 3:
             raise KeyboardInterrupt
-        update(self, replies)
+        update(self, report)
 
     with monkeypatch.context() as patch:
         patch.setattr(Driver, "update", interrupted)

@@ -161,10 +161,10 @@ class Rows:
 def play(
     of: Study, engines: int = 1, seed: int = 0, **how: Any
 ) -> tuple[dict[str, dict[str, Any]], RunProgress, FakePool]:
-    """Run a study on a fake pool: its rows, the tally, and the pool."""
+    """Run a study on a fake pool: its rows, the counts, and the pool."""
     rows, pool = Rows(), FakePool(engines, of, random.Random(seed))
-    tally = Driver(of, pool, rows, **how).run()
-    return rows.rows, tally, pool
+    counts = Driver(of, pool, rows, **how).run()
+    return rows.rows, counts, pool
 
 
 @pytest.fixture(scope="module")
@@ -228,11 +228,11 @@ def test_a_row_costs_what_the_search_promises(reference: dict[str, dict[str, Any
 
 
 def test_costs_are_summed_over_all_jobs() -> None:
-    rows, tally, pool = play(study(share=False), engines=3)
+    rows, counts, pool = play(study(share=False), engines=3)
     for column, name in [("nfe", "nfe"), ("decodes", "decodes"), ("reward_calls", "reward_calls")]:
         assert sum(row[column] for row in rows.values()) == sum(getattr(outcome, name) for outcome in pool.outcomes)
     assert sum(row["device_seconds"] for row in rows.values()) == sum(outcome.seconds for outcome in pool.outcomes)
-    assert tally.nfe == sum(outcome.nfe for outcome in pool.outcomes)
+    assert counts.nfe == sum(outcome.nfe for outcome in pool.outcomes)
 
 
 @given(engines=st.integers(1, 4), seed=st.integers(0, 2**32), shuffled=st.booleans(), share=st.booleans())
@@ -243,10 +243,10 @@ def test_what_is_computed_is_what_trials_cost_less_what_they_share(
     pool, trials = FakePool(engines, of, coins), list(of.trials())
     if shuffled:
         coins.shuffle(trials)
-    tally = Driver(of, pool, rows, trials=trials).run()
+    counts = Driver(of, pool, rows, trials=trials).run()
     assert rows.rows == reference
-    assert tally.nfe == sum(outcome.nfe for outcome in pool.outcomes)
-    assert tally.nfe == tally.planned == sum(row["nfe"] for row in rows.rows.values()) - rows.shared_nfe
+    assert counts.nfe == sum(outcome.nfe for outcome in pool.outcomes)
+    assert counts.nfe == counts.planned == sum(row["nfe"] for row in rows.rows.values()) - rows.shared_nfe
     assert bool(rows.shared_nfe) == share
     assert pool.states == [{}] * engines
 
@@ -254,10 +254,10 @@ def test_what_is_computed_is_what_trials_cost_less_what_they_share(
 def test_small_budgets_are_inside_large_ones() -> None:
     """Naive sampling and every N of best-of-N, on two rewards: the trajectories of the largest N, once."""
     of = study(searches=["naive", {"name": "best_of_n", "budget": {"N": [1, 2, 3, 4]}}])
-    rows, tally, pool = play(of)
+    rows, counts, pool = play(of)
     one = of.plan.nfe()
     assert sum(row["nfe"] for row in rows.values()) == of.problems * 2 * (1 + 1 + 2 + 3 + 4) * one
-    assert tally.nfe == of.problems * 4 * one
+    assert counts.nfe == of.problems * 4 * one
     scored = [outcome for outcome in pool.outcomes if outcome.nfe]
     assert [outcome.decodes for outcome in scored] == [1] * len(scored)  # one image is decoded for both rewards
     assert [outcome.reward_calls for outcome in scored] == [2] * len(scored)
@@ -278,32 +278,32 @@ def test_independent_samples_are_kept() -> None:
 def test_the_tally_ends_with_everything_done(engines: int) -> None:
     seen: list[RunProgress] = []
     of = study()
-    _, tally, _ = play(of, engines, progress=lambda tally: seen.append(deepcopy(tally)))
-    assert (tally.done, tally.trials) == (of.size, of.size)
-    assert tally.planned == tally.nfe
-    assert [lane.device for lane in tally.lanes] == ["fake"] * engines
+    _, counts, _ = play(of, engines, progress=lambda counts: seen.append(deepcopy(counts)))
+    assert (counts.done, counts.trials) == (of.size, of.size)
+    assert counts.planned == counts.nfe
+    assert [status.device for status in counts.engines] == ["fake"] * engines
     assert (seen[0].done, seen[0].nfe) == (0, 0)
     assert seen[0].planned == sum(trial.algorithm.nfe(of.plan) for trial in of.trials())
-    assert [tally.done for tally in seen] == sorted(tally.done for tally in seen)
-    assert all(tally.nfe <= tally.planned for tally in seen)
-    assert seen[-1] == tally
+    assert [counts.done for counts in seen] == sorted(counts.done for counts in seen)
+    assert all(counts.nfe <= counts.planned for counts in seen)
+    assert seen[-1] == counts
 
 
 @given(st.integers(0, 2**32), st.floats(0, 1))
 def test_trials_that_are_done_are_left_out(reference: dict[str, dict[str, Any]], seed: int, share: float) -> None:
     coins = random.Random(seed)
     done = {key for key in reference if coins.random() < share}
-    rows, tally, pool = play(study(), 2, seed, done=CompletedTrials(done | {"of another run"}))
+    rows, counts, pool = play(study(), 2, seed, done=CompletedTrials(done | {"of another run"}))
     assert rows == {key: row for key, row in reference.items() if key not in done}
-    assert (tally.done, tally.trials) == (len(reference), len(reference))
-    assert tally.planned == tally.nfe <= sum(row["nfe"] for row in rows.values())
+    assert (counts.done, counts.trials) == (len(reference), len(reference))
+    assert counts.planned == counts.nfe <= sum(row["nfe"] for row in rows.values())
     assert sum(outcome.image is not None for outcome in pool.outcomes) <= len(rows)  # one last image each, or shared
 
 
 def test_nothing_left_to_do_asks_no_engine(reference: dict[str, dict[str, Any]]) -> None:
-    rows, tally, pool = play(study(), done=CompletedTrials(reference))
+    rows, counts, pool = play(study(), done=CompletedTrials(reference))
     assert (rows, pool.outcomes) == ({}, [])
-    assert (tally.done, tally.planned) == (len(reference), 0)
+    assert (counts.done, counts.planned) == (len(reference), 0)
 
 
 @pytest.mark.parametrize("engines", [1, 3])
@@ -376,14 +376,14 @@ def test_a_search_that_fails_is_a_row_with_the_reason_and_the_others_go_on(
 ) -> None:
     of = study()
     hasty = Trial("hasty", Hasty(), None, "brightness", 0, 0, 1)
-    rows, tally, pool = play(of, trials=[hasty, *of.trials()])
+    rows, counts, pool = play(of, trials=[hasty, *of.trials()])
     failed = rows.pop(hasty.key(of.context))
     assert rows == reference
     assert failed["error"] == (
         "search hasty: ended at step 1 of 6; a search must return an evaluation of a finished trajectory"
     )
     assert {failed[name] for name in ("value", "nfe", "image", "image_sha256", "recipe_hash")} == {None}
-    assert (tally.done, tally.failed) == (of.size + 1, 1)
+    assert (counts.done, counts.failed) == (of.size + 1, 1)
     assert pool.states == [{}]
 
 

@@ -158,10 +158,10 @@ def test_engines_that_die_lose_no_row_and_double_none(
     for seed in range(40):
         of, rows = study(), Rows()
         pool = MortalPool(engines, of, random.Random(seed), 0.05 if innocent else 0.01, innocent)
-        tally = Driver(of, pool, rows).run()
+        counts = Driver(of, pool, rows).run()
         deaths += pool.deaths
-        assert sum(lane.losses for lane in tally.lanes) == pool.deaths
-        if not tally.failed:
+        assert sum(status.losses for status in counts.engines) == pool.deaths
+        if not counts.failed:
             assert rows.rows == reference
         else:  # three deaths under one trial, by chance: that is what an error says
             assert set(rows.rows) == set(reference)
@@ -229,11 +229,11 @@ def test_a_poison_trial_is_an_error_after_a_few_engines_and_the_run_goes_on(
     pool = PoisonedPool(engines, of, random.Random(1), poison=3)
     poisoned = [trial for trial in of.trials() if trial.condition == 3]
     chosen = [trial for trial in of.trials() if trial.condition != 3] + poisoned[:1]
-    tally = Driver(of, pool, rows, trials=chosen).run()
+    counts = Driver(of, pool, rows, trials=chosen).run()
     [bad] = [row for row in rows.rows.values() if row.get("error")]
     assert bad["trial"] == poisoned[0].key(of.context)
     assert bad["error"] == f"{pool.deaths} engines died while it ran, the last with nothing else to do: killed"
-    assert (tally.failed, tally.done) == (1, len(chosen))
+    assert (counts.failed, counts.done) == (1, len(chosen))
     assert 3 <= pool.deaths <= 3 + math.ceil(math.log2(len(chosen)))
     del rows.rows[bad["trial"]]
     assert rows.rows == {key: row for key, row in reference.items() if row["condition"] != "3"}
@@ -270,8 +270,8 @@ def test_one_culprit_among_hundreds_is_found_by_halves() -> None:
     chosen = [trial for trial in of.trials() if (trial.condition, trial.search) != (3, "mcts")] + [poisoned]
     assert len(chosen) > 200
     pool, rows, calm = PoisonedHosts(2, of, 3), Rows(), Rows()
-    tally = Driver(of, pool, rows, trials=chosen).run()
-    assert (tally.failed, tally.done) == (1, len(chosen))
+    counts = Driver(of, pool, rows, trials=chosen).run()
+    assert (counts.failed, counts.done) == (1, len(chosen))
     assert 3 <= pool.deaths <= 3 + math.ceil(math.log2(len(chosen)))
     Driver(of, HostPool(2, of, random.Random(0), 0.0), calm, trials=chosen).run()
     bad = poisoned.key(of.context)

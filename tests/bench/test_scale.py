@@ -197,7 +197,7 @@ class Lab:
         """The load of an engine is counted from its start on."""
         engines, images = self.runs[-1]
         number = sum(count == engines for count, _ in self.runs)
-        return RunProgress(images, images, nfe=7 * images, lanes=self.loads(engines, number))
+        return RunProgress(images, images, nfe=7 * images, engines=self.loads(engines, number))
 
 
 @pytest.fixture

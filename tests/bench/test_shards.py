@@ -73,7 +73,7 @@ def test_shards_in_any_order_are_one_run(
         assert len(store.done(tmp_path)) == done * TRIALS // SHARDS
     assert table(tmp_path) == undivided
     before = [path.name for path in (tmp_path / "trials").iterdir()]
-    assert run(configured(tmp_path), QUIET).tally is None  # the whole is done, too
+    assert run(configured(tmp_path), QUIET).counts is None  # the whole is done, too
     assert [path.name for path in (tmp_path / "trials").iterdir()] == before
 
 
@@ -83,8 +83,8 @@ def test_shards_side_by_side_are_one_run(undivided: list[dict[str, Any]], tmp_pa
     def work(shard: int) -> None:
         config = configured(tmp_path, shard=f"{shard}/{SHARDS}", flush_seconds=0.0)
         finished = run(config, QUIET)
-        assert finished.tally is not None
-        ends.append(finished.tally.trials)
+        assert finished.counts is not None
+        ends.append(finished.counts.trials)
 
     threads = [threading.Thread(target=work, args=(shard,)) for shard in range(SHARDS)]
     for thread in threads:

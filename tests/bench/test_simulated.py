@@ -141,10 +141,10 @@ def test_engines_of_unequal_speed_all_have_work_until_the_end(tiny: Make) -> Non
     )
     pool, rows = UnevenPool(study, [0.01, 0.03]), Rows()
     start = time.monotonic()
-    tally = Driver(study, pool, rows).run()
+    counts = Driver(study, pool, rows).run()
     seconds = time.monotonic() - start
     pool.close()
-    fast, slow = (lane.load.rows for lane in tally.lanes)
+    fast, slow = (status.load.rows for status in counts.engines)
     assert 2.0 < fast / slow < 4.5  # of 3
     ideal = (fast + slow) / 16 / (1 / 0.01 + 1 / 0.03)
     assert seconds < 1.5 * ideal + 1
@@ -188,12 +188,12 @@ def test_a_million_trials_are_not_made_before_they_are_needed() -> None:
     study = simulated_study(1, "driver")
     assert study.size == 1_000_000
     start = time.perf_counter()
-    ledger = TrialQueue(study, CompletedTrials())
-    first = [ledger.next() for _ in range(10)]
+    queue = TrialQueue(study, CompletedTrials())
+    first = [queue.next() for _ in range(10)]
     assert time.perf_counter() - start < 2.0
     assert len({task.key for task in first if task is not None}) == 10
-    assert (ledger.size, ledger.done, ledger.left) == (1_000_000, 0, 999_990)
-    assert ledger.planned == 1_000_000 * study.entries[0].algorithm.nfe(study.plan)
+    assert (queue.size, queue.done, queue.left) == (1_000_000, 0, 999_990)
+    assert queue.planned == 1_000_000 * study.entries[0].algorithm.nfe(study.plan)
 
 
 @pytest.mark.alone

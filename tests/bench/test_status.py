@@ -21,6 +21,7 @@ from bench.run import status
 from bench.run.driver import Driver, EngineStatus, RunProgress
 from bench.run.start import run
 from bench.run.status import Reporter
+from bench.store.storage import place
 from bench.study.study import Study
 from tts.engine.requests import EngineCounters
 
@@ -60,7 +61,7 @@ class Watched(Reporter):
     def __init__(self, of: Study) -> None:
         self.shown: list[int] = []
         self.warned: list[str] = []
-        super().__init__(of, lambda tally: self.shown.append(tally.done), self.warned.append)
+        super().__init__(of, place(of.config.output), lambda counts: self.shown.append(counts.done), self.warned.append)
 
 
 def study(folder: Path, **changes: Any) -> Study:
@@ -68,11 +69,10 @@ def study(folder: Path, **changes: Any) -> Study:
     return a_study(output=str(folder), **changes)
 
 
-def tally(*lanes: EngineStatus, **changes: Any) -> RunProgress:
+def counts(*engines: EngineStatus, **changes: Any) -> RunProgress:
     """A run that has just begun."""
-    return RunProgress(
-        **{"done": 10, "trials": 80, "planned": 1000, "lanes": list(lanes or [EngineStatus("cpu", "here")]), **changes}
-    )
+    shown = list(engines or [EngineStatus("cpu", "here")])
+    return RunProgress(**{"done": 10, "trials": 80, "planned": 1000, "engines": shown, **changes})
 
 
 def written(folder: Path, name: str = "status.json") -> dict[str, Any]:
@@ -84,11 +84,11 @@ def written(folder: Path, name: str = "status.json") -> dict[str, Any]:
 def test_the_file_says_everything(tmp_path: Path, clock: Clock) -> None:
     reporter = Watched(study(tmp_path))
     clock.now += 50
-    lanes = [
+    engines = [
         EngineStatus("H100", "north", EngineCounters(4, 100, 20.0)),
         EngineStatus(None, "south", EngineCounters(2, 50, 90.0), losses=1),
     ]
-    reporter.tell(tally(*lanes, failed=2, nfe=250, error="no luck"))
+    reporter.tell(counts(*engines, failed=2, nfe=250, error="no luck"))
     assert written(tmp_path) == {
         "state": "running",
         "shard": None,
@@ -113,7 +113,7 @@ def test_the_file_says_everything(tmp_path: Path, clock: Clock) -> None:
 def test_it_is_written_now_and_then_and_shown_always(tmp_path: Path, clock: Clock) -> None:
     reporter, told = Watched(study(tmp_path)), []
     for done in range(10):
-        reporter.tell(tally(done=done))
+        reporter.tell(counts(done=done))
         told.append(written(tmp_path)["done"])
         clock.now += 0.5
     assert told == [0, 0, 0, 0, 4, 4, 4, 4, 8, 8]
@@ -122,25 +122,25 @@ def test_it_is_written_now_and_then_and_shown_always(tmp_path: Path, clock: Cloc
 
 def test_the_time_left_is_unknown_at_first_and_never_below_zero(tmp_path: Path, clock: Clock) -> None:
     reporter = Watched(study(tmp_path))
-    reporter.tell(tally())
+    reporter.tell(counts())
     assert written(tmp_path)["seconds_left"] is None
     clock.now += 10
-    reporter.tell(tally(nfe=1200))  # more than planned: an engine was lost, and its work is done again
+    reporter.tell(counts(nfe=1200))  # more than planned: an engine was lost, and its work is done again
     assert written(tmp_path)["seconds_left"] == 0.0
     assert "0:00:00 left" in bench("status", tmp_path).words
 
 
 def test_an_engine_that_goes_or_comes_is_told_at_once(tmp_path: Path, clock: Clock) -> None:
     reporter = Watched(study(tmp_path))
-    reporter.tell(tally(EngineStatus("cpu"), EngineStatus("cpu")))
-    reporter.tell(tally(EngineStatus("cpu"), EngineStatus(None, losses=1, loss="out of memory")))
+    reporter.tell(counts(EngineStatus("cpu"), EngineStatus("cpu")))
+    reporter.tell(counts(EngineStatus("cpu"), EngineStatus(None, losses=1, loss="out of memory")))
     assert [engine["losses"] for engine in written(tmp_path)["engines"]] == [0, 1]
     line = "engine 1 is lost: out of memory; its trials are run again"
     assert reporter.warned == [line]
-    reporter.tell(tally(EngineStatus("cpu"), EngineStatus("cpu", "elsewhere", losses=1, loss="out of memory")))
+    reporter.tell(counts(EngineStatus("cpu"), EngineStatus("cpu", "elsewhere", losses=1, loss="out of memory")))
     assert written(tmp_path)["engines"][1]["host"] == "elsewhere"
     assert reporter.warned == [line]
-    reporter.tell(tally(EngineStatus("cpu"), EngineStatus(None, losses=2, loss="silent")))
+    reporter.tell(counts(EngineStatus("cpu"), EngineStatus(None, losses=2, loss="silent")))
     assert reporter.warned == [line, line.replace("out of memory", "silent")]
 
 
@@ -148,7 +148,7 @@ def test_a_run_whose_engines_die_warns_of_each(tmp_path: Path) -> None:
     of = study(tmp_path)
     reporter, pool = Watched(of), MortalPool(2, of, random.Random(3), 0.02, innocent=True)
     driver = Driver(of, pool, Rows(), progress=reporter.tell)
-    with reporter.reporting(driver.tally):
+    with reporter.reporting(driver.counts):
         driver.run()
     assert pool.deaths
     assert len(reporter.warned) == pool.deaths
@@ -159,7 +159,7 @@ def test_a_run_whose_engines_die_warns_of_each(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", [None, KeyboardInterrupt, ValueError])
 def test_it_says_how_the_run_ended(end: type[BaseException] | None, tmp_path: Path) -> None:
-    reporter, now = Watched(study(tmp_path)), tally()
+    reporter, now = Watched(study(tmp_path)), counts()
 
     def ended() -> None:
         with reporter.reporting(now):
@@ -182,8 +182,8 @@ def test_a_disk_that_is_full_stops_no_run(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(os, "fsync", full)
     reporter = Watched(study(tmp_path))
-    with reporter.reporting(tally()):
-        reporter.tell(tally())
+    with reporter.reporting(counts()):
+        reporter.tell(counts())
     assert not list(tmp_path.iterdir())
 
 
@@ -253,7 +253,7 @@ def test_shards_go_by_their_own_numbers(tmp_path: Path) -> None:
 
 
 def test_a_shard_has_a_file_of_its_own(tmp_path: Path) -> None:
-    Watched(study(tmp_path, shard="1/3")).tell(tally())
+    Watched(study(tmp_path, shard="1/3")).tell(counts())
     assert [path.name for path in tmp_path.iterdir()] == ["status-1of3.json"]
     assert "(shard 1/3): running" in bench("status", tmp_path).out
 

@@ -281,4 +281,4 @@ def test_a_reward_refuses_a_model_that_it_cannot_judge(tiny: Make) -> None:
 
 def test_initial_noises_differ_even_where_none_is_injected(tiny: Make) -> None:
     idle = {"name": "cifar10", "sampler": {"steps": 4, "S_churn": 0}}
-    assert Study(tiny(model=idle, searches=["naive", {"name": "best_of_n", "N": 2}])).plan.actions == ()
+    assert Study(tiny(model=idle, searches=["naive", {"name": "best_of_n", "N": 2}])).plan.noisy_steps == ()

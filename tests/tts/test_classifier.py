@@ -13,6 +13,7 @@ import tiny_rewards
 import torch
 import torchvision
 from accelerate import init_empty_weights
+from checks_of_rewards import REWARDS as CHECKS
 from guided_form import published
 from hostile import pickle_that_makes
 from safetensors.torch import save_file
@@ -127,7 +128,7 @@ def test_a_file_is_used_as_torchvision_uses_its_published_one(
     assert (logits[0] - logits[1]).abs().max() > 0.01
     expected = logits.softmax(1)[[0, 1], wanted].tolist()
     found = Classifier(model=model, weights=str(tmp_path / "w.pth")).load().score(pictures, wanted)
-    assert found == pytest.approx(expected, rel=1e-5)
+    assert found == CHECKS["torchvision"].near(expected)
 
 
 @pytest.mark.parametrize("classes", [1000, 4])

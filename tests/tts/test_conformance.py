@@ -350,7 +350,7 @@ class Walk:
 
 FAULTY_SAMPLERS = {
     "plan": ("plan", "its plan has 3 costs and 2 injections"),
-    "costs": ("costs", "step 0 makes 1 calls with a noise where plan.calls says 2"),
+    "costs": ("costs", "step 0 makes 1 calls with a noise where plan.nfe_per_step says 2"),
     "silent": ("injections", "step 1: plan.injects says False, but another noise changes its result"),
     "loud": ("injections", "step 2: plan.injects says True, but another noise does not change its result"),
     "writes": ("arguments", "initial() writes into its noise"),

@@ -151,7 +151,7 @@ def test_the_last_step_ends_on_its_state() -> None:
 
 
 def test_without_eta_nothing_is_injected() -> None:
-    assert ddim(SCHEDULE, 6, 0.0, None).plan.actions == ()
+    assert ddim(SCHEDULE, 6, 0.0, None).plan.noisy_steps == ()
 
 
 def test_clipping_is_the_checkpoints_choice() -> None:

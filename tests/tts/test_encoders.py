@@ -11,6 +11,7 @@ import open_clip
 import pytest
 import tiny_rewards
 import torch
+from checks_of_rewards import REWARDS as CHECKS
 from hostile import pickle_that_makes
 from PIL import Image
 from torch import Tensor
@@ -69,7 +70,7 @@ def open_clip_cosines(folder: str, pictures: Tensor, texts: list[str]) -> list[f
 def test_clip_is_open_clips_cosine(size: tuple[int, int], files: dict[str, dict[str, Any]]) -> None:
     pictures = images(5, 3, *size)
     found = settings("clip", files["clip"]).load().score(pictures, PROMPTS)
-    assert found == pytest.approx(open_clip_cosines(files["clip"]["model"], pictures, PROMPTS), abs=2e-3)
+    assert found == CHECKS["clip"].near(open_clip_cosines(files["clip"]["model"], pictures, PROMPTS))
     assert max(found) - min(found) > 2e-2  # type: ignore[type-var,operator]
 
 
@@ -134,7 +135,7 @@ def test_aesthetic_is_the_heads_product(files: dict[str, dict[str, Any]]) -> Non
     for place in (0, 2, 4):
         x = x @ state[f"layers.{place}.weight"].double().T + state[f"layers.{place}.bias"].double()
     found = settings("aesthetic", values).load().score(pictures, ["x"] * 3)
-    assert found == pytest.approx(x[:, 0].tolist(), abs=1e-5)
+    assert found == CHECKS["aesthetic"].near(x[:, 0].tolist())
 
 
 def test_pickscore_is_transformers_own(files: dict[str, dict[str, Any]]) -> None:
@@ -150,7 +151,7 @@ def test_pickscore_is_transformers_own(files: dict[str, dict[str, Any]]) -> None
         )
         for text, image in zip(PROMPTS, pixels, strict=True)
     ]
-    assert settings("pickscore", files["pickscore"]).load().score(pictures, PROMPTS) == pytest.approx(values, abs=1e-3)
+    assert settings("pickscore", files["pickscore"]).load().score(pictures, PROMPTS) == CHECKS["pickscore"].near(values)
 
 
 def test_imagereward_is_the_published_computation(files: dict[str, dict[str, Any]]) -> None:
@@ -165,7 +166,7 @@ def test_imagereward_is_the_published_computation(files: dict[str, dict[str, Any
     ]
     weights = {name: value.double() for name, value in tensors.read(Path(values["weights"]), "weights").items()}
     expected = [_image_reward(weights, image, line) for image, line in zip(pictures, tokens, strict=True)]
-    assert found == pytest.approx(expected, abs=1e-5)
+    assert found == CHECKS["imagereward"].near(expected)
 
 
 def _image_reward(w: dict[str, Tensor], image: Tensor, tokens: list[int]) -> float:

@@ -120,7 +120,7 @@ def test_a_search_finds_more_than_plain_sampling() -> None:
     assert random.final.scores["brightness"] > naive.final.scores["brightness"] + 1e-3
 
 
-@pytest.mark.parametrize("step", PLAN.actions)
+@pytest.mark.parametrize("step", PLAN.noisy_steps)
 def test_another_noise_gives_another_image(step: int) -> None:
     problem = Problem(1, 2, PLAN, "brightness")
     whole = problem.trajectory()

@@ -114,12 +114,12 @@ def test_churned_samples_have_the_datas_spread() -> None:
 
 def test_actions_of_the_studys_settings() -> None:
     """Steps 0, 1, 15, 16 and 17 lie outside [S_min, S_max]."""
-    assert StochasticHeun().plan.actions == tuple(range(2, 15))
+    assert StochasticHeun().plan.noisy_steps == tuple(range(2, 15))
 
 
 def test_cost_of_the_studys_settings() -> None:
     plan = StochasticHeun().plan
-    assert (plan.steps, plan.nfe(), plan.calls[-1]) == (18, 35, 1)
+    assert (plan.steps, plan.nfe(), plan.nfe_per_step[-1]) == (18, 35, 1)
 
 
 def test_levels_run_from_sigma_max_over_sigma_min_to_0() -> None:
@@ -166,7 +166,7 @@ def test_last_step_ends_on_its_prediction() -> None:
 
 
 def test_no_churn_means_no_actions() -> None:
-    assert StochasticHeun(S_churn=0).plan.actions == ()
+    assert StochasticHeun(S_churn=0).plan.noisy_steps == ()
 
 
 @pytest.mark.parametrize("wrong", [{"steps": 1}, {"sigma_min": 90}, {"S_noise": 0}, {"S_churn": -1}, {"rho": math.inf}])

@@ -198,7 +198,7 @@ def test_keeping_the_best_never_falls(kind: type[LocalSearch], seed: int) -> Non
     for keep_best in (True, False):
         world = World(GAPPY)
         chosen = world.play(kind(N=3, K=5, keep_best=keep_best), seed).state.noises
-        for step, rounds in zip(GAPPY.actions, rounds_of(world, 5), strict=True):
+        for step, rounds in zip(GAPPY.noisy_steps, rounds_of(world, 5), strict=True):
             pool = [answer for answers in rounds for answer in answers] if keep_best else rounds[-1]
             assert chosen[: step + 2] == best(pool).state.noises
 

@@ -92,7 +92,7 @@ class Engine:
             self.states.pop(key, None)
 
     @property
-    def room(self) -> int:
+    def free_rows(self) -> int:
         """Rows that the next forward pass has to spare."""
         return max(0, self.batch - len(self._running) - len(self._queue))
 
@@ -116,7 +116,7 @@ class Engine:
         if self._running:
             self._forward()
             done += self._retire()
-        starved = self.room > 0
+        starved = self.free_rows > 0
         self._scorer.flush(partial=starved)
         idle = not (self._running or self._queue)
         start = time.perf_counter()

@@ -59,7 +59,7 @@ class DDIM:
         steps = len(self.times)
         injects = tuple(self.sigma(i) > 0 for i in range(steps))
         levels = tuple(math.sqrt((1 - alpha) / max(alpha, TINY)) for alpha in (*self.alphas, self.targets[-1]))
-        return Plan((1,) * (steps - 1) + (0,), injects, opening=1, levels=levels, back=1)
+        return Plan((1,) * (steps - 1) + (0,), injects, initial_nfe=1, levels=levels, back=1)
 
     def initial(self, noise: Tensor) -> Step:
         """The noise itself, with its prediction."""

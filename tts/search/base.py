@@ -77,7 +77,7 @@ class Problem:
 
     def start(self, stream: int = 0) -> Segment:
         """From the initial noise to the first step that injects one; there is nothing to choose before."""
-        stop = self.plan.next_action(0)
+        stop = self.plan.next_noisy_step(0)
         return Segment(self.noise(INITIAL, stream), (None,) * stop, self.condition)
 
     def step(self, state: State, noise: Noise | None, scored: Scored = True) -> Segment:
@@ -108,7 +108,8 @@ class Problem:
     def score(self, state: State, rewards: str | Iterable[str] | None = None) -> Segment:
         """Score a state where it is, by some rewards (left out: by :attr:`reward`); it costs no forward.
 
-        A state that has no prediction yet cannot be scored: the initial noise of a sampler whose ``plan.opening`` is 0.
+        A state that has no prediction yet cannot be scored: the initial noise of a sampler whose
+        ``plan.initial_nfe`` is 0.
         """
         return Segment(state, (), self.condition, self.reward if rewards is None else rewards)
 
@@ -167,12 +168,12 @@ def step_by_step(problem: Problem, choose: Callable[[State], Run]) -> Run:
         if plan.injects[at.state.step]:
             at = yield from choose(at.state)
         else:
-            [at] = yield [problem.advance(at.state, plan.next_action(at.state.step))]
+            [at] = yield [problem.advance(at.state, plan.next_noisy_step(at.state.step))]
     return at
 
 
 def searched_nfe(plan: Plan, candidates: int, streams: int = 1) -> int:
     """Denoiser forwards when each injecting step tries some candidates and the other steps are taken once a stream."""
-    return plan.opening * streams + sum(
-        calls * (candidates if injects else streams) for calls, injects in zip(plan.calls, plan.injects, strict=True)
+    return plan.initial_nfe * streams + sum(
+        nfe * (candidates if injects else streams) for nfe, injects in zip(plan.nfe_per_step, plan.injects, strict=True)
     )

@@ -22,7 +22,7 @@ class Beam(Search):
         """See :class:`Search`."""
         plan = problem.plan
         beams = yield [problem.start(stream) for stream in range(self.B)]
-        for step in plan.actions:
+        for step in plan.noisy_steps:
             if beams[0].state.step < step:
                 beams = yield [problem.advance(beam.state, step) for beam in beams]
             candidates = yield [

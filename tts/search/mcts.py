@@ -100,18 +100,18 @@ class MCTS(Search):
     def _child(self, problem: Problem, node: Node, k: int) -> Segment:
         """The step to a node's next child, and on to where the next noise is injected."""
         step, plan = node.state.step, problem.plan
-        stop = plan.next_action(step + 1)
+        stop = plan.next_noisy_step(step + 1)
         noise = problem.noise(step, len(node.children) + k)
         return problem.on(node.state, stop, noise, scored=stop == plan.steps)
 
     def nfe(self, plan: Plan) -> int:
         """Up to S simulations from each injecting step to the end; exactly so while S <= N."""
-        return plan.nfe(stop=plan.next_action(0)) + self.S * sum(plan.nfe(step) for step in plan.actions)
+        return plan.nfe(stop=plan.next_noisy_step(0)) + self.S * sum(plan.nfe(step) for step in plan.noisy_steps)
 
     def depth(self, plan: Plan) -> int:
         """A bound: side by side while S <= N; else one after another, for a root may bring all its children along."""
         rounds = 1 if self.S <= self.N else self.S
-        return plan.nfe(stop=plan.next_action(0)) + rounds * sum(plan.nfe(step) for step in plan.actions)
+        return plan.nfe(stop=plan.next_noisy_step(0)) + rounds * sum(plan.nfe(step) for step in plan.noisy_steps)
 
 
 def _back_up(path: list[Node], leaf: Node) -> None:

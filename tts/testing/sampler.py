@@ -85,8 +85,8 @@ class SamplerConformance:
             len(plan.injects) == plan.steps,
             f"its plan has {plan.steps} costs and {len(plan.injects)} injections; give one of each for every step",
         )
-        whole = all(isinstance(calls, int) and calls >= 0 for calls in (*plan.calls, plan.opening))
-        require(whole, f"its plan's costs {plan.calls}, {plan.opening} are no numbers of forwards")
+        whole = all(isinstance(calls, int) and calls >= 0 for calls in (*plan.nfe_per_step, plan.initial_nfe))
+        require(whole, f"its plan's costs {plan.nfe_per_step}, {plan.initial_nfe} are no numbers of forwards")
         require(
             len(plan.levels) in (0, plan.steps + 1),
             f"its plan has {len(plan.levels)} levels; give {plan.steps + 1}, one before each step and one at the end",
@@ -98,13 +98,14 @@ class SamplerConformance:
         plan = found.plan
         for noises in (self.noises(found), [None] * plan.steps):
             at, calls = count(found.initial(self.drawn(0)))
-            require(calls == plan.opening, f"initial() makes {calls} calls where plan.opening says {plan.opening}")
+            says = f"initial() makes {calls} calls where plan.initial_nfe says {plan.initial_nfe}"
+            require(calls == plan.initial_nfe, says)
             for step, noise in enumerate(noises):
                 at, calls = count(found.step(at, step, noise))
                 require(
-                    calls == plan.calls[step],
+                    calls == plan.nfe_per_step[step],
                     f"step {step} makes {calls} calls {'with' if noise is not None else 'without'} a noise where "
-                    f"plan.calls says {plan.calls[step]}",
+                    f"plan.nfe_per_step says {plan.nfe_per_step[step]}",
                 )
 
     def test_injections(self, sampler: SamplerSettings | Sampler) -> None:

@@ -30,7 +30,7 @@ class SearchConformance:
     def worlds(self, search: Search, score: Score = chaotic, keep: bool = True) -> Iterator[tuple[str, int, World]]:
         """A new world for each plan and seed; none without noise for a search that has nothing to choose there."""
         for name, plan in self.plans.items():
-            if plan.actions or not search.needs_injection:
+            if plan.noisy_steps or not search.needs_injection:
                 for seed in self.seeds:
                     yield f"plan '{name}', seed {seed}", seed, World(plan, score, keep)
 

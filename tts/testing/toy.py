@@ -25,7 +25,7 @@ EVERY = Plan((1, 1, 1, 1), (True,) * 4)
 GAPPY = Plan((2, 2, 2, 2, 2, 1), (False, True, False, True, True, False))
 """Like Heun's: nothing to choose at the ends and once in between."""
 
-AHEAD = Plan((1, 1, 1, 0), (True,) * 4, opening=1, back=1)
+AHEAD = Plan((1, 1, 1, 0), (True,) * 4, initial_nfe=1, back=1)
 """Like DDIM's: a state has its prediction already."""
 
 LATE = Plan((2, 2, 1), (False, False, True))

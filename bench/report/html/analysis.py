@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -43,7 +44,7 @@ class Run:
     trials: pd.DataFrame
 
 
-def load(outputs: list[Output], baseline: str, features: bool = True, over: Over = "problems") -> list[Analysis]:
+def load(outputs: Sequence[Output], baseline: str, features: bool = True, over: Over = "problems") -> list[Analysis]:
     """Read runs, those that may be compared together; the arguments are those of :class:`Analysis`.
 
     Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files as resources
 from typing import Any
@@ -45,7 +46,7 @@ class Written:
 
 
 def write_report(
-    outputs: list[Output],
+    outputs: Sequence[Output],
     to: str | None = None,
     baseline: str = "naive",
     features: bool = True,
@@ -64,8 +65,9 @@ def write_report(
         DataError: there is no run, or no finished trial.
         SettingError: no trial of the baseline, or the report cannot be written.
     """
-    where, name = _target(outputs, to)
-    analyses = load(outputs, baseline, features, over)
+    places = [place(output) for output in outputs]
+    where, name = _target(places, to)
+    analyses = load(places, baseline, features, over)
     folder = name.removesuffix(".html")
     html = render(analyses, folder)
     number = 0
@@ -81,10 +83,10 @@ def write_report(
     return Written(f"{where}/{name}", len(html.encode()), number, failed)
 
 
-def _target(outputs: list[Output], to: str | None) -> tuple[Storage, str]:
+def _target(outputs: list[Storage], to: str | None) -> tuple[Storage, str]:
     """Where the page goes, and its file's name."""
     if to is None:
-        where, name = place(outputs[0]), "report.html"
+        where, name = outputs[0], "report.html"
     elif to.endswith(".html"):
         above, _, name = to.rpartition("/")
         where = place(above or ".")

@@ -84,9 +84,9 @@ class WorkerActor:
             self._refuse_to_hang()
             outcomes, self.outbox = self.outbox, []
             self.polled = time.monotonic()
-        replies = collect(self.index, self.worker, outcomes, self.moved)
-        self.meters.show(replies)
-        return replies
+        report = collect(self.index, self.worker, outcomes, self.moved)
+        self.meters.show(report)
+        return report
 
     def _urgent(self) -> bool:
         """Whether the driver should hear at once: an engine's every outcome, a host's only when it matters."""
@@ -140,7 +140,7 @@ class WorkerActor:
 
     def _wait_for_answers(self) -> None:
         """Give the driver a moment to go on with what it was just told, if the batch would not be full without."""
-        if not self.answered and getattr(self.worker, "room", 0) > len(self.inbox):
+        if not self.answered and getattr(self.worker, "free_rows", 0) > len(self.inbox):
             self.changed.wait_for(lambda: self.answered, timeout=ANSWER_SHARE * self.latest)
             self.answered = True  # or not, and it has nothing to add
 
@@ -157,9 +157,9 @@ class Meters:
             meter.set_default_tags(tags)
         self._last, self._since = WorkerReport(index).load, time.monotonic()
 
-    def show(self, replies: WorkerReport) -> None:
+    def show(self, report: WorkerReport) -> None:
         """Add what was done since the last time."""
-        load, now = replies.load, time.monotonic()
+        load, now = report.load, time.monotonic()
         if load.batches > self._last.batches:
             self._rows.inc(load.rows - self._last.rows)
             self._batches.inc(load.batches - self._last.batches)

@@ -54,7 +54,7 @@ class RayPool:
 
     def __init__(self, study: Study) -> None:
         self.study, self.engines = study, study.config.engines.count
-        self._lanes: dict[int, ActorSlot] = {}
+        self._slots: dict[int, ActorSlot] = {}
         self._again: dict[int, tuple[float, int]] = {}  # engines to start again: when, and failures so far
         self._finished_any = False
         try:
@@ -93,7 +93,7 @@ class RayPool:
 
     def _spawn(self, engine: int, failures: int = 0) -> None:
         actor = self._remote.remote(self.study.config, self._digest, engine)
-        self._lanes[engine] = ActorSlot(actor, actor.describe.remote(), time.monotonic(), failures=failures)
+        self._slots[engine] = ActorSlot(actor, actor.describe.remote(), time.monotonic(), failures=failures)
 
     def _wait_for_first(self) -> None:
         """Until the engines that the cluster has place for are there.
@@ -102,38 +102,38 @@ class RayPool:
             TTSError: one cannot be started, or none is there in time.
         """
         deadline = time.monotonic() + self.study.config.engines.start_seconds
-        awaited = dict(self._lanes)
-        while len(self._lanes) - len(awaited) < max(1, self._expected):
+        awaited = dict(self._slots)
+        while len(self._slots) - len(awaited) < max(1, self._expected):
             for engine in self._ready(1.0, awaited):
-                lane = awaited.pop(engine)
-                self._arrived(lane, ray.get(lane.pending))
+                slot = awaited.pop(engine)
+                self._arrived(slot, ray.get(slot.pending))
             if time.monotonic() > deadline:
                 raise EngineError(
                     f"no engine for engines.start_seconds = {self.study.config.engines.start_seconds:g}: the cluster "
                     "has no place for one"
                 )
 
-    def _arrived(self, lane: ActorSlot, place: Whereabouts) -> None:
-        lane.place, lane.failures = place, 0
-        self._poll(lane)
+    def _arrived(self, slot: ActorSlot, place: Whereabouts) -> None:
+        slot.place, slot.failures = place, 0
+        self._poll(slot)
 
-    def _poll(self, lane: ActorSlot) -> None:
-        lane.pending, lane.since = lane.actor.poll.remote(), time.monotonic()
+    def _poll(self, slot: ActorSlot) -> None:
+        slot.pending, slot.since = slot.actor.poll.remote(), time.monotonic()
 
     def submit(self, engine: int, jobs: Sequence[Any], released: Iterable[int]) -> None:
         """See :class:`bench.workers.pool.Pool`."""
-        if engine in self._lanes:
-            self._lanes[engine].actor.submit.remote([_short(job) for job in jobs], list(released))
+        if engine in self._slots:
+            self._slots[engine].actor.submit.remote([_short(job) for job in jobs], list(released))
 
     def wait(self) -> list[WorkerReport]:
         """See :class:`bench.workers.pool.Pool`."""
         self._start_again()
-        found = [self._collect(engine) for engine in self._ready(LOOK_SECONDS, self._lanes)]
-        return [*(replies for replies in found if replies is not None), *self._silent()]
+        found = [self._collect(engine) for engine in self._ready(LOOK_SECONDS, self._slots)]
+        return [*(report for report in found if report is not None), *self._silent()]
 
     def _ready(self, timeout: float, among: Mapping[int, ActorSlot]) -> list[int]:
         """Engines whose answer is there; waits for one."""
-        pending = {lane.pending: engine for engine, lane in among.items()}
+        pending = {slot.pending: engine for engine, slot in among.items()}
         if not pending:
             time.sleep(timeout)
             return []
@@ -143,22 +143,22 @@ class RayPool:
         return [pending[answer] for answer in ready]
 
     def _collect(self, engine: int) -> WorkerReport | None:
-        lane = self._lanes[engine]
+        slot = self._slots[engine]
         try:
-            answer = ray.get(lane.pending)
+            answer = ray.get(slot.pending)
         except RayTaskError as error:
             return self._failed(engine, told_by(error))
         except RayActorError as error:
             return self._lose(engine, WorkerFailure(first_line(error), innocent=_is_of_the_machine(error)))
         except RayError as error:
             return self._lose(engine, WorkerFailure(first_line(error)))
-        if lane.place is None:
-            self._arrived(lane, answer)
+        if slot.place is None:
+            self._arrived(slot, answer)
             return WorkerReport(engine, device=answer.device, where=answer.host)
-        self._poll(lane)
-        replies: WorkerReport = answer
-        self._finished_any |= bool(replies.outcomes)
-        return replies
+        self._poll(slot)
+        report: WorkerReport = answer
+        self._finished_any |= bool(report.outcomes)
+        return report
 
     def _failed(self, engine: int, error: TTSError) -> WorkerReport | None:
         """An error that an actor told of itself.
@@ -175,23 +175,23 @@ class RayPool:
         patience = self.study.config.engines.patience + HOST_POLL_SECONDS
         late = [
             engine
-            for engine, lane in self._lanes.items()
-            if lane.place is not None and time.monotonic() - lane.since > patience
+            for engine, slot in self._slots.items()
+            if slot.place is not None and time.monotonic() - slot.since > patience
         ]
         lost = [self._lose(engine, WorkerFailure(f"it has not answered for {patience:.0f} s")) for engine in late]
-        return [replies for replies in lost if replies is not None]
+        return [report for report in lost if report is not None]
 
     def _lose(self, engine: int, loss: WorkerFailure) -> WorkerReport | None:
         """Let an engine go, and start another in its place; None if it was not there yet, but may still come."""
-        lane = self._lanes.pop(engine)
-        _kill(lane)
-        if lane.place is not None:
+        slot = self._slots.pop(engine)
+        _kill(slot)
+        if slot.place is not None:
             self._again[engine] = (0.0, 0)
             return WorkerReport(engine, lost=loss)
-        if lane.failures + 1 < START_ATTEMPTS:
-            self._again[engine] = (time.monotonic() + 2.0**lane.failures, lane.failures + 1)
+        if slot.failures + 1 < START_ATTEMPTS:
+            self._again[engine] = (time.monotonic() + 2.0**slot.failures, slot.failures + 1)
             return None
-        if not self._lanes and not self._again:
+        if not self._slots and not self._again:
             raise EngineError(f"no engine can be started: {loss.reason}; run the same command to resume")
         return WorkerReport(
             engine, lost=WorkerFailure(f"given up, for it could not be started {START_ATTEMPTS} times: {loss.reason}")
@@ -205,13 +205,13 @@ class RayPool:
 
     def describe(self) -> list[str | None]:
         """See :class:`bench.workers.pool.Pool`."""
-        lanes = [self._lanes.get(engine) for engine in range(self.engines)]
-        return [lane.place.device if lane is not None and lane.place is not None else None for lane in lanes]
+        slots = [self._slots.get(engine) for engine in range(self.engines)]
+        return [slot.place.device if slot is not None and slot.place is not None else None for slot in slots]
 
     @property
     def flops(self) -> float | None:
         """See :class:`bench.workers.pool.Pool`."""
-        return next((lane.place.flops for lane in self._lanes.values() if lane.place is not None), None)
+        return next((slot.place.flops for slot in self._slots.values() if slot.place is not None), None)
 
     def close(self) -> None:
         """See :class:`bench.workers.pool.Pool`."""
@@ -223,13 +223,13 @@ def _short(job: Any) -> Any:
     return job._replace(segment=job.segment.without_history()) if isinstance(job, EvalRequest) else job
 
 
-def _kill(lane: ActorSlot) -> None:
+def _kill(slot: ActorSlot) -> None:
     """End an actor, and its process, should that not listen: a device that hangs keeps its memory until it is gone."""
-    ray.kill(lane.actor)
-    if lane.place is not None:
-        strategy = NodeAffinitySchedulingStrategy(lane.place.node, soft=False)
+    ray.kill(slot.actor)
+    if slot.place is not None:
+        strategy = NodeAffinitySchedulingStrategy(slot.place.node, soft=False)
         end = ray.remote(_end_process).options(num_cpus=0, max_retries=0, scheduling_strategy=strategy)
-        end.remote(lane.place.pid)
+        end.remote(slot.place.pid)
 
 
 def _end_process(pid: int) -> None:

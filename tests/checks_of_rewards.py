@@ -1,0 +1,51 @@
+"""What of rewards is held against what; see :mod:`checks`."""
+
+from __future__ import annotations
+
+from checks import Check
+
+REWARDS: dict[str, Check] = {
+    "clip": Check(
+        "`clip`, on images of three shapes",
+        "open_clip: its preprocessing, tokenizer and model",
+        "cosine",
+        "tts/test_encoders.py::test_clip_is_open_clips_cosine",
+        abs=2e-3,
+    ),
+    "aesthetic": Check(
+        "`aesthetic`",
+        "the head's published layers, in float64",
+        "score, about 1 to 10",
+        "tts/test_encoders.py::test_aesthetic_is_the_heads_product",
+        abs=1e-5,
+    ),
+    "pickscore": Check(
+        "`pickscore`",
+        "transformers: CLIPImageProcessor, CLIPTokenizer, CLIPModel's logits",
+        "logits",
+        "tts/test_encoders.py::test_pickscore_is_transformers_own",
+        abs=1e-3,
+    ),
+    "imagereward": Check(
+        "`imagereward`",
+        "the published computation, on the file's own tensors in float64",
+        "score, of deviation 1",
+        "tts/test_encoders.py::test_imagereward_is_the_published_computation",
+        abs=1e-5,
+    ),
+    "guided": Check(
+        "guided diffusion's classifier",
+        "the published computation, in float64",
+        "logits",
+        "tts/test_adm_classifier.py::test_guided_diffusions_classifier_is_the_published_network",
+        abs=1e-5,
+    ),
+    "torchvision": Check(
+        "`classifier` on a file of torchvision's first form",
+        "torchvision: its own way from published weights to network and transforms",
+        "probability",
+        "tts/test_classifier.py::test_a_file_is_used_as_torchvision_uses_its_published_one",
+        rel=1e-5,
+    ),
+}
+"""Rows by key."""
