@@ -65,6 +65,7 @@ SLOW = ON_RAY | {
     "test_latent_parity",
     "test_search_conformance",
     "test_single_file",
+    "test_sizes",
     "test_training",
 }
 """Files that ``pytest -m "not slow"`` leaves out: each test of them is marked ``slow``."""
