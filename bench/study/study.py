@@ -113,7 +113,7 @@ class Study:
         if idle and not self.plan.noisy_steps:
             raise SettingError(
                 f"model {self.model_name}: its sampler injects no noise at any step, so that search {idle} over noises "
-                "would change nothing; raise S_churn (or eta)"
+                "would change nothing; raise the sampler's noise (S_churn, eta, noise.share)"
             )
 
     @cached_property
@@ -167,7 +167,17 @@ class Study:
         """What a user should know before the run, a line each."""
         given = self.config.model
         old = [] if isinstance(given, str) else self.model.old_keys(given)
-        return [*old, *self.model.notes(self.conditions)]
+        return [*old, *self._forgetful(), *self.model.notes(self.conditions)]
+
+    def _forgetful(self) -> list[str]:
+        """A line where the initial noise is searched and the sampler replaces it."""
+        names = sorted({entry.name for entry in self.entries if entry.algorithm.only_initial})
+        if not (names and self.plan.forgets_start):
+            return []
+        return [
+            f"{', '.join(names)}: searches the initial noise alone, of which the sampler's first step leaves next to "
+            "nothing; set the sampler's eta (or noise.share) to 0, so that the initial noise decides the image"
+        ]
 
     @property
     def problems(self) -> int:
