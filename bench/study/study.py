@@ -12,7 +12,7 @@ from itertools import islice, product
 from typing import Any
 
 from bench.study.conditions import resolve
-from bench.study.config import AUTO, RunConfig
+from bench.study.config import AUTO, Engines, RunConfig
 from bench.study.named import named, without_alias
 from bench.study.trial import IDENTITY_VERSION, Context, Trial, text
 from tts.errors import SettingError
@@ -135,9 +135,12 @@ class Study:
 
     def with_batch(self, batch: int) -> Study:
         """The same study for engines of another batch."""
+        return self.with_engines(self.config.engines.model_copy(update={"batch": batch}))
+
+    def with_engines(self, engines: Engines) -> Study:
+        """The same study for other engines of the same kind: nothing is looked up or read again."""
         other = copy.copy(self)
         other.__dict__.pop("context", None)
-        engines = self.config.engines.model_copy(update={"batch": batch})
         other.config = self.config.model_copy(update={"engines": engines})
         return other
 
