@@ -14,6 +14,7 @@ from typing import Any
 from bench.study.conditions import resolve
 from bench.study.config import AUTO, Engines, RunConfig
 from bench.study.named import named, without_alias
+from bench.study.notes import forgotten_starts
 from bench.study.trial import IDENTITY_VERSION, Context, Trial, text
 from tts.errors import SettingError
 from tts.metrics.base import MetricSettings
@@ -170,17 +171,8 @@ class Study:
         """What a user should know before the run, a line each."""
         given = self.config.model
         old = [] if isinstance(given, str) else self.model.old_keys(given)
-        return [*old, *self._forgetful(), *self.model.notes(self.conditions)]
-
-    def _forgetful(self) -> list[str]:
-        """A line where the initial noise is searched and the sampler replaces it."""
-        names = sorted({entry.name for entry in self.entries if entry.algorithm.only_initial})
-        if not (names and self.plan.forgets_start):
-            return []
-        return [
-            f"{', '.join(names)}: searches the initial noise alone, of which the sampler's first step leaves next to "
-            "nothing; set the sampler's eta (or noise.share) to 0, so that the initial noise decides the image"
-        ]
+        starts = forgotten_starts(((entry.name, entry.algorithm) for entry in self.entries), self.plan)
+        return [*old, *starts, *self.model.notes(self.conditions)]
 
     @property
     def problems(self) -> int:
