@@ -59,7 +59,8 @@ class DDIM:
         steps = len(self.times)
         injects = tuple(self.sigma(i) > 0 for i in range(steps))
         levels = tuple(math.sqrt((1 - alpha) / max(alpha, TINY)) for alpha in (*self.alphas, self.targets[-1]))
-        return Plan((1,) * (steps - 1) + (0,), injects, initial_nfe=1, levels=levels, back=1)
+        calls = (1,) * (steps - 1) + (0,)
+        return Plan(calls, injects, initial_nfe=1, levels=levels, back=1, leaps=calls)
 
     def initial(self, noise: Tensor) -> Step:
         """The noise itself, with its prediction."""
@@ -79,18 +80,25 @@ class DDIM:
 
     def step(self, at: Position, index: int, noise: Tensor | None) -> Step:
         """Step ``index`` (0-based); see :class:`tts.samplers.base.Sampler`."""
+        return self._step(at, index, index + 1, noise)
+
+    def leap(self, at: Position, index: int, to: int) -> Step:
+        """DDIM's step without noise from before step ``index`` to where step ``to - 1`` leads."""
+        return self._step(at, index, to, None)
+
+    def _step(self, at: Position, index: int, to: int, noise: Tensor | None) -> Step:
         from tts.samplers.base import Call, Position
 
-        a, b = self.alphas[index], self.targets[index]
+        a, b = self.alphas[index], self.targets[to - 1]
         sigma = 0.0 if noise is None else self.sigma(index)
         direction = (at.x - math.sqrt(a) * at.predicted) / math.sqrt(1 - a)
         D = at.predicted if self.clip is None else at.predicted.clamp(-self.clip, self.clip)
         x = math.sqrt(b) * D + math.sqrt(max(0.0, 1 - b - sigma**2)) * direction
         if noise is not None:
             x = x + sigma * noise
-        if index + 1 == len(self.times):
+        if to == len(self.times):
             return Position(x, x)
-        return Position(x, (yield Call(x, self.times[index + 1])))
+        return Position(x, (yield Call(x, self.times[to])))
 
 
 class DDIMSettings(SamplerSettings):
