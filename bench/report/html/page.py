@@ -51,6 +51,7 @@ def write_report(
     baseline: str = "naive",
     features: bool = True,
     over: Over = "problems",
+    trust: bool = False,
 ) -> Written:
     """Write ``report.html``, and beside it the folder ``report`` with PNG, SVG and CSV files.
 
@@ -60,6 +61,7 @@ def write_report(
         baseline: the search with which others are compared.
         features: compute features of the images, for diversity and distance from real ones, where that is quick.
         over: what intervals are over: these problems, or conditions like these.
+        trust: manifests may name metrics that are code of their own.
 
     Raises:
         DataError: there is no run, or no finished trial.
@@ -67,7 +69,7 @@ def write_report(
     """
     places = [place(output) for output in outputs]
     where, name = _target(places, to)
-    analyses = load(places, baseline, features, over)
+    analyses = load(places, baseline, features, over, trust)
     folder = name.removesuffix(".html")
     html = render(analyses, folder)
     number = 0
