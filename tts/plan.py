@@ -27,6 +27,7 @@ class Plan:
             samplers whose states have one.
         leaps: denoiser forwards of a leap to behind each step, from any before: a coarser step without noise, by which
             a search looks ahead. Empty: the sampler has none.
+        forgets_start: whether the first step's noise replaces the initial one, but for its trace in the prediction.
     """
 
     nfe_per_step: tuple[int, ...]
@@ -35,6 +36,7 @@ class Plan:
     levels: tuple[float, ...] = field(default=(), compare=False)
     back: int = 0
     leaps: tuple[int, ...] = field(default=(), compare=False)
+    forgets_start: bool = field(default=False, compare=False)
 
     @property
     def steps(self) -> int:

@@ -154,8 +154,8 @@ class SearchRunner:
             paid: forwards that were computed for it; the others it shares with a trial that has paid them.
         """
         opened, segment, outcome = asker.open, asker.segment, state.outcome
-        there = isinstance(segment.start, State) and not segment.noises and not segment.ahead
-        spent = EvalResult(outcome.ticket) if there else outcome  # a state that is only scored is paid for
+        known = isinstance(segment.start, State) and not segment.noises and not segment.ahead
+        spent = EvalResult(outcome.ticket) if known else outcome  # a state that is only scored is paid for
         self._charge(opened, segment, spent, paid)
         for name in segment.rewards:
             if name in outcome.errors:
