@@ -14,6 +14,7 @@ from typing import Any
 from bench.study.conditions import resolve
 from bench.study.config import AUTO, Engines, RunConfig
 from bench.study.named import named, without_alias
+from bench.study.notes import forgotten_starts
 from bench.study.trial import IDENTITY_VERSION, Context, Trial, text
 from tts.errors import SettingError
 from tts.metrics.base import MetricSettings
@@ -113,7 +114,7 @@ class Study:
         if idle and not self.plan.noisy_steps:
             raise SettingError(
                 f"model {self.model_name}: its sampler injects no noise at any step, so that search {idle} over noises "
-                "would change nothing; raise S_churn (or eta)"
+                "would change nothing; raise the sampler's noise (S_churn, eta, noise.share)"
             )
 
     @cached_property
@@ -170,7 +171,8 @@ class Study:
         """What a user should know before the run, a line each."""
         given = self.config.model
         old = [] if isinstance(given, str) else self.model.old_keys(given)
-        return [*old, *self.model.notes(self.conditions)]
+        starts = forgotten_starts(((entry.name, entry.algorithm) for entry in self.entries), self.plan)
+        return [*old, *starts, *self.model.notes(self.conditions)]
 
     @property
     def problems(self) -> int:
