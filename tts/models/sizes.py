@@ -30,7 +30,7 @@ def sample_size(config: Mapping[str, Any], part: str, remedy: str) -> tuple[int,
         WeightsError: it is neither, or missing.
     """
     found = config.get("sample_size")
-    sides = found if isinstance(found, list | tuple) else [found, found]
+    sides: list[Any] = list(found) if isinstance(found, list | tuple) else [found, found]
     if len(sides) != 2 or any(type(side) is not int or side < 1 for side in sides):
         raise WeightsError(f"its {part}'s sample_size is {found!r}, neither a number nor [height, width]; {remedy}")
     return sides[0], sides[1]
