@@ -224,5 +224,19 @@ SEARCHES: Registry[Search] = Registry(
 )
 
 METRICS: Registry[MetricSettings] = Registry(
-    "metric", "tts.metrics", {"frechet_judge": "tts.metrics.frechet_judge:FrechetJudge"}
+    "metric",
+    "tts.metrics",
+    {
+        "coverage": "tts.metrics.manifolds:Coverage",
+        "density": "tts.metrics.manifolds:Density",
+        "fid": "tts.metrics.fid:FID",
+        "fid_infinity": "tts.metrics.fid:FIDInfinity",
+        "frechet_judge": "tts.metrics.frechet_judge:FrechetJudge",
+        "inception_score": "tts.metrics.inception_score:InceptionScore",
+        "kid": "tts.metrics.kid:KID",
+        "precision": "tts.metrics.manifolds:Precision",
+        "recall": "tts.metrics.manifolds:Recall",
+        "sfid": "tts.metrics.fid:SFID",
+        "vendi": "tts.metrics.vendi:Vendi",
+    },
 )
