@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy.special import softmax
 from scipy.spatial.distance import cdist
+from scipy.special import softmax
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
@@ -87,12 +87,8 @@ def same_interval(found: MetricValue, features: np.ndarray, statistic: Callable[
 
 def test_intervals_from_sums_are_those_of_computing_all_anew() -> None:
     reference = moments(REAL)
-    same_interval(
-        frechet_with_interval(FAKE, reference), FAKE, lambda rows: frechet_distance(moments(rows), reference)
-    )
-    same_interval(
-        kernel_with_interval(FAKE, REAL), FAKE, lambda rows: kernel_with_interval(rows[:, :], REAL).value
-    )
+    same_interval(frechet_with_interval(FAKE, reference), FAKE, lambda rows: frechet_distance(moments(rows), reference))
+    same_interval(kernel_with_interval(FAKE, REAL), FAKE, lambda rows: kernel_with_interval(rows[:, :], REAL).value)
     same_interval(Vendi(features="judge").aggregate(FAKE, None), FAKE, vendi_of_the_whole_matrix)
 
 

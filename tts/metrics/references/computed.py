@@ -68,10 +68,10 @@ def _features(path: Path, features: ExtractorSettings, layer: str, most: int | N
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    look = features.look(device)
     with images.opened(path) as (count, read), torch.inference_mode():
         if count < 2:
             raise DataError(f"reference {path}: holds a single image; a metric needs more")
+        look = features.look(device)
         numbers = range(count) if most is None or most >= count else np.linspace(0, count - 1, most).astype(int)
         for batch in _batches(read(int(number)) for number in numbers):
             given = torch.from_numpy(batch.transpose(0, 3, 1, 2).copy()).to(device)
