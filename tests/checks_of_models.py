@@ -12,5 +12,12 @@ MODELS: dict[str, Check] = {
         "tts/test_interpolant.py::test_no_noise_and_renewal_are_diffusers_steps",
         abs=1e-5,
     ),
+    "flow-families": Check(
+        "every family of flows, `noise: {share: 0}`",
+        "diffusers: the family's own pipeline, with Euler's scheduler",
+        "latents after 4 steps, of deviation 1 or more",
+        "tts/test_flow_families.py::test_without_noise_the_latents_are_the_pipelines",
+        abs=1e-4,
+    ),
 }
 """Rows by key."""

@@ -174,7 +174,9 @@ MODELS: Registry[ModelSettings] = Registry(
         "cifar10": "tts.models.cifar10:Cifar10",
         "dit": "tts.models.dit:DiT",
         "edm": "tts.models.edm:EDM",
+        "flux": "tts.models.families.flux:Flux",
         "stable-diffusion": "tts.models.stable_diffusion:StableDiffusion",
+        "stable-diffusion-3": "tts.models.families.stable_diffusion_3:StableDiffusion3",
         "stable-diffusion-xl": "tts.models.stable_diffusion_xl:StableDiffusionXL",
     },
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tts.errors import WeightsError
+from tts.errors import SettingError, WeightsError
 from tts.files.digests import sha256
 from tts.files.hub import folder
 from tts.models.checkpoint import check_filled, check_safetensors
@@ -26,9 +27,12 @@ def decoder(vae: Any) -> Callable[[Tensor], Tensor]:
 
     config = vae.config
     mean, std = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
+    shift = getattr(config, "shift_factor", None)
 
     def decode(x: Tensor) -> Tensor:
         x = x / config.scaling_factor
+        if shift:
+            x = x + shift
         if mean is not None and std is not None:
             x = x * torch.tensor(std, device=x.device).view(-1, 1, 1) + torch.tensor(mean, device=x.device).view(
                 -1, 1, 1
@@ -56,6 +60,20 @@ def tiny_weights(id: str) -> list[str]:
     for file in files:
         check_safetensors(file)
     return [sha256(file, "preview") for file in files]
+
+
+def check_tiny(id: str, channels: int) -> None:
+    """Look at its configuration.
+
+    Raises:
+        SettingError: it decodes latents of other channels.
+    """
+    try:
+        found = json.loads((tiny_folder(id) / "config.json").read_text()).get("latent_channels", 4)
+    except (OSError, ValueError, AttributeError) as error:
+        raise WeightsError(f"preview {id}: its config.json cannot be read ({error})") from None
+    if found != channels:
+        raise SettingError(f"preview {id}: decodes latents of {found} channels, and this model's have {channels}")
 
 
 def load_tiny(id: str, dtype: torch.dtype, device: str) -> Callable[[Tensor], Tensor]:

@@ -1,0 +1,133 @@
+"""Families of flows draw what diffusers' own pipelines draw, row by row, whatever is beside a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_flows
+import tiny_pipelines
+import torch
+from checks_of_models import MODELS as CHECKS
+from tiny_flows import FAMILIES, PIXELS, Family
+from torch import Tensor
+
+from tts.models.base import Model
+from tts.models.flow import FlowSettings
+from tts.noise import normal
+from tts.registry import MODELS
+from tts.samplers.base import Call, drive, follow
+
+LONG = " ".join(["red cube"] * 30)
+PROMPTS = ["a cat", LONG]
+STEPS = 4
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """As an engine of one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def name(request: pytest.FixtureRequest) -> str:
+    """Every family."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def saved(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its pipeline, saved once."""
+    return tiny_pipelines.save(FAMILIES[name].make(), tmp_path_factory.mktemp("flow") / name)
+
+
+def settings(family: Family, folder: Path, share: float = 0.0, **values: Any) -> FlowSettings:
+    given = {"name": family.name, "id": str(folder), "size": PIXELS, "precision": "fp32", **family.settings}
+    sampler = family.settings.get("sampler", {"noise": {"share": share}})
+    made: Any = MODELS.make({**given, "sampler": {"steps": STEPS, **sampler}, **values})[1]
+    return made
+
+
+@pytest.fixture(scope="module")
+def model(name: str, saved: Path) -> Model:
+    """Loaded once, without noise."""
+    return settings(FAMILIES[name], saved).load()
+
+
+def drawn(shape: tuple[int, ...], rows: Sequence[int]) -> Tensor:
+    return torch.stack([torch.from_numpy(normal(row, shape)) for row in rows])
+
+
+@torch.inference_mode()
+def denoised(model: Model, x: Tensor, levels: Sequence[float], prompts: Sequence[str]) -> Tensor:
+    return model.denoise(x, torch.tensor(levels, dtype=torch.float64), prompts)
+
+
+def theirs(family: Family, pipeline: Any, start: Tensor, prompts: Sequence[str]) -> Tensor:
+    """The pipeline's last latents."""
+    scheduler = family.scheduler(pipeline.scheduler.config)
+    step, ends = scheduler.step, []
+
+    def watched(*args: Any, **options: Any) -> Any:
+        found = step(*args, **options)
+        ends.append(found[-1] if family.name == "sana-sprint" else found[0])
+        return found
+
+    scheduler.step = watched
+    pipeline.register_modules(scheduler=scheduler)
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline(
+        list(prompts),
+        latents=family.packed(start),
+        num_inference_steps=STEPS,
+        height=PIXELS,
+        width=PIXELS,
+        output_type="latent",
+        **family.asked,
+    )
+    return family.unpacked(ends[-1].float(), family.shape)
+
+
+def test_without_noise_the_latents_are_the_pipelines(name: str, saved: Path, model: Model) -> None:
+    family, row = FAMILIES[name], CHECKS["flow-families"]
+    start = drawn(family.shape, [1, 2])
+    expected = theirs(family, family.make(), start, PROMPTS)
+    by, prompts = model.sampler, PROMPTS
+
+    def answer(call: Call) -> Tensor:
+        return denoised(model, call.x, [call.level] * 2, prompts)
+
+    found = drive(follow(by, start, [None] * STEPS), answer).x
+    print(f"{name}: largest difference {float((found - expected).abs().max()):.1e}")
+    assert float(expected.abs().max()) > 0.3
+    assert found.flatten().tolist() == row.near(expected.flatten().tolist())
+
+
+def test_a_row_does_not_depend_on_the_rows_beside_it(name: str, model: Model) -> None:
+    """Prompts of 2 and 60 words, steps at both ends, in another order and alone."""
+    family = FAMILIES[name]
+    levels = [call for call in (model.sampler.times[0], model.sampler.times[-1])]
+    x = drawn(family.shape, range(4))
+    told, prompts = [levels[0], levels[1], levels[1], levels[0]], [*PROMPTS, "a dog", LONG]
+    together = denoised(model, x, told, prompts)
+    backwards = denoised(model, x.flip(0), told[::-1], prompts[::-1]).flip(0)
+    assert torch.equal(together, backwards)
+    for row in range(4):
+        alone = denoised(model, x[[row] * 4], [told[row]] * 4, [prompts[row]] * 4)
+        assert torch.equal(alone[0], together[row])
+
+
+def test_prompt_and_noise_decide_the_image(name: str, model: Model) -> None:
+    family = FAMILIES[name]
+    level = [model.sampler.times[1]] * 3
+    x = drawn(family.shape, [1, 2, 1])
+    images = model.decode(denoised(model, x, level, ["a cat", "a cat", LONG]))
+    assert images.shape == (3, 3, PIXELS, PIXELS)
+    assert not torch.equal(images[0], images[1])
+    assert not torch.equal(images[0], images[2])
