@@ -72,8 +72,16 @@ def flux2_mu(tokens: int, steps: int) -> float:
     return few + (many - few) * (steps - 10) / 190
 
 
-def sprint_levels(steps: int) -> tuple[float, ...]:
+@dataclass(frozen=True)
+class SprintLevels(FlowLevels):
     r"""Sana-Sprint's times t as a flow's levels, :math:`s = \sin t / (\cos t + \sin t)` (arXiv 2503.09641)."""
-    first = 1.57080
-    times = [first, 1.3, 0.0] if steps == 2 else [first * (1 - k / steps) for k in range(steps + 1)]
-    return tuple(min(1.0, math.sin(t) / (math.cos(t) + math.sin(t))) for t in times)
+
+    first: float = 1.57080
+    middle: float = 1.3
+
+    def levels(self, steps: int) -> tuple[float, ...]:
+        """Of two steps with a middle of its own, else of even times."""
+        times = [self.first * (1 - k / steps) for k in range(steps + 1)]
+        if steps == 2:
+            times[1] = self.middle
+        return tuple(min(1.0, math.sin(t) / (math.cos(t) + math.sin(t))) for t in times)

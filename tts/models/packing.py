@@ -31,3 +31,10 @@ def places(height: int, width: int, axes: int, device: object) -> Tensor:
     found[..., 2] += torch.arange(width, device=device)  # type: ignore[call-overload]
     flat: Tensor = found.view(height * width, axes)
     return flat
+
+
+def patch_norm(x: Tensor) -> Tensor:
+    """Length of each token of :func:`pack`, at all of its cells, ``[B, 1, h, w]``."""
+    tokens = pack(x)
+    lengths = tokens.norm(dim=-1, keepdim=True).expand(-1, -1, 4)
+    return unpack(lengths, (1, *x.shape[2:]))

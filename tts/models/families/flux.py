@@ -25,10 +25,10 @@ class Flux(FlowSettings):
         "text_encoder": "CLIPTextModel",
         "text_encoder_2": "T5EncoderModel",
     }
+    SCALE: ClassVar[float] = 3.5
     TOKENIZER: ClassVar[tuple[str, int]] = ("tokenizer_2", 512)
 
     id: str = Field("black-forest-labs/FLUX.1-dev", description="local folder, or name on the hub")
-    guidance: float = Field(3.5, ge=1, description="scale that dev is told, in one forward; schnell takes none")
 
     @property
     def channels(self) -> int:
@@ -36,20 +36,22 @@ class Flux(FlowSettings):
         return super().channels // 4
 
     def guide(self) -> Guidance:
-        """One forward, told the scale or distilled without one."""
-        self.told(embedded := bool(self.config_of("transformer").get("guidance_embeds")))
-        return Embedded(self.guidance) if embedded else Unguided()
+        """One forward: dev is told the scale, schnell was distilled without one."""
+        if self.config_of("transformer").get("guidance_embeds"):
+            return Embedded(self.scale)
+        self.refuse_scale()
+        return Unguided()
 
     def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
         """T5's tokens and CLIP's pooled state."""
         tokens, pooled, _ = pipeline.encode_prompt(prompt or "", device=device)
         return {"encoder_hidden_states": tokens[0], "pooled_projections": pooled[0]}
 
-    def velocity(self, network: Any, x: Tensor, s: Tensor, texts: Any, scale: Tensor | None) -> Tensor:
+    def ask(self, network: Any, x: Tensor, s: Tensor, texts: Any, scale: Tensor | None) -> Tensor:
         """The network's answer to 2x2 cells a token."""
         words = x.new_zeros(texts["encoder_hidden_states"].shape[1], 3)
         cells = places(x.shape[2] // 2, x.shape[3] // 2, 3, x.device).to(x.dtype)
-        answer = network(
-            pack(x), timestep=s, guidance=scale, txt_ids=words, img_ids=cells, return_dict=False, **texts
-        )[0]
+        answer = network(pack(x), timestep=s, guidance=scale, txt_ids=words, img_ids=cells, return_dict=False, **texts)[
+            0
+        ]
         return unpack(answer, x.shape[1:])

@@ -27,10 +27,10 @@ class StableDiffusion3(FlowSettings):
     OPTIONAL: ClassVar[frozenset[str]] = frozenset({"text_encoder_3"})
     EVEN: ClassVar[bool] = False
     PIXELS: ClassVar[int | None] = None
+    SCALE: ClassVar[float] = 4.5
     TOKENIZER: ClassVar[tuple[str, int]] = ("tokenizer_3", 256)
 
     id: str = Field("stabilityai/stable-diffusion-3.5-medium", description="local folder, or name on the hub")
-    guidance: float = Field(4.5, ge=1, description="scale of classifier-free guidance; 1: none, half the forwards")
 
     def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
         """Tokens of all encoders, and the first two's pooled states; without T5 zeros stand in."""
@@ -38,7 +38,7 @@ class StableDiffusion3(FlowSettings):
         tokens, _, pooled, _ = pipeline.encode_prompt(text, None, None, device, do_classifier_free_guidance=False)
         return {"encoder_hidden_states": tokens[0], "pooled_projections": pooled[0]}
 
-    def velocity(self, network: Any, x: Tensor, s: Tensor, texts: Any, scale: Tensor | None) -> Tensor:
+    def ask(self, network: Any, x: Tensor, s: Tensor, texts: Any, scale: Tensor | None) -> Tensor:
         """The network's own answer."""
         found: Tensor = network(x, timestep=1000 * s, return_dict=False, **texts)[0]
         return found
