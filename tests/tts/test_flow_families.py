@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import pytest
 import tiny_pipelines
 import torch
@@ -14,6 +15,7 @@ from checks_of_models import MODELS as CHECKS
 from tiny_flows import FAMILIES, Family
 from torch import Tensor
 
+from tts.media import quantised_as_diffusers
 from tts.models.base import Model, ModelSettings
 from tts.models.flow import FlowSettings
 from tts.noise import normal
@@ -71,7 +73,12 @@ def denoised(model: Model, x: Tensor, levels: Sequence[float], prompts: Sequence
 
 
 def theirs(
-    family: Family, pipeline: Any, start: Tensor, noises: Sequence[Tensor | None], patch: pytest.MonkeyPatch
+    family: Family,
+    pipeline: Any,
+    start: Tensor,
+    noises: Sequence[Tensor | None],
+    patch: pytest.MonkeyPatch,
+    output_type: str = "latent",
 ) -> Tensor:
     """The pipeline's last latents."""
     scheduler = family.scheduler({key: value for key, value in pipeline.scheduler.config.items() if key[0] != "_"})
@@ -88,7 +95,12 @@ def theirs(
         patch.setattr(module, "randn_tensor", lambda *_, **__: next(left, start))
     pipeline.register_modules(scheduler=scheduler)
     pipeline.set_progress_bar_config(disable=True)
-    options = {"num_inference_steps": STEPS, "height": family.pixels, "width": family.pixels, "output_type": "latent"}
+    options = {
+        "num_inference_steps": STEPS,
+        "height": family.pixels,
+        "width": family.pixels,
+        "output_type": output_type,
+    }
     with quiet():
         pipeline(prompt=[*PROMPTS], latents=family.packed(start), **options, **family.asked)
     return family.unpacked(ends[-1].float(), family.shape)
@@ -147,3 +159,24 @@ class TestFlows(ModelConformance):
         family = FAMILIES[request.param]
         folder = tiny_pipelines.save(family.make(), tmp_path_factory.mktemp("flow") / "it")
         return settings(family, folder, share=0.7)
+
+
+def test_images_are_decoded_as_the_pipelines_do(name: str, saved: Path, model: Model) -> None:
+    """From the same last latents, to 8 bits."""
+    family = FAMILIES[name]
+    pipeline: Any = getattr(diffusers, settings(family, saved).PIPELINE).from_pretrained(saved)
+    kept: list[Tensor] = []
+    decode = pipeline.vae.decode
+
+    def watched(latents: Tensor, *args: Any, **options: Any) -> Any:
+        found = decode(latents, *args, **options)
+        kept.append(found[0] if isinstance(found, tuple) else found.sample)
+        return found
+
+    pipeline.vae.decode = watched
+    start = drawn(family.shape, [1, 2])
+    ends = theirs(family, pipeline, start, [start] * STEPS, pytest.MonkeyPatch(), output_type="np")
+    expected = kept[0][:, :, 0] if kept[0].ndim == 5 else kept[0]
+    with torch.inference_mode():
+        found = model.decode(ends)
+    assert torch.equal(found, quantised_as_diffusers(expected))

@@ -43,6 +43,34 @@ def decoder(vae: Any) -> Callable[[Tensor], Tensor]:
     return decode
 
 
+def film_decoder(vae: Any) -> Callable[[Tensor], Tensor]:
+    """:func:`decoder` of an autoencoder of films, whose latents are normalised by channel; a film of one image."""
+    import torch
+
+    mean, std = (torch.tensor(vae.config[name]).view(-1, 1, 1, 1) for name in ("latents_mean", "latents_std"))
+
+    def decode(x: Tensor) -> Tensor:
+        latents = x[:, :, None] * std.to(x.device) + mean.to(x.device)
+        images: Tensor = vae.decode(latents.to(vae.dtype)).sample[:, :, 0]
+        return images
+
+    return decode
+
+
+def normalised_decoder(vae: Any) -> Callable[[Tensor], Tensor]:
+    """:func:`decoder` of 2x2 cells as channels, ``[B, 4C, h/2, w/2]``, which a layer of the autoencoder normalised."""
+
+    def decode(x: Tensor) -> Tensor:
+        std = (vae.bn.running_var.float() + vae.config.batch_norm_eps).sqrt().view(-1, 1, 1)
+        cells = x * std + vae.bn.running_mean.float().view(-1, 1, 1)
+        rows, channels, height, width = cells.shape
+        cells = cells.view(rows, channels // 4, 2, 2, height, width).permute(0, 1, 4, 2, 5, 3)
+        images: Tensor = vae.decode(cells.reshape(rows, channels // 4, 2 * height, 2 * width).to(vae.dtype)).sample
+        return images
+
+    return decode
+
+
 def tiny_folder(id: str) -> Path:
     """Folder of an ``AutoencoderTiny``, local or fetched from the hub."""
     return folder(id, ("config.json", "*.safetensors"), "preview")

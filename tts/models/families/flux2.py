@@ -1,4 +1,4 @@
-"""FLUX.2 dev and klein (Black Forest Labs 2025)."""
+"""FLUX.2 dev (Black Forest Labs 2025)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from tts.models.checkpoint import INDEX
 from tts.models.flow import FlowSettings
 from tts.models.flow_schedule import FlowSchedule, flux2_mu
-from tts.models.guidance import Embedded, Guidance, Unguided, classifier_free
+from tts.models.guidance import Embedded, Guidance
 from tts.models.packing import places
 from tts.models.prompts import Encoded
+from tts.networks import autoencoder
 from tts.samplers.schedules import FlowLevels
 
 if TYPE_CHECKING:
@@ -66,32 +66,4 @@ class Flux2(FlowSettings):
 
     def decoder(self, vae: Any) -> Callable[[Tensor], Tensor]:
         """Of latents that a layer of the autoencoder has normalised."""
-
-        def decode(x: Tensor) -> Tensor:
-            std = (vae.bn.running_var.float() + vae.config.batch_norm_eps).sqrt().view(-1, 1, 1)
-            cells = x * std + vae.bn.running_mean.float().view(-1, 1, 1)
-            rows, channels, height, width = cells.shape
-            cells = cells.view(rows, channels // 4, 2, 2, height, width).permute(0, 1, 4, 2, 5, 3)
-            images: Tensor = vae.decode(cells.reshape(rows, channels // 4, 2 * height, 2 * width).to(vae.dtype)).sample
-            return images
-
-        return decode
-
-
-class Flux2Klein(Flux2):
-    """FLUX.2 klein: 4B at 1024x1024 in 4 steps unless told otherwise; the base models are guided."""
-
-    PIPELINE: ClassVar[str] = "Flux2KleinPipeline"
-
-    id: str = Field("black-forest-labs/FLUX.2-klein-4B", description="local folder, or name on the hub")
-
-    def guide(self) -> Guidance:
-        """None where the model was distilled without; else classifier-free."""
-        if not self.checkpoint.config(INDEX).get("is_distilled"):
-            return classifier_free(self.scale)
-        self.refuse_scale()
-        return Unguided()
-
-    def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
-        """Three of the text encoder's layers side by side."""
-        return super().encode(pipeline, (self.negative_prompt or "") if prompt is None else prompt, device)
+        return autoencoder.normalised_decoder(vae)

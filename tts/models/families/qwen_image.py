@@ -11,6 +11,7 @@ from tts.models.flow import FlowSettings, stepped
 from tts.models.guidance import Guidance, Renormalised, Unguided
 from tts.models.packing import pack, patch_norm, unpack
 from tts.models.prompts import Encoded
+from tts.networks import autoencoder
 from tts.samplers.settings import InterpolantByDefault
 
 if TYPE_CHECKING:
@@ -68,13 +69,4 @@ class QwenImage(FlowSettings):
 
     def decoder(self, vae: Any) -> Callable[[Tensor], Tensor]:
         """Of a film of one image."""
-        import torch
-
-        mean, std = (torch.tensor(vae.config[name]).view(-1, 1, 1, 1) for name in ("latents_mean", "latents_std"))
-
-        def decode(x: Tensor) -> Tensor:
-            latents = x[:, :, None] * std.to(x.device) + mean.to(x.device)
-            images: Tensor = vae.decode(latents.to(vae.dtype)).sample[:, :, 0]
-            return images
-
-        return decode
+        return autoencoder.film_decoder(vae)
