@@ -36,6 +36,7 @@ LOOKS = {
     "mcts": CurveStyle("MCTS", "#cc79a7", "P"),
     "zero_order": CurveStyle("zero-order", "#e69f00", "^"),
     "eps_greedy": CurveStyle("ε-greedy", "#d55e00", "*"),
+    "fk": CurveStyle("FK steering", "#5c4d9e", "p"),
 }
 OTHERS = (
     ("#7f5539", "X"),
