@@ -21,7 +21,7 @@ from tts.models.base import ModelSettings
 from tts.noise import derive_seed
 from tts.plan import Condition
 from tts.registry import METRICS, MODELS, REWARDS, SEARCHES
-from tts.rewards.base import RewardSettings
+from tts.rewards.base import RewardSettings, reward_notes
 from tts.search.base import Search
 from tts.settings import canonical, nearest
 
@@ -167,7 +167,9 @@ class Study:
         """What a user should know before the run, a line each."""
         given = self.config.model
         old = [] if isinstance(given, str) else self.model.old_keys(given)
-        return [*old, *self.model.notes(self.conditions)]
+        known = self.config.engines.simulate is None  # a simulated engine needs no weights to be there
+        rewards = reward_notes(self.rewards, self.conditions, self.model.caption) if known else []
+        return [*old, *self.model.notes(self.conditions), *rewards]
 
     @property
     def problems(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field
@@ -15,6 +16,7 @@ from tts.models.checkpoint import Checkpoint
 from tts.models.latent import LatentModel, LatentSettings
 from tts.networks import autoencoder
 from tts.plan import Condition
+from tts.prompts import Cut, cut_notes
 from tts.quiet import quiet
 
 if TYPE_CHECKING:
@@ -22,10 +24,6 @@ if TYPE_CHECKING:
 
 KEPT = 512
 """Encoded prompts that an engine keeps; a study's problems come in order, so that the recent ones are the wanted."""
-
-
-SHOWN = 60
-"""Letters of a prompt that name it in a message."""
 
 
 class PromptedSettings(LatentSettings):
@@ -94,7 +92,7 @@ class PromptedSettings(LatentSettings):
         """Prompts that are longer than the text encoder reads, and what is cut of each."""
         with quiet():
             tokenizer = self._tokenizer()
-            return [note for prompt in conditions if (note := _cut(tokenizer, str(prompt)))]
+            return cut_notes([str(prompt) for prompt in conditions], partial(_cut, tokenizer))
 
     def _tokenizer(self) -> Any:
         from transformers import CLIPTokenizer
@@ -167,11 +165,7 @@ class PromptedUNet:
         return found
 
 
-def _cut(tokenizer: Any, prompt: str) -> str | None:
-    """A word on a prompt that is cut."""
+def _cut(tokenizer: Any, prompt: str) -> Cut | None:
+    """What a tokenizer of CLIP cuts of a prompt."""
     tokens, limit = tokenizer(prompt)["input_ids"], tokenizer.model_max_length
-    if len(tokens) <= limit:
-        return None
-    lost = tokenizer.decode(tokens[limit - 1 : -1])
-    name = prompt if len(prompt) <= SHOWN else f"{prompt[:SHOWN]}..."
-    return f"prompt '{name}' is longer than the {limit - 2} tokens that are read; cut: '{lost}'"
+    return Cut(limit - 2, tokenizer.decode(tokens[limit - 1 : -1])) if len(tokens) > limit else None
