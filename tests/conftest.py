@@ -60,10 +60,12 @@ SLOW = ON_RAY | {
     "test_conformance",
     "test_edm_checkpoint",
     "test_encoders",
+    "test_half_precision",
     "test_latent_models",
     "test_latent_parity",
     "test_search_conformance",
     "test_single_file",
+    "test_sizes",
     "test_training",
 }
 """Files that ``pytest -m "not slow"`` leaves out: each test of them is marked ``slow``."""

@@ -25,6 +25,7 @@ class Plan:
             last; empty where nobody needs to know.
         back: denoiser forwards of carrying a state back to an earlier step: those of its prediction there, for
             samplers whose states have one.
+        forgets_start: whether the first step's noise replaces the initial one, but for its trace in the prediction.
     """
 
     nfe_per_step: tuple[int, ...]
@@ -32,6 +33,7 @@ class Plan:
     initial_nfe: int = 0
     levels: tuple[float, ...] = field(default=(), compare=False)
     back: int = 0
+    forgets_start: bool = field(default=False, compare=False)
 
     @property
     def steps(self) -> int:

@@ -185,6 +185,7 @@ SAMPLERS: Registry[SamplerSettings] = Registry(
     {
         "ddim": "tts.samplers.ddim:DDIMSettings",
         "heun": "tts.samplers.heun:StochasticHeun",
+        "interpolant": "tts.samplers.interpolant:InterpolantSettings",
     },
 )
 

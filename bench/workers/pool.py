@@ -150,12 +150,12 @@ def build_engine(study: Study, batches: Sequence[int] = ()) -> Engine | Simulate
         return SimulatedEngine(study)
     import torch
 
-    from tts.engine.batching import memory_named
+    from tts.engine.device_errors import named
 
     if engines.device == "cuda" and not torch.cuda.is_available():
         raise EngineError("engines.device: cuda is asked for, but torch finds no GPU; set engines.device=cpu")
     set_numerics(engines)
-    with memory_named(engines.batch):
+    with named(engines.batch):
         return _build(study, batches or [engines.batch])
 
 

@@ -153,9 +153,8 @@ class SearchRunner:
             paid: whether the state was computed for it; else it shares what another trial has paid.
         """
         opened, segment, outcome = asker.open, asker.segment, state.outcome
-        spent = (
-            outcome if asker.segment.noises else EvalResult(outcome.ticket)
-        )  # a state that is only scored is paid for
+        known = isinstance(segment.start, State) and not segment.noises
+        spent = EvalResult(outcome.ticket) if known else outcome  # a state that is only scored is paid for
         self._charge(opened, segment, spent, paid)
         for name in segment.rewards:
             if name in outcome.errors:

@@ -18,7 +18,7 @@ from bench.study.config import RunConfig
 from bench.study.study import Study
 from bench.workers.backends import make_pool
 from bench.workers.pool import LocalPool, Pool
-from tts.errors import EngineError, SettingError
+from tts.errors import DeviceError, EngineError, SettingError
 from tts.noise import from_record
 from tts.search.segment import ALL, Segment
 
@@ -166,3 +166,21 @@ def test_the_network_is_compiled_if_asked(tiny: Make, monkeypatch: pytest.Monkey
     pool.close()
     trials = [next(iter(study.trials())).key(study.context) for study in (plain, changed)]
     assert trials[0] != trials[1]
+
+
+def test_what_keeps_an_actor_from_its_engine_is_one_line(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray hands on the text of an actor's errors alone, whose last line says the least."""
+    from bench.workers.on_ray import actors
+    from bench.workers.on_ray.cluster import ours_in
+
+    def fail(_: Study) -> None:
+        raise KeyError("no such tensor\nset THIS to see more\n")
+
+    monkeypatch.setattr(actors, "make_worker", fail)
+    study = Study(tiny())
+    with pytest.raises(EngineError) as caught:
+        actors.WorkerActor(study.config, study.digest(), 3)
+    assert str(caught.value) == "engine 3 failed: KeyError: 'no such tensor\\nset THIS to see more\\n'"
+    text = "Traceback:\n  ...\ntts.errors.DeviceError: reward mine: CUDA error: so\nCompile with X"
+    told = ours_in(RuntimeError(text))
+    assert (type(told), str(told)) == (DeviceError, "reward mine: CUDA error: so")

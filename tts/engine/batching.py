@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from tts.engine.device_errors import named
 from tts.engine.device_queue import DeviceQueue, queue_of, upload
 from tts.engine.requests import EngineCounters, EvalRequest, EvalResult
 from tts.engine.scoring import Scorer, ScoreRequest, ScoreResult, ask, pad, padded
-from tts.errors import DeviceMemoryError, EngineError
+from tts.errors import EngineError
 from tts.metrics.base import Metric
 from tts.models.base import Model
 from tts.noise import Array, Noise, NoiseBank
@@ -105,9 +105,9 @@ class Engine:
         """One forward pass, and the rewards that are due; returns the jobs that are done by now.
 
         Raises:
-            DeviceMemoryError: the device's memory is too small for the batch.
+            DeviceError: the device failed, or its memory is too small for the batch.
         """
-        with memory_named(self.batch):
+        with named(self.batch):
             return self._advance()
 
     @torch.inference_mode()
@@ -207,21 +207,6 @@ class Engine:
         outcome.scores, outcome.errors, outcome.features = scored.scores, scored.errors, scored.features
         outcome.image, outcome.image_sha256 = scored.image, scored.image_sha256
         return outcome
-
-
-@contextmanager
-def memory_named(batch: int) -> Iterator[None]:
-    """Turn a device's "out of memory" into our error, which names the settings to change."""
-    try:
-        yield
-    except RuntimeError as error:
-        # a GPU's has a class of its own; the CPU's is a word in the message
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
-            raise
-        raise DeviceMemoryError(
-            f"out of memory with engines.batch = {batch}; set engines.batch lower, engines.score_batch if it is the "
-            "images that are large, or the model's precision to fp16"
-        ) from None
 
 
 @torch.inference_mode()

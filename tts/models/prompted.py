@@ -14,6 +14,7 @@ from tts.errors import SettingError
 from tts.models.base import Model
 from tts.models.checkpoint import Checkpoint
 from tts.models.latent import LatentModel, LatentSettings
+from tts.models.sizes import Side, both, sample_size
 from tts.networks import autoencoder
 from tts.plan import Condition
 from tts.prompts import Cut, cut_notes
@@ -34,7 +35,9 @@ class PromptedSettings(LatentSettings):
         description="single safetensors file in the original form (path or address); id then has its configuration",
     )
     negative_prompt: str | None = Field(None, description="what guidance leads away from")
-    size: int | None = Field(None, ge=8, multiple_of=8, description="height and width; left out: the network's own")
+    size: Side | tuple[Side, Side] | None = Field(
+        None, description="height and width, or [height, width]; left out: the network's own"
+    )
     preview: str | None = Field(
         None, description="AutoencoderTiny (folder or hub name) for predicted images; final ones never use it"
     )
@@ -68,7 +71,7 @@ class PromptedSettings(LatentSettings):
         channels = self.config_of("unet").get("in_channels")
         if channels != self.config_of("vae").get("latent_channels"):
             raise SettingError(f"id {self.id}: its unet takes {channels} channels; inpainting models cannot be used")
-        if self.pixels % self.factor:
+        if any(side % self.factor for side in self.pixels):
             raise SettingError(f"size = {self.size}: this model's images are multiples of {self.factor}")
         if self.preview is not None:
             autoencoder.tiny_weights(self.preview)
@@ -84,9 +87,16 @@ class PromptedSettings(LatentSettings):
         return int(2 ** (len(self.config_of("vae").get("block_out_channels", (0,))) - 1))
 
     @property
-    def pixels(self) -> int:
-        """Height and width of the images."""
-        return self.size or int(self.config_of("unet")["sample_size"]) * self.factor
+    def pixels(self) -> tuple[int, int]:
+        """Height and width of the images.
+
+        Raises:
+            WeightsError: none is set, and the network has none of its own.
+        """
+        if self.size is not None:
+            return both(self.size)
+        height, width = self._explained(lambda: sample_size(self.config_of("unet"), "unet", "set size"))
+        return height * self.factor, width * self.factor
 
     def notes(self, conditions: Sequence[Condition]) -> list[str]:
         """Prompts that are longer than the text encoder reads, and what is cut of each."""
@@ -109,16 +119,16 @@ class PromptedSettings(LatentSettings):
 
     def load(self, device: str = "cpu") -> Model:
         """The model in its precision, its decoder as the checkpoint asks."""
-        pipeline = self.pipeline()
+        (height, width), pipeline = self.pixels, self.pipeline()
         for part in self.COMPONENTS:
             getattr(pipeline, part).to(device).eval().requires_grad_(False)
-        unet, side = pipeline.unet, self.pixels // self.factor
+        unet = pipeline.unet
         return LatentModel(
             self.denoiser(PromptedUNet(unet, self.encoder(pipeline, device), self.unet_arguments)),
             self.stepper(),
             autoencoder.decoder(pipeline.vae),
             None if self.preview is None else autoencoder.load_tiny(self.preview, unet.dtype, device),
-            (int(unet.config.in_channels), side, side),
+            (int(unet.config.in_channels), height // self.factor, width // self.factor),
         )
 
 

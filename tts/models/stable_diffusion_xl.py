@@ -53,11 +53,14 @@ class StableDiffusionXL(PromptedSettings):
         return encode
 
     def unet_arguments(self, encoded: Sequence[Encoded]) -> dict[str, Any]:
-        """Tokens, pooled states and sizes: drawn at the wanted size, nothing cropped."""
+        """Tokens, pooled states and sizes: drawn at the wanted height and width, nothing cropped.
+
+        Sizes are float32 in any precision: bfloat16 has no 2056.
+        """
         import torch
 
         pooled = torch.stack([prompt.pooled for prompt in encoded if prompt.pooled is not None])
-        sizes = torch.tensor([self.pixels, self.pixels, 0, 0, self.pixels, self.pixels]).to(pooled)
+        sizes = torch.tensor([*self.pixels, 0, 0, *self.pixels], dtype=torch.float32, device=pooled.device)
         return {
             "encoder_hidden_states": torch.stack([prompt.tokens for prompt in encoded]),
             "added_cond_kwargs": {"text_embeds": pooled, "time_ids": sizes.expand(len(encoded), -1)},

@@ -131,6 +131,9 @@ class Search(Settings):
     needs_injection: ClassVar[bool] = True
     """Whether the search has nothing to choose with a sampler that injects no noise."""
 
+    only_initial: ClassVar[bool] = False
+    """Whether the initial noise is all that it searches, so that a sampler must not replace it at the first step."""
+
     independent: ClassVar[bool] = False
     """Whether its one list of segments is independent samples, the best of which it returns: then the best of any
     fewer of them is known as well."""

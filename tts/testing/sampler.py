@@ -16,7 +16,7 @@ from torch import Tensor
 from tts.errors import SettingError
 from tts.noise import normal
 from tts.samplers.base import Call, Position, Sampler, Step, drive, follow
-from tts.samplers.schedules import Grid, Schedule, Sigmas, Spacing, Times
+from tts.samplers.schedules import FlowLevels, Grid, Schedule, Sigmas, Spacing, Times
 from tts.samplers.settings import SamplerSettings
 from tts.testing.requirement import fail, refuses_unknown_keys, require, round_trip
 
@@ -38,6 +38,14 @@ class LinearBetas(Times):
         return Grid(times, alphas, (*alphas[1:], 1.0), None)
 
 
+class StraightLevels(FlowLevels):
+    """A flow's levels, equally far apart."""
+
+    def levels(self, steps: int) -> tuple[float, ...]:
+        """From 1 to 0."""
+        return tuple(1 - k / steps for k in range(steps + 1))
+
+
 class SamplerConformance:
     """Checks of a sampler with a denoiser of one formula: of its settings, or of one that is on its levels already.
 
@@ -47,7 +55,7 @@ class SamplerConformance:
     """
 
     shape: ClassVar[tuple[int, ...]] = (2, 4, 4)
-    schedules: ClassVar[tuple[Schedule, ...]] = (Sigmas(), LinearBetas())
+    schedules: ClassVar[tuple[Schedule, ...]] = (Sigmas(), LinearBetas(), StraightLevels())
 
     def on(self, sampler: SamplerSettings | Sampler) -> Sampler:
         """The sampler on noise levels."""
