@@ -24,6 +24,7 @@ from bench.commands.run import run
 from bench.commands.scale import scale
 from bench.commands.status import status
 from bench.commands.train import train
+from bench.commands.verify import verify
 from bench.store.plain import plain
 from tts.errors import EngineError, TTSError
 from tts.files.addresses import redacted
@@ -42,6 +43,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     curves,
     report,
     replay,
+    verify,
     export,
     compare,
     list_plugins,
