@@ -34,6 +34,7 @@ SEARCHES: dict[str, Search] = {
     "best_of_n": BestOfN(N=3),
     "random": PerStepRandom(N=4),
     "beam": Beam(N=3, B=2),
+    "beam_ahead": Beam(N=3, B=2, lookahead=2),
     "zero_order": ZeroOrder(N=2, K=3),
     "eps_greedy": EpsGreedy(N=2, K=3),
     "eps_greedy_replacing": EpsGreedy(N=2, K=3, keep_best=False),
