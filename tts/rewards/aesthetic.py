@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -15,7 +15,8 @@ from tts.files.digests import sha256
 from tts.files.locate import locate
 from tts.plan import Condition
 from tts.rewards.base import Caption, Reward, Score
-from tts.rewards.contrastive import ContrastiveSettings, Encoders
+from tts.rewards.contrastive import ContrastiveSettings
+from tts.rewards.encoders import Encoders
 from tts.rewards.preprocess import by_row
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ PUBLISHED_SHA256 = "21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0
 
 class Aesthetic(ContrastiveSettings):
     """How much people like an image, on a scale of about 1 to 10, whatever it shows."""
+
+    reads_prompts: ClassVar[bool] = False
 
     head: str = Field(PUBLISHED, description="file or address of the head's state_dict (layers.0.weight, ...)")
 
