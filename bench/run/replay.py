@@ -57,12 +57,12 @@ def replay(folder: Output, trial: str, trust: bool = False) -> Replay:
         raise DataError(f"{where}: trial {row['trial']} has failed: {row['error']}")
     if row["image_file"] is not None:
         row["image"] = where.read(row["image_file"])
-    outcome = evaluate(study, _segment(row, study.plan.steps, where))
+    outcome = evaluate(study, segment_of(row, study.plan.steps, where))
     assert outcome.image is not None  # the segment asked for everything
     return Replay(row, outcome.scores, outcome.image)
 
 
-def _segment(row: dict[str, Any], steps: int, folder: Output) -> Segment:
+def segment_of(row: dict[str, Any], steps: int, folder: Output) -> Segment:
     """The whole trajectory of a row, which is data from anywhere.
 
     Raises:

@@ -145,9 +145,7 @@ def test_a_pair_is_written_and_read_again(sized: Any) -> None:
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 def test_sizes_are_told_as_they_are_in_any_precision(precision: str, sized: Any) -> None:
-    from tts.models.prompted import Encoded
-
     dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}[precision]
     settings = sized("stable-diffusion-xl", 8, size=[2056, 4104])
-    told = settings.unet_arguments([Encoded(torch.zeros(3, 4, dtype=dtype), torch.zeros(4, dtype=dtype))])
+    told = settings.unet_arguments([{"tokens": torch.zeros(3, 4, dtype=dtype), "pooled": torch.zeros(4, dtype=dtype)}])
     assert told["added_cond_kwargs"]["time_ids"].tolist() == [[2056, 4104, 0, 0, 2056, 4104]]

@@ -73,9 +73,7 @@ class DiT(LatentSettings):
 
     def load(self, device: str = "cpu") -> Model:
         """The model in its precision."""
-        shape, pipeline = self.latent_shape(), self.pipeline()
-        for part in self.COMPONENTS:
-            getattr(pipeline, part).to(device).eval().requires_grad_(False)
+        shape, pipeline = self.latent_shape(), self.placed(device)
         return LatentModel(
             self.denoiser(ClassTransformer(pipeline.transformer)),
             self.stepper(),
