@@ -120,12 +120,13 @@ class SearchRunner:
             released.append(outcome.ticket)
             state = work.of
         else:
-            state = Known(outcome.ticket, work.engine, work.segment.stop, work.segment.recipe, released, outcome)
+            asked = work.segment
+            state = Known(outcome.ticket, work.engine, asked.stop, asked.recipe, released, outcome, asked.ahead)
         self._common.end(work, None if work.of is not None else state)
         if work.of is not None:
             work.of.outcome.scores.update(outcome.scores)
             work.of.outcome.errors.update(outcome.errors)
-        first = work.of is None
+        paid = outcome.nfe
         for asker in work.askers:
             if asker.open.over:
                 continue
@@ -133,8 +134,8 @@ class SearchRunner:
                 self._finish(asker.open, outcome)
             else:
                 assert state is not None  # somebody waits for it
-                self._deliver(asker, state, paid=first)
-            first = False
+                self._deliver(asker, state, paid)
+            paid = 0
         for asker in work.later:
             if not asker.open.over:
                 self._send(asker)
@@ -144,16 +145,16 @@ class SearchRunner:
         while self._at_hand:
             asker, state = self._at_hand.popleft()
             if not asker.open.over:
-                self._deliver(asker, state, paid=False)
+                self._deliver(asker, state, paid=0)
 
-    def _deliver(self, asker: Asker, state: Known, paid: bool) -> None:
+    def _deliver(self, asker: Asker, state: Known, paid: int) -> None:
         """Give a trial its evaluation; when its list is complete, its search goes on.
 
         Args:
-            paid: whether the state was computed for it; else it shares what another trial has paid.
+            paid: forwards that were computed for it; the others it shares with a trial that has paid them.
         """
         opened, segment, outcome = asker.open, asker.segment, state.outcome
-        known = isinstance(segment.start, State) and not segment.noises
+        known = isinstance(segment.start, State) and not segment.noises and not segment.ahead
         spent = EvalResult(outcome.ticket) if known else outcome  # a state that is only scored is paid for
         self._charge(opened, segment, spent, paid)
         for name in segment.rewards:
@@ -169,10 +170,10 @@ class SearchRunner:
             opened.answers = []
             self._advance(opened, answers)
 
-    def _charge(self, opened: ActiveTrial, segment: Segment, outcome: EvalResult, paid: bool) -> None:
+    def _charge(self, opened: ActiveTrial, segment: Segment, outcome: EvalResult, paid: int) -> None:
         costs = opened.costs
         costs.nfe += outcome.nfe
-        costs.shared_nfe += 0 if paid else outcome.nfe
+        costs.shared_nfe += max(0, outcome.nfe - paid)
         costs.device_seconds += outcome.seconds
         if segment.rewards:
             costs.decodes += 1
@@ -229,8 +230,8 @@ class SearchRunner:
 
     def _score(self, asker: Asker, state: Known) -> None:
         """Have a state that is at hand scored by more rewards."""
-        again = Segment(state, (), asker.segment.condition, state.lacks(asker.segment))
-        key = self._common.key(asker._replace(segment=again))
+        again = Segment(state, (), asker.segment.condition, state.lacks(asker.segment), state.ahead)
+        key = self._common.key_of_more(asker._replace(segment=again))
         if (work := self._common.under_way(key)) is not None:
             self._join(work, asker)
         else:
@@ -262,7 +263,7 @@ class SearchRunner:
         task, winner, costs = opened.task, opened.winner, opened.costs
         assert winner is not None  # set before the last segment was sent
         [last] = opened.asked
-        self._charge(opened, last, outcome, paid=True)
+        self._charge(opened, last, outcome, paid=outcome.nfe)
         for error in outcome.errors.values():
             self._fail(opened, error)
             return

@@ -37,11 +37,13 @@ class Known(State):
     Args:
         released: its engine's list of states to forget.
         outcome: what came of the job that led to it, and of later scorings.
+        ahead: how far the job and those scorings looked ahead.
     """
 
-    __slots__ = ("_released", "outcome")
+    __slots__ = ("_released", "ahead", "outcome")
 
     outcome: EvalResult
+    ahead: int
 
     def __init__(
         self,
@@ -51,8 +53,10 @@ class Known(State):
         noises: Recipe,
         released: list[int],
         outcome: EvalResult,
+        ahead: int = 0,
     ) -> None:
         super().__init__(key, engine, step, noises)
+        object.__setattr__(self, "ahead", ahead)
         object.__setattr__(self, "_released", released)
         object.__setattr__(self, "outcome", outcome)
 
@@ -136,12 +140,17 @@ class Common:
         self._held: WeakValueDictionary[int, Known] = WeakValueDictionary()
 
     def key(self, asker: Asker) -> Key | None:
-        """What the segment shares with others; None: nothing."""
+        """What the segment shares with others; None: nothing. One that looks ahead has a state of its own."""
         segment, start = asker.segment, asker.segment.start
         if not self._share or asker.open.pinned is not None:  # a trial that may be why engines died stays alone
             return None
         at = (start.engine, start.key) if isinstance(start, State) else (segment.condition, start)
-        return at, segment.noises, segment.whole
+        return at, segment.noises, segment.whole, segment.ahead
+
+    def key_of_more(self, asker: Asker) -> Key | None:
+        """What scoring a state by more rewards shares with others; None: nothing."""
+        key = self.key(asker)
+        return None if key is None else ("more", key)
 
     def holds(self, state: State) -> bool:
         """Whether a state is one that a search was given; a copy of one does not keep it."""
@@ -153,8 +162,9 @@ class Common:
 
     def state(self, asker: Asker, key: Key | None) -> Known | None:
         """The state to which a segment leads, if it is at hand."""
-        start = asker.segment.start
-        if key is not None and not asker.segment.noises and isinstance(start, Known) and not asker.segment.whole:
+        segment, start = asker.segment, asker.segment.start
+        stays = key is not None and not segment.noises and not segment.whole
+        if stays and isinstance(start, Known) and not segment.ahead and not start.ahead:
             return start
         return self._states.get(key)
 

@@ -71,13 +71,15 @@ class LinearSampler(ABC):
     def plan(self) -> Plan:
         """One call before the first step and one at the end of each but the last; noise where some of it is fresh."""
         steps = len(self.times)
+        calls = (1,) * (steps - 1) + (0,)
         weights = [self.weights(index, True) for index in range(steps)]
         return Plan(
-            (1,) * (steps - 1) + (0,),
+            calls,
             tuple(each.fresh > 0 for each in weights),
             initial_nfe=1,
             levels=self.levels,
             back=1,
+            leaps=calls,
             forgets_start=abs(weights[0].kept) < FORGOTTEN * weights[0].fresh,
         )
 
@@ -98,14 +100,21 @@ class LinearSampler(ABC):
 
     def step(self, at: Position, index: int, noise: Tensor | None) -> Step:
         """Step ``index`` (0-based); see :class:`tts.samplers.base.Sampler`."""
+        return self._to(at, self.weights(index, noise is not None), index + 1, noise)
+
+    def leap(self, at: Position, index: int, to: int) -> Step:
+        """The deterministic step from before step ``index`` to where step ``to - 1`` leads."""
+        there = self.weights(to - 1, False)
+        return self._to(at, self.weights(index, False)._replace(clean=there.clean, kept=there.kept), to, None)
+
+    def _to(self, at: Position, by: Weights, to: int, noise: Tensor | None) -> Step:
         from tts.samplers.base import Call, Position
 
-        by = self.weights(index, noise is not None)
         e = (at.x - by.signal * at.predicted) / by.noise
         D = at.predicted if self.clip is None else at.predicted.clamp(-self.clip, self.clip)
         x = by.clean * D + by.kept * e
         if noise is not None:
             x = x + by.fresh * noise
-        if index + 1 == len(self.times):
+        if to == len(self.times):
             return Position(x, x)
-        return Position(x, (yield Call(x, self.times[index + 1])))
+        return Position(x, (yield Call(x, self.times[to])))
