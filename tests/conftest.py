@@ -41,6 +41,7 @@ SLOW = ON_RAY | {
     "test_cli_training",
     "test_cluster_files",
     "test_cluster_scripts",
+    "test_connecting",
     "test_extending",
     "test_hostile_folder",
     "test_installers",

@@ -79,6 +79,21 @@ class Plan:
             at = after(at, action)
         return nfe
 
+    def predicts(self, actions: Iterable[Action]) -> bool:
+        """Whether a clean state is predicted where some actions lead from an initial noise.
+
+        Every step predicts one; of the initial noise and of a state carried back one is known only to samplers that
+        spend forwards there.
+        """
+        step, known = 0, self.initial_nfe > 0
+        for action in actions:
+            if not isinstance(action, Back):
+                known = True
+            elif action.to != step:
+                known = self.back > 0
+            step = after(step, action)
+        return known
+
     def _back(self, step: int, action: Back) -> int:
         return 0 if action.to == step else self.back
 

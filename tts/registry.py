@@ -216,6 +216,7 @@ SEARCHES: Registry[Search] = Registry(
         "beam": "tts.search.beam:Beam",
         "best_of_n": "tts.search.best_of_n:BestOfN",
         "eps_greedy": "tts.search.eps_greedy:EpsGreedy",
+        "fk": "tts.search.fk:FK",
         "mcts": "tts.search.mcts:MCTS",
         "naive": "tts.search.naive:Naive",
         "random": "tts.search.random:PerStepRandom",

@@ -18,6 +18,7 @@ from bench.commands.export import export
 from bench.commands.generate import generate
 from bench.commands.list import list_plugins
 from bench.commands.options import err
+from bench.commands.plan import plan
 from bench.commands.replay import replay
 from bench.commands.report import report
 from bench.commands.run import run
@@ -39,6 +40,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     run,
     scale,
     calibrate,
+    plan,
     status,
     curves,
     report,

@@ -22,7 +22,7 @@ from tts.models.base import ModelSettings
 from tts.noise import derive_seed
 from tts.plan import Condition
 from tts.registry import METRICS, MODELS, REWARDS, SEARCHES
-from tts.rewards.base import RewardSettings
+from tts.rewards.base import RewardSettings, reward_notes
 from tts.search.base import Search
 from tts.settings import canonical, nearest
 
@@ -169,10 +169,11 @@ class Study:
 
     def notes(self) -> list[str]:
         """What a user should know before the run, a line each."""
-        given = self.config.model
+        given, drawn = self.config.model, self.conditions
         old = [] if isinstance(given, str) else self.model.old_keys(given)
         starts = forgotten_starts(((entry.name, entry.algorithm) for entry in self.entries), self.plan)
-        return [*old, *starts, *self.model.notes(self.conditions)]
+        of_rewards = reward_notes({} if self.config.engines.simulate else self.rewards, drawn, self.model.caption)
+        return [*old, *starts, *self.model.notes(drawn), *of_rewards]
 
     @property
     def problems(self) -> int:
@@ -291,10 +292,8 @@ def _is_number(value: object) -> bool:
 
 
 def _distinct(entries: list[Entry]) -> list[Entry]:
-    seen: set[tuple[str, str]] = set()
-    for entry in entries:
-        key = (entry.name, canonical(entry.algorithm.record()))
-        if key in seen:
-            raise SettingError(f"searches: {entry.name} with the settings {key[1]} appears twice")
-        seen.add(key)
+    times = Counter((entry.name, canonical(entry.algorithm.record())) for entry in entries)
+    for (name, settings), count in times.items():
+        if count > 1:
+            raise SettingError(f"searches: {name} with the settings {settings} appears twice")
     return entries

@@ -76,8 +76,6 @@ class TestEmbeddedModel(ModelConformance):
 class TestPipelines(ModelConformance):
     """Models in diffusers' form; their plans and classes come from diffusers' files, by diffusers."""
 
-    needs_torch = True
-
     @pytest.fixture(scope="class", params=tiny_pipelines.PIPELINES)
     @classmethod
     def model(cls, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ModelSettings:

@@ -29,6 +29,8 @@ ADDRESS = {"id", "revision", "variant", "file", "preview"}
 class PipelineSettings(ModelSettings):
     """Settings that all models on diffusers' pipelines share."""
 
+    needs_torch = True
+
     PIPELINE: ClassVar[str]
     """diffusers' class of the checkpoint."""
     COMPONENTS: ClassVar[Mapping[str, str]]

@@ -122,6 +122,11 @@ def _check(segment: Any, problem: Problem) -> None:
     if segment.condition != problem.condition:
         raise SearchError(f"draws {segment.condition!r}; a search draws its problem's condition, {problem.condition!r}")
     _check_look(segment.ahead, segment, problem.plan)
+    if segment.rewards and not segment.ahead and not problem.plan.predicts(segment.recipe[1:]):
+        raise SearchError(
+            f"asks for a reward at step {segment.stop}, where this sampler has predicted no image yet: nothing was "
+            "stepped since the initial noise or the way back; take a step first, or look ahead (ahead=1)"
+        )
     for name in segment.rewards:
         if name not in problem.rewards:
             known = " and ".join(map(repr, problem.rewards))
