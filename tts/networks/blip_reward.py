@@ -56,7 +56,7 @@ class BlipReward(nn.Module):
             encoder_hidden_states=seen,
             encoder_attention_mask=torch.ones(seen.shape[:2], dtype=torch.long, device=seen.device),
         ).last_hidden_state
-        values: Tensor = self.head(read[:, 0])[:, 0]
+        values: Tensor = self.head(read[:, 0].to(self.head[0].weight.dtype))[:, 0]
         return values
 
 

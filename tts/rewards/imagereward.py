@@ -15,6 +15,7 @@ from tts.files.hub import folder, hub_file
 from tts.files.staging import near
 from tts.plan import Condition
 from tts.precision import Precision, dtype
+from tts.prompts import Cut, cut_notes
 from tts.quiet import quiet
 from tts.rewards.base import Caption, Reward, RewardSettings, Score
 from tts.rewards.preprocess import Preprocess, by_row
@@ -47,10 +48,22 @@ class ImageReward(RewardSettings):
         self._network()
         self._words()
 
+    def notes(self, conditions: Sequence[Condition], caption: Caption = str) -> list[str]:
+        """Prompts that are cut."""
+        tokenizer = self._tokenizer()
+
+        def cut(text: str) -> Cut | None:
+            found = tokenizer(text)["input_ids"]
+            return Cut(TOKENS - 2, tokenizer.decode(found[TOKENS - 1 : -1])) if len(found) > TOKENS else None
+
+        with quiet():
+            return cut_notes([caption(each) for each in conditions], cut)
+
     def identity(self) -> dict[str, Any]:
-        """The settings, with digests in place of addresses."""
+        """The settings, with digests in place of addresses; and how the head is kept."""
+        kept = {} if self.precision == "fp32" else {"head": "fp32"}  # it was of the network's precision
         words = {file.name: sha256(file, "tokenizer") for kind in WORDS for file in sorted(self._words().glob(kind))}
-        return {**self.record(), "weights": sha256(self._path(), "weights"), "tokenizer": words}
+        return {**self.record(), "weights": sha256(self._path(), "weights"), "tokenizer": words, **kept}
 
     def _path(self) -> Path:
         if self.weights.startswith(HUB):
@@ -72,15 +85,18 @@ class ImageReward(RewardSettings):
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
         """See :class:`RewardSettings`."""
+        network = self._network().to(device, dtype(self.precision)).eval().requires_grad_(False)
+        network.head.float()  # what rounds here rounds the score
+        return ImageRewardReward(network, self._tokenizer(), device, caption)
+
+    def _tokenizer(self) -> Any:
         from transformers import BertTokenizer
 
         with quiet():
             try:
-                tokenizer = BertTokenizer.from_pretrained(self._words())
+                return BertTokenizer.from_pretrained(self._words())
             except (OSError, ValueError, TypeError) as error:
                 raise WeightsError(f"tokenizer {self.tokenizer}: cannot be loaded ({error})") from None
-        network = self._network().to(device, dtype(self.precision)).eval().requires_grad_(False)
-        return ImageRewardReward(network, tokenizer, device, caption)
 
 
 class ImageRewardReward:
