@@ -18,7 +18,8 @@ from tts.precision import Precision, dtype
 from tts.prompts import Cut, cut_notes
 from tts.quiet import quiet
 from tts.rewards.base import Caption, Reward, RewardSettings, Score
-from tts.rewards.preprocess import Preprocess, by_row
+from tts.rewards.preprocess import CLIP_MEAN, CLIP_STD, Preprocess, by_row
+from tts.rewards.published_configs import check_bert, check_tokenizer, read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 HUB = "hf-hub:"
 WORDS = ("*.json", "*.txt")
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 TOKENS = 35
 """Length to which prompts are cut and padded."""
 AVERAGE, SPREAD = 0.16717362830052426, 1.0333394966054072
@@ -46,7 +46,7 @@ class ImageReward(RewardSettings):
     def check(self) -> None:
         """Read the weights whole, and find the tokenizer."""
         self._network()
-        self._words()
+        check_tokenizer(self._words(), "tokenizer")
 
     def notes(self, conditions: Sequence[Condition], caption: Caption = str) -> list[str]:
         """Prompts that are cut."""
@@ -79,9 +79,13 @@ class ImageReward(RewardSettings):
 
         path = self._path()
         try:
-            return build(tensors.read(path, "weights"))
+            network = build(tensors.read(path, "weights"))
         except KeyError as error:
             raise WeightsError(f"weights {path}: are not of ImageReward (no {error})") from None
+        beside = Path(self.weights).expanduser().parent / "med_config.json"
+        if not self.weights.startswith(HUB) and beside.is_file():
+            check_bert(read_json(beside, "weights"), network.sizes, f"weights {beside}")
+        return network
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
         """See :class:`RewardSettings`."""
@@ -92,6 +96,7 @@ class ImageReward(RewardSettings):
     def _tokenizer(self) -> Any:
         from transformers import BertTokenizer
 
+        check_tokenizer(self._words(), "tokenizer")
         with quiet():
             try:
                 return BertTokenizer.from_pretrained(self._words())
@@ -108,7 +113,7 @@ class ImageRewardReward:
         self, network: BlipReward, tokenizer: Callable[..., Mapping[str, Tensor]], device: str, caption: Caption
     ) -> None:
         self.network, self.tokenizer, self.device, self.caption = network, tokenizer, device, caption
-        self.prepare = Preprocess(network.image_size, MEAN, STD)
+        self.prepare = Preprocess(network.image_size, CLIP_MEAN, CLIP_STD)
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
         """See :class:`tts.rewards.base.Reward`."""

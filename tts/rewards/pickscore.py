@@ -18,7 +18,7 @@ from tts.quiet import quiet
 from tts.rewards.base import Caption, Reward, RewardSettings, Score
 from tts.rewards.encoders import Texts, cosines, unit
 from tts.rewards.preprocess import Preprocess, by_row
-from tts.rewards.published_configs import check_clip, preprocess, read_json
+from tts.rewards.published_configs import check_clip, check_tokenizer, preprocessor_of, read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,10 +43,11 @@ class PickScore(RewardSettings):
         """Find weights, tokenizer and preprocessing, fetched first if need be, and read their configurations."""
         self._config()
         self._prepare()
+        check_tokenizer(self._words(), "processor")
 
     def notes(self, conditions: Sequence[Condition], caption: Caption = str) -> list[str]:
         """Prompts that are cut."""
-        tokenizer, limit = self._tokenizer(), self._limit(self._config())
+        tokenizer, limit = self._tokenizer(), self._limit()
 
         def cut(text: str) -> Cut | None:
             found = tokenizer(text)["input_ids"]
@@ -77,12 +78,13 @@ class PickScore(RewardSettings):
         return found
 
     def _prepare(self) -> Preprocess:
-        path = self._words() / "preprocessor_config.json"
-        return preprocess(read_json(path, "processor"), f"processor {path}")
+        return preprocessor_of(self._words(), "processor")
 
-    def _limit(self, config: dict[str, Any]) -> int:
-        """Tokens that the text encoder reads."""
-        return int((config.get("text_config") or {}).get("max_position_embeddings", 77))
+    def _limit(self) -> int:
+        """Tokens that the text encoder reads, the first and the last among them."""
+        from transformers import CLIPConfig
+
+        return int(CLIPConfig.from_dict(self._config()).text_config.max_position_embeddings)
 
     def _tokenizer(self) -> Any:
         from transformers import CLIPTokenizer
@@ -98,7 +100,7 @@ class PickScore(RewardSettings):
         self._config()
         with quiet(), _explained(self.id, "id"):
             model = CLIPModel.from_pretrained(self._weights()[0].parent, use_safetensors=True, dtype=torch.float32)
-        scale = float(model.logit_scale.exp())  # before it is rounded to the encoders' precision
+        scale = float(model.logit_scale.detach().exp())  # before it is rounded to the encoders' precision
         model.to(device, dtype(self.precision)).eval().requires_grad_(False)
         return PickScoreReward(model, scale, self._tokenizer(), self._prepare(), device, caption)
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 Mode = Literal["shortest", "longest", "squash"]
 
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+"""Of the images that the first CLIP was trained on."""
+
 
 @dataclass(frozen=True)
 class Preprocess:

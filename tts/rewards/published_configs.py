@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tts.errors import WeightsError, first_line
-from tts.rewards.preprocess import Preprocess
+from tts.rewards.preprocess import CLIP_MEAN, CLIP_STD, Preprocess
 
 PREPROCESSOR_USED = {"size", "crop_size", "resample", "image_mean", "image_std"}
 PREPROCESSOR_FIXED: dict[str, tuple[Any, ...]] = {
@@ -60,6 +60,40 @@ CLIP_USED = {
     },
 }
 """Keys that transformers' CLIPModel is built of, of the whole and of its two parts."""
+TOKENIZER_USED = {
+    *("bos_token", "eos_token", "unk_token", "pad_token", "cls_token", "sep_token", "mask_token"),
+    *("additional_special_tokens", "extra_special_tokens", "added_tokens_decoder", "add_prefix_space"),
+    *("do_lower_case", "do_basic_tokenize", "never_split", "strip_accents", "tokenize_chinese_chars", "errors"),
+}
+"""Keys of a tokenizer_config.json that transformers' tokenizers of CLIP and BERT are built of."""
+TOKENIZER_FIXED: dict[str, tuple[Any, ...]] = {"truncation_side": ("right",), "padding_side": ("right",)}
+TOKENIZER_NEUTRAL = {
+    *("model_max_length", "max_len", "name_or_path", "special_tokens_map_file", "tokenizer_file", "vocab_file"),
+    *("merges_file", "tokenizer_class", "processor_class", "model_input_names", "use_fast", "backend", "is_local"),
+    *("clean_up_tokenization_spaces", "split_special_tokens", "model_type", "trim_offsets", "_commit_hash"),
+}
+"""Keys of it without effect on the tokens of a text, which are cut where the text encoder ends."""
+
+BERT_FIXED: dict[str, tuple[Any, ...]] = {
+    "add_cross_attention": (True,),
+    "add_type_embeddings": (False,),
+    "hidden_act": ("gelu",),
+    "is_decoder": (True, False),  # of how texts are generated; as a reward reads them, no token is hidden
+    "layer_norm_eps": (1e-12,),
+    "model_type": ("bert",),
+    "pad_token_id": (0,),
+    "position_embedding_type": ("absolute",),
+}
+BERT_TOLD = {
+    *("hidden_size", "encoder_width", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
+    *("max_position_embeddings", "vocab_size"),
+}
+"""Keys of BLIP's med_config.json that the weights tell, too."""
+BERT_NEUTRAL = {
+    *("architectures", "attention_probs_dropout_prob", "hidden_dropout_prob", "initializer_range", "type_vocab_size"),
+    *("gradient_checkpointing", "transformers_version", "use_cache", "classifier_dropout"),
+}
+
 PARTS = {"text_config": "text_config", "text_config_dict": "text_config"} | {
     "vision_config": "vision_config",
     "vision_config_dict": "vision_config",
@@ -98,10 +132,7 @@ def preprocess(values: Mapping[str, Any], where: str) -> Preprocess:
     Raises:
         WeightsError: it has a key whose effect is not known, or asks for what is not done here.
     """
-    _refuse(values, PREPROCESSOR_USED | PREPROCESSOR_FIXED.keys() | PREPROCESSOR_NEUTRAL, where)
-    for key, known in PREPROCESSOR_FIXED.items():
-        if key in values and not any(_same(values[key], one) for one in known):
-            raise WeightsError(f"{where}: '{key}' is {values[key]!r}, and only {known[0]!r} can be computed here")
+    _refuse(values, PREPROCESSOR_USED | PREPROCESSOR_NEUTRAL, where, PREPROCESSOR_FIXED)
     interpolation = INTERPOLATIONS.get(values.get("resample", 3))
     if interpolation is None:
         raise WeightsError(f"{where}: 'resample' is {values['resample']!r}; known: 2 (bilinear), 3 (bicubic)")
@@ -109,15 +140,49 @@ def preprocess(values: Mapping[str, Any], where: str) -> Preprocess:
     crop = _side(values.get("crop_size", 224), {"height", "width"}, f"{where}: 'crop_size'")
     if edge < crop:
         raise WeightsError(f"{where}: 'crop_size' is larger than 'size', so that images would be padded; not done here")
-    mean, std = (tuple(values[key]) for key in ("image_mean", "image_std"))
+    mean, std = tuple(values.get("image_mean", CLIP_MEAN)), tuple(values.get("image_std", CLIP_STD))
     return Preprocess(crop, mean, std, interpolation, edge=edge, rounds=False)
 
 
-def _refuse(config: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    allowed = set(known)
-    for key in config:
-        if key not in allowed:
+def preprocessor_of(folder: Path, setting: str) -> Preprocess:
+    """What a folder's preprocessor_config.json, or the like part of its processor_config.json, says of images."""
+    path, key = folder / "preprocessor_config.json", None
+    if not path.is_file() and (folder / "processor_config.json").is_file():
+        path, key = folder / "processor_config.json", "image_processor"
+    found = read_json(path, setting)
+    part = found if key is None else found.get(key)
+    if not isinstance(part, dict):
+        raise WeightsError(f"{setting} {path}: says nothing of images")
+    return preprocess(part, f"{setting} {path}")
+
+
+def check_tokenizer(folder: Path, setting: str) -> None:
+    """Refuse a folder's tokenizer_config.json, if it has one, with a key whose effect is not known or not had here."""
+    path = folder / "tokenizer_config.json"
+    if path.is_file():
+        _refuse(read_json(path, setting), TOKENIZER_USED | TOKENIZER_NEUTRAL, f"{setting} {path}", TOKENIZER_FIXED)
+
+
+def check_bert(values: Mapping[str, Any], told: Mapping[str, int], where: str) -> None:
+    """Refuse a configuration of BLIP's text encoder that its weights, or what is computed here, do not agree with.
+
+    Args:
+        told: what the weights tell of :data:`BERT_TOLD`.
+    """
+    fixed = BERT_FIXED | {name: (size,) for name, size in told.items()}
+    _refuse(values, BERT_NEUTRAL, where, fixed)
+
+
+def _refuse(
+    config: Mapping[str, Any], known: Iterable[str], where: str, fixed: Mapping[str, tuple[Any, ...]] | None = None
+) -> None:
+    """Raise for a key that is not known, or that has another value than those it must have."""
+    allowed, fixed = set(known), fixed or {}
+    for key, value in config.items():
+        if key not in allowed and key not in fixed:
             raise WeightsError(f"{where}: has '{key}', whose effect is not known here; take it out of a copy")
+        if key in fixed and not any(_same(value, one) for one in fixed[key]):
+            raise WeightsError(f"{where}: '{key}' is {value!r}, and only {fixed[key][0]!r} can be computed here")
 
 
 def _side(value: Any, names: set[str], where: str) -> int:
