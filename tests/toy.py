@@ -67,7 +67,7 @@ SEARCHES: dict[str, Search] = {
     "paths": Paths(N=2, M=3),
     "evosearch": EvoSearch(P=5, elites=2),
     "trs": TRS(N=4, K=3, R=3),
-    "ses": SES(N=4, K=3, elites=2, preview=2),
+    "ses": SES(N=4, K=3, elites=2, preview=2, shape=(3, 8, 8), level=2),
     "zero_order": ZeroOrder(N=2, K=3),
     "eps_greedy": EpsGreedy(N=2, K=3),
     "eps_greedy_replacing": EpsGreedy(N=2, K=3, keep_best=False),

@@ -51,9 +51,7 @@ def best_so_far(world: World) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize(
-    "search", [ZeroOrderInitial(N=3, K=4), TRS(N=4, K=5), EvoSearch(P=5)], ids=lambda s: type(s).__name__
-)
+@pytest.mark.parametrize("search", [ZeroOrderInitial(N=3, K=4), TRS(N=4, K=5), EvoSearch(P=5)], ids=type)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_best_of_all_trajectories_is_taken(search: Search, seed: int) -> None:
     world = World(GAPPY)
@@ -93,7 +91,7 @@ def test_branches_go_back_and_the_best_stay(seed: int) -> None:
     assert search.rounds(EVERY) == [(2, 1, 3), (3, 2, 4)]
     chosen = world.play(search, seed)
     for before, segments in zip(world.answers, world.rounds[1:], strict=False):
-        parents = sorted(before, key=lambda answer: -answer.value)[:2]
+        parents = before if len(before) == 2 else sorted(before, key=lambda answer: -answer.value)[:2]
         assert [segment.start for segment in segments] == [parent.state for parent in parents for _ in range(3)]
         assert all(isinstance(segment.noises[0], Back) for segment in segments)
     assert chosen.reward == max(answer.value for answer in world.answers[-1])
@@ -144,7 +142,7 @@ def test_mutants_share_their_parents_past() -> None:
     world = World(EVERY)
     world.play(EvoSearch(P=5, elites=2, at=(0.5,)), 3)
     parents = {answer.state.noises for answer in world.answers[1]}
-    for answer in world.answers[3]:
+    for answer in world.answers[2]:
         mutant = answer.state.noises
         moved = mutant[2]
         assert isinstance(moved, Noise)
