@@ -12,5 +12,46 @@ MODELS: dict[str, Check] = {
         "tts/test_interpolant.py::test_no_noise_and_renewal_are_diffusers_steps",
         abs=1e-5,
     ),
+    "lcm": Check(
+        "a UNet that is told the scale of guidance (`stable-diffusion` on an LCM)",
+        "diffusers: LatentConsistencyModelPipeline's calls of the UNet, at three scales",
+        "the UNet's answers, of deviation 1",
+        "tts/test_guiding.py::test_the_unet_is_asked_as_lcms_pipeline_asks_it",
+        abs=1e-5,
+    ),
+    "told-images": Check(
+        "`stable-diffusion` and `stable-diffusion-xl` on UNets that are told the scale",
+        "diffusers: StableDiffusionPipeline and StableDiffusionXLPipeline",
+        "pixels, 0 to 255",
+        "tts/test_guiding.py::test_images_are_the_pipelines",
+        abs=1,
+    ),
+    "sizes": Check(
+        "images of any height and width, SDXL's sizes among what it is told",
+        "diffusers: StableDiffusionPipeline and StableDiffusionXLPipeline",
+        "pixels, 0 to 255",
+        "tts/test_sizes.py::test_images_of_any_size_are_the_pipelines",
+        abs=1,
+    ),
+    "float16": Check(
+        "every family in float16: UNets, DiT, ADM, DDPM++, NCSN++",
+        "the same weights in float32",
+        "the network's answers, as a share of their deviation",
+        "tts/test_half_precision.py::test_answers_are_off_by_no_more_than_rounding",
+        abs=0.01,
+    ),
+    "bfloat16": Check(
+        "every family in bfloat16",
+        "the same weights in float32",
+        "the network's answers, as a share of their deviation",
+        "tts/test_half_precision.py::test_answers_are_off_by_no_more_than_rounding",
+        abs=0.08,
+    ),
+    "half-embeddings": Check(
+        "embeddings of times, noise levels and sizes in float16 and bfloat16, of every family",
+        "the same in float32",
+        "the embeddings, -1 to 1",
+        "tts/test_half_precision.py::test_embeddings_are_those_of_float32",
+    ),
 }
 """Rows by key."""

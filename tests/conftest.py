@@ -60,6 +60,7 @@ SLOW = ON_RAY | {
     "test_conformance",
     "test_edm_checkpoint",
     "test_encoders",
+    "test_guiding",
     "test_half_precision",
     "test_latent_models",
     "test_latent_parity",
