@@ -53,5 +53,12 @@ MODELS: dict[str, Check] = {
         "the embeddings, -1 to 1",
         "tts/test_half_precision.py::test_embeddings_are_those_of_float32",
     ),
+    "flow-families": Check(
+        "every family of flows without noise, and PixArt-Sigma; Sana-Sprint with its own",
+        "diffusers: the family's own pipeline, with Euler's, DDIM's or its consistency scheduler",
+        "latents after 4 steps, as a share of the largest",
+        "tts/test_flow_families.py::test_without_noise_the_latents_are_the_pipelines",
+        abs=1e-4,
+    ),
 }
 """Rows by key."""

@@ -53,6 +53,13 @@ REWARDS: dict[str, Check] = {
         "tts/test_encoders.py::test_aesthetic_is_the_heads_product",
         abs=1e-5,
     ),
+    "aesthetic heads": Check(
+        "heads of `aesthetic` of the two published forms, with ReLU and without",
+        "the published program's module",
+        "score, about 1 to 10",
+        "tts/test_aesthetic_head.py::test_a_published_head_is_the_published_module",
+        abs=1e-6,
+    ),
     "pickscore": Check(
         "`pickscore`",
         "transformers: CLIPImageProcessor, CLIPTokenizer, CLIPModel's logits",

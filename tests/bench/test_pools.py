@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,7 +80,13 @@ def test_searches_beside_the_engine_in_this_process(reference: dict[str, dict[st
 
 
 @pytest.mark.parametrize("search_on", ["driver", "engine"])
-def test_ray_actors_in_another_order(search_on: str, reference: dict[str, dict[str, Any]], tiny: Make) -> None:
+def test_ray_actors_in_another_order(
+    search_on: str, reference: dict[str, dict[str, Any]], tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the names of modules in the working folder are."""
+    for name in ("bench", "tts", "yaml", "statistics"):
+        (tmp_path / f"{name}.py").write_text("raise AssertionError('imported from the working folder')\n")
+    monkeypatch.chdir(tmp_path)
     study = Study(tiny(engines={"backend": "ray", "count": 2, "search_on": search_on}))
     handler = signal.getsignal(signal.SIGTERM)
     pool = make_pool(study)

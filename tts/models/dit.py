@@ -80,7 +80,7 @@ class DiT(LatentSettings):
         """The model in its precision."""
         shape, pipeline = self.latent_shape(), self.placed(device)
         return LatentModel(
-            self.denoiser(pipeline, device),
+            self.denoiser(self.raw_network(pipeline, device), device),
             self.stepper(),
             autoencoder.decoder(pipeline.vae),
             None,

@@ -176,13 +176,13 @@ class LatentSettings(PipelineSettings):
     def raw_network(self, pipeline: Any, device: str) -> Network:
         """The raw denoiser with its conditioning, of a pipeline on a device."""
 
-    def denoiser(self, pipeline: Any, device: str) -> LatentDenoiser:
-        """What the network and the settings make."""
+    def denoiser(self, network: Network, device: str) -> LatentDenoiser:
+        """What a network on a device and the settings make."""
         alphas = self._explained(lambda: self.schedule().alphas)
-        kind, guidance = PARAMETERISATIONS[self.predicts()], self._guidance(device)
-        return LatentDenoiser(self.raw_network(pipeline, device), kind, guidance, alphas)
+        return LatentDenoiser(network, PARAMETERISATIONS[self.predicts()], self.guidance_on(device), alphas)
 
-    def _guidance(self, device: str) -> Guidance:
+    def guidance_on(self, device: str) -> Guidance:
+        """How the network is asked; a weaker one that its answer leads away from is loaded onto the device."""
         guided = self.guided
         if isinstance(guided, EmbeddedGuidance):
             return Embedded(guided.scale)

@@ -85,7 +85,7 @@ class PromptedSettings(PromptSettings, LatentSettings):
         """The model in its precision, its decoder as the checkpoint asks."""
         (height, width), pipeline = self.pixels, self.placed(device)
         return LatentModel(
-            self.denoiser(pipeline, device),
+            self.denoiser(self.raw_network(pipeline, device), device),
             self.stepper(),
             autoencoder.decoder(pipeline.vae),
             self.previewer(pipeline, device),

@@ -51,6 +51,8 @@ class ContrastiveSettings(RewardSettings):
         "interpolation, resize_mode}; left out: as the tag, the folder or the file's digest tells",
     )
 
+    younger: ClassVar[tuple[str, ...]] = ("quick_gelu", "preprocessing")
+    """Settings that are younger than stored runs."""
     reads_prompts: ClassVar[bool] = True
     """Whether the reward is of prompts, too."""
     resize_mode: ClassVar[Mode | None] = None
@@ -60,8 +62,8 @@ class ContrastiveSettings(RewardSettings):
 
     def record(self) -> dict[str, Any]:
         """The settings; those that are younger than stored runs only where they are given."""
-        younger = ("quick_gelu", "preprocessing")
-        return {name: value for name, value in super().record().items() if name not in younger or value is not None}
+        found = super().record()
+        return {name: value for name, value in found.items() if name not in self.younger or value is not None}
 
     def check(self) -> None:
         """Find the weights, fetched first if need be, and what must be known of them."""

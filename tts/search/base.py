@@ -70,9 +70,9 @@ class Problem:
         """A way back to step ``to``, with a fresh noise of its own for each turn and stream."""
         return Back(Noise(derive_seed(self.seed, "back", to, turn, stream)), to)
 
-    def trajectory(self, candidate: int = 0, scored: Scored = True) -> Segment:
-        """A whole trajectory with noises of its own, scored on its final image."""
-        noises = self.default(0, self.plan.steps, candidate)
+    def trajectory(self, candidate: int = 0, scored: Scored = True, stop: int | None = None) -> Segment:
+        """A whole trajectory with noises of its own, scored on its final image; with ``stop`` so many steps of it."""
+        noises = self.default(0, self.plan.steps if stop is None else stop, candidate)
         return Segment(self.noise(INITIAL, candidate), noises, self.condition, self._names(scored))
 
     def start(self, stream: int = 0) -> Segment:
@@ -100,6 +100,11 @@ class Problem:
                 f"{sum(self.plan.injects[state.step : stop])}; give no more than that"
             )
         return Segment(state, actions, self.condition, self._names(scored), ahead)
+
+    def onward(self, state: State, stop: int, candidate: int = 0, stream: int = 0, scored: Scored = False) -> Segment:
+        """On to step ``stop`` with fresh noises."""
+        actions = self.default(state.step, stop, candidate, stream)
+        return Segment(state, actions, self.condition, self._names(scored))
 
     def advance(self, state: State, stop: int | None = None, scored: Scored = False) -> Segment:
         """On to step ``stop`` (left out: to the end) without noise."""

@@ -18,6 +18,7 @@ from ray.util.metrics import Counter, Gauge
 
 from bench.study.config import RunConfig
 from bench.study.study import Study
+from bench.workers.on_ray.paths import SearchPath
 from bench.workers.pool import Worker, WorkerReport, collect, describe_device
 from bench.workers.search_worker import make_worker
 from tts.errors import EngineError, TTSError, first_line
@@ -44,7 +45,9 @@ class Whereabouts:
 class WorkerActor:
     """An engine or a host with a device thread, behind three calls."""
 
-    def __init__(self, config: RunConfig, digest: str, index: int) -> None:
+    def __init__(self, config: RunConfig, digest: str, index: int, path: SearchPath | None = None) -> None:
+        if path is not None:
+            path.append()
         self.index, self.study = index, Study(config)
         if self.study.digest() != digest:
             raise EngineError(f"engine {index}: its machine has other weights or another version of this package")
