@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from command_line import bench, refused
+from fake_pool import Rows
+from fake_pool import study as a_study
+from mortal_pools import MortalPool
 from rich.console import Console
-from test_driver import Rows
-from test_driver import study as a_study
-from test_losses import MortalPool
 
 from bench.run import status
 from bench.run.driver import Driver, EngineStatus, RunProgress
