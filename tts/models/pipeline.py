@@ -117,8 +117,9 @@ class PipelineSettings(ModelSettings):
         return pipeline
 
     def absent(self) -> dict[str, Any]:
-        """Parts to leave out."""
-        return {}
+        """Parts to leave out, and those that the checkpoint lacks."""
+        lacking = [part for part in self.COMPONENTS if part not in self.components]
+        return dict.fromkeys([*lacking, *(part.replace("text_encoder", "tokenizer") for part in lacking)])
 
     def config_of(self, component: str) -> dict[str, Any]:
         """A part's own configuration."""

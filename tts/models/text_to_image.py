@@ -93,7 +93,7 @@ class TextToImageSettings(PromptSettings):
     def check(self) -> None:
         """Find missing, damaged and foreign parts, and settings that do not fit them."""
         super().check()
-        if self.negative_prompt is not None and self.guide().passes == 1:
+        if self.guide().passes == 1 and self.negative_prompt is not None:
             raise SettingError("negative_prompt: without classifier-free guidance it changes nothing; leave it out")
         if self.preview is not None:
             autoencoder.check_tiny(self.preview, self.channels)
@@ -103,8 +103,10 @@ class TextToImageSettings(PromptSettings):
         from transformers import AutoTokenizer
 
         part, limit = self.TOKENIZER
+        lacking = part.replace("tokenizer", "text_encoder") not in self.components
+        part = "tokenizer" if lacking else part
         tokenizer = AutoTokenizer.from_pretrained(self.checkpoint.folder() / part, local_files_only=True)
-        return partial(self._cut, tokenizer, limit)
+        return partial(self._cut, tokenizer, tokenizer.model_max_length if lacking else limit)
 
     def tokens(self, tokenizer: Any, prompt: str) -> list[int]:
         """All that is read of a prompt if there is no limit."""
@@ -141,3 +143,11 @@ class TextToImageSettings(PromptSettings):
             self.previewer(pipeline, device),
             self.shape,
         )
+
+
+def chat(tokenizer: Any, prompt: str) -> list[int]:
+    """Tokens of a prompt as the only line of a chat, to be answered."""
+    lines = [{"role": "user", "content": prompt}]
+    text = tokenizer.apply_chat_template(lines, tokenize=False, add_generation_prompt=True)
+    found: list[int] = tokenizer(text)["input_ids"]
+    return found
