@@ -59,7 +59,9 @@ SLOW = ON_RAY | {
     "test_simulated",
     # networks of some size
     "test_checkpoint",
+    "test_clip_weights",
     "test_conformance",
+    "test_cut_prompts",
     "test_edm_checkpoint",
     "test_encoders",
     "test_extractors",

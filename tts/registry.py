@@ -172,6 +172,7 @@ MODELS: Registry[ModelSettings] = Registry(
     "tts.models",
     {
         "cifar10": "tts.models.cifar10:Cifar10",
+        "diffusers": "tts.models.generic:AnyPipeline",
         "dit": "tts.models.dit:DiT",
         "edm": "tts.models.edm:EDM",
         "flux": "tts.models.families.flux:Flux",
