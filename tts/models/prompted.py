@@ -13,8 +13,9 @@ from tts.errors import SettingError
 from tts.models.base import Model
 from tts.models.checkpoint import Checkpoint
 from tts.models.latent import LatentModel, LatentSettings
-from tts.models.prompts import Encoded, PromptedNetwork, PromptSettings, shortened
+from tts.models.prompts import Encoded, PromptedNetwork, PromptSettings
 from tts.networks import autoencoder
+from tts.prompts import Cut
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,7 +52,7 @@ class PromptedSettings(PromptSettings, LatentSettings):
         """See :class:`tts.models.latent.LatentSettings`."""
         return {"file": None, "preview": None}
 
-    def cutter(self) -> Callable[[str], str | None]:
+    def cutter(self) -> Callable[[str], Cut | None]:
         """What says of a prompt what is cut of it; None: nothing."""
         from transformers import CLIPTokenizer
 
@@ -93,10 +94,7 @@ class PromptedSettings(PromptSettings, LatentSettings):
         )
 
 
-def cut(tokenizer: Any, prompt: str) -> str | None:
-    """A word on a prompt that is cut."""
+def cut(tokenizer: Any, prompt: str) -> Cut | None:
+    """What a tokenizer of CLIP cuts of a prompt."""
     tokens, limit = tokenizer(prompt)["input_ids"], tokenizer.model_max_length
-    if len(tokens) <= limit:
-        return None
-    lost = tokenizer.decode(tokens[limit - 1 : -1])
-    return f"prompt '{shortened(prompt)}' is longer than the {limit - 2} tokens that are read; cut: '{lost}'"
+    return Cut(limit - 2, tokenizer.decode(tokens[limit - 1 : -1])) if len(tokens) > limit else None
