@@ -38,6 +38,7 @@ class TrajectoryTree:
         self._handles: dict[ActiveTrial, dict[int, Grip]] = {}
         self._gone: deque[Grip] = deque()
         self._at_hand: deque[Served] = deque()
+        self._answered: list[Node] = []
         self._tickets = 0
         self._new: list[list[int]] = [[] for _ in range(engines)]
         self._released: list[list[int]] = [[] for _ in range(engines)]
@@ -47,12 +48,16 @@ class TrajectoryTree:
         self._free = sorted(engines)
 
     def ask(self, waiter: Waiter) -> None:
-        """See that a trial gets a segment's answer: it is at hand, or running, or is requested now."""
+        """See that a trial gets a segment's answer: it is at hand, or under way, or is requested now.
+
+        Who asks for a state's scores while it is being scored waits for that, even if they are there: answers come in
+        the order in which they were asked for.
+        """
         self._sweep()
         siblings, edge, node = self._find(waiter)
         if node is None:
             node = self._make(waiter, siblings, edge)
-        elif node.answers(waiter.segment):
+        elif node.answers(waiter.segment) and (edge is not None or node.segment is None):
             waiter.trial.engines.add(node.engine)
             node.uses += 1
             self._at_hand.append(Served(waiter, node, paid=False))
@@ -76,6 +81,7 @@ class TrajectoryTree:
 
     def answer(self, result: EvalResult) -> Iterator[Served]:
         """Serve those who wait for a node, in the order in which they asked; who asked too late for more asks again."""
+        self._leave_answered()
         node = self._running.pop(result.ticket)
         self.in_flight[node.engine] -= 1
         new = paid = node.result is None
@@ -89,9 +95,7 @@ class TrajectoryTree:
         for waiter in late:
             if not waiter.trial.over:
                 self.ask(waiter)
-        self._leave(node)
-        if new and node.parent is not None:
-            self._leave(node.parent)
+        self._answered = [node] if node.parent is None or not new else [node, node.parent]
 
     def at_hand(self) -> Iterator[Served]:
         """Serve those who asked for what was there already, until nobody does any more."""
@@ -100,6 +104,7 @@ class TrajectoryTree:
             if not served.waiter.trial.over:
                 yield served
             self._leave(served.node)
+        self._leave_answered()
 
     def handle(self, trial: ActiveTrial, node: Node) -> Handle:
         """A trial's handle of a node, the same one for as long as the trial refers to it."""
@@ -203,6 +208,12 @@ class TrajectoryTree:
             self._released[node.engine].append(result.ticket)
         else:
             self._held[node.key] = node
+
+    def _leave_answered(self) -> None:
+        """Let go of what the last answer was about; until then, those who are served at hand may come to it as well."""
+        for node in self._answered:
+            self._leave(node)
+        self._answered = []
 
     def _sweep(self) -> None:
         """Take note of the handles that are gone.
