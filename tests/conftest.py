@@ -41,6 +41,7 @@ SLOW = ON_RAY | {
     "test_cli_training",
     "test_cluster_files",
     "test_cluster_scripts",
+    "test_connecting",
     "test_extending",
     "test_hostile_folder",
     "test_installers",
@@ -60,10 +61,13 @@ SLOW = ON_RAY | {
     "test_conformance",
     "test_edm_checkpoint",
     "test_encoders",
+    "test_flow_families",
+    "test_half_precision",
     "test_latent_models",
     "test_latent_parity",
     "test_search_conformance",
     "test_single_file",
+    "test_sizes",
     "test_training",
 }
 """Files that ``pytest -m "not slow"`` leaves out: each test of them is marked ``slow``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,14 @@ def clip_folder(folder: Path, seed: int = 0, resize_mode: str = "shortest") -> P
     return folder
 
 
-def aesthetic_head(path: Path, width: int = WIDTH, seed: int = 0) -> Path:
-    """Linear layers with the numbers that dropouts between them leave."""
+def aesthetic_head(
+    path: Path, width: int = WIDTH, seed: int = 0, places: tuple[int, ...] = (0, 2, 4), inner: tuple[int, ...] = (24, 8)
+) -> Path:
+    """Linear layers with the numbers that what stands between them leaves: dropouts, or ReLUs and dropouts."""
     torch.manual_seed(seed)
-    sizes = {0: (width, 24), 2: (24, 8), 4: (8, 1)}
+    sizes = pairwise((width, *inner, 1))
     state: dict[str, Tensor] = {}
-    for place, (wide, out) in sizes.items():
+    for place, (wide, out) in zip(places, sizes, strict=True):
         state |= {f"layers.{place}.weight": torch.randn(out, wide) / 4, f"layers.{place}.bias": torch.randn(out)}
     torch.save(state, path)
     return path
@@ -210,7 +213,7 @@ def all_settings(folder: Path) -> dict[str, dict[str, Any]]:
     return {
         "clip": {"model": clip},
         "hpsv2": {"model": str(clip_folder(folder / "hps", seed=1))},
-        "aesthetic": {"model": clip, "head": str(aesthetic_head(folder / "head.pth"))},
+        "aesthetic": {"model": clip, "head": str(aesthetic_head(folder / "head.pth")), "activation": "linear"},
         "pickscore": {"id": pick, "processor": pick},
         "imagereward": image_reward(folder / "imagereward"),
         "classifier": {"model": "squeezenet1_1", "weights": str(torchvision_classifier(folder / "squeeze.pth"))},

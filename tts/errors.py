@@ -9,7 +9,8 @@
     ├── DataError (OSError)              a data set is missing or has another form
     ├── SearchError (ValueError)         a search broke a rule; the message says what a search must do
     └── EngineError (RuntimeError)       an engine could not go on
-        └── DeviceMemoryError            its device has too little memory
+        └── DeviceError                  its device failed
+            └── DeviceMemoryError        its device has too little memory
 
 The command line prints the message of a ``TTSError`` in one line, without a traceback.
 """
@@ -55,7 +56,11 @@ class EngineError(TTSError, RuntimeError):
     """An engine failed while it evaluated segments."""
 
 
-class DeviceMemoryError(EngineError):
+class DeviceError(EngineError):
+    """A device failed, so that nothing else can be computed on it either."""
+
+
+class DeviceMemoryError(DeviceError):
     """A device's memory is too small for the batch."""
 
 

@@ -174,8 +174,18 @@ MODELS: Registry[ModelSettings] = Registry(
         "cifar10": "tts.models.cifar10:Cifar10",
         "dit": "tts.models.dit:DiT",
         "edm": "tts.models.edm:EDM",
+        "flux": "tts.models.families.flux:Flux",
+        "flux2": "tts.models.families.flux2:Flux2",
+        "flux2-klein": "tts.models.families.flux2_klein:Flux2Klein",
+        "lumina2": "tts.models.families.lumina2:Lumina2",
+        "pixart-sigma": "tts.models.families.pixart_sigma:PixArtSigma",
+        "qwen-image": "tts.models.families.qwen_image:QwenImage",
+        "sana": "tts.models.families.sana:Sana",
+        "sana-sprint": "tts.models.families.sana_sprint:SanaSprint",
         "stable-diffusion": "tts.models.stable_diffusion:StableDiffusion",
+        "stable-diffusion-3": "tts.models.families.stable_diffusion_3:StableDiffusion3",
         "stable-diffusion-xl": "tts.models.stable_diffusion_xl:StableDiffusionXL",
+        "z-image": "tts.models.families.z_image:ZImage",
     },
 )
 
@@ -185,6 +195,7 @@ SAMPLERS: Registry[SamplerSettings] = Registry(
     {
         "ddim": "tts.samplers.ddim:DDIMSettings",
         "heun": "tts.samplers.heun:StochasticHeun",
+        "interpolant": "tts.samplers.interpolant:InterpolantSettings",
     },
 )
 
@@ -212,16 +223,38 @@ SEARCHES: Registry[Search] = Registry(
     "search",
     "tts.searches",
     {
+        "adaptive": "tts.search.adaptive:Adaptive",
         "beam": "tts.search.beam:Beam",
         "best_of_n": "tts.search.best_of_n:BestOfN",
+        "demon": "tts.search.demon:Demon",
+        "dfs": "tts.search.dfs:DFS",
+        "dsearch": "tts.search.dsearch:DSearch",
+        "dts": "tts.search.dts:DTS",
         "eps_greedy": "tts.search.eps_greedy:EpsGreedy",
+        "fk": "tts.search.fk:FK",
         "mcts": "tts.search.mcts:MCTS",
         "naive": "tts.search.naive:Naive",
+        "pruned": "tts.search.pruned:Pruned",
         "random": "tts.search.random:PerStepRandom",
+        "rbf": "tts.search.rbf:RBF",
         "zero_order": "tts.search.zero_order:ZeroOrder",
     },
 )
 
 METRICS: Registry[MetricSettings] = Registry(
-    "metric", "tts.metrics", {"frechet_judge": "tts.metrics.frechet_judge:FrechetJudge"}
+    "metric",
+    "tts.metrics",
+    {
+        "coverage": "tts.metrics.manifolds:Coverage",
+        "density": "tts.metrics.manifolds:Density",
+        "fid": "tts.metrics.fid:FID",
+        "fid_infinity": "tts.metrics.fid:FIDInfinity",
+        "frechet_judge": "tts.metrics.frechet_judge:FrechetJudge",
+        "inception_score": "tts.metrics.inception_score:InceptionScore",
+        "kid": "tts.metrics.kid:KID",
+        "precision": "tts.metrics.manifolds:Precision",
+        "recall": "tts.metrics.manifolds:Recall",
+        "sfid": "tts.metrics.fid:SFID",
+        "vendi": "tts.metrics.vendi:Vendi",
+    },
 )

@@ -20,7 +20,7 @@ S = TypeVar("S", bound=BaseModel)
 SHOWN_LETTERS = 100
 """A wrong value is cut after so many in a message."""
 
-UNION_TAG = re.compile(r"(str|int|float|bool|list|dict|literal)(\[.*\])?|\[key\]")
+UNION_TAG = re.compile(r"(constrained-)?(str|int|float|bool|list|tuple|dict|literal)(\[.*\])?|\[key\]")
 """What pydantic puts into a place to tell the alternatives of a union apart; no part of the place to people."""
 
 

@@ -14,10 +14,11 @@ import ray
 
 from bench.benchmarks.simulated import BATCH, PASS_SECONDS, Share, simulated_study, watch
 from bench.store.row import TrialRow, identity_columns
+from bench.study.config import Engines
 from bench.study.study import Study
 from bench.workers.active_trial import Result, Task
 from bench.workers.on_ray.actors import HOST_POLL_SECONDS
-from bench.workers.on_ray.cluster import connect
+from bench.workers.on_ray.connecting import connect
 from bench.workers.pool import WorkerReport
 from tts.engine.requests import EngineCounters
 
@@ -75,7 +76,7 @@ class VirtualPool:
 
     def __init__(self, study: Study, engines: int) -> None:
         self.engines = engines
-        connect("local", PROCESSES)
+        connect(Engines(), PROCESSES)
         algorithm, plan = study.entries[0].algorithm, study.plan
         rate = BATCH / PASS_SECONDS / algorithm.nfe(plan)
         remote = ray.remote(VirtualHosts).options(num_cpus=0, max_concurrency=1000)

@@ -18,12 +18,14 @@ from bench.commands.export import export
 from bench.commands.generate import generate
 from bench.commands.list import list_plugins
 from bench.commands.options import err
+from bench.commands.plan import plan
 from bench.commands.replay import replay
 from bench.commands.report import report
 from bench.commands.run import run
 from bench.commands.scale import scale
 from bench.commands.status import status
 from bench.commands.train import train
+from bench.commands.verify import verify
 from bench.store.plain import plain
 from tts.errors import EngineError, TTSError
 from tts.files.addresses import redacted
@@ -38,10 +40,12 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     run,
     scale,
     calibrate,
+    plan,
     status,
     curves,
     report,
     replay,
+    verify,
     export,
     compare,
     list_plugins,

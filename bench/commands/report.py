@@ -19,6 +19,9 @@ def report(
     features: Annotated[
         bool, typer.Option(help="Diversity and distance from real images, where the embedded model drew them.")
     ] = True,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="The runs' manifests may name metrics that are code of their own.")
+    ] = False,
 ) -> None:
     """Write report.html: what runs say, in words, curves that answer to the pointer, tables and images, in one file.
 
@@ -26,7 +29,7 @@ def report(
     """
     from bench.report.html.page import write_report
 
-    written = write_report([*runs], output, baseline, features, over.value)
+    written = write_report([*runs], output, baseline, features, over.value, trust)
     out.print(f"{written.page}: {written.size / 1e6:.1f} MB", highlight=False, markup=False, soft_wrap=True)
     beside = f"{written.page.removesuffix('.html')}/: {written.files} files"
     out.print(beside, highlight=False, markup=False, soft_wrap=True)

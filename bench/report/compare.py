@@ -181,15 +181,16 @@ def compare(a: Output, b: Output, tolerance: float = 0.0) -> Comparison:
     Raises:
         DataError: one of them is no run, or has no trial yet.
     """
-    manifests = store.read_manifest(a), store.read_manifest(b)
-    first, second = outcomes(a), outcomes(b)
+    one, other = place(a), place(b)
+    manifests = store.read_manifest(one), store.read_manifest(other)
+    first, second = outcomes(one), outcomes(other)
     pairs = first.merge(second, on=WHAT, suffixes=("_a", "_b"))
     names = [str(name) for name in first if name in second and name not in ABOUT]
     masks = {name: _differs(name, pairs) for name in names}
     different = np.logical_or.reduce(list(masks.values()))
     points = _points(pairs, [name for name in MEASURES if masks[name].any()])
     return Comparison(
-        runs=(str(place(a)), str(place(b))),
+        runs=(str(one), str(other)),
         settings=differences(*manifests),
         trials=(len(first), len(second)),
         common=len(pairs),

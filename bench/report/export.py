@@ -14,7 +14,7 @@ from bench.store import reader as store
 from bench.store.checks import check_rows
 from bench.store.files import check_folder, write_output
 from bench.store.schema import without_images
-from bench.store.storage import LocalStorage, Output, place
+from bench.store.storage import LocalStorage, Output, Storage, place
 from tts.errors import SettingError
 
 PART = "part-export-00000.parquet"
@@ -36,23 +36,23 @@ def export(run: Output, folder: Path, images: bool) -> int:
         DataError: ``run`` is no run, or has no trial yet.
         SettingError: the folder cannot be written to, or holds a run.
     """
-    rows = store.read(run).sort_by([(name, "ascending") for name in ("reward", "search", "budget_value", "trial")])
-    check_rows(rows.select(["reward", "settings"]).to_pandas(), place(run))
+    where = place(run)
+    rows = store.read(where).sort_by([(name, "ascending") for name in ("reward", "search", "budget_value", "trial")])
+    check_rows(rows.select(["reward", "settings"]).to_pandas(), where)
     check_folder(folder)
     if (folder / "manifest.json").exists():
         raise SettingError(f"output {folder}: holds a run already; choose another folder, or delete it")
-    kept = _with_images(rows, run) if images else _without_images(rows)
+    kept = _with_images(rows, where) if images else _without_images(rows)
     write_output(folder / "trials" / PART, _parquet(kept))
-    write_curves_and_pictures(rows.select(without_images(rows.column_names)).to_pandas(), run, LocalStorage(folder))
-    write_metrics(rows.select(without_images(rows.column_names)).to_pandas(), run, LocalStorage(folder))
+    write_curves_and_pictures(rows.select(without_images(rows.column_names)).to_pandas(), where, LocalStorage(folder))
+    write_metrics(rows.select(without_images(rows.column_names)).to_pandas(), where, LocalStorage(folder))
     # The manifest makes the folder a run, and so comes last.
-    write_output(folder / "manifest.json", place(run).read("manifest.json") or b"")
+    write_output(folder / "manifest.json", where.read("manifest.json") or b"")
     return int(rows.num_rows)
 
 
-def _with_images(rows: pa.Table, run: Output) -> pa.Table:
+def _with_images(rows: pa.Table, where: Storage) -> pa.Table:
     """Rows with the images that lie in files of their own."""
-    where = place(run)
     pairs = zip(rows["image"].to_pylist(), rows["image_file"].to_pylist(), strict=True)
     return _with(rows, [image if name is None else where.read(name) for image, name in pairs])
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import pandas as pd
 import pyarrow as pa
 
@@ -63,6 +66,32 @@ def write_metrics(trials: pd.DataFrame, source: Output, to: Storage, trust: bool
     except OSError as error:
         raise SettingError(f"output {to}: cannot be written to ({error.strerror or error})") from None
     return warnings(found)
+
+
+@dataclass(frozen=True)
+class SetMetrics:
+    """Rows of :func:`bench.statistics.set_metrics.set_metrics`, and why some runs have none."""
+
+    values: pd.DataFrame
+    notes: list[str]
+
+
+def metrics_of(runs: Sequence[Output], trials: Sequence[pd.DataFrame], trust: bool = False) -> SetMetrics:
+    """The metrics of several runs, each by itself.
+
+    Args:
+        runs: where they lie.
+        trials: of each, as :func:`set_metrics` takes them.
+        trust: manifests may name code of their own.
+    """
+    frames, notes = [pd.DataFrame()], []
+    for run, rows in zip(runs, trials, strict=True):
+        try:
+            metrics = stored_metrics(run, trust)
+            frames += [set_metrics(run, rows, metrics)] if metrics else []
+        except TTSError as error:
+            notes.append(f"{error}.")
+    return SetMetrics(pd.concat(frames, ignore_index=True), notes)
 
 
 def stored_metrics(output: Output, trust: bool = False) -> dict[str, MetricSettings]:

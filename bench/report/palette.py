@@ -16,26 +16,47 @@ class CurveStyle:
         name: for people.
         colour: ``#rrggbb``.
         marker, line: as matplotlib names them.
+        group: what kind of search it is; those of a kind have colours of one hue.
         filled: whether the markers are.
     """
 
     name: str
     colour: str
     marker: str
+    group: str = "others"
     line: str = "-"
     filled: bool = True
 
 
-# Okabe and Ito's palette (2008), which stays apart under every common colour blindness; without its yellow,
-# which does not show on white. The order is that of legends and rows, the simplest search first.
+SAMPLES, STEPWISE, TREES, PARTICLES = "whole samples", "step by step", "beams and trees", "particles"
+TRAJECTORIES, INITIAL, BLACK_BOX = "noises of a trajectory", "initial noise", "black box"
+
+# The first of each group has its hue from Okabe and Ito's palette (2008), which stays apart under every common colour
+# blindness; without its yellow, which does not show on white. The order is that of legends and rows, the simplest
+# search first. Within a group no two have the same marker.
 LOOKS = {
-    "naive": CurveStyle("naive", "#333333", "D"),
-    "best_of_n": CurveStyle("best of N", "#0072b2", "o"),
-    "random": CurveStyle("per-step random", "#56b4e9", "v"),
-    "beam": CurveStyle("beam", "#009e73", "s"),
-    "mcts": CurveStyle("MCTS", "#cc79a7", "P"),
-    "zero_order": CurveStyle("zero-order", "#e69f00", "^"),
-    "eps_greedy": CurveStyle("ε-greedy", "#d55e00", "*"),
+    "naive": CurveStyle("naive", "#333333", "D", SAMPLES),
+    "best_of_n": CurveStyle("best of N", "#0072b2", "o", SAMPLES),
+    "pruned": CurveStyle("best of N, pruned", "#004e7c", "s", SAMPLES),
+    "random": CurveStyle("per-step random", "#56b4e9", "v", STEPWISE),
+    "rbf": CurveStyle("rollover budget", "#3d9bd6", "<", STEPWISE),
+    "adaptive": CurveStyle("adaptive budget", "#1f84c4", ">", STEPWISE),
+    "demon": CurveStyle("Demon", "#7f9fc9", "d", STEPWISE),
+    "slope": CurveStyle("slope", "#2f5fa8", "*", STEPWISE),
+    "beam": CurveStyle("beam", "#009e73", "s", TREES),
+    "dsearch": CurveStyle("DSearch", "#4fbf9c", "p", TREES),
+    "mcts": CurveStyle("MCTS", "#cc79a7", "P", TREES),
+    "dts": CurveStyle("diffusion tree", "#a5527f", "h", TREES),
+    "dfs": CurveStyle("depth first", "#007a58", "8", TREES),
+    "fk": CurveStyle("FK steering", "#a61c3c", "o", PARTICLES),
+    "zero_order": CurveStyle("zero-order", "#e69f00", "^", TRAJECTORIES),
+    "eps_greedy": CurveStyle("ε-greedy", "#d55e00", "*", TRAJECTORIES),
+    "zero_order_initial": CurveStyle("zero-order, initial noise", "#b07d00", "^", INITIAL),
+    "paths": CurveStyle("search over paths", "#8f6a14", "X", INITIAL),
+    "evosearch": CurveStyle("EvoSearch", "#c98a3a", "p", INITIAL),
+    "trs": CurveStyle("trust regions", "#7a5410", "s", INITIAL),
+    "ses": CurveStyle("low band (SES)", "#d6a84a", "h", INITIAL),
+    "ask_tell": CurveStyle("ask and tell", "#5b4aa2", "D", BLACK_BOX),
 }
 OTHERS = (
     ("#7f5539", "X"),

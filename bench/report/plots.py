@@ -19,6 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
+from bench.report.emphasis import in_front
 from bench.report.grid import figure_images
 from bench.report.palette import INK, CurveStyle, curve_styles
 from bench.statistics.curves import count_text
@@ -31,6 +32,7 @@ if os.environ.get("MATPLOTLIBRC") == os.devnull:  # the command line's own proce
 __all__ = ["NFE", "Axis", "figure_curves", "figure_images", "plot_curves", "plot_images", "png", "svg"]
 
 PANELS_ACROSS = 4
+BEHIND = "#b5b5b5"
 DPI = 160
 
 
@@ -92,6 +94,8 @@ def figure_curves(
 ) -> Figure:
     """One panel a reward, one line a curve; see :func:`plot_curves`.
 
+    Where a panel has many curves, all but the best are grey.
+
     Args:
         curves: ``reward``, ``search``, ``curve``, the axis' column, ``n``, ``mean``, ``low`` and ``high``; points that
             are ``derived`` are drawn hollow.
@@ -129,12 +133,30 @@ def figure_curves(
 def _panel(panel: Axes, curves: pd.DataFrame, axis: Axis, looks: dict[str, CurveStyle], markers: bool) -> None:
     if axis.log:
         panel.set_xscale("log")
+    front = in_front(curves, axis.column)
+    behind = {label: look for label, look in looks.items() if label not in front}
+    for curve, look in behind.items():
+        points = curves[curves["curve"] == curve].sort_values(axis.column).rename(columns={axis.column: "x"})
+        if len(points):
+            _draw_behind(panel, points, look)
+    draw_curves(panel, curves, axis, {label: look for label, look in looks.items() if label in front}, markers)
+    frame_panel(panel, axis)
+
+
+def draw_curves(
+    panel: Axes, curves: pd.DataFrame, axis: Axis, looks: dict[str, CurveStyle], markers: bool = True
+) -> None:
+    """Draw these curves with their intervals."""
     for curve, look in looks.items():
         points = curves[curves["curve"] == curve].sort_values(axis.column).rename(columns={axis.column: "x"})
         if len(points) == 1:
             _draw_point(panel, points, look)
         elif len(points):
             _draw_line(panel, points, look, markers)
+
+
+def frame_panel(panel: Axes, axis: Axis) -> None:
+    """Ticks, grid and edges."""
     _ticks(panel, axis)
     panel.set_xlabel(axis.label, color=INK, fontsize=9)
     panel.grid(color="#e9e9e9", linewidth=0.8)
@@ -143,6 +165,12 @@ def _panel(panel: Axes, curves: pd.DataFrame, axis: Axis, looks: dict[str, Curve
     panel.tick_params(which="minor", length=2)
     panel.spines[["top", "right"]].set_visible(False)
     panel.spines[["left", "bottom"]].set_color("#aaaaaa")
+
+
+def _draw_behind(panel: Axes, points: pd.DataFrame, look: CurveStyle) -> None:
+    """A thin grey line without a band; its markers tell which curve it is."""
+    faint = {**_strokes(replace(look, colour=BEHIND)), "linewidth": 0.9, "markersize": 4.0, "zorder": 1.5}
+    panel.plot(points["x"].to_numpy(float), points["mean"].to_numpy(float), label=look.name, **faint)
 
 
 def _draw_line(panel: Axes, points: pd.DataFrame, look: CurveStyle, markers: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,7 +27,7 @@ from tts.settings import canonical
 
 
 def report(
-    outputs: list[Output],
+    outputs: Sequence[Output],
     console: Console,
     over: Over = "problems",
     baseline: str | None = None,
@@ -49,19 +51,19 @@ def report(
         DataError: there is no run, or no finished trial.
         SettingError: no trial of the baseline, or files cannot be written.
     """
-    frames = [read_trials(output) for output in outputs]
+    places = [place(output) for output in outputs]
+    frames = [read_trials(where) for where in places]
     said = []
-    for output, frame in zip(outputs, frames, strict=True):
-        check_output(output)
-        write_curves_and_pictures(frame, output, place(output), over)
-        said.append(write_metrics(frame, output, place(output), trust))
-    for group in comparable(outputs):
+    for where, frame in zip(places, frames, strict=True):
+        check_output(where)
+        write_curves_and_pictures(frame, where, where, over)
+        said.append(write_metrics(frame, where, where, trust))
+    for group in comparable(places):
         trials = pd.concat([frames[k] for k in group])
         console.print(render(curves(trials, over=over)))
         if baseline is not None:
             console.print(render_gains(compare_to(trials, baseline, over=over), baseline))
-    for output, frame, of_metrics in zip(outputs, frames, said, strict=True):
-        where = place(output)
+    for where, frame, of_metrics in zip(places, frames, said, strict=True):
         others = "".join(f", {name}" for name in ("images.png", METRICS_FILE) if name in where.names())
         console.print(f"{where}: curves.parquet, curves.png{others}", markup=False, soft_wrap=True)
         for note in (*notes(frame), *of_metrics):
@@ -95,7 +97,7 @@ def notes(trials: pd.DataFrame) -> list[str]:
     return found
 
 
-def comparable(outputs: list[Output]) -> list[list[int]]:
+def comparable(outputs: Sequence[Output]) -> list[list[int]]:
     """Places of the runs whose trials may stand in one table: same model, rewards, seed and numerics."""
     groups: dict[str, list[int]] = {}
     for number, output in enumerate(outputs):

@@ -4,11 +4,13 @@ Whether a trial is why its engine died nobody can see; an engine may have hundre
 run again, anywhere. What was there at a second one is suspect, and runs on an engine that is kept for that purpose:
 all suspects of one death together at first, and whenever that engine dies, in two halves, one after the other. So one
 culprit among n is found after 3 + log2(n) deaths, and nobody else is held up for long. A machine that goes away, with
-its engines, is nobody's fault, until it happens to the same trial again and again.
+its engines, is nobody's fault, until it happens to the same trial again and again; then that one is looked for in
+the same way.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -45,11 +47,6 @@ class Failure:
     innocent: bool
     suspects: int = 0
 
-    @property
-    def halves(self) -> bool:
-        """Whether the suspects are split before they run again."""
-        return not self.innocent and self.suspects > 1
-
 
 @dataclass(frozen=True)
 class History:
@@ -80,3 +77,14 @@ def decide(history: History, failure: Failure) -> Verdict:
         return Verdict.fail if failure.suspects == 1 and over else Verdict.quarantine
     suspect = history.nodes >= NODES if failure.innocent else history.deaths >= DEATHS
     return Verdict.quarantine if suspect else Verdict.retry
+
+
+def halves(histories: Iterable[History], failure: Failure) -> bool:
+    """Whether suspects that ran together are split before they run again.
+
+    Args:
+        histories: of each of them, this loss included.
+        failure: this loss.
+    """
+    too_often = any(history.nodes >= NODES_ALONE for history in histories)
+    return failure.suspects > 1 and (too_often or not failure.innocent)

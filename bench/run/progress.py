@@ -75,6 +75,14 @@ def _lines(console: Console, description: str) -> Callable[[float, float, str], 
 
 
 @contextmanager
+def counted(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    """Yields ``show(done, total)``: how many things are done, and the time left."""
+    rate = Rate()
+    with line_or_bar(console, what) as show:
+        yield lambda done, total: show(done, total, f"{done:,}/{total:,} {what}  {rate.left(done, total)} left")
+
+
+@contextmanager
 def run_progress(console: Console) -> Iterator[Callable[[RunProgress], None]]:
     """Trials, NFE/s and time left of a run; the bar moves by NFE, as trials differ a hundredfold in cost."""
     rate = Rate()

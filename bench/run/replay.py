@@ -51,17 +51,18 @@ def replay(folder: Output, trial: str, trust: bool = False) -> Replay:
         DataError: no such run or trial.
         SettingError: the model or the rewards are not those of the run any more.
     """
-    row, study = store.find(folder, trial), stored_study(folder, trust)
+    where = place(folder)
+    row, study = store.find(where, trial), stored_study(where, trust)
     if row["error"] is not None:
-        raise DataError(f"{folder}: trial {row['trial']} has failed: {row['error']}")
+        raise DataError(f"{where}: trial {row['trial']} has failed: {row['error']}")
     if row["image_file"] is not None:
-        row["image"] = place(folder).read(row["image_file"])
-    outcome = evaluate(study, _segment(row, study.plan.steps, folder))
+        row["image"] = where.read(row["image_file"])
+    outcome = evaluate(study, segment_of(row, study.plan.steps, where))
     assert outcome.image is not None  # the segment asked for everything
     return Replay(row, outcome.scores, outcome.image)
 
 
-def _segment(row: dict[str, Any], steps: int, folder: Output) -> Segment:
+def segment_of(row: dict[str, Any], steps: int, folder: Output) -> Segment:
     """The whole trajectory of a row, which is data from anywhere.
 
     Raises:

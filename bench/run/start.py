@@ -10,16 +10,17 @@ from rich.console import Console
 
 from bench.run.driver import Driver, RunProgress
 from bench.run.progress import run_progress
+from bench.run.signals import held
 from bench.run.status import Reporter
 from bench.run.writer import Writer
 from bench.store import manifest
 from bench.store import reader as store
-from bench.store.storage import place
+from bench.store.storage import Storage, place
 from bench.store.writer import Store
 from bench.study.config import RunConfig
 from bench.study.study import Study
 from bench.workers.backends import make_pool
-from bench.workers.calibration import Calibration, Chosen, choose, recorded
+from bench.workers.calibration import Calibration, Chosen, choose, recorded_batch
 from tts.errors import DeviceMemoryError, RunMismatchError
 
 
@@ -42,62 +43,65 @@ def run(config: RunConfig, console: Console, retry_errors: bool = False) -> Fini
     Raises:
         TTSError: a setting cannot be used, or no engine is left; what was finished is stored.
     """
-    chosen = choose(config, console)
+    output = place(config.output)
+    chosen = choose(config, output, console)
     try:
-        return _run_chosen(chosen, console, retry_errors)
+        return _run_chosen(chosen, output, console, retry_errors)
     except RunMismatchError:
-        theirs = recorded(config) if chosen.calibration is not None else None
+        theirs = recorded_batch(output) if chosen.calibration is not None else None
         if theirs is None:
             raise
-    return _run_chosen(Chosen(theirs), console, retry_errors)  # another shard was faster, with what it measured
+    # another shard was faster, with what it measured
+    return _run_chosen(Chosen(chosen.study.with_batch(theirs)), output, console, retry_errors)
 
 
-def _run_chosen(chosen: Chosen, console: Console, retry_errors: bool) -> Finished:
+def _run_chosen(chosen: Chosen, output: Storage, console: Console, retry_errors: bool) -> Finished:
     """Run with a batch that is a number."""
-    study, output, measured = Study(chosen.config), chosen.config.output, chosen.calibration
     store.check_output(output)
-    study = _as_begun(study, console)
+    study = _as_begun(chosen.study, output, console)
     store.check(output, study.digest())
     if not retry_errors and len(store.done(output)) >= study.size:
-        console.print(f"{place(output)}: all {study.size} trials are done", markup=False, soft_wrap=True)
+        console.print(f"{output}: all {study.size} trials are done", markup=False, soft_wrap=True)
         return Finished(study, None)
     for note in study.notes():
         console.print(note, style="yellow", markup=False, soft_wrap=True)
     try:
-        return Finished(study, _run(study, console, retry_errors, measured))
+        return Finished(study, _run(study, output, console, retry_errors, chosen.calibration))
     except DeviceMemoryError as error:
-        study = _halved(study, error, console)
+        study = _halved(study, output, error, console)
     # out of the except block, for the error's traceback holds the model that was too large
-    return Finished(study, _run(study, console, retry_errors, measured))
+    return Finished(study, _run(study, output, console, retry_errors, chosen.calibration))
 
 
-def _halved(study: Study, error: DeviceMemoryError, console: Console) -> Study:
+def _halved(study: Study, output: Storage, error: DeviceMemoryError, console: Console) -> Study:
     """The study with half the batch; the error again, if its run has begun with the whole one or cannot be halved."""
     half = study.config.engines.halved()
-    if half is None or store.begun(study.config.output) is not None:
+    if half is None or store.begun(output) is not None:
         raise error
     console.print(f"{error}; trying once with {half.batch}", style="yellow", markup=False, soft_wrap=True)
-    return Study(study.config.model_copy(update={"engines": half}))
+    return study.with_engines(half)
 
 
-def _as_begun(study: Study, console: Console) -> Study:
+def _as_begun(study: Study, output: Storage, console: Console) -> Study:
     """The study with half the batch, if that is how its folder's run began for want of memory."""
-    half, begun = study.config.engines.halved(), store.begun(study.config.output)
+    half, begun = study.config.engines.halved(), store.begun(output)
     if half is None or begun in (None, study.digest()):
         return study
-    halved = Study(study.config.model_copy(update={"engines": half}))
+    halved = study.with_engines(half)
     if halved.digest() != begun:
         return study
     console.print(f"this run began with engines.batch = {half.batch} for want of memory, and goes on so")
     return halved
 
 
-def _run(study: Study, console: Console, retry_errors: bool, measured: Calibration | None) -> RunProgress:
+def _run(
+    study: Study, output: Storage, console: Console, retry_errors: bool, measured: Calibration | None
+) -> RunProgress:
     config = study.config
     with console.status("starting the engines"):
         pool = make_pool(study)
     sink = Store(
-        config.output,
+        output,
         study.rewards,
         flush_seconds=config.flush_seconds,
         shard=config.part,
@@ -114,16 +118,16 @@ def _run(study: Study, console: Console, retry_errors: bool, measured: Calibrati
             console.print(
                 f"engines.count = {pool.engines}: {len(devices)} are there now, the others join when there is place"
             )
-        _warn_of_other_devices(study, devices, console)
+        _warn_of_other_devices(output, devices, console)
 
         def warn(line: str) -> None:
             console.print(line, style="yellow", markup=False, soft_wrap=True)
 
-        with run_progress(console) as show:
-            reporter, writer = Reporter(study, show, warn), Writer(sink, config.store_seconds, warn)
+        with held() as stop, run_progress(console) as show:
+            reporter, writer = Reporter(study, output, show, warn), Writer(sink, config.store_seconds, warn)
             driver = Driver(study, pool, writer, done, reporter.tell)
             with reporter.reporting(driver.counts), closing(writer):  # done is what is stored
-                return driver.run()
+                return driver.run(stop.check)
 
 
 @contextmanager
@@ -135,9 +139,9 @@ def _let_go(sink: Store) -> Iterator[None]:
         sink.let_go()
 
 
-def _warn_of_other_devices(study: Study, devices: list[str], console: Console) -> None:
+def _warn_of_other_devices(output: Storage, devices: list[str], console: Console) -> None:
     """Results are the same bit for bit only on the same kind of device."""
-    before = set(store.read_manifest(study.config.output)["devices"])
+    before = set(store.read_manifest(output)["devices"])
     if not set(devices) <= before:
         console.print(
             f"[yellow]this run began on {', '.join(sorted(before))} and goes on on {', '.join(sorted(set(devices)))}: "

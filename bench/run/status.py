@@ -17,7 +17,7 @@ from rich.text import Text
 
 from bench.run.driver import EngineStatus, RunProgress
 from bench.store.checks import StatusForm, parsed
-from bench.store.storage import LocalStorage, Output, place
+from bench.store.storage import LocalStorage, Output, Storage, place
 from bench.study.study import Study
 from tts.errors import DataError
 
@@ -31,12 +31,15 @@ class Reporter:
 
     Args:
         study: the run.
+        where: its files.
         show: moves the progress bar.
         warn: takes a line.
     """
 
-    def __init__(self, study: Study, show: Callable[[RunProgress], None], warn: Callable[[str], None]) -> None:
-        self._place, self._show, self._warn = place(study.config.output), show, warn
+    def __init__(
+        self, study: Study, where: Storage, show: Callable[[RunProgress], None], warn: Callable[[str], None]
+    ) -> None:
+        self._place, self._show, self._warn = where, show, warn
         shard, number = study.config.part
         self._shard = study.config.shard
         self._name = "status.json" if number == 1 else f"status-{shard}of{number}.json"
@@ -131,8 +134,9 @@ def read(output: Output) -> list[dict[str, Any]]:
 
 def show(output: Output, console: Console) -> None:
     """Print how a run is getting on."""
-    for status in read(output):
-        name = f"{place(output)}" + (f" (shard {status['shard']})" if status["shard"] else "")
+    where = place(output)
+    for status in read(where):
+        name = f"{where}" + (f" (shard {status['shard']})" if status["shard"] else "")
         console.print(f"{name}: {_line(status)}", markup=False, highlight=False, soft_wrap=True)
         if status["last_error"]:
             console.print(f"last error: {status['last_error']}", style="yellow", markup=False, soft_wrap=True)
@@ -141,9 +145,10 @@ def show(output: Output, console: Console) -> None:
 
 def follow(output: Output, console: Console) -> None:
     """:func:`show` again and again, until no shard is running."""
+    where = place(output)
     while True:
-        show(output, console)
-        if all(status["state"] != "running" for status in read(output)):
+        show(where, console)
+        if all(status["state"] != "running" for status in read(where)):
             return
         time.sleep(EVERY_SECONDS)
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from bench.run.failures import Failure, History, Verdict, decide
+from bench.run.failures import Failure, History, Verdict, decide, halves
 from bench.store.completed import CompletedTrials
 from bench.study.study import Study
 from bench.study.trial import Trial
@@ -101,7 +101,7 @@ class TrialQueue:
                 self._again.append(task)
             else:
                 suspects.append(task._replace(alone=True))
-        half = len(suspects) // 2 if failure.halves else 0
+        half = len(suspects) // 2 if halves((self.histories[task.key] for task in suspects), failure) else 0
         self.suspects.extend(group for group in (suspects[:half], suspects[half:]) if group)
         return given_up
 

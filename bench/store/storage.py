@@ -14,8 +14,11 @@ from bench.store.leases import Lease, LocalLease, ObjectLease
 from tts.errors import DataError, SettingError, first_line
 from tts.files.addresses import refuse_secrets, shown
 
-Output: TypeAlias = Path | str
-"""A folder, or an address such as ``s3://bucket/path``."""
+Output: TypeAlias = "Storage | Path | str"
+"""A run's files: a storage, or the folder or the address, such as ``s3://bucket/path``, that :func:`place` opens.
+
+A command opens it once and passes it on.
+"""
 
 
 class Storage(ABC):
@@ -184,7 +187,7 @@ class ObjectStorage(Storage):
         """Nothing to do: a part that was cut off never appeared."""
 
 
-def place(output: Output | Storage) -> Storage:
+def place(output: Output) -> Storage:
     """The place that an output names; storage that is open already stays as it is.
 
     Raises:

@@ -12,8 +12,9 @@ from itertools import islice, product
 from typing import Any
 
 from bench.study.conditions import resolve
-from bench.study.config import AUTO, RunConfig
+from bench.study.config import AUTO, Engines, RunConfig
 from bench.study.named import named, without_alias
+from bench.study.notes import forgotten_starts
 from bench.study.trial import IDENTITY_VERSION, Context, Trial, text
 from tts.errors import SettingError
 from tts.metrics.base import MetricSettings
@@ -21,7 +22,7 @@ from tts.models.base import ModelSettings
 from tts.noise import derive_seed
 from tts.plan import Condition
 from tts.registry import METRICS, MODELS, REWARDS, SEARCHES
-from tts.rewards.base import RewardSettings
+from tts.rewards.base import RewardSettings, reward_notes
 from tts.search.base import Search
 from tts.settings import canonical, nearest
 
@@ -113,7 +114,7 @@ class Study:
         if idle and not self.plan.noisy_steps:
             raise SettingError(
                 f"model {self.model_name}: its sampler injects no noise at any step, so that search {idle} over noises "
-                "would change nothing; raise S_churn (or eta)"
+                "would change nothing; raise the sampler's noise (S_churn, eta, noise.share)"
             )
 
     @cached_property
@@ -135,9 +136,12 @@ class Study:
 
     def with_batch(self, batch: int) -> Study:
         """The same study for engines of another batch."""
+        return self.with_engines(self.config.engines.model_copy(update={"batch": batch}))
+
+    def with_engines(self, engines: Engines) -> Study:
+        """The same study for other engines of the same kind: nothing is looked up or read again."""
         other = copy.copy(self)
         other.__dict__.pop("context", None)
-        engines = self.config.engines.model_copy(update={"batch": batch})
         other.config = self.config.model_copy(update={"engines": engines})
         return other
 
@@ -165,9 +169,11 @@ class Study:
 
     def notes(self) -> list[str]:
         """What a user should know before the run, a line each."""
-        given = self.config.model
+        given, drawn = self.config.model, self.conditions
         old = [] if isinstance(given, str) else self.model.old_keys(given)
-        return [*old, *self.model.notes(self.conditions)]
+        starts = forgotten_starts(((entry.name, entry.algorithm) for entry in self.entries), self.plan)
+        of_rewards = reward_notes({} if self.config.engines.simulate else self.rewards, drawn, self.model.caption)
+        return [*old, *starts, *self.model.notes(drawn), *of_rewards]
 
     @property
     def problems(self) -> int:
@@ -286,10 +292,8 @@ def _is_number(value: object) -> bool:
 
 
 def _distinct(entries: list[Entry]) -> list[Entry]:
-    seen: set[tuple[str, str]] = set()
-    for entry in entries:
-        key = (entry.name, canonical(entry.algorithm.record()))
-        if key in seen:
-            raise SettingError(f"searches: {entry.name} with the settings {key[1]} appears twice")
-        seen.add(key)
+    times = Counter((entry.name, canonical(entry.algorithm.record())) for entry in entries)
+    for (name, settings), count in times.items():
+        if count > 1:
+            raise SettingError(f"searches: {name} with the settings {settings} appears twice")
     return entries

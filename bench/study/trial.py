@@ -77,7 +77,7 @@ class Trial:
     @property
     def budget_value(self) -> float | None:
         """Value of the growing setting."""
-        return None if self.budget is None else float(self.algorithm.record()[self.budget])
+        return None if self.budget is None else float(self.algorithm.model_dump(by_alias=True)[self.budget])
 
     def key(self, context: Context) -> str:
         """The trial's identity: a 128-bit hash of everything that changes its result, as 32 hex digits."""

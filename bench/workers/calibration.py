@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.store import reader as store
+from bench.store.storage import Storage
 from bench.study.config import AUTO, RunConfig
 from bench.study.study import Study
 from bench.workers.pool import describe_device
@@ -84,35 +85,35 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A configuration whose batch is a number, and the measurements, if some were made for it."""
+    """A study whose batch is a number, and the measurements, if some were made for it."""
 
-    config: RunConfig
+    study: Study
     calibration: Calibration | None = None
 
 
-def choose(config: RunConfig, console: Console) -> Chosen:
-    """A run's configuration with a number for ``engines.batch: auto``: that of its folder's run, else a measured one.
+def choose(config: RunConfig, output: Storage, console: Console) -> Chosen:
+    """A run's study with a number for ``engines.batch: auto``: that of its folder's run, else a measured one.
 
     Raises:
         TTSError: the configuration cannot be used, or the engines' device cannot.
     """
     if config.engines.batch != AUTO:
-        return Chosen(config)
+        return Chosen(Study(config))
     study = Study(with_batch(config, 1))  # all that can be wrong with it, before a device is touched
-    store.check_output(config.output)
-    known = recorded(config)
+    store.check_output(output)
+    known = recorded_batch(output)
     if known is not None:
-        return Chosen(known)
-    store.check(config.output, study.digest())  # no run is there; other files may be
+        return Chosen(study.with_batch(known))
+    store.check(output, study.digest())  # no run is there; other files may be
     if config.engines.simulate is not None:
         raise SettingError("engines.batch: auto measures a model, and engines.simulate has none; give a number")
     with console.status("measuring batch sizes"):
         found = calibrate(study)
-    known = recorded(config)
+    known = recorded_batch(output)
     if known is not None:  # another shard was faster
-        return Chosen(known)
+        return Chosen(study.with_batch(known))
     console.print(f"engines.batch = {found.batch}, measured", highlight=False)
-    return Chosen(with_batch(config, found.batch), found)
+    return Chosen(study.with_batch(found.batch), found)
 
 
 def parse_batches(text: str) -> tuple[int, ...]:
@@ -127,11 +128,11 @@ def parse_batches(text: str) -> tuple[int, ...]:
     return tuple(sorted({int(part) for part in parts}))
 
 
-def recorded(config: RunConfig) -> RunConfig | None:
-    """The configuration with the batch of its folder's run; None where there is no run."""
-    if store.begun(config.output) is None:
+def recorded_batch(output: Storage) -> int | None:
+    """The batch of a folder's run; None where there is no run."""
+    if store.begun(output) is None:
         return None
-    return with_batch(config, int(store.read_manifest(config.output)["config"]["engines"]["batch"]))
+    return int(store.read_manifest(output)["config"]["engines"]["batch"])
 
 
 def with_batch(config: RunConfig, batch: int) -> RunConfig:

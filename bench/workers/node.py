@@ -35,6 +35,7 @@ class Node:
     Attributes:
         step, noises: of the state.
         final: whether it is an image with all its scores, and its state is of no use to anyone.
+        ahead: how far its scores look ahead of the state.
         children: nodes that start from it; None: they are not shared.
         result: what came of it, later scorings included; None while it is running.
         segment: what its engine is asked for at present; None: nothing.
@@ -46,6 +47,7 @@ class Node:
     __slots__ = (
         "_edge",
         "_siblings",
+        "ahead",
         "children",
         "engine",
         "final",
@@ -61,7 +63,7 @@ class Node:
 
     def __init__(self, key: int, engine: int, segment: Segment, parent: Node | None, shared: bool) -> None:
         self.key, self.engine, self.parent = key, engine, parent
-        self.step, self.noises, self.final = segment.stop, segment.recipe, segment.whole
+        self.step, self.noises, self.final, self.ahead = segment.stop, segment.recipe, segment.whole, segment.ahead
         self.children: Children | None = {} if shared else None
         self.result: EvalResult | None = None
         self.segment: Segment | None = segment
@@ -81,6 +83,10 @@ class Node:
             del self._siblings[self._edge]
         if self.children:
             self.children.clear()
+
+    def is_where(self, segment: Segment) -> bool:
+        """Whether a segment that starts from it leads nowhere else, and sees no other image."""
+        return not (segment.noises or segment.whole or segment.ahead or self.ahead)
 
     def lacks(self, segment: Segment) -> tuple[str, ...]:
         """The segment's rewards that it has not been scored by."""
@@ -134,8 +140,8 @@ class Grip(ref[Handle]):
 
 
 class Served(NamedTuple):
-    """An answer; ``paid``: it was computed for this waiter, else it shares what another trial has paid."""
+    """An answer; ``paid``: forwards that were computed for this waiter; others are shared with who has paid them."""
 
     waiter: Waiter
     node: Node
-    paid: bool
+    paid: int

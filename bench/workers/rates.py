@@ -54,18 +54,18 @@ def rates_of(
     """
     import torch
 
-    from tts.engine.batching import memory_named
+    from tts.engine.device_errors import named
 
     engines = study.config.engines
     if engines.device == "cuda" and not torch.cuda.is_available():
         raise EngineError("engines.device: cuda is asked for, but torch finds no GPU; set engines.device=cpu")
     set_numerics(engines)
-    with memory_named(1):
+    with named(1):
         model = loaded(study)
         obstacle = _obstacles(study, model)
     for batch in batches:
         trying(batch)
-        with memory_named(batch):
+        with named(batch):
             if engines.compile:
                 torch.compiler.reset()  # or the networks of more than eight sizes would be too many to keep
             _forget_peak(engines.device)

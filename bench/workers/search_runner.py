@@ -22,7 +22,7 @@ from bench.workers.trajectory_tree import TrajectoryTree
 from tts.engine.requests import EvalResult
 from tts.errors import SearchError, TTSError
 from tts.search.rules import checked, chosen
-from tts.search.segment import ALL, Evaluation, Segment
+from tts.search.segment import ALL, Evaluation, Segment, State
 
 STRANGE = "ended with a state that it was not given; a search must return an evaluation as it came"
 
@@ -112,7 +112,8 @@ class SearchRunner:
         (opened, place, segment), node, paid = served
         outcome = node.result
         assert outcome is not None  # it is served
-        spent = outcome if segment.noises else EvalResult(outcome.ticket)  # a state that is only scored is paid for
+        known = isinstance(segment.start, State) and not segment.noises and not segment.ahead
+        spent = EvalResult(outcome.ticket) if known else outcome  # a state that is only scored is paid for
         self._charge(opened, segment, spent, paid)
         for name in segment.rewards:
             if name in outcome.errors:
@@ -127,11 +128,11 @@ class SearchRunner:
             opened.answers = []
             self._advance(opened, answers)
 
-    def _charge(self, opened: ActiveTrial, segment: Segment, outcome: EvalResult, paid: bool) -> None:
-        """Add to a trial's costs what a segment would have cost it alone; ``paid``: it was computed for this trial."""
+    def _charge(self, opened: ActiveTrial, segment: Segment, outcome: EvalResult, paid: int) -> None:
+        """Add to a trial's costs what a segment costs it alone; ``paid``: forwards that were computed for it."""
         costs = opened.costs
         costs.nfe += outcome.nfe
-        costs.shared_nfe += 0 if paid else outcome.nfe
+        costs.shared_nfe += max(0, outcome.nfe - paid)
         costs.device_seconds += outcome.seconds
         if segment.rewards:
             costs.decodes += 1
@@ -177,7 +178,7 @@ class SearchRunner:
         task, winner, costs = opened.task, opened.winner, opened.costs
         assert winner is not None  # set before the last segment was sent
         [last] = opened.asked
-        self._charge(opened, last, outcome, paid=True)
+        self._charge(opened, last, outcome, paid=outcome.nfe)
         for error in outcome.errors.values():
             self._fail(opened, error)
             return

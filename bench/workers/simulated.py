@@ -48,7 +48,7 @@ class SimulatedEngine:
         self.load = EngineCounters()
         self._salts = {name: zlib.crc32(name.encode()) for name in study.rewards}
         self._states: dict[int, int] = {}
-        self._costs = study.plan.spent
+        self._plan = study.plan
         self._queue: deque[_Row] = deque()
         self._passes: deque[tuple[float, list[_Row]]] = deque()
         self._free_at = 0.0
@@ -61,8 +61,9 @@ class SimulatedEngine:
     def submit(self, jobs: Iterable[EvalRequest]) -> None:
         """Queue jobs."""
         for job in jobs:
-            start = job.segment.start
-            nfe = self._costs(start.step if isinstance(start, State) else None, job.segment.noises)
+            segment, start = job.segment, job.segment.start
+            nfe = self._plan.spent(start.step if isinstance(start, State) else None, segment.noises)
+            nfe += self._plan.nfe_ahead(segment.stop, segment.ahead)
             self._queue.append(_Row(job, nfe, nfe))
 
     def release(self, keys: Iterable[int]) -> None:
@@ -133,7 +134,8 @@ class SimulatedEngine:
         self._states[ticket] = state
         if wants := row.job.wants:
             names = self._salts if ALL in wants else wants
-            outcome.scores = {name: _draw(state, self._salts[name]) for name in names}
+            seen = hash((state, segment.ahead)) if segment.ahead else state
+            outcome.scores = {name: _draw(seen, self._salts[name]) for name in names}
             outcome.decodes, outcome.reward_calls = 1, len(names)
         return outcome
 

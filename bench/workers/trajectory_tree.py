@@ -48,19 +48,15 @@ class TrajectoryTree:
         self._free = sorted(engines)
 
     def ask(self, waiter: Waiter) -> None:
-        """See that a trial gets a segment's answer: it is at hand, or under way, or is requested now.
-
-        Who asks for a state's scores while it is being scored waits for that, even if they are there: answers come in
-        the order in which they were asked for.
-        """
+        """See that a trial gets a segment's answer: it is at hand, or under way, or is requested now."""
         self._sweep()
         siblings, edge, node = self._find(waiter)
         if node is None:
             node = self._make(waiter, siblings, edge)
-        elif node.answers(waiter.segment) and (edge is not None or node.segment is None):
+        elif node.answers(waiter.segment):
             waiter.trial.engines.add(node.engine)
             node.uses += 1
-            self._at_hand.append(Served(waiter, node, paid=False))
+            self._at_hand.append(Served(waiter, node, paid=0))
             return
         elif node.segment is None:
             self._score(node, waiter.segment)
@@ -84,14 +80,14 @@ class TrajectoryTree:
         self._leave_answered()
         node = self._running.pop(result.ticket)
         self.in_flight[node.engine] -= 1
-        new = paid = node.result is None
+        new, paid = node.result is None, result.nfe
         self._settle(node, result)
         waiters, node.waiters, node.segment = node.waiters, [], None
         late = [waiter for waiter in waiters if not node.answers(waiter.segment)]
         for waiter in waiters:
             if not waiter.trial.over and waiter not in late:
                 yield Served(waiter, node, paid)
-                paid = False
+                paid = 0
         for waiter in late:
             if not waiter.trial.over:
                 self.ask(waiter)
@@ -150,12 +146,12 @@ class TrajectoryTree:
         segment, start = waiter.segment, waiter.segment.start
         if isinstance(start, Handle):
             siblings = start.node.children
-            if siblings is not None and not segment.noises and not segment.whole:
+            if siblings is not None and start.node.is_where(segment):
                 return None, None, start.node
-            edge: Hashable = (segment.noises, segment.whole)
+            edge: Hashable = (segment.noises, segment.whole, segment.ahead)
         else:
             siblings = self._root_of(waiter.trial)
-            edge = (segment.condition, start, segment.noises, segment.whole)
+            edge = (segment.condition, start, segment.noises, segment.whole, segment.ahead)
         return siblings, edge, None if siblings is None else siblings.get(edge)
 
     def _root_of(self, trial: ActiveTrial) -> Children | None:
@@ -184,7 +180,7 @@ class TrajectoryTree:
     def _score(self, node: Node, segment: Segment) -> None:
         """Request more rewards of a state that is held."""
         state = State(node.key, node.engine, node.step, node.noises)
-        node.segment = Segment(state, (), segment.condition, node.lacks(segment))
+        node.segment = Segment(state, (), segment.condition, node.lacks(segment), node.ahead)
         self._run(node)
 
     def _run(self, node: Node) -> None:

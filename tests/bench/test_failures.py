@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.run.failures import NODES, NODES_ALONE, Failure, History, Verdict, decide
+from bench.run.failures import NODES, NODES_ALONE, Failure, History, Verdict, decide, halves
 
 DIED, AWAY = Failure(innocent=False), Failure(innocent=True)
 
@@ -30,10 +30,22 @@ def test_verdicts(history: History, failure: Failure, verdict: Verdict) -> None:
     assert decide(history, failure) is verdict
 
 
-def test_only_a_guilty_group_is_halved() -> None:
-    assert Failure(False, suspects=2).halves
-    assert not Failure(False, suspects=1).halves
-    assert not Failure(True, suspects=8).halves
+@pytest.mark.parametrize(
+    ("histories", "failure", "split"),
+    [
+        ([History(3, 0), History(3, 0)], Failure(False, suspects=2), True),
+        ([History(3, 0)], Failure(False, suspects=1), False),
+        ([History(0, NODES), History(0, NODES_ALONE - 1)], Failure(True, suspects=2), False),
+        ([History(0, NODES), History(0, NODES_ALONE)], Failure(True, suspects=2), True),
+        ([History(0, NODES_ALONE)], Failure(True, suspects=1), False),
+        ([History(0, NODES), History(0, NODES)], AWAY, False),
+    ],
+)
+def test_a_group_is_halved_if_one_of_it_is_guilty_of_too_much(
+    histories: list[History], failure: Failure, split: bool
+) -> None:
+    """Else one that takes every machine down would hold up for ever those that run with it."""
+    assert halves(histories, failure) is split
 
 
 def test_a_history_counts_and_tells() -> None:

@@ -4,135 +4,23 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Sequence
+import re
 from typing import Any
 
 import pytest
-from test_driver import FakePool, Rows, study
+from fake_pool import FakePool, Rows, study
+from mortal_pools import HostPool, Killed, MortalPool, MortalRows, PoisonedHosts, PoisonedPool
 
+from bench.run import failures
 from bench.run.driver import Driver
+from bench.run.failures import NODES, NODES_ALONE
 from bench.store.completed import CompletedTrials
-from bench.store.row import TrialRow
 from bench.store.schema import TIMED
 from bench.study.study import Study
-from bench.workers.pool import WorkerFailure, WorkerReport, collect
-from bench.workers.search_worker import SearchWorker
-from bench.workers.simulated import SimulatedEngine
-from tts.engine.requests import EvalRequest
+from bench.workers.pool import WorkerFailure, WorkerReport
 from tts.errors import EngineError
 
 KILLS = 200
-
-
-class MortalPool(FakePool):
-    """Engines without a model that die now and then, with all that they hold, and come back empty.
-
-    Args:
-        chance: of a death at each wait.
-        poison: identities of trials' conditions and seeds whose segments kill their engine.
-    """
-
-    def __init__(self, engines: int, of: Study, coins: random.Random, chance: float, innocent: bool = False) -> None:
-        super().__init__(engines, of, coins)
-        self.chance, self.innocent, self.deaths = chance, innocent, 0
-        self.away: set[int] = set()
-
-    def submit(self, engine: int, jobs: Sequence[EvalRequest], released: Iterable[int]) -> None:
-        """An engine that is away hears nothing; one that has come back may be told to forget what it never had."""
-        if engine not in self.away:
-            known = [key for key in released if key in self.states[engine]]
-            super().submit(engine, jobs, known)
-
-    def wait(self) -> list[WorkerReport]:
-        """See :class:`bench.workers.pool.Pool`."""
-        back = [engine for engine in sorted(self.away) if self.coins.random() < 0.5]
-        self.away -= set(back)
-        found = [WorkerReport(engine, device="fake") for engine in back]
-        for engine in range(self.engines):
-            if engine in self.away or engine in back:
-                continue
-            if self.dies(engine):
-                self.deaths += 1
-                self.away.add(engine)
-                self.jobs[engine], self.states[engine] = [], {}
-                found.append(WorkerReport(engine, lost=WorkerFailure("killed", self.innocent)))
-            else:
-                found.append(self.reply(engine, self.coins.randint(0, len(self.jobs[engine]))))
-        return found
-
-    def dies(self, engine: int) -> bool:
-        """Whether an engine dies now."""
-        return self.coins.random() < self.chance
-
-
-class PoisonedPool(MortalPool):
-    """Engines that die of the segments of one condition."""
-
-    def __init__(self, engines: int, of: Study, coins: random.Random, poison: int) -> None:
-        super().__init__(engines, of, coins, 0.0)
-        self.poison = poison
-
-    def dies(self, engine: int) -> bool:
-        """Whether such a segment is there."""
-        return any(job.segment.condition == self.poison for job in self.jobs[engine])
-
-
-class HostPool:
-    """Hosts in this process, over engines that take no time; they die now and then."""
-
-    def __init__(self, engines: int, of: Study, coins: random.Random, chance: float) -> None:
-        self.engines, self.of, self.coins, self.chance = engines, of, coins, chance
-        self.hosts: list[SearchWorker | None] = [SearchWorker(of, SimulatedEngine(of)) for _ in range(engines)]
-        self.deaths = 0
-
-    def submit(self, engine: int, jobs: Sequence[Any], released: Iterable[int]) -> None:
-        """See :class:`bench.workers.pool.Pool`."""
-        host = self.hosts[engine]
-        if host is not None:
-            host.submit(jobs)
-
-    def wait(self) -> list[WorkerReport]:
-        """See :class:`bench.workers.pool.Pool`."""
-        return [self._say(engine, host) for engine, host in enumerate(self.hosts)]
-
-    def _say(self, engine: int, host: SearchWorker | None) -> WorkerReport:
-        if host is None:
-            self.hosts[engine] = SearchWorker(self.of, SimulatedEngine(self.of))
-            return WorkerReport(engine, device="simulated")
-        results = [result for _ in range(self.coins.randint(0, 3)) if host.busy for result in host.advance()]
-        if self.coins.random() < self.chance:
-            self.deaths += 1
-            self.hosts[engine] = None
-            return WorkerReport(engine, lost=WorkerFailure("killed", innocent=True))
-        return collect(engine, host, results)
-
-    def describe(self) -> list[str | None]:
-        """See :class:`bench.workers.pool.Pool`."""
-        return [None if host is None else "simulated" for host in self.hosts]
-
-    def close(self) -> None:
-        """See :class:`bench.workers.pool.Pool`."""
-
-
-class Killed(BaseException):
-    """The driver's process ends here."""
-
-
-class MortalRows(Rows):
-    """A sink whose driver is killed when it has taken some rows; of those, the last few were not stored yet."""
-
-    def __init__(self, stored: dict[str, dict[str, Any]], life: int, unstored: int) -> None:
-        super().__init__(stored)
-        self.life, self.unstored, self.taken = life, unstored, list[str]()
-
-    def add(self, row: TrialRow) -> None:
-        """Keep a row, and die."""
-        super().add(row)
-        self.taken.append(row.trial)
-        if len(self.taken) >= self.life:
-            for key in self.taken[len(self.taken) - min(self.unstored, len(self.taken)) :]:
-                del self.rows[key]
-            raise Killed
 
 
 @pytest.fixture(scope="module")
@@ -154,28 +42,39 @@ def simulated() -> Study:
 def test_engines_that_die_lose_no_row_and_double_none(
     engines: int, innocent: bool, reference: dict[str, dict[str, Any]]
 ) -> None:
-    deaths = 0
-    for seed in range(40):
-        of, rows = study(), Rows()
+    deaths = failed = 0
+    reason = "[2-9][0-9] machines went away" if innocent else "[3-9] engines died"
+    of = study()
+    for seed in range(20 if innocent else 40):
+        rows = Rows()
         pool = MortalPool(engines, of, random.Random(seed), 0.05 if innocent else 0.01, innocent)
         counts = Driver(of, pool, rows).run()
         deaths += pool.deaths
         assert sum(status.losses for status in counts.engines) == pool.deaths
-        if not counts.failed:
-            assert rows.rows == reference
-        else:  # three deaths under one trial, by chance: that is what an error says
-            assert set(rows.rows) == set(reference)
+        assert counts.failed == _undisturbed(rows.rows, reference, reason)
+        failed += counts.failed
     assert deaths > 20
+    assert failed <= len(reference)  # of twenty or forty times as many
+
+
+def _undisturbed(rows: dict[str, dict[str, Any]], calm: dict[str, dict[str, Any]], reason: str) -> int:
+    """Every trial has its row, that of a calm run or one that was given up for a reason; how many were."""
+    given_up = {key: row["error"] for key, row in rows.items() if row.get("error")}
+    assert set(rows) == set(calm)
+    assert all(row == calm[key] for key, row in rows.items() if key not in given_up)
+    assert all(
+        re.match(f"{reason} while it ran, the last with nothing else to do: killed$", why) for why in given_up.values()
+    )
+    return len(given_up)
 
 
 def test_a_driver_killed_at_random_points_resumes_to_the_same_rows(reference: dict[str, dict[str, Any]]) -> None:
     """Two hundred kills over several lives of a run; engines die meanwhile; rows on their way to the store are lost."""
-    kills, seed = 0, 0
+    kills, seed, of = 0, 0, study()
     while kills < KILLS:
         seed += 1
         coins, stored, lives = random.Random(seed), dict[str, dict[str, Any]](), 0
         while True:
-            of = study()
             rows = MortalRows(stored, coins.randint(1, 8), coins.randint(0, 3))
             try:
                 Driver(of, MortalPool(2, of, coins, 0.02, innocent=True), rows, CompletedTrials(stored)).run()
@@ -187,16 +86,23 @@ def test_a_driver_killed_at_random_points_resumes_to_the_same_rows(reference: di
         assert lives
 
 
-def test_hosts_that_die_lose_no_row_and_double_none(simulated: Study) -> None:
-    calm = Rows()
+@pytest.mark.parametrize("bound", [NODES, 10**9])
+def test_hosts_that_die_lose_no_row_and_double_none(
+    bound: int, simulated: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often they do: only a trial that loses as many machines as are too many is given up."""
+    monkeypatch.setattr(failures, "NODES", bound)
+    monkeypatch.setattr(failures, "NODES_ALONE", 2 * bound)
+    calm, deaths, failed = Rows(), 0, 0
     Driver(simulated, HostPool(2, simulated, random.Random(0), 0.0), calm).run()
     assert len(calm.rows) == simulated.size
     for seed in range(10):
-        # seldom enough that no trial loses as many machines as are too many
-        rows, pool = Rows(), HostPool(3, simulated, random.Random(seed), 0.03)
-        Driver(simulated, pool, rows).run()
-        assert pool.deaths
-        assert _plain(rows) == _plain(calm)
+        rows, pool = Rows(), HostPool(3, simulated, random.Random(seed), 0.1)
+        counts = Driver(simulated, pool, rows).run()
+        assert counts.failed == _undisturbed(_plain(rows), _plain(calm), "[2-9][0-9] machines went away")
+        deaths, failed = deaths + pool.deaths, failed + counts.failed
+    assert deaths > 300
+    assert failed <= (len(calm.rows) if bound == NODES else 0)  # of ten times as many
 
 
 def test_a_host_that_is_killed_with_its_driver_again_and_again(simulated: Study) -> None:
@@ -222,19 +128,22 @@ def _plain(rows: Rows) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("engines", [1, 3])
+@pytest.mark.parametrize("innocent", [False, True])
 def test_a_poison_trial_is_an_error_after_a_few_engines_and_the_run_goes_on(
-    engines: int, reference: dict[str, dict[str, Any]]
+    engines: int, innocent: bool, reference: dict[str, dict[str, Any]]
 ) -> None:
+    """Whether it ends its engine or its whole machine."""
     of, rows = study(max_errors=99), Rows()
-    pool = PoisonedPool(engines, of, random.Random(1), poison=3)
+    pool = PoisonedPool(engines, of, random.Random(1), poison=3, innocent=innocent)
     poisoned = [trial for trial in of.trials() if trial.condition == 3]
     chosen = [trial for trial in of.trials() if trial.condition != 3] + poisoned[:1]
     counts = Driver(of, pool, rows, trials=chosen).run()
     [bad] = [row for row in rows.rows.values() if row.get("error")]
+    what, bound = ("machines went away", NODES_ALONE) if innocent else ("engines died", 3)
     assert bad["trial"] == poisoned[0].key(of.context)
-    assert bad["error"] == f"{pool.deaths} engines died while it ran, the last with nothing else to do: killed"
+    assert bad["error"] == f"{pool.deaths} {what} while it ran, the last with nothing else to do: killed"
     assert (counts.failed, counts.done) == (1, len(chosen))
-    assert 3 <= pool.deaths <= 3 + math.ceil(math.log2(len(chosen)))
+    assert bound <= pool.deaths <= bound + math.ceil(math.log2(len(chosen)))
     del rows.rows[bad["trial"]]
     assert rows.rows == {key: row for key, row in reference.items() if row["condition"] != "3"}
 
@@ -243,22 +152,6 @@ def test_a_run_whose_engines_all_die_of_everything_ends() -> None:
     of = study()
     with pytest.raises(EngineError, match=r"11 trials failed, more than max_errors = 10; the last: \d+ engines died"):
         Driver(of, MortalPool(2, of, random.Random(0), 1.0), Rows()).run()
-
-
-class PoisonedHosts(HostPool):
-    """Search workers that die when they come to a trial of one condition; each has hundreds."""
-
-    def __init__(self, engines: int, of: Study, poison: int) -> None:
-        super().__init__(engines, of, random.Random(0), 0.0)
-        self.poison = poison
-
-    def _say(self, engine: int, host: SearchWorker | None) -> WorkerReport:
-        work = [] if host is None else [opened.task.trial for opened in host.searches.open.values()]
-        if any((trial.condition, trial.search) == (self.poison, "mcts") for trial in work):
-            self.deaths += 1
-            self.hosts[engine] = None
-            return WorkerReport(engine, lost=WorkerFailure("killed"))
-        return super()._say(engine, host)
 
 
 def test_one_culprit_among_hundreds_is_found_by_halves() -> None:

@@ -99,12 +99,23 @@ def test_a_run_that_is_killed_and_resumed_has_the_features_of_every_image_once(t
     assert bench("curves", "--trust", killed.output).code == 0
 
 
+def metrics_of_page(run: Path, *options: str) -> str:
+    """The section of metrics on a run's page."""
+    assert bench("report", run, "--no-features", *options).code == 0
+    page = (run / "report.html").read_text()
+    start = page.index('id="metrics"')
+    return page[start : page.index("<section", start)]
+
+
 @pytest.mark.slow
 def test_features_change_neither_rows_nor_identities(tiny: Make, tmp_path: Path) -> None:
     plain, with_metrics = study_of(tiny, "plain", metrics=[]), study_of(tiny, "with")
     for config in (plain, with_metrics):
         assert bench("run", write(config, tmp_path / f"{config.output.name}.yaml")).code == 0
     assert table(plain.output) == table(with_metrics.output)
+    assert "frechet_judge" in metrics_of_page(with_metrics.output, "--trust")
+    assert "names code, a file or an address" in metrics_of_page(with_metrics.output)
+    assert "No run computes metrics (setting metrics)." in metrics_of_page(plain.output)
     assert not (plain.output / "features").exists()
     assert not (plain.output / "metrics.parquet").exists()
     refused("belongs to another configuration", "run", tmp_path / "with.yaml", "--set", "metrics=[frechet_judge]")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from bench.study.config import RunConfig
 from bench.study.study import Study
 from bench.workers.backends import make_pool
 from bench.workers.pool import LocalPool, Pool
-from tts.errors import EngineError, SettingError
+from tts.errors import DeviceError, EngineError, SettingError
 from tts.noise import from_record
 from tts.search.segment import ALL, Segment
 
@@ -79,7 +80,13 @@ def test_searches_beside_the_engine_in_this_process(reference: dict[str, dict[st
 
 
 @pytest.mark.parametrize("search_on", ["driver", "engine"])
-def test_ray_actors_in_another_order(search_on: str, reference: dict[str, dict[str, Any]], tiny: Make) -> None:
+def test_ray_actors_in_another_order(
+    search_on: str, reference: dict[str, dict[str, Any]], tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the names of modules in the working folder are."""
+    for name in ("bench", "tts", "yaml", "statistics"):
+        (tmp_path / f"{name}.py").write_text("raise AssertionError('imported from the working folder')\n")
+    monkeypatch.chdir(tmp_path)
     study = Study(tiny(engines={"backend": "ray", "count": 2, "search_on": search_on}))
     handler = signal.getsignal(signal.SIGTERM)
     pool = make_pool(study)
@@ -166,3 +173,21 @@ def test_the_network_is_compiled_if_asked(tiny: Make, monkeypatch: pytest.Monkey
     pool.close()
     trials = [next(iter(study.trials())).key(study.context) for study in (plain, changed)]
     assert trials[0] != trials[1]
+
+
+def test_what_keeps_an_actor_from_its_engine_is_one_line(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray hands on the text of an actor's errors alone, whose last line says the least."""
+    from bench.workers.on_ray import actors
+    from bench.workers.on_ray.cluster import ours_in
+
+    def fail(_: Study) -> None:
+        raise KeyError("no such tensor\nset THIS to see more\n")
+
+    monkeypatch.setattr(actors, "make_worker", fail)
+    study = Study(tiny())
+    with pytest.raises(EngineError) as caught:
+        actors.WorkerActor(study.config, study.digest(), 3)
+    assert str(caught.value) == "engine 3 failed: KeyError: 'no such tensor\\nset THIS to see more\\n'"
+    text = "Traceback:\n  ...\ntts.errors.DeviceError: reward mine: CUDA error: so\nCompile with X"
+    told = ours_in(RuntimeError(text))
+    assert (type(told), str(told)) == (DeviceError, "reward mine: CUDA error: so")

@@ -166,3 +166,34 @@ def test_paper_has_no_buttons(page: Page) -> None:
     assert page.locator(".controls").first.is_hidden()
     assert page.locator("#theme").is_hidden()
     assert page.locator("figure.chart svg").first.is_visible()
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A report of ten curves."""
+    folder = tmp_path_factory.mktemp("crowded")
+    beams = [{"name": "beam", "B": beam, "budget": {"N": [1, 2]}} for beam in range(1, 9)]
+    small_run(folder / "run", 300, held_out=[], searches=["naive", {"name": "random", "budget": {"N": [2, 4]}}, *beams])
+    path = folder / "report.html"
+    path.write_text(render(load([folder / "run"], "naive", features=False)))
+    return path.as_uri()
+
+
+def test_of_many_curves_the_best_are_in_front_and_the_others_grey_until_touched(browser: Browser, crowded: str) -> None:
+    page, seen = opened(browser, crowded)
+    first = f"{CURVES} >> .panel >> nth=0"
+    assert page.locator(f"{first} >> .curve").count() == 10
+    behind = page.locator(f"{first} >> .curve.behind")
+    assert behind.count() == 7
+    line = behind.first.locator(".line, .bar").first
+    grey = line.evaluate("found => getComputedStyle(found).stroke")
+    number = int(behind.first.get_attribute("data-curve") or "")
+    page.locator(f"{CURVES} >> .legend button").nth(number).hover()
+    assert line.evaluate("found => getComputedStyle(found).stroke") != grey
+    page.mouse.move(0, 0)
+    assert line.evaluate("found => getComputedStyle(found).stroke") == grey
+    groups = page.locator("figure.chart >> nth=1")
+    assert groups.locator("h3").all_inner_texts() == [
+        f"searched on brightness: {name}" for name in ("whole samples", "step by step", "beams and trees")
+    ]
+    assert seen == [crowded]

@@ -107,10 +107,12 @@ def test_mistakes_are_one_line(run: Path, tmp_path: Path) -> None:
 
 def test_all_sections_are_there_in_order(written: Path) -> None:
     html = (written / "report.html").read_text()
-    assert re.findall(r'<section id="([a-z]+)"( class="absent")?>', html) == [
-        (name, "") for name in
-        ("summary", "curves", "matched", "significance", "returns", "hacking", "images", "trace", "environment")
+    found = re.findall(r'<section id="([a-z]+)"( class="absent")?>', html)
+    assert [name for name, _ in found] == [
+        "summary", "curves", "matched", "significance", "returns", "hacking", "metrics", "images", "trace",
+        "environment",
     ]  # fmt: skip
+    assert [name for name, absent in found if absent] == ["metrics"]
 
 
 def test_the_summary_says_who_wins_by_how_much_and_from_how_much(run: Path) -> None:
@@ -142,6 +144,7 @@ def test_sections_without_data_say_why(tmp_path: Path) -> None:
         "No curve has two points.",
         "There is no second reward, or no naive sampling, to judge by.",
         "No images are stored with these trials",
+        "No run computes metrics (setting metrics).",
         "There is no trace of single evaluations; runs with trace: true have one.",
     ):
         assert reason in text

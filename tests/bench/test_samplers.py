@@ -24,6 +24,7 @@ from tts.errors import SettingError, UntrustedError
 from tts.registry import MODELS, SAMPLERS
 from tts.samplers.ddim import DDIMSettings
 from tts.samplers.heun import StochasticHeun
+from tts.samplers.interpolant import InterpolantSettings
 from tts.samplers.schedules import Sigmas
 from tts.settings import parse
 from tts.testing.sampler import SamplerConformance
@@ -99,7 +100,11 @@ def test_old_keys_are_read_with_a_note(name: str, saved: dict[str, Path]) -> Non
 
 def test_there_is_a_list_of_samplers() -> None:
     assert [kind.value for kind in Plugins] == list(REGISTRIES)
-    assert {name: SAMPLERS.get(name) for name in SAMPLERS.targets} == {"ddim": DDIMSettings, "heun": StochasticHeun}
+    assert {name: SAMPLERS.get(name) for name in SAMPLERS.targets} == {
+        "ddim": DDIMSettings,
+        "heun": StochasticHeun,
+        "interpolant": InterpolantSettings,
+    }
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 import pytest
-from test_driver import Rows
+from fake_pool import Rows
 
 from bench.benchmarks.resume import resume
 from bench.benchmarks.simulated import simulated_study

@@ -12,15 +12,16 @@ from typing import Any
 
 import pytest
 from command_line import bench, refused
+from fake_pool import Rows
+from fake_pool import study as a_study
+from mortal_pools import MortalPool
 from rich.console import Console
-from test_driver import Rows
-from test_driver import study as a_study
-from test_losses import MortalPool
 
 from bench.run import status
 from bench.run.driver import Driver, EngineStatus, RunProgress
 from bench.run.start import run
 from bench.run.status import Reporter
+from bench.store.storage import place
 from bench.study.study import Study
 from tts.engine.requests import EngineCounters
 
@@ -60,7 +61,7 @@ class Watched(Reporter):
     def __init__(self, of: Study) -> None:
         self.shown: list[int] = []
         self.warned: list[str] = []
-        super().__init__(of, lambda counts: self.shown.append(counts.done), self.warned.append)
+        super().__init__(of, place(of.config.output), lambda counts: self.shown.append(counts.done), self.warned.append)
 
 
 def study(folder: Path, **changes: Any) -> Study:

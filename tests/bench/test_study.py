@@ -128,7 +128,7 @@ def test_damaged_weights_are_refused(of: str, damage: Callable[[bytes], bytes], 
 
 
 def test_a_sampler_without_noise_leaves_nothing_to_search(tiny: Make) -> None:
-    with pytest.raises(SettingError, match=r"^model cifar10: its sampler injects no noise.*raise S_churn"):
+    with pytest.raises(SettingError, match=r"^model cifar10: its sampler injects no noise.*raise the sampler"):
         Study(tiny(model=sampler(S_churn=0)))
     assert Study(tiny(model=sampler(S_churn=0), searches=["naive"])).size == 2 * 3
 

@@ -10,7 +10,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from test_driver import FakePool, Rows, study
+from fake_pool import FakePool, Rows, study
 
 from bench.run.driver import Driver
 from bench.study.trial import Trial
@@ -59,13 +59,14 @@ class Bench:
         return new
 
     def answer(self, *requests: EvalRequest, errors: tuple[str, ...] = ()) -> list[Served]:
-        """Answer some requests: 10 forwards each, the reward of a name is its ticket."""
+        """Answer some requests: 10 forwards for a new state, 1 for each step ahead; rewards are the ticket."""
         self.served, self.handles = [], []
-        for ticket, _, rewards in requests:
+        for ticket, segment, rewards in requests:
             assert rewards is not None
+            nfe = (10 if segment.noises or not isinstance(segment.start, State) else 0) + segment.ahead
             scores = {name: float(ticket) for name in rewards if name not in errors}
             failed = {name: f"{name} failed" for name in rewards if name in errors}
-            self._serve(self.tree.answer(EvalResult(ticket, scores, nfe=10, errors=failed)))
+            self._serve(self.tree.answer(EvalResult(ticket, scores, nfe=nfe, errors=failed)))
         self._serve(self.tree.at_hand())
         return self.served
 
@@ -86,7 +87,7 @@ class Bench:
 
 def paid(served: list[Served]) -> list[tuple[ActiveTrial, bool]]:
     """Who was served, and who of them pays."""
-    return [(each.waiter.trial, each.paid) for each in served]
+    return [(each.waiter.trial, each.paid > 0) for each in served]
 
 
 @pytest.fixture
@@ -321,6 +322,29 @@ def test_an_image_is_rendered_once_for_all_who_wait_and_leaves_no_state(bench: B
     bench.ask(three, last[2])
     [again] = bench.send()
     assert [trial for trial, _ in paid(bench.answer(again))] == [three]
+
+
+def test_a_look_ahead_is_a_node_of_its_own_and_costs_again_for_a_reward_that_it_lacks(bench: Bench) -> None:
+    one, two, three = active(), active(), active()
+    state = bench.state(one, PROBLEM.start())
+    for trial in (one, two):
+        bench.ask(trial, PROBLEM.score(state, "a", ahead=2), PROBLEM.score(state, "a"))
+    requests = bench.send()
+    assert [(request.segment.ahead, request.wants) for request in requests] == [(2, ("a",)), (0, ("a",))]
+    served = bench.answer(*requests)
+    assert [(trial, each.paid) for each, (trial, _) in zip(served, paid(served), strict=True)] == [
+        (one, 2),
+        (two, 0),
+        (one, 0),
+        (two, 0),
+    ]
+    ahead = bench.handles[0]
+    assert (ahead.key, ahead.node.ahead, ahead.node.parent) == (requests[0].ticket, 2, state.node)
+    assert bench.handles[2] is state
+    bench.ask(three, PROBLEM.score(state, ("a", "b"), ahead=2))
+    [more] = bench.send()
+    assert (more.segment.start.step, more.segment.ahead, more.wants) == (0, 2, ("b",))
+    assert [each.paid for each in bench.answer(more)] == [2]
 
 
 def test_a_lost_engine_takes_its_nodes_and_no_others() -> None:

@@ -155,7 +155,7 @@ def test_eta_0_with_a_search_is_refused(saved: dict[str, Path]) -> None:
         "problems": {"conditions": ["a cat"]},
         "output": "unused",
     }
-    with pytest.raises(SettingError, match=r"injects no noise at any step.*eps_greedy.*raise S_churn \(or eta\)"):
+    with pytest.raises(SettingError, match=r"injects no noise at any step.*eps_greedy.*raise the sampler"):
         Study(RunConfig.model_validate(values))
     Study(RunConfig.model_validate({**values, "searches": ["naive", "best_of_n"]}))
 

@@ -12,6 +12,7 @@ import pytest
 import tiny_pipelines
 import tiny_rewards
 import torch
+from noise_table import Shifted
 from own_metrics import ColourSpread
 from pydantic import Field
 from torch import Tensor
@@ -27,6 +28,7 @@ from tts.rewards.base import Caption, Reward, RewardSettings, Score
 from tts.samplers.base import Call, Position, Sampler, Step
 from tts.samplers.ddim import DDIMSettings
 from tts.samplers.heun import StochasticHeun
+from tts.samplers.interpolant import InterpolantSettings
 from tts.samplers.settings import SamplerSettings
 from tts.testing import MetricConformance, ModelConformance, RewardConformance, SamplerConformance, Violation
 from tts.testing.toy_model import BrokenModel, CrowdedModel, ToyModel
@@ -36,6 +38,11 @@ SAMPLERS: dict[str, SamplerSettings | Sampler] = {
     "heun without churn": StochasticHeun(steps=3, S_churn=0),
     "ddim": DDIMSettings(steps=5),
     "ddim without noise": DDIMSettings(steps=4, eta=0.0),
+    "interpolant of a flow": InterpolantSettings(steps=5).on(Shifted()),
+    "interpolant, half": InterpolantSettings.model_validate({"steps": 5, "noise": {"share": 0.5}}),
+    "interpolant, published": InterpolantSettings.model_validate({"steps": 5, "noise": {"kind": "flow_grpo"}}).on(
+        Shifted()
+    ),
     "ddim of a checkpoint": tiny_pipelines.ddim(tiny_pipelines.SCHEDULE, 5, 1.0, None),
 }
 
@@ -50,7 +57,7 @@ def one_thread() -> Iterator[None]:
 
 
 class TestSamplers(SamplerConformance):
-    """Both samplers."""
+    """Every sampler."""
 
     @pytest.fixture(params=SAMPLERS)
     def sampler(self, request: pytest.FixtureRequest) -> SamplerSettings | Sampler:
@@ -68,8 +75,6 @@ class TestEmbeddedModel(ModelConformance):
 
 class TestPipelines(ModelConformance):
     """Models in diffusers' form; their plans and classes come from diffusers' files, by diffusers."""
-
-    needs_torch = True
 
     @pytest.fixture(scope="class", params=tiny_pipelines.PIPELINES)
     @classmethod

@@ -272,7 +272,7 @@ def test_an_unreachable_hub_is_one_line_that_says_what_to_do(
 HOSTILE: dict[str, Callable[[Path], tuple[str, dict[str, Any]]]] = {
     "aesthetic": lambda path: ("aesthetic", {"head": str(path)}),
     "imagereward": lambda path: ("imagereward", {"weights": str(path)}),
-    "clip": lambda path: ("clip", {"model": "ViT-B-32", "pretrained": str(path)}),
+    "clip": lambda path: ("clip", {"model": "ViT-B-32", "pretrained": str(path), "quick_gelu": True}),
 }
 
 
@@ -297,14 +297,9 @@ def test_weights_of_another_network_are_named(files: dict[str, dict[str, Any]], 
         settings("imagereward", {**files["imagereward"], "weights": files["aesthetic"]["head"]}).check()
     (tmp_path / "w.safetensors").write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{}")
     with pytest.raises(WeightsError, match=r"w\.safetensors"):
-        settings("clip", {"model": "ViT-B-32", "pretrained": str(tmp_path / "w.safetensors")}).load()
-
-
-def test_the_studys_clip_has_openais_gelu() -> None:
-    """Its published weights were trained with an approximate GELU, which the name of the model does not tell."""
-    study: Any = settings("clip", {})
-    assert study._quick_gelu
-    assert not settings("clip", {"model": "ViT-B-32", "pretrained": "laion2b_e16"})._quick_gelu  # type: ignore[attr-defined]
+        settings(
+            "clip", {"model": "ViT-B-32", "pretrained": str(tmp_path / "w.safetensors"), "quick_gelu": True}
+        ).load()
 
 
 def reward_values(reward: Reward) -> list[float | None]:

@@ -121,7 +121,7 @@ def test_prompts_are_encoded_once_each(name: str, make: Any, monkeypatch: pytest
 
 
 def test_prompts_kept_are_bounded(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tts.models.prompted.KEPT", 3)
+    monkeypatch.setattr("tts.models.prompts.KEPT", 3)
     model = make("stable-diffusion").load()
     for letter in "abcdef":
         denoised(model, [letter])

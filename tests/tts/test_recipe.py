@@ -10,9 +10,13 @@ from tiny_pipelines import SCHEDULE, ddim
 from torch import Tensor
 from toy_engine import SAMPLER, Player, toy_engine
 
+from tts.errors import SearchError
 from tts.noise import Move, Noise, normal
+from tts.plan import Plan
 from tts.recipe import Action, Back, end, fault, from_record, to_record
 from tts.samplers.base import Call, Position, Renoise, Sampler, drive, follow
+from tts.samplers.heun import StochasticHeun
+from tts.search import rules
 from tts.search.base import Problem
 from tts.search.segment import ALL, Segment, State
 from tts.testing.toy import AHEAD, GAPPY
@@ -142,3 +146,40 @@ def test_ways_back_have_noises_of_their_own() -> None:
     used = {problem.back(to, turn, stream).noise for to in range(3) for turn in range(3) for stream in range(2)}
     assert len(used) == 18
     assert not used & {problem.noise(step, k, stream) for step in range(-1, 6) for k in range(4) for stream in range(2)}
+
+
+@pytest.mark.parametrize(
+    ("actions", "told", "ahead"),
+    [
+        ((), False, True),
+        ((None,), True, True),
+        ((None, Back(Noise(1), 0)), False, True),
+        ((None, Back(Noise(1), 1)), True, True),
+        ((None, None, Back(Noise(1), 0), None), True, True),
+        ((Back(Noise(1), 0),), False, True),
+    ],
+)
+def test_where_a_clean_state_is_predicted(actions: tuple[Action, ...], told: bool, ahead: bool) -> None:
+    """With Heun's sampler where a step was the last that changed anything; with DDIM's everywhere."""
+    assert Plan((2, 2, 1), (True,) * 3).predicts(actions) is told
+    assert AHEAD.predicts(actions) is ahead
+
+
+def test_a_reward_where_nothing_is_predicted_is_refused() -> None:
+    """Heun's state right after a way back is noise; with DDIM's, or after a look ahead or a step, it has an image."""
+    back, start = Back(Noise(1), 1), State(0, 0, 3, (Noise(0), None, None, None))
+
+    def asked(plan: Plan, *actions: Action, ahead: int = 0) -> list[Segment]:
+        problem = Problem(3, 0, plan, "toy")
+        return rules.checked([Segment(start, actions, 3, "toy", ahead)], problem, lambda state: True)
+
+    heun = StochasticHeun(steps=6).plan
+    with pytest.raises(SearchError, match=r"asks for a reward at step 1, where this sampler has predicted no image"):
+        asked(heun, back)
+    initial = Segment(Noise(0), (), 3, "toy")
+    with pytest.raises(SearchError, match=r"at step 0, .*; take a step first, or look ahead"):
+        rules.checked([initial], Problem(3, 0, heun, "toy"), lambda state: True)
+    for segments in (asked(heun, back, None), asked(heun), asked(DDIM.plan, back), asked(heun, Back(Noise(1), 3))):
+        assert len(segments) == 1
+    if heun.leaps:
+        assert len(asked(heun, back, ahead=1)) == 1

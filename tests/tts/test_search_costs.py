@@ -18,10 +18,12 @@ from tts.search.random import PerStepRandom
 from tts.search.zero_order import ZeroOrder
 from tts.testing.toy import PLANS, World
 
-FIXED = [name for name in SEARCHES if name != "mcts"]  # they decide beforehand what they spend, mcts_wide as S <= N
+FIXED = [name for name, search in SEARCHES.items() if search.exact or name == "mcts_wide"]  # its S is at most N
 TREES = st.builds(MCTS, N=st.integers(1, 4), S=st.integers(1, 9))
 DRAWN_PLANS = st.lists(st.tuples(st.integers(1, 3), st.booleans()), min_size=1, max_size=6).map(
-    lambda steps: Plan(tuple(calls for calls, _ in steps), tuple(injects for _, injects in steps))
+    lambda steps: Plan(
+        tuple(calls for calls, _ in steps), tuple(injects for _, injects in steps), leaps=(1,) * len(steps)
+    )
 )
 
 

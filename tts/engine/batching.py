@@ -9,41 +9,25 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from tts.engine.device_errors import named
 from tts.engine.device_queue import DeviceQueue, queue_of, upload
 from tts.engine.requests import EngineCounters, EvalRequest, EvalResult
+from tts.engine.running import Running, Steps, steps_of
 from tts.engine.scoring import Scorer, ScoreRequest, ScoreResult, ask, pad, padded
-from tts.errors import DeviceMemoryError, EngineError
+from tts.errors import EngineError
 from tts.metrics.base import Metric
 from tts.models.base import Model
 from tts.noise import Array, Noise, NoiseBank
 from tts.plan import Condition
 from tts.rewards.base import Reward
-from tts.samplers.base import Call, Position, Step, drive, follow, tensors
+from tts.samplers.base import Call, Position, drive, follow
 from tts.search.segment import Segment, State
-
-
-class _Running:
-    """A job at work: its coroutine of denoiser calls and the call that it waits for."""
-
-    def __init__(self, job: EvalRequest, steps: Step) -> None:
-        self.job, self.steps = job, steps
-        self.outcome = EvalResult(job.ticket)
-        self.call: Call | None = None
-        self.end: Position | None = None
-
-    def send(self, answer: Tensor | None) -> None:
-        """Advance to the next call, or to the end."""
-        try:
-            self.call = self.steps.send(answer)  # type: ignore[arg-type]  # None starts a generator
-        except StopIteration as stop:
-            self.call, self.end = None, stop.value
 
 
 class Engine:
@@ -79,8 +63,8 @@ class Engine:
         self._noise = NoiseBank(model.shape)
         self._scorer = Scorer(model, rewards, score_batch or batch, reward_device, self.load, self._stream, metrics)
         self._queue: deque[EvalRequest] = deque()
-        self._running: list[_Running] = []
-        self._finishing: dict[int, _Running] = {}
+        self._running: list[Running] = []
+        self._finishing: dict[int, Running] = {}
 
     def submit(self, jobs: Iterable[EvalRequest]) -> None:
         """Queue jobs. A job whose segment starts from a state needs it in :attr:`states`."""
@@ -105,9 +89,9 @@ class Engine:
         """One forward pass, and the rewards that are due; returns the jobs that are done by now.
 
         Raises:
-            DeviceMemoryError: the device's memory is too small for the batch.
+            DeviceError: the device failed, or its memory is too small for the batch.
         """
-        with memory_named(self.batch):
+        with named(self.batch):
             return self._advance()
 
     @torch.inference_mode()
@@ -132,17 +116,15 @@ class Engine:
         """Start queued jobs until the batch is full; a job without steps goes straight to scoring."""
         while self._queue and len(self._running) < self.batch:
             job = self._queue.popleft()
-            running = _Running(job, self._steps(job.segment))
+            running = Running(job, self._steps(job.segment))
             running.send(None)
             self._running.append(running)
         return self._retire()
 
-    def _steps(self, segment: Segment) -> Step:
-        """All denoiser calls of a segment, one after another."""
+    def _steps(self, segment: Segment) -> Steps:
         start = segment.start
         at = self.states[start.key] if isinstance(start, State) else self._tensor(start)
-        actions = [tensors(action, self._tensor) for action in segment.noises]
-        return follow(self.model.sampler, at, actions, segment.first)
+        return steps_of(segment, self.model.sampler, at, self._tensor)
 
     def _tensor(self, noise: Noise) -> Tensor:
         start = time.perf_counter()
@@ -187,17 +169,17 @@ class Engine:
         self._running = [running for running in self._running if running.end is None]
         return [running.outcome for running in ended if self._retired(running)]
 
-    def _retired(self, running: _Running) -> bool:
+    def _retired(self, running: Running) -> bool:
         """Keep the state; whether nothing is left to do for the job."""
         assert running.end is not None  # only ended jobs come here
         job = running.job
         # A copy: the last step's state can be a view that would keep (or share) a whole batch.
-        self.states[job.ticket] = Position(*(tensor.clone() for tensor in running.end))
+        self.states[job.ticket] = Position(*(tensor.clone() for tensor in running.end.at))
         if not job.wants:
             return True
         self._finishing[job.ticket] = running
         preview = self.model.previews and job.segment.stop < self.model.sampler.plan.steps
-        self._scorer.add(ScoreRequest(job.ticket, running.end.predicted, job.segment.condition, job.wants, preview))
+        self._scorer.add(ScoreRequest(job.ticket, running.end.clean, job.segment.condition, job.wants, preview))
         return False
 
     def _finish(self, scored: ScoreResult) -> EvalResult:
@@ -207,21 +189,6 @@ class Engine:
         outcome.scores, outcome.errors, outcome.features = scored.scores, scored.errors, scored.features
         outcome.image, outcome.image_sha256 = scored.image, scored.image_sha256
         return outcome
-
-
-@contextmanager
-def memory_named(batch: int) -> Iterator[None]:
-    """Turn a device's "out of memory" into our error, which names the settings to change."""
-    try:
-        yield
-    except RuntimeError as error:
-        # a GPU's has a class of its own; the CPU's is a word in the message
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
-            raise
-        raise DeviceMemoryError(
-            f"out of memory with engines.batch = {batch}; set engines.batch lower, engines.score_batch if it is the "
-            "images that are large, or the model's precision to fp16"
-        ) from None
 
 
 @torch.inference_mode()

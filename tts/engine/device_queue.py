@@ -108,9 +108,3 @@ def upload(values: Tensor, device: torch.device | str) -> Tensor:
     if torch.device(device).type != "cuda":
         return values.to(device)
     return values.pin_memory().to(device, non_blocking=True)
-
-
-def of_the_device(error: Exception) -> bool:
-    """Whether an error is the device's and not the image's, so that nothing else could be computed either."""
-    words = ("CUDA", "out of memory", "can't allocate memory")
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tts.engine.device_queue import of_the_device
-from tts.errors import EngineError
+from tts.engine.device_errors import device_error, of_the_device
+from tts.errors import DeviceError, EngineError, first_line
 from tts.metrics.base import Metric
 from tts.models.base import Model
 from tts.noise import Noise, NoiseBank
@@ -27,14 +27,15 @@ def extract(name: str, metric: Metric, images: Tensor) -> list[Features | None]:
         images: ``[B, 3, H, W]`` uint8.
 
     Raises:
+        DeviceError: the device failed while it looked.
         EngineError: the extractor failed, or returned something else than ``[B, F]`` float32.
     """
     try:
         found: Any = metric.features(images)
     except Exception as error:
         if of_the_device(error):
-            raise
-        raise EngineError(f"metric {name} failed: {type(error).__name__}: {error}") from error
+            raise device_error(f"metric {name}", error) from None
+        raise EngineError(f"metric {name} failed: {type(error).__name__}: {first_line(error)}") from error
     if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(images) or found.dtype != torch.float32:
         got = f"{found.dtype} {list(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
         raise EngineError(f"metric {name}: features of {len(images)} images must be [B, F] float32, and are {got}")
@@ -49,6 +50,8 @@ def extract_places(
     try:
         rows = extract(name, metric, images)
         return {place: rows[place] for place in places}, {}
+    except DeviceError:
+        raise
     except EngineError:
         found, errors, count = dict[int, Features | None](), dict[int, str](), len(images)
     for place in places:

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from tts.engine.device_queue import CpuQueue, DeviceQueue, of_the_device
+from tts.engine.device_errors import device_error, of_the_device
+from tts.engine.device_queue import CpuQueue, DeviceQueue
 from tts.engine.features import Features, extract_places
 from tts.engine.requests import EngineCounters
-from tts.errors import EngineError
+from tts.errors import DeviceError, EngineError, first_line
 from tts.files.digests import pixels_sha256
 from tts.media import check, png
 from tts.metrics.base import Metric
@@ -189,6 +190,8 @@ class Scorer:
         """Score the images at some places for the results that want it; where the reward fails, each one alone."""
         try:
             values = ask(name, reward, images, conditions)
+        except DeviceError:
+            raise
         except EngineError:
             for k, place in places.items():
                 alone, rows = images[k : k + 1], 1 if reward.host else len(images)
@@ -206,14 +209,15 @@ def ask(name: str, reward: Reward, images: Tensor, conditions: Sequence[Conditio
     """A reward's values; one that is no finite number counts as "could not score".
 
     Raises:
+        DeviceError: the device failed while the reward was asked.
         EngineError: the reward failed; the message names it.
     """
     try:
         values = reward.score(images, conditions)
     except Exception as error:
         if of_the_device(error):
-            raise
-        raise EngineError(f"reward {name} failed: {type(error).__name__}: {error}") from error
+            raise device_error(f"reward {name}", error) from None
+        raise EngineError(f"reward {name} failed: {type(error).__name__}: {first_line(error)}") from error
     return [value if value is not None and math.isfinite(value) else None for value in values]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import sys
@@ -15,6 +14,8 @@ from typing import BinaryIO
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
+
+from filelock import FileLock
 
 from tts.errors import WeightsError
 from tts.files.addresses import refuse_secrets, shown
@@ -76,8 +77,7 @@ def fetch(url: str, setting: str, sha256: str | None = None) -> Path:
 
 def _fetch(url: str, target: Path, sha256: str | None) -> None:
     part = target.with_name(f".{target.name}.part")
-    with part.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+    with FileLock(target.with_name(f".{target.name}.lock")), part.open("ab") as file:
         if target.exists():  # another process was here first
             part.unlink(missing_ok=True)
             return
@@ -95,7 +95,7 @@ def _compare_digest(part: Path, file: BinaryIO, sha256: str) -> None:
     with part.open("rb") as content:
         found = hashlib.file_digest(content, "sha256").hexdigest()
     if not found.startswith(sha256.lower()):
-        file.truncate(0)  # and not removed: others may be waiting for its lock
+        file.truncate(0)
         raise OSError(f"what came has the SHA-256 {found}, and the right file's begins with {sha256}")
 
 

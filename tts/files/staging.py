@@ -6,12 +6,13 @@ environment names a folder in ``$TTS_STAGE`` read a copy there, which the first 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import uuid
 from pathlib import Path
+
+from filelock import FileLock
 
 from tts.errors import WeightsError
 
@@ -44,8 +45,7 @@ def near(path: Path) -> Path:
 
 
 def _copy(path: Path, copy: Path) -> None:
-    with copy.with_name(f".{copy.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed, however that comes about
+    with FileLock(copy.with_name(f".{copy.name}.lock")):  # a process that dies lets go of it
         if copy.exists():  # another process was here first
             return
         half = copy.with_name(f".{copy.name}.{uuid.uuid4().hex}.tmp")

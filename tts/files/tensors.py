@@ -9,6 +9,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from tts.errors import WeightsError
+from tts.files import torchscript
 from tts.files.reading import obstacle
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 def read(path: Path, setting: str) -> dict[str, Tensor]:
     """The named tensors of a file; those below ``state_dict``, if there is such an entry.
 
-    Nothing in the file is executed or imported: what is no safetensors file is read by torch's restricted unpickler.
+    Nothing in the file is executed or imported: what is no safetensors file is read by torch's restricted
+    unpickler, or one of ours where it is a TorchScript archive.
 
     Args:
         setting: what named the file, for the message.
@@ -33,6 +35,8 @@ def read(path: Path, setting: str) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             content: Any = load_file(path)
+        elif torchscript.is_archive(path):
+            content = torchscript.read(path)
         else:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of files that other programs pickled; what matters is refused below

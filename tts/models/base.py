@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from tts.plan import Condition, Plan
 from tts.settings import Settings
@@ -65,7 +65,14 @@ class Model(Protocol):
 
 
 class ModelSettings(Settings):
-    """What a configuration says of a model. Everything here but :meth:`load` works without torch."""
+    """What a configuration says of a model. Everything here but :meth:`load` works without torch.
+
+    Attributes:
+        needs_torch: whether plan and conditions need torch all the same, as where a library reads them from a
+            checkpoint; then only its settings must be read without.
+    """
+
+    needs_torch: ClassVar[bool] = False
 
     @abstractmethod
     def plan(self) -> Plan:

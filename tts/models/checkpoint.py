@@ -15,6 +15,7 @@ from tts.files.digests import sha256
 from tts.files.hub import hub_file, hub_folder, local_folder, unreachable
 from tts.files.locate import locate
 from tts.files.reading import obstacle
+from tts.models.single_file import check_form, check_whole, names_of
 from tts.quiet import quiet
 
 if TYPE_CHECKING:
@@ -98,6 +99,24 @@ class Checkpoint:
                 raise WeightsError(f"id {self.id}: its {component} is {found}, not a {kind}")
         for file in self._weights(components):
             check_safetensors(file)
+        self.check_file(components)
+
+    def check_file(self, components: Mapping[str, str]) -> None:
+        """Find what the single file lacks, if there is one, and whether the configuration that it is used with fits.
+
+        Raises:
+            WeightsError: it holds something else; the message says what.
+        """
+        file = self.single_file()
+        if file is None:
+            return
+        check_safetensors(file)
+        names = names_of(file)
+        try:
+            check_whole(names, components)
+            check_form(names, self.config("unet/config.json"), self.config("scheduler/scheduler_config.json"))
+        except WeightsError as error:
+            raise WeightsError(f"file {self.file}: {error}") from None
 
     def identity(self, components: Mapping[str, str]) -> dict[str, str]:
         """Digest of every file that decides what the parts compute, by its name in the checkpoint."""
@@ -162,6 +181,8 @@ def check_safetensors(path: Path) -> None:
     """A file that is cut short or no safetensors file is known by its header and size."""
     from safetensors import SafetensorError, safe_open
 
+    if path.is_dir():
+        raise WeightsError(f"weights {path}: a folder; name a file, or set id to the folder")
     try:
         with safe_open(path, framework="numpy"):
             pass

@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from tts.errors import WeightsError
 from tts.models.base import Model
 from tts.models.classes import class_condition, class_label
 from tts.models.latent import LatentModel, LatentSettings
+from tts.models.sizes import sample_size
 from tts.networks import autoencoder
 from tts.plan import Condition
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+DEFAULTS = {"sample_size": 32, "in_channels": 4}
+"""Of diffusers' class, for configurations that leave them out."""
 
 
 class DiT(LatentSettings):
@@ -33,6 +39,26 @@ class DiT(LatentSettings):
         """Classes of the network."""
         return int(self.config_of("transformer")["num_embeds_ada_norm"])
 
+    def check(self) -> None:
+        """See :class:`tts.models.latent.LatentSettings`; also of the size."""
+        super().check()
+        self.latent_shape()
+
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Shape of a latent, ``(C, h, w)``.
+
+        Raises:
+            WeightsError: it is not square, which diffusers' network cannot be.
+        """
+        config = {**DEFAULTS, **self.config_of("transformer")}
+        height, width = self._explained(lambda: sample_size(config, "transformer", "set another id"))
+        if isinstance(config["sample_size"], list):
+            raise WeightsError(
+                f"id {self.id}: its transformer's sample_size is {[height, width]}, and a DiTTransformer2DModel takes "
+                "one number; set another id"
+            )
+        return int(config["in_channels"]), height, width
+
     def condition(self, value: object) -> Condition:
         """A class index, or the name of a class of ImageNet."""
         return class_condition(value, self.classes)
@@ -47,16 +73,13 @@ class DiT(LatentSettings):
 
     def load(self, device: str = "cpu") -> Model:
         """The model in its precision."""
-        pipeline = self.pipeline()
-        for part in self.COMPONENTS:
-            getattr(pipeline, part).to(device).eval().requires_grad_(False)
-        config = pipeline.transformer.config
+        shape, pipeline = self.latent_shape(), self.placed(device)
         return LatentModel(
             self.denoiser(ClassTransformer(pipeline.transformer)),
             self.stepper(),
             autoencoder.decoder(pipeline.vae),
             None,
-            (int(config.in_channels), int(config.sample_size), int(config.sample_size)),
+            shape,
         )
 
 

@@ -1,6 +1,6 @@
 """Guidance: what is made of a network's answers with, without and by another condition, under any sampler.
 
-A wrapper is linear in the answers, so that it works on whatever the network predicts. ``passes`` are the forwards that
+Most are linear in the answers, so that they work on whatever the network predicts. ``passes`` are the forwards that
 one guided answer takes; all of a batch's rows are guided alike, and a row does not depend on the others.
 """
 
@@ -60,6 +60,31 @@ class ClassifierFree:
         both = network(torch.cat([x, x]), torch.cat([levels, levels]), [*[None] * len(conditions), *conditions])
         without, with_condition = both.float().chunk(2)
         return without + self.scale * (with_condition - without)
+
+
+@dataclass(frozen=True)
+class Renormalised:
+    """Classifier-free guidance whose answer keeps the length of the answer with a condition, part by part.
+
+    Not linear in the answers, so that it is of networks whose answer is the velocity (Lumina-Image 2, Qwen-Image).
+
+    Args:
+        scale: of the guidance.
+        norm: lengths of the parts of ``[B, ...]``, of a shape that multiplies it.
+    """
+
+    scale: float
+    norm: Callable[[Tensor], Tensor]
+    passes: ClassVar[int] = 2
+
+    def __call__(self, network: Network, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        """The guided answer, float32."""
+        import torch
+
+        both = network(torch.cat([x, x]), torch.cat([levels, levels]), [*[None] * len(conditions), *conditions])
+        without, with_condition = both.float().chunk(2)
+        guided = without + self.scale * (with_condition - without)
+        return guided * (self.norm(with_condition) / self.norm(guided))
 
 
 @dataclass(frozen=True)

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import Field, model_validator
 
 from tts import media
 from tts.errors import WeightsError
-from tts.models.base import Model, ModelSettings
-from tts.models.checkpoint import Checkpoint, check_filled, check_safetensors
 from tts.models.guidance import Guidance, classifier_free
 from tts.models.parameterisation import PARAMETERISATIONS, Parameterisation
+from tts.models.pipeline import PipelineSettings
 from tts.models.schedule import CheckpointSchedule, Prediction, prediction_type
-from tts.plan import Condition, Plan
-from tts.precision import Precision, dtype
-from tts.quiet import quiet
-from tts.samplers.ddim import DDIM, DDIMSettings
+from tts.plan import Condition
+from tts.samplers.ddim import DDIMSettings
+from tts.samplers.linear import LinearSampler
 from tts.samplers.settings import DDIMByDefault
 
 if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
     from torch import Tensor, nn
 
     from tts.samplers.base import Sampler
-
-T = TypeVar("T")
 
 OLD_KEYS = ("steps", "eta", "spacing")
 """Settings of the sampler that stood among the model's while DDIM was the only one."""
@@ -49,18 +43,9 @@ class Network(Protocol):
         ...
 
 
-class LatentSettings(ModelSettings):
-    """Settings that all latent diffusion models share."""
+class LatentSettings(PipelineSettings):
+    """Settings of latent diffusion models with betas."""
 
-    PIPELINE: ClassVar[str]
-    """diffusers' class of the checkpoint."""
-    COMPONENTS: ClassVar[Mapping[str, str]]
-    """The pipeline's parts with weights, and the class of each; the denoiser first."""
-
-    id: str = Field(description="local folder, or name of a repository on the hub (owner/name)")
-    revision: str | None = Field(None, description="branch, tag or commit of the repository")
-    variant: str | None = Field(None, description="infix of the weight files to use, for example fp16")
-    precision: Precision = Field("fp32", description="of the networks; states are float32")
     sampler: DDIMByDefault = Field(
         default_factory=DDIMSettings, description="the sampler: {name: ddim, steps: 50, eta: 1.0}"
     )
@@ -81,11 +66,6 @@ class LatentSettings(ModelSettings):
             raise ValueError(f"{', '.join(moved)} and sampler: give the former inside the latter, once")
         return {**rest, "sampler": {**given, **{key: values[key] for key in moved}}}
 
-    @property
-    def checkpoint(self) -> Checkpoint:
-        """Where the files come from."""
-        return Checkpoint(self.id, self.revision, self.variant)
-
     def record(self) -> dict[str, Any]:
         """The settings as plain values; DDIM's stand beside the others, as they did when it was the only sampler."""
         found = super().record()
@@ -101,7 +81,7 @@ class LatentSettings(ModelSettings):
 
     def schedule(self) -> CheckpointSchedule:
         """The checkpoint's noise levels."""
-        return CheckpointSchedule(self.mended(self.checkpoint.config("scheduler/scheduler_config.json")))
+        return CheckpointSchedule(self.mended(self.scheduler_config()))
 
     def mended(self, config: dict[str, Any]) -> dict[str, Any]:
         """The checkpoint's schedule as the pipeline uses it."""
@@ -113,18 +93,8 @@ class LatentSettings(ModelSettings):
 
     def predicts(self) -> Prediction:
         """What the network predicts."""
-        config = self.checkpoint.config("scheduler/scheduler_config.json")
+        config = self.scheduler_config()
         return self._explained(lambda: prediction_type(config, self.prediction))
-
-    def _explained(self, make: Callable[[], T]) -> T:
-        try:
-            return make()
-        except WeightsError as error:
-            raise WeightsError(f"id {self.id}: {error}") from None
-
-    def plan(self) -> Plan:
-        """The trajectory's shape, from the checkpoint's schedule; guidance takes two forwards a prediction."""
-        return self.stepper().plan.times(self.passes)
 
     @property
     def passes(self) -> int:
@@ -133,51 +103,10 @@ class LatentSettings(ModelSettings):
 
     def check(self) -> None:
         """Find missing, damaged and foreign parts; fetches what is not there."""
-        self.checkpoint.check(self.PIPELINE, self.COMPONENTS)
+        super().check()
         kind, sampler = self.predicts(), self.stepper()
-        if kind == "epsilon" and isinstance(sampler, DDIM) and min(sampler.alphas) <= 0:
+        if kind == "epsilon" and isinstance(sampler, LinearSampler) and sampler.weights(0, False).signal <= 0:
             raise WeightsError(f"id {self.id}: its schedule begins without signal, where noise cannot be predicted")
-
-    def identity(self) -> dict[str, Any]:
-        """The settings, and digests of the weights and of the schedule in place of their address."""
-        settings = self.record()
-        address = {"id", "revision", "variant", "file", "preview"}
-        schedule = self.checkpoint.config("scheduler/scheduler_config.json")
-        return {
-            **{name: value for name, value in settings.items() if name not in address},
-            "schedule": {name: value for name, value in schedule.items() if not name.startswith("_")},
-            "weights": self.checkpoint.identity(self.COMPONENTS),
-        }
-
-    def pipeline(self) -> DiffusionPipeline:
-        """The pipeline in host memory, without the parts that are not needed.
-
-        Raises:
-            WeightsError: its weights do not fit its configuration.
-        """
-        import diffusers
-
-        kind = getattr(diffusers, self.PIPELINE)
-        folder, file = self.checkpoint.folder(), self.checkpoint.single_file()
-        common = {"dtype": dtype(self.precision), "local_files_only": True, **self.absent()}
-        if file is not None:
-            check_safetensors(file)  # nothing else is opened
-        with quiet():
-            try:
-                if file is not None:
-                    found = kind.from_single_file(str(file), config=str(folder), **common)
-                else:
-                    found = kind.from_pretrained(folder, variant=self.variant, use_safetensors=True, **common)
-                for component in self.COMPONENTS:
-                    check_filled(getattr(found, component))
-            except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-                text = " ".join(str(error).split())
-                raise WeightsError(f"id {self.id}: its parts cannot be loaded ({text[:300]})") from None
-        return found
-
-    def absent(self) -> dict[str, Any]:
-        """Parts to leave out."""
-        return {}
 
     def denoiser(self, network: Network) -> LatentDenoiser:
         """What a network and the settings make."""
@@ -186,18 +115,10 @@ class LatentSettings(ModelSettings):
             network, kind, classifier_free(self.guidance), self._explained(lambda: self.schedule().alphas)
         )
 
-    @abstractmethod
-    def load(self, device: str = "cpu") -> Model:
-        """The model, ready on a device."""
-
-    def config_of(self, component: str) -> dict[str, Any]:
-        """A part's own configuration."""
-        return self.checkpoint.config(f"{component}/config.json")
-
 
 @dataclass(frozen=True)
 class LatentDenoiser:
-    """A network that predicts clean latents.
+    """A network that predicts clean latents, told whole time steps.
 
     Args:
         network: the raw denoiser, with its conditioning.
@@ -211,20 +132,39 @@ class LatentDenoiser:
     guidance: Guidance
     alphas: Sequence[float]
 
-    def __call__(self, x: Tensor, times: Tensor, conditions: Sequence[Condition]) -> Tensor:
-        """``(x [B, C, h, w] float32, times [B] int64 on the host, conditions) -> [B, C, h, w]`` float32."""
+    def __call__(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        """``(x [B, C, h, w] float32, levels [B] on the host, conditions) -> [B, C, h, w]`` float32."""
         import torch
 
         from tts.engine.device_queue import upload
 
+        times = levels.long()
         alphas = torch.tensor([self.alphas[time] for time in times.tolist()], dtype=torch.float64)
         output = self.guidance(self.network, x, upload(times, x.device), conditions)
         alpha = upload(alphas, x.device)
         return self.kind.clean(x, output, alpha.sqrt(), (1 - alpha).sqrt())
 
 
+class Denoiser(Protocol):
+    """Predicts clean latents, ``(x [B, C, h, w] float32, levels [B] float64 on the host, conditions)``."""
+
+    @property
+    def guidance(self) -> Guidance:
+        """How the network is asked."""
+        ...
+
+    @property
+    def network(self) -> Network:
+        """The raw network, with its conditioning."""
+        ...
+
+    def __call__(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        """Clean latents, ``[B, C, h, w]`` float32."""
+        ...
+
+
 class LatentModel:
-    """A latent diffusion model on one device, a model (:class:`tts.models.base.Model`) of classes or prompts.
+    """A latent model on one device, a model (:class:`tts.models.base.Model`) of classes or prompts.
 
     Args:
         denoiser: predicts clean latents.
@@ -236,7 +176,7 @@ class LatentModel:
 
     def __init__(
         self,
-        denoiser: LatentDenoiser,
+        denoiser: Denoiser,
         sampler: Sampler,
         decoder: Callable[[Tensor], Tensor],
         preview: Callable[[Tensor], Tensor] | None,
@@ -247,8 +187,8 @@ class LatentModel:
         self.passes, self.previews = denoiser.guidance.passes, preview is not None
 
     def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
-        """Predicted clean latents ``[B, C, h, w]`` float32 of noisy ones at time steps ``[B]``."""
-        return self.denoiser(x, levels.long(), conditions)
+        """Predicted clean latents ``[B, C, h, w]`` float32 of noisy ones at levels ``[B]``."""
+        return self.denoiser(x, levels, conditions)
 
     @property
     def module(self) -> nn.Module:

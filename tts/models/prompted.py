@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -13,32 +13,19 @@ from tts.errors import SettingError
 from tts.models.base import Model
 from tts.models.checkpoint import Checkpoint
 from tts.models.latent import LatentModel, LatentSettings
+from tts.models.prompts import Encoded, PromptedNetwork, PromptSettings, shortened
 from tts.networks import autoencoder
-from tts.plan import Condition
-from tts.quiet import quiet
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-KEPT = 512
-"""Encoded prompts that an engine keeps; a study's problems come in order, so that the recent ones are the wanted."""
+    from torch import Tensor
 
 
-SHOWN = 60
-"""Letters of a prompt that name it in a message."""
-
-
-class PromptedSettings(LatentSettings):
-    """Settings of a latent diffusion model whose conditions are prompts."""
+class PromptedSettings(PromptSettings, LatentSettings):
+    """Settings of a latent diffusion model with a UNet whose conditions are prompts."""
 
     file: str | None = Field(
         None,
         description="single safetensors file in the original form (path or address); id then has its configuration",
-    )
-    negative_prompt: str | None = Field(None, description="what guidance leads away from")
-    size: int | None = Field(None, ge=8, multiple_of=8, description="height and width; left out: the network's own")
-    preview: str | None = Field(
-        None, description="AutoencoderTiny (folder or hub name) for predicted images; final ones never use it"
     )
 
     @property
@@ -46,60 +33,18 @@ class PromptedSettings(LatentSettings):
         """Where the files come from."""
         return Checkpoint(self.id, self.revision, self.variant, self.file)
 
-    def condition(self, value: object) -> Condition:
-        """A prompt.
-
-        Raises:
-            SettingError: it is no text, or an empty one.
-        """
-        if not isinstance(value, str) or not value.strip():
-            raise SettingError(f"condition {value!r}: this model draws prompts, which are texts")
-        return value
-
-    def conditions(self) -> tuple[Condition, ...]:
-        """There is no list of all prompts."""
-        return ()
-
-    def label(self, condition: Condition) -> str:
-        """The prompt."""
-        return str(condition)
-
     def check(self) -> None:
-        """See :class:`tts.models.latent.LatentSettings`; also of the preview's decoder and of the size."""
+        """Find missing, damaged and foreign parts, the preview's decoder among them, and sizes that do not fit."""
         super().check()
         channels = self.config_of("unet").get("in_channels")
         if channels != self.config_of("vae").get("latent_channels"):
             raise SettingError(f"id {self.id}: its unet takes {channels} channels; inpainting models cannot be used")
-        if self.pixels % self.factor:
-            raise SettingError(f"size = {self.size}: this model's images are multiples of {self.factor}")
-        if self.preview is not None:
-            autoencoder.tiny_weights(self.preview)
 
-    def identity(self) -> dict[str, Any]:
-        """See :class:`tts.models.latent.LatentSettings`."""
-        preview = None if self.preview is None else autoencoder.tiny_weights(self.preview)
-        return {**super().identity(), "preview": preview}
-
-    @property
-    def factor(self) -> int:
-        """Pixels along a side of a latent's cell."""
-        return int(2 ** (len(self.config_of("vae").get("block_out_channels", (0,))) - 1))
-
-    @property
-    def pixels(self) -> int:
-        """Height and width of the images."""
-        return self.size or int(self.config_of("unet")["sample_size"]) * self.factor
-
-    def notes(self, conditions: Sequence[Condition]) -> list[str]:
-        """Prompts that are longer than the text encoder reads, and what is cut of each."""
-        with quiet():
-            tokenizer = self._tokenizer()
-            return [note for prompt in conditions if (note := _cut(tokenizer, str(prompt)))]
-
-    def _tokenizer(self) -> Any:
+    def cutter(self) -> Callable[[str], str | None]:
+        """What says of a prompt what is cut of it; None: nothing."""
         from transformers import CLIPTokenizer
 
-        return CLIPTokenizer.from_pretrained(self.checkpoint.folder() / "tokenizer")
+        return partial(cut, CLIPTokenizer.from_pretrained(self.checkpoint.folder() / "tokenizer"))
 
     @abstractmethod
     def encoder(self, pipeline: Any, device: str) -> Callable[[str | None], Encoded]:
@@ -111,67 +56,26 @@ class PromptedSettings(LatentSettings):
 
     def load(self, device: str = "cpu") -> Model:
         """The model in its precision, its decoder as the checkpoint asks."""
-        pipeline = self.pipeline()
-        for part in self.COMPONENTS:
-            getattr(pipeline, part).to(device).eval().requires_grad_(False)
-        unet, side = pipeline.unet, self.pixels // self.factor
+        (height, width), pipeline = self.pixels, self.placed(device)
+        unet = pipeline.unet
+
+        def answer(x: Tensor, times: Tensor, encoded: Sequence[Encoded], scale: Tensor | None) -> Tensor:
+            output: Tensor = unet(x.to(unet.dtype), times, return_dict=False, **self.unet_arguments(encoded))[0]
+            return output
+
         return LatentModel(
-            self.denoiser(PromptedUNet(unet, self.encoder(pipeline, device), self.unet_arguments)),
+            self.denoiser(PromptedNetwork(unet, self.encoder(pipeline, device), answer)),
             self.stepper(),
             autoencoder.decoder(pipeline.vae),
-            None if self.preview is None else autoencoder.load_tiny(self.preview, unet.dtype, device),
-            (int(unet.config.in_channels), side, side),
+            self.previewer(pipeline, device),
+            (int(unet.config.in_channels), height // self.factor, width // self.factor),
         )
 
 
-class Encoded(NamedTuple):
-    """An encoded prompt: ``tokens [L, D]``, and SDXL's ``pooled [P]``."""
-
-    tokens: Tensor
-    pooled: Tensor | None = None
-
-
-class PromptedUNet:
-    """A UNet with its prompts, each encoded once and by itself, so that a row does not depend on the others'."""
-
-    def __init__(
-        self,
-        unet: Any,
-        encode: Callable[[str | None], Encoded],
-        arguments: Callable[[Sequence[Encoded]], dict[str, Any]],
-    ) -> None:
-        self.unet, self.encode, self.arguments = unet, encode, arguments
-        self._recent: OrderedDict[str | None, Encoded] = OrderedDict()
-
-    @property
-    def module(self) -> nn.Module:
-        """See :class:`tts.models.latent.Network`."""
-        return self.unet  # type: ignore[no-any-return]
-
-    def __call__(self, x: Tensor, times: Tensor, conditions: Sequence[Condition | None]) -> Tensor:
-        """See :class:`tts.models.latent.Network`."""
-        encoded = [self._encoded(None if prompt is None else str(prompt)) for prompt in conditions]
-        output: Tensor = self.unet(x.to(self.unet.dtype), times, return_dict=False, **self.arguments(encoded))[0]
-        return output
-
-    def _encoded(self, prompt: str | None) -> Encoded:
-        found = self._recent.get(prompt)
-        if found is None:
-            with quiet():
-                found = self.encode(prompt)
-            self._recent[prompt] = found
-            if len(self._recent) > KEPT:
-                self._recent.popitem(last=False)
-        else:
-            self._recent.move_to_end(prompt)
-        return found
-
-
-def _cut(tokenizer: Any, prompt: str) -> str | None:
+def cut(tokenizer: Any, prompt: str) -> str | None:
     """A word on a prompt that is cut."""
     tokens, limit = tokenizer(prompt)["input_ids"], tokenizer.model_max_length
     if len(tokens) <= limit:
         return None
     lost = tokenizer.decode(tokens[limit - 1 : -1])
-    name = prompt if len(prompt) <= SHOWN else f"{prompt[:SHOWN]}..."
-    return f"prompt '{name}' is longer than the {limit - 2} tokens that are read; cut: '{lost}'"
+    return f"prompt '{shortened(prompt)}' is longer than the {limit - 2} tokens that are read; cut: '{lost}'"

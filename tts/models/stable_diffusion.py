@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from tts.models.prompted import Encoded, PromptedSettings
+from tts.models.prompted import PromptedSettings
+from tts.models.prompts import Encoded, stacked
 
 
 class StableDiffusion(PromptedSettings):
@@ -42,12 +43,10 @@ class StableDiffusion(PromptedSettings):
                 _, tokens = pipeline.encode_prompt("", device, 1, True, negative_prompt=self.negative_prompt)
             else:
                 tokens, _ = pipeline.encode_prompt(prompt, device, 1, False)
-            return Encoded(tokens[0])
+            return {"encoder_hidden_states": tokens[0]}
 
         return encode
 
     def unet_arguments(self, encoded: Sequence[Encoded]) -> dict[str, Any]:
         """The prompts' tokens."""
-        import torch
-
-        return {"encoder_hidden_states": torch.stack([prompt.tokens for prompt in encoded])}
+        return dict(stacked(encoded))

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from tts.models.prompted import Encoded, PromptedSettings
+from tts.models.prompted import PromptedSettings
+from tts.models.prompts import Encoded, stacked
 
 
 class StableDiffusionXL(PromptedSettings):
@@ -48,17 +49,21 @@ class StableDiffusionXL(PromptedSettings):
                 )
             else:
                 tokens, _, pooled, _ = pipeline.encode_prompt(prompt, device=device, do_classifier_free_guidance=False)
-            return Encoded(tokens[0], pooled[0])
+            return {"tokens": tokens[0], "pooled": pooled[0]}
 
         return encode
 
     def unet_arguments(self, encoded: Sequence[Encoded]) -> dict[str, Any]:
-        """Tokens, pooled states and sizes: drawn at the wanted size, nothing cropped."""
+        """Tokens, pooled states and sizes: drawn at the wanted height and width, nothing cropped.
+
+        Sizes are float32 in any precision: bfloat16 has no 2056.
+        """
         import torch
 
-        pooled = torch.stack([prompt.pooled for prompt in encoded if prompt.pooled is not None])
-        sizes = torch.tensor([self.pixels, self.pixels, 0, 0, self.pixels, self.pixels]).to(pooled)
+        texts = stacked(encoded)
+        pooled = texts["pooled"]
+        sizes = torch.tensor([*self.pixels, 0, 0, *self.pixels], dtype=torch.float32, device=pooled.device)
         return {
-            "encoder_hidden_states": torch.stack([prompt.tokens for prompt in encoded]),
+            "encoder_hidden_states": texts["tokens"],
             "added_cond_kwargs": {"text_embeds": pooled, "time_ids": sizes.expand(len(encoded), -1)},
         }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tts.errors import WeightsError
+from tts.errors import SettingError, WeightsError
 from tts.files.digests import sha256
 from tts.files.hub import folder
 from tts.models.checkpoint import check_filled, check_safetensors
@@ -26,14 +27,45 @@ def decoder(vae: Any) -> Callable[[Tensor], Tensor]:
 
     config = vae.config
     mean, std = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
+    shift = getattr(config, "shift_factor", None)
 
     def decode(x: Tensor) -> Tensor:
         x = x / config.scaling_factor
+        if shift:
+            x = x + shift
         if mean is not None and std is not None:
             x = x * torch.tensor(std, device=x.device).view(-1, 1, 1) + torch.tensor(mean, device=x.device).view(
                 -1, 1, 1
             )
         images: Tensor = vae.decode(x.to(vae.dtype)).sample
+        return images
+
+    return decode
+
+
+def film_decoder(vae: Any) -> Callable[[Tensor], Tensor]:
+    """:func:`decoder` of an autoencoder of films, whose latents are normalised by channel; a film of one image."""
+    import torch
+
+    mean, std = (torch.tensor(vae.config[name]).view(-1, 1, 1, 1) for name in ("latents_mean", "latents_std"))
+
+    def decode(x: Tensor) -> Tensor:
+        latents = x[:, :, None] * std.to(x.device) + mean.to(x.device)
+        images: Tensor = vae.decode(latents.to(vae.dtype)).sample[:, :, 0]
+        return images
+
+    return decode
+
+
+def normalised_decoder(vae: Any) -> Callable[[Tensor], Tensor]:
+    """:func:`decoder` of 2x2 cells as channels, ``[B, 4C, h/2, w/2]``, which a layer of the autoencoder normalised."""
+
+    def decode(x: Tensor) -> Tensor:
+        std = (vae.bn.running_var.float() + vae.config.batch_norm_eps).sqrt().view(-1, 1, 1)
+        cells = x * std + vae.bn.running_mean.float().view(-1, 1, 1)
+        rows, channels, height, width = cells.shape
+        cells = cells.view(rows, channels // 4, 2, 2, height, width).permute(0, 1, 4, 2, 5, 3)
+        images: Tensor = vae.decode(cells.reshape(rows, channels // 4, 2 * height, 2 * width).to(vae.dtype)).sample
         return images
 
     return decode
@@ -56,6 +88,20 @@ def tiny_weights(id: str) -> list[str]:
     for file in files:
         check_safetensors(file)
     return [sha256(file, "preview") for file in files]
+
+
+def check_tiny(id: str, channels: int) -> None:
+    """Look at its configuration.
+
+    Raises:
+        SettingError: it decodes latents of other channels.
+    """
+    try:
+        found = json.loads((tiny_folder(id) / "config.json").read_text()).get("latent_channels", 4)
+    except (OSError, ValueError, AttributeError) as error:
+        raise WeightsError(f"preview {id}: its config.json cannot be read ({error})") from None
+    if found != channels:
+        raise SettingError(f"preview {id}: decodes latents of {found} channels, and this model's have {channels}")
 
 
 def load_tiny(id: str, dtype: torch.dtype, device: str) -> Callable[[Tensor], Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -124,13 +124,23 @@ class Positional(nn.Module):
 
 
 class Fourier(nn.Module):
-    """Sines, then cosines, of random frequencies, which are part of the weights."""
+    """Sines, then cosines, of random frequencies, which are part of the weights and stay float32 in any precision.
+
+    They reach some 60, and angles some 600: rounded to half precision, an angle is off by whole radians.
+    """
 
     freqs: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.register_buffer("freqs", torch.empty(width // 2))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Fourier:
+        """Move to another device, but not to another precision."""
+        exact = self.freqs
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.freqs = exact.to(self.freqs.device)
+        return self
 
     def forward(self, c_noise: Tensor) -> Tensor:
         """``[B]`` to ``[B, width]``."""

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from tts.errors import WeightsError
-from tts.files import tensors
 from tts.files.digests import sha256
 from tts.files.locate import locate
 from tts.plan import Condition
+from tts.rewards import aesthetic_head
+from tts.rewards.aesthetic_head import Activation
 from tts.rewards.base import Caption, Reward, Score
-from tts.rewards.contrastive import ContrastiveSettings, Encoders
+from tts.rewards.contrastive import ContrastiveSettings
+from tts.rewards.encoders import Encoders
 from tts.rewards.preprocess import by_row
 
 if TYPE_CHECKING:
@@ -24,18 +25,23 @@ if TYPE_CHECKING:
 PUBLISHED = (
     "https://github.com/christophschuhmann/improved-aesthetic-predictor/raw/main/sac+logos+ava1-l14-linearMSE.pth"
 )
-PUBLISHED_SHA256 = "21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0"
 
 
 class Aesthetic(ContrastiveSettings):
     """How much people like an image, on a scale of about 1 to 10, whatever it shows."""
 
+    reads_prompts: ClassVar[bool] = False
+    younger: ClassVar[tuple[str, ...]] = (*ContrastiveSettings.younger, "activation")
+
     head: str = Field(PUBLISHED, description="file or address of the head's state_dict (layers.0.weight, ...)")
+    activation: Activation | None = Field(
+        None, description="between the head's layers: linear (nothing) or relu; left out: as the file's digest tells"
+    )
 
     @property
     def path(self) -> Path:
         """The head's file, fetched first if need be."""
-        return locate(self.head, "head", PUBLISHED_SHA256 if self.head == PUBLISHED else None)
+        return locate(self.head, "head", aesthetic_head.PUBLISHED_SHA256 if self.head == PUBLISHED else None)
 
     def check(self) -> None:
         """Also reads the head."""
@@ -43,8 +49,10 @@ class Aesthetic(ContrastiveSettings):
         self._head()
 
     def identity(self) -> dict[str, Any]:
-        """See :class:`ContrastiveSettings`."""
-        return {**super().identity(), "head": sha256(self.path, "head")}
+        """Also the head's digest, and what stands between its layers if that is not nothing."""
+        between = aesthetic_head.activation_of(self.path, self.head, self.activation)
+        found = {**super().identity(), "head": sha256(self.path, "head"), "activation": between}
+        return {name: value for name, value in found.items() if (name, value) != ("activation", "linear")}
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
         """See :class:`tts.rewards.base.RewardSettings`."""
@@ -58,19 +66,8 @@ class Aesthetic(ContrastiveSettings):
         return AestheticReward(encoders, head.to(device))
 
     def _head(self) -> nn.Sequential:
-        """The linear layers in the order of their numbers; between them were dropouts, which are off."""
-        from torch import nn
-
-        found = tensors.read(self.path, "head")
-        places = sorted({int(match[1]) for name in found if (match := re.match(r"layers\.(\d+)\.weight$", name))})
-        if not places or any(found[f"layers.{place}.weight"].ndim != 2 for place in places):
-            raise WeightsError(f"head {self.head}: has no linear layers 'layers.0.weight', ...")
-        with _meta():
-            head = nn.Sequential(*(nn.Linear(*found[f"layers.{place}.weight"].shape[::-1]) for place in places))
-        ours = {f"layers.{place}.": f"{k}." for k, place in enumerate(places)}
-        renamed = {_renamed(name, ours): tensor.float() for name, tensor in found.items()}
-        tensors.fill(head, renamed, f"head {self.head}")
-        return head.eval().requires_grad_(False)
+        between = aesthetic_head.activation_of(self.path, self.head, self.activation)
+        return aesthetic_head.read(self.path, self.head, between)
 
 
 class AestheticReward:
@@ -85,13 +82,3 @@ class AestheticReward:
         """See :class:`tts.rewards.base.Reward`."""
         values: list[Score] = by_row(self.head, self.encoders.images(images))[:, 0].tolist()
         return values
-
-
-def _renamed(name: str, ours: dict[str, str]) -> str:
-    return next((own + name.removeprefix(theirs) for theirs, own in ours.items() if name.startswith(theirs)), name)
-
-
-def _meta() -> Any:
-    import torch
-
-    return torch.device("meta")

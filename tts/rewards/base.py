@@ -7,7 +7,7 @@ value in a table has one meaning. "Could not score" is the value None; it is cou
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from tts.models.base import ModelSettings
@@ -45,6 +45,10 @@ class RewardSettings(Settings):
     def suits(self, model: ModelSettings) -> None:
         """Refuse a model whose images this reward cannot judge; raises a ``SettingError``."""
 
+    def notes(self, conditions: Sequence[Condition], caption: Caption = str) -> list[str]:
+        """What a user should know before some conditions are scored, a line each; asked after :meth:`check`."""
+        return []
+
     def identity(self) -> dict[str, Any]:
         """All that changes the values, as plain JSON values."""
         return self.record()
@@ -58,3 +62,11 @@ class RewardSettings(Settings):
             caption: a condition as a text that describes its image; the model's own
                 (:meth:`tts.models.base.ModelSettings.caption`).
         """
+
+
+def reward_notes(
+    rewards: Mapping[str, RewardSettings], conditions: Sequence[Condition], caption: Caption = str
+) -> list[str]:
+    """The notes of several rewards, each with the name of its own."""
+    found = {name: reward.notes(conditions, caption) for name, reward in rewards.items()}
+    return [f"reward {name}: {note}" for name, notes in found.items() for note in notes]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from tts.plan import Condition
 from tts.rewards.base import Caption, Reward, Score
-from tts.rewards.contrastive import ContrastiveSettings, Encoders, cosines
+from tts.rewards.contrastive import ContrastiveSettings
+from tts.rewards.encoders import Encoders, cosines
 
 if TYPE_CHECKING:
     from torch import Tensor

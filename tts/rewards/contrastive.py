@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-from collections import OrderedDict
-from collections.abc import Callable
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -16,19 +14,20 @@ from tts.files import tensors
 from tts.files.digests import sha256
 from tts.files.hub import hub_file
 from tts.files.staging import near
+from tts.plan import Condition
 from tts.precision import Precision, dtype
-from tts.rewards.base import RewardSettings
-from tts.rewards.preprocess import Mode, Preprocess, by_row
+from tts.prompts import cut_notes
+from tts.rewards import clip_constants, open_clip_models
+from tts.rewards.base import Caption, RewardSettings
+from tts.rewards.clip_constants import Constants, Preprocessing
+from tts.rewards.encoders import Encoders, cut_by
+from tts.rewards.preprocess import Mode
 from tts.settings import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from torch import Tensor
+    pass
 
 HUB = "hf-hub:"
-KEPT = 4096
-"""Encoded texts that are kept."""
 
 
 class ContrastiveSettings(RewardSettings):
@@ -41,15 +40,107 @@ class ContrastiveSettings(RewardSettings):
         "openai", description="open_clip's tag of weights for a named model, a file of them, or hf-hub:owner/name/file"
     )
     precision: Precision = Field("fp32", description="of the encoders")
+    quick_gelu: bool | None = Field(
+        None,
+        description="whether the encoders have OpenAI's approximate GELU; left out: as the tag, the folder or the "
+        "file's digest tells",
+    )
+    preprocessing: str | Preprocessing | None = Field(
+        None,
+        description="how images are prepared: a tag of the model whose way is taken, or any of {mean, std, "
+        "interpolation, resize_mode}; left out: as the tag, the folder or the file's digest tells",
+    )
+
+    younger: ClassVar[tuple[str, ...]] = ("quick_gelu", "preprocessing")
+    """Settings that are younger than stored runs."""
+    reads_prompts: ClassVar[bool] = True
+    """Whether the reward is of prompts, too."""
+    resize_mode: ClassVar[Mode | None] = None
+    """How images become squares, where the reward says it, whatever the weights do."""
+    files_quick_gelu: ClassVar[bool | None] = None
+    """The GELU of files of weights, where the reward says it."""
+
+    def record(self) -> dict[str, Any]:
+        """The settings; those that are younger than stored runs only where they are given."""
+        found = super().record()
+        return {name: value for name, value in found.items() if name not in self.younger or value is not None}
 
     def check(self) -> None:
-        """Find the weights, fetched first if need be, and see that they can be read."""
+        """Find the weights, fetched first if need be, and what must be known of them."""
         self.weights()
+        self.constants()
 
     def identity(self) -> dict[str, Any]:
-        """The settings, with digests in place of addresses."""
-        name = self.model if self._named else sha256(self._folder_config(), "model")
-        return {**self.record(), "model": name, "pretrained": sha256(self.weights(), "pretrained")}
+        """The settings, with digests in place of addresses, and what is known of the weights beside them.
+
+        A GELU and a preprocessing that are those of the original CLIP's form are left out, as stored runs have it.
+        """
+        constants, name = self.constants(), self.model if self._named else sha256(self._folder_config(), "model")
+        found = {**self.record(), "model": name, "pretrained": sha256(self.weights(), "pretrained")}
+        usual = self._usual()
+        found |= {"quick_gelu": constants.quick_gelu, "preprocessing": constants.preprocessing}
+        if constants.quick_gelu == usual.quick_gelu:
+            del found["quick_gelu"]
+        if constants.preprocessing == usual.preprocessing:
+            del found["preprocessing"]
+        return found
+
+    def notes(self, conditions: Sequence[Condition], caption: Caption = str) -> list[str]:
+        """Prompts that are cut, and the constants of weights that do not come by a tag."""
+        cut = cut_notes([caption(each) for each in conditions], cut_by(self.tokenizer())) if self.reads_prompts else []
+        return [*self._told_notes(), *cut]
+
+    def _told_notes(self) -> list[str]:
+        if self._named and self.pretrained in clip_constants.tags_of(self.model):
+            return []
+        found = self.constants()
+        gelu = "QuickGELU" if found.quick_gelu else "GELU"
+        return [
+            f"weights {self.pretrained if self._named else self.model} are used with {gelu}, their images prepared by "
+            f"{found.text}: {found.told_by}; to change that set quick_gelu or preprocessing"
+        ]
+
+    def constants(self) -> Constants:
+        """What must be known of the weights beside themselves.
+
+        Raises:
+            SettingError: it is not told by them, and not set.
+            WeightsError: the weights cannot be had.
+        """
+        found = self._told()
+        if isinstance(self.preprocessing, str):
+            found = replace(clip_constants.of_tag(self.model, self.preprocessing), quick_gelu=found.quick_gelu)
+        if self.resize_mode is not None:
+            found = replace(found, resize_mode=self.resize_mode)
+        if isinstance(self.preprocessing, Preprocessing):
+            found = found.changed(self.preprocessing)
+        gelu = found.quick_gelu if self.quick_gelu is None else self.quick_gelu
+        if gelu is None:
+            raise SettingError(
+                f"pretrained = {self.pretrained}: weights of {self.model} are published with two kinds of GELU, and "
+                "this file is not known by its digest; set quick_gelu to true (OpenAI's, MetaCLIP's, DFN's) or false"
+            )
+        return replace(found, quick_gelu=gelu)
+
+    def _told(self) -> Constants:
+        """What the weights themselves tell, by tag, file or folder."""
+        if not self._named:
+            return clip_constants.of_folder(open_clip_models.read_json(self._folder_config()), f"model {self.model}")
+        if self.pretrained in clip_constants.tags_of(self.model):
+            return clip_constants.of_tag(self.model, self.pretrained)
+        found = clip_constants.of_file(self.model, self.weights(), str(Path(self.pretrained).expanduser()))
+        return found if self.files_quick_gelu is None else replace(found, quick_gelu=self.files_quick_gelu)
+
+    def _usual(self) -> Constants:
+        """What is left out of an identity, as it was so for all weights when there was no choice."""
+        if not self._named:
+            found = clip_constants.of_folder(open_clip_models.read_json(self._folder_config()), f"model {self.model}")
+        elif self.pretrained in clip_constants.tags_of(self.model):
+            gelu = clip_constants.of_tag(self.model, self.pretrained).quick_gelu
+            found = replace(clip_constants.clips_own(self.model), quick_gelu=gelu)
+        else:
+            found = clip_constants.clips_own(self.model)
+        return found if self.resize_mode is None else replace(found, resize_mode=self.resize_mode)
 
     @property
     def _named(self) -> bool:
@@ -88,7 +179,7 @@ class ContrastiveSettings(RewardSettings):
             return hub_file(f"{owner}/{name}", file, "pretrained")
         tags = open_clip.list_pretrained_tags_by_model(self.model)
         if self.pretrained in tags:
-            return _published(self.model, self.pretrained)
+            return open_clip_models.published(self.model, self.pretrained)
         if not Path(self.pretrained).expanduser().is_file():
             raise SettingError(
                 f"pretrained = {self.pretrained}: no such file, and no tag of {self.model}; "
@@ -96,25 +187,26 @@ class ContrastiveSettings(RewardSettings):
             )
         return near(Path(self.pretrained).expanduser())
 
-    def encoders(self, device: str, mode: Mode | None = None) -> Encoders:
+    def encoders(self, device: str) -> Encoders:
         """The encoders on a device.
-
-        Args:
-            mode: how images become squares; None: as the model has it.
 
         Raises:
             WeightsError: the weights are damaged or of another model.
         """
-        import open_clip
-
-        path = self.weights()
+        path, constants = self.weights(), self.constants()
         found = tensors.read(path, "pretrained")
-        with _silent():
-            model = open_clip.create_model(self._source, load_weights=False, force_quick_gelu=self._quick_gelu)
-            tokenizer = open_clip.get_tokenizer(self._source)
-        tensors.fill(model, _without_extras(found, model), f"pretrained {path}")
+        model, tokenizer = self._network(constants), self.tokenizer()
+        tensors.fill(model, open_clip_models.without_extras(found, model), f"pretrained {path}")
         model.to(device, dtype(self.precision)).eval().requires_grad_(False)
-        return Encoders(model, tokenizer, _preprocess(model, mode), device)
+        return Encoders(model, tokenizer, open_clip_models.preprocess(model, constants, self.model), device)
+
+    def _network(self, constants: Constants) -> Any:
+        """The model without weights."""
+        return open_clip_models.network(self._source, self.model, bool(constants.quick_gelu))
+
+    def tokenizer(self) -> Any:
+        """What makes tokens of texts, ``[1, L]`` of each."""
+        return open_clip_models.tokenizer(self._source, self.model)
 
     @property
     def _source(self) -> str:
@@ -122,117 +214,3 @@ class ContrastiveSettings(RewardSettings):
         if self._named or self.model.startswith(HUB):
             return self.model
         return f"local-dir:{Path(self.model).expanduser()}"
-
-    @property
-    def _quick_gelu(self) -> bool:
-        """OpenAI's weights were trained with an approximate GELU, which the plain names of models do not tell."""
-        import open_clip
-
-        entry = open_clip.get_pretrained_cfg(self.model, self.pretrained) if self._named else {}
-        return bool(entry.get("quick_gelu", False))
-
-
-class Encoders:
-    """Image and text encoders on one device; embeddings have unit length, float32."""
-
-    def __init__(self, model: Any, tokenizer: Callable[[str], Tensor], prepare: Preprocess, device: str) -> None:
-        self.model, self.tokenizer, self.prepare, self.device = model, tokenizer, prepare, device
-        self.dtype = next(model.parameters()).dtype
-        self.texts = Texts(self._text)
-
-    def images(self, images: Tensor) -> Tensor:
-        """``[B, 3, H, W]`` uint8 to ``[B, D]``."""
-        return unit(by_row(self.model.encode_image, self.prepare(images.to(self.device)).to(self.dtype)))
-
-    def _text(self, text: str) -> Tensor:
-        return unit(self.model.encode_text(self.tokenizer(text).to(self.device)))[0]
-
-
-class Texts:
-    """Embeddings of texts, each encoded once and by itself, so that none depends on the others.
-
-    Args:
-        encode: a text to ``[D]``.
-    """
-
-    def __init__(self, encode: Callable[[str], Tensor]) -> None:
-        self.encode = encode
-        self._recent: OrderedDict[str, Tensor] = OrderedDict()
-
-    def __call__(self, texts: list[str]) -> Tensor:
-        """``[B, D]``."""
-        import torch
-
-        return torch.stack([self._one(text) for text in texts])
-
-    def _one(self, text: str) -> Tensor:
-        if text in self._recent:
-            self._recent.move_to_end(text)
-            return self._recent[text]
-        self._recent[text] = self.encode(text)
-        if len(self._recent) > KEPT:
-            self._recent.popitem(last=False)
-        return self._recent[text]
-
-
-def unit(embeddings: Tensor) -> Tensor:
-    """Scaled to length 1, float32."""
-    from torch.nn.functional import normalize
-
-    return normalize(embeddings.float(), dim=-1)
-
-
-def cosines(images: Tensor, texts: Tensor) -> list[float]:
-    """Cosine of each row of one with the same row of the other, in float64."""
-    values: list[float] = (images.double() * texts.double()).sum(dim=1).tolist()
-    return values
-
-
-def _preprocess(model: Any, mode: Mode | None) -> Preprocess:
-    config = model.visual.preprocess_cfg
-    size = config["size"]
-    return Preprocess(
-        size if isinstance(size, int) else size[0],
-        tuple(config["mean"]),
-        tuple(config["std"]),
-        config["interpolation"],
-        mode or config["resize_mode"],
-    )
-
-
-def _published(model: str, tag: str) -> Path:
-    import open_clip
-
-    try:
-        with _silent():
-            return Path(open_clip.download_pretrained(open_clip.get_pretrained_cfg(model, tag)))
-    except (OSError, RuntimeError, ValueError) as error:
-        line = " ".join(str(error).split())[:160]
-        raise WeightsError(
-            f"pretrained {tag}: weights of {model} are not in the cache and cannot be fetched ({line}); set pretrained "
-            "to a file of them"
-        ) from None
-
-
-def _without_extras(found: dict[str, Tensor], model: Any) -> dict[str, Tensor]:
-    """Published files have some buffers that models build by themselves."""
-    wanted = model.state_dict().keys()
-    extras = {"text.transformer.embeddings.position_ids", "input_resolution", "context_length", "vocab_size"}
-    return {
-        name.removeprefix("module."): value for name, value in found.items() if name in wanted or name not in extras
-    }
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """open_clip warns of weights that are not loaded and of the GELU, both of which are seen to here."""
-    import logging
-
-    logger, level = logging.getLogger(), logging.getLogger().level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -49,6 +49,11 @@ class EnsembleSettings(RewardSettings):
         for _, member in self.members:
             member.suits(model)
 
+    def notes(self, conditions: Sequence[Condition], caption: Caption = str) -> list[str]:
+        """Those of the members, with their names."""
+        found = [(name, member.notes(conditions, caption)) for name, member in self.members]
+        return [f"{name}: {note}" for name, notes in found for note in notes]
+
     def identity(self) -> dict[str, Any]:
         """Names and identities of the members."""
         pairs = zip(self.given, self.members, strict=True)

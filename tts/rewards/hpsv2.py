@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from tts.rewards.base import Caption, Reward
 from tts.rewards.clip import ClipReward
 from tts.rewards.contrastive import ContrastiveSettings
+from tts.rewards.preprocess import Mode
 
 
 class HPSv2(ContrastiveSettings):
@@ -17,6 +20,9 @@ class HPSv2(ContrastiveSettings):
         "hf-hub:xswu/HPSv2/HPS_v2.1_compressed.pt", description="a file of weights, or hf-hub:owner/name/file"
     )
 
+    resize_mode: ClassVar[Mode | None] = "longest"
+    files_quick_gelu: ClassVar[bool | None] = False  # all published files, as the OpenCLIP model they began from
+
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
         """See :class:`tts.rewards.base.RewardSettings`."""
-        return ClipReward(self.encoders(device, mode="longest"), caption)
+        return ClipReward(self.encoders(device), caption)

@@ -14,7 +14,7 @@ from tts.plan import Condition
 from tts.precision import Precision, dtype
 from tts.quiet import quiet
 from tts.rewards.base import Caption, Reward, RewardSettings, Score
-from tts.rewards.contrastive import Texts, cosines, unit
+from tts.rewards.encoders import Texts, cosines, unit
 from tts.rewards.preprocess import Preprocess, by_row
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ class Preprocess:
         mean, std: of the three channels, for pixels in [0, 1].
         interpolation: ``bicubic`` or ``bilinear``.
         mode: which side becomes ``size``: the shortest (the rest is cropped), the longest (the rest is padded with
-            black), or both.
+            ``fill``), or both.
+        fill: grey of what is padded, 0 to 255.
     """
 
     size: int
@@ -32,6 +33,7 @@ class Preprocess:
     std: tuple[float, ...]
     interpolation: str = "bicubic"
     mode: Mode = "shortest"
+    fill: int = 0
 
     def __call__(self, images: Tensor) -> Tensor:
         """``[B, 3, H, W]`` uint8 to ``[B, 3, size, size]`` float32."""
@@ -57,7 +59,7 @@ class Preprocess:
             cropped: Tensor = center_crop(resized, [self.size, self.size])
             return cropped
         left, top = (self.size - wide) // 2, (self.size - tall) // 2
-        padded: Tensor = pad(resized, [left, top, self.size - wide - left, self.size - tall - top])
+        padded: Tensor = pad(resized, [left, top, self.size - wide - left, self.size - tall - top], fill=self.fill)
         return padded
 
     def _resized(self, images: Tensor, height: int, width: int) -> Tensor:

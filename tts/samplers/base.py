@@ -7,7 +7,8 @@ engine can put the calls of many trajectories, at different steps, into one forw
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from itertools import pairwise
+from typing import NamedTuple, Protocol, TypeAlias, cast
 
 from torch import Tensor
 
@@ -69,6 +70,14 @@ class Sampler(Protocol):
         ...
 
 
+class Leaper(Sampler, Protocol):
+    """A sampler whose plan has ``leaps``: it can take several steps as one, without noise."""
+
+    def leap(self, at: Position, index: int, to: int) -> Step:
+        """From a position after ``index`` steps to the level after ``to > index`` of them."""
+        ...
+
+
 class Renoise(NamedTuple):
     """The tensor of a :class:`tts.recipe.Back`, and the step to which it leads."""
 
@@ -102,6 +111,19 @@ def follow(
         elif noise.to != index:
             at = yield from sampler.back(at, index, noise.to, noise.noise)
             index = noise.to
+    return at
+
+
+def look_ahead(sampler: Sampler, at: Position, index: int, ahead: int) -> Step:
+    """From a position after ``index`` steps to the end by ``ahead`` leaps; with none of them it stays where it is.
+
+    Where no more steps than that are left, they are taken as they are, without noise.
+    """
+    left = sampler.plan.steps - index
+    if ahead >= left:
+        return (yield from follow(sampler, at, [None] * left, index))
+    for here, there in pairwise(sampler.plan.grid_ahead(index, ahead)):
+        at = yield from cast(Leaper, sampler).leap(at, here, there)
     return at
 
 

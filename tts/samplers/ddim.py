@@ -4,35 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from tts.plan import Plan
+from tts.samplers.linear import TINY, LinearSampler, Weights
 from tts.samplers.schedules import Schedule, Spacing, Times, unfit
 from tts.samplers.settings import SamplerSettings
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from tts.samplers.base import Position, Step
-
-
-TINY = 1e-12  # a schedule rescaled to zero signal begins at an infinite noise level
-
 
 @dataclass(frozen=True)
-class DDIM:
+class DDIM(LinearSampler):
     r"""Steps from signal level :math:`a_i` to :math:`b_i` (both :math:`\bar\alpha`), with the clean prediction D:
 
     .. math::
         x' = \sqrt{b}\,D + \sqrt{1 - b - \sigma^2}\,\frac{x - \sqrt a D}{\sqrt{1-a}} + \sigma\epsilon,\quad
         \sigma = \eta\sqrt{\frac{1-b}{1-a}\left(1 - \frac ab\right)}
 
-    ``eta = 0`` is the deterministic sampler, ``eta = 1`` the ancestral one (DDPM). A step without noise has
-    ``sigma = 0``. A step ends with the prediction at the *new* time, by which a candidate is judged and from which the
-    next step starts: the winner's look-ahead is never paid again. The last step needs none.
+    ``eta = 0`` is the deterministic sampler, ``eta = 1`` the ancestral one (DDPM).
 
     Args:
         times: time step that the denoiser is told before each step.
@@ -53,44 +41,22 @@ class DDIM:
         a, b = self.alphas[index], self.targets[index]
         return self.eta * math.sqrt(max(0.0, (1 - b) / (1 - a) * (1 - a / b)))
 
-    @cached_property
-    def plan(self) -> Plan:
-        """One call before the first step and one at the end of each but the last; noise where ``sigma > 0``."""
-        steps = len(self.times)
-        injects = tuple(self.sigma(i) > 0 for i in range(steps))
-        levels = tuple(math.sqrt((1 - alpha) / max(alpha, TINY)) for alpha in (*self.alphas, self.targets[-1]))
-        return Plan((1,) * (steps - 1) + (0,), injects, initial_nfe=1, levels=levels, back=1)
-
-    def initial(self, noise: Tensor) -> Step:
-        """The noise itself, with its prediction."""
-        from tts.samplers.base import Call, Position
-
-        return Position(noise, (yield Call(noise, self.times[0])))
-
-    def back(self, at: Position, index: int, to: int, noise: Tensor) -> Step:
-        r""":math:`\sqrt{b/a}\,x + \sqrt{1 - b/a}\,\epsilon` and its prediction, from the level ``a`` to which the last
-        step led to ``b``, before step ``to``.
-        """
-        from tts.samplers.base import Call, Position
-
-        kept = min(1.0, self.alphas[to] / self.targets[index - 1])
-        x = math.sqrt(kept) * at.x + math.sqrt(1 - kept) * noise
-        return Position(x, (yield Call(x, self.times[to])))
-
-    def step(self, at: Position, index: int, noise: Tensor | None) -> Step:
-        """Step ``index`` (0-based); see :class:`tts.samplers.base.Sampler`."""
-        from tts.samplers.base import Call, Position
-
+    def weights(self, index: int, injected: bool) -> Weights:
+        """Step ``index`` with its noise, or the deterministic one."""
         a, b = self.alphas[index], self.targets[index]
-        sigma = 0.0 if noise is None else self.sigma(index)
-        direction = (at.x - math.sqrt(a) * at.predicted) / math.sqrt(1 - a)
-        D = at.predicted if self.clip is None else at.predicted.clamp(-self.clip, self.clip)
-        x = math.sqrt(b) * D + math.sqrt(max(0.0, 1 - b - sigma**2)) * direction
-        if noise is not None:
-            x = x + sigma * noise
-        if index + 1 == len(self.times):
-            return Position(x, x)
-        return Position(x, (yield Call(x, self.times[index + 1])))
+        sigma = self.sigma(index) if injected else 0.0
+        kept = math.sqrt(max(0.0, 1 - b - sigma**2))
+        return Weights(math.sqrt(a), math.sqrt(1 - a), math.sqrt(b), kept, sigma)
+
+    def renoising(self, index: int, to: int) -> tuple[float, float]:
+        r""":math:`\sqrt{b/a}` and :math:`\sqrt{1 - b/a}`, from the level ``a`` to which the last step led to ``b``."""
+        kept = min(1.0, self.alphas[to] / self.targets[index - 1])
+        return math.sqrt(kept), math.sqrt(1 - kept)
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Deviation of the noise over that of the signal, before each step and after the last."""
+        return tuple(math.sqrt((1 - alpha) / max(alpha, TINY)) for alpha in (*self.alphas, self.targets[-1]))
 
 
 class DDIMSettings(SamplerSettings):

@@ -62,6 +62,21 @@ class Times(Schedule):
         """
 
 
+class FlowLevels(Schedule):
+    """States ``(1 - s) D + s noise`` of levels s from 1 to 0, which the denoiser is told (of flow matching)."""
+
+    WORDS: ClassVar[str] = "noise levels of a flow"
+
+    @abstractmethod
+    def levels(self, steps: int) -> tuple[float, ...]:
+        """The level before each step, falling, and 0 at the end: ``steps + 1`` of them.
+
+        Raises:
+            SettingError: there are not so many.
+            WeightsError: the schedule cannot be used.
+        """
+
+
 def unfit(sampler: str, wanted: str, schedule: Schedule) -> SettingError:
     """The error of a sampler that steps on other noise levels than a model's."""
     return SettingError(f"sampler {sampler}: steps on {wanted}, and this model has {schedule.WORDS}")

@@ -62,3 +62,8 @@ DDIMByDefault: TypeAlias = Annotated[
     SamplerSettings, BeforeValidator(_reader("ddim")), PlainSerializer(_recorder("ddim"))
 ]
 """A sampler; DDIM where no name is given."""
+
+InterpolantByDefault: TypeAlias = Annotated[
+    SamplerSettings, BeforeValidator(_reader("interpolant")), PlainSerializer(SamplerSettings.identity)
+]
+"""A sampler, under its name; the interpolant where no name is given."""

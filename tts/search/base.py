@@ -6,7 +6,7 @@ import random
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from tts.errors import SearchError
 from tts.noise import Noise, derive_seed
@@ -70,9 +70,9 @@ class Problem:
         """A way back to step ``to``, with a fresh noise of its own for each turn and stream."""
         return Back(Noise(derive_seed(self.seed, "back", to, turn, stream)), to)
 
-    def trajectory(self, candidate: int = 0, scored: Scored = True) -> Segment:
-        """A whole trajectory with noises of its own, scored on its final image."""
-        noises = self.default(0, self.plan.steps, candidate)
+    def trajectory(self, candidate: int = 0, scored: Scored = True, stop: int | None = None) -> Segment:
+        """A whole trajectory with noises of its own, scored on its final image; with ``stop`` so many steps of it."""
+        noises = self.default(0, self.plan.steps if stop is None else stop, candidate)
         return Segment(self.noise(INITIAL, candidate), noises, self.condition, self._names(scored))
 
     def start(self, stream: int = 0) -> Segment:
@@ -80,11 +80,11 @@ class Problem:
         stop = self.plan.next_noisy_step(0)
         return Segment(self.noise(INITIAL, stream), (None,) * stop, self.condition)
 
-    def step(self, state: State, noise: Noise | None, scored: Scored = True) -> Segment:
-        """One step with a noise, scored on the predicted clean image."""
-        return Segment(state, (noise,), self.condition, self._names(scored))
+    def step(self, state: State, noise: Noise | None, scored: Scored = True, ahead: int = 0) -> Segment:
+        """One step with a noise, scored on the clean image predicted there, or after ``ahead`` steps to the end."""
+        return Segment(state, (noise,), self.condition, self._names(scored), ahead)
 
-    def on(self, state: State, stop: int, *noises: Noise, scored: Scored = False) -> Segment:
+    def on(self, state: State, stop: int, *noises: Noise, scored: Scored = False, ahead: int = 0) -> Segment:
         """On to step ``stop``, with these noises on the first steps that inject one and without noise on the others.
 
         Raises:
@@ -99,19 +99,28 @@ class Problem:
                 f"on(): {len(noises)} noises are given, and steps {state.step} to {stop} inject "
                 f"{sum(self.plan.injects[state.step : stop])}; give no more than that"
             )
+        return Segment(state, actions, self.condition, self._names(scored), ahead)
+
+    def onward(self, state: State, stop: int, candidate: int = 0, stream: int = 0, scored: Scored = False) -> Segment:
+        """On to step ``stop`` with fresh noises."""
+        actions = self.default(state.step, stop, candidate, stream)
         return Segment(state, actions, self.condition, self._names(scored))
 
     def advance(self, state: State, stop: int | None = None, scored: Scored = False) -> Segment:
         """On to step ``stop`` (left out: to the end) without noise."""
         return self.on(state, self.plan.steps if stop is None else stop, scored=scored)
 
-    def score(self, state: State, rewards: str | Iterable[str] | None = None) -> Segment:
-        """Score a state where it is, by some rewards (left out: by :attr:`reward`); it costs no forward.
+    def score(self, state: State, rewards: str | Iterable[str] | None = None, ahead: int = 0) -> Segment:
+        """Score a state where it is, by some rewards (left out: by :attr:`reward`); it costs the look ahead only.
 
-        A state that has no prediction yet cannot be scored: the initial noise of a sampler whose
+        A state that has no prediction yet cannot be scored without one: the initial noise of a sampler whose
         ``plan.initial_nfe`` is 0.
         """
-        return Segment(state, (), self.condition, self.reward if rewards is None else rewards)
+        return Segment(state, (), self.condition, self.reward if rewards is None else rewards, ahead)
+
+    def preview(self, noise: Noise, ahead: int) -> Segment:
+        """An initial noise, scored on the image to which so many deterministic steps lead from it."""
+        return Segment(noise, (), self.condition, self.reward, ahead)
 
     def _names(self, scored: Scored) -> str | Iterable[str]:
         if isinstance(scored, bool):
@@ -131,6 +140,9 @@ class Search(Settings):
     needs_injection: ClassVar[bool] = True
     """Whether the search has nothing to choose with a sampler that injects no noise."""
 
+    only_initial: ClassVar[bool] = False
+    """Whether the initial noise is all that it searches, so that a sampler must not replace it at the first step."""
+
     independent: ClassVar[bool] = False
     """Whether its one list of segments is independent samples, the best of which it returns: then the best of any
     fewer of them is known as well."""
@@ -138,9 +150,19 @@ class Search(Settings):
     exact: ClassVar[bool] = True
     """Whether :meth:`nfe` and :meth:`depth` are what it spends; else bounds, as it decides on its way."""
 
+    added: ClassVar[frozenset[str]] = frozenset()
+    """Settings that rows were stored without once; at their defaults they stay out of the record, so that those rows
+    keep their identity."""
+
     version: ClassVar[int] = 1
     """Of the algorithm; raised whenever the same settings choose other images, so that old rows are not taken for new
     ones."""
+
+    def record(self) -> dict[str, Any]:
+        """The settings as plain JSON values, without those of :attr:`added` that are at their defaults."""
+        found = super().record()
+        kept = {name for name in self.added if getattr(self, name) == type(self).model_fields[name].default}
+        return {key: value for key, value in found.items() if key not in kept}
 
     @abstractmethod
     def run(self, problem: Problem) -> Run:

@@ -121,10 +121,29 @@ def _check(segment: Any, problem: Problem) -> None:
         raise SearchError(reason)
     if segment.condition != problem.condition:
         raise SearchError(f"draws {segment.condition!r}; a search draws its problem's condition, {problem.condition!r}")
+    _check_look(segment.ahead, segment, problem.plan)
+    if segment.rewards and not segment.ahead and not problem.plan.predicts(segment.recipe[1:]):
+        raise SearchError(
+            f"asks for a reward at step {segment.stop}, where this sampler has predicted no image yet: nothing was "
+            "stepped since the initial noise or the way back; take a step first, or look ahead (ahead=1)"
+        )
     for name in segment.rewards:
         if name not in problem.rewards:
             known = " and ".join(map(repr, problem.rewards))
             raise SearchError(f"asks for the reward {name!r}; it may search on {known} only")
+
+
+def _check_look(ahead: Any, segment: Segment, plan: Plan) -> None:
+    """Refuse a look ahead that cannot be, or that nobody asks anything of."""
+    if not isinstance(ahead, int) or isinstance(ahead, bool) or ahead < 0:
+        raise SearchError(f"looks ahead by {_short(ahead)}; ahead is a number of steps, 0 or more")
+    if ahead and not segment.rewards:
+        raise SearchError("looks ahead and asks for no reward; give scored=True, or leave 'ahead' out")
+    if ahead and not plan.leaps:
+        raise SearchError(
+            "looks ahead, and this sampler takes no coarser steps; set the search's number of steps to look ahead to "
+            "0, or take a sampler that has leap()"
+        )
 
 
 def _short(value: object) -> str:

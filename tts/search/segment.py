@@ -34,6 +34,10 @@ class State:
 class Segment:
     """Go on from a state (or an initial noise) by some actions, and score where that leads, or not.
 
+    With ``ahead`` the rewards are not of the state's own prediction: from where the actions led, so many deterministic
+    steps go on to the end of the trajectory, on a grid as much coarser (:meth:`tts.plan.Plan.grid_ahead`), and the
+    image there is scored. Nothing of that is kept; the state is where the actions led.
+
     Args:
         start: a state, or the initial noise of a new trajectory.
         noises: the actions: a noise steps with it, None takes the deterministic step, a :class:`~tts.recipe.Back`
@@ -42,12 +46,14 @@ class Segment:
         rewards: names of the rewards of the predicted clean image (after the last step: of the final image), kept
             sorted, each once; one name may be given as it is. None leaves it unscored; :data:`ALL` scores all and
             renders the image.
+        ahead: deterministic steps to the image that is scored; 0: the one that is predicted without any.
     """
 
     start: State | Noise
     noises: tuple[Action, ...]
     condition: Condition
     rewards: tuple[str, ...]
+    ahead: int
 
     def __init__(
         self,
@@ -55,12 +61,14 @@ class Segment:
         noises: tuple[Action, ...],
         condition: Condition,
         rewards: str | Iterable[str] | None = None,
+        ahead: int = 0,
     ) -> None:
         keep = object.__setattr__  # it is frozen
         keep(self, "start", start)
         keep(self, "noises", noises)
         keep(self, "condition", condition)
         keep(self, "rewards", canonical_names(rewards))
+        keep(self, "ahead", ahead)
 
     @property
     def whole(self) -> bool:
@@ -88,7 +96,8 @@ class Segment:
         start = self.start
         if not isinstance(start, State):
             return self
-        return Segment(State(start.key, start.engine, start.step, ()), self.noises, self.condition, self.rewards)
+        bare = State(start.key, start.engine, start.step, ())
+        return Segment(bare, self.noises, self.condition, self.rewards, self.ahead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +107,7 @@ class Evaluation:
     Args:
         state: where it led.
         reward: the value of the problem's reward; None when it was not asked for or the image could not be scored.
-        nfe: denoiser forwards spent on it.
+        nfe: denoiser forwards spent on it, those of a look ahead among them.
         rewards: the value of each reward that was asked for; None where the image could not be scored.
     """
 

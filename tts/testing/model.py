@@ -45,13 +45,10 @@ class ModelConformance:
     Attributes:
         batch: rows of the forwards that are compared.
         device: where the model is loaded.
-        needs_torch: whether plan and conditions need torch, as where a library reads them from a checkpoint; then only
-            its settings must be read without.
     """
 
     batch: ClassVar[int] = 4
     device: ClassVar[str] = "cpu"
-    needs_torch: bool = False
     _loaded: ClassVar[list[tuple[ModelSettings, Model]]] = []
 
     def load(self, model: ModelSettings) -> Model:
@@ -95,7 +92,7 @@ class ModelConformance:
         if kind.__module__ == "__main__":
             return  # of a notebook; no other process can import it
         given = json.dumps(
-            [kind.__module__, kind.__qualname__, model.record(), self.conditions(model), not self.needs_torch]
+            [kind.__module__, kind.__qualname__, model.record(), self.conditions(model), not kind.needs_torch]
         )
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
         command = [sys.executable, "-c", WITHOUT_TORCH]

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from operator import mul
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
 
 from tts.errors import SettingError
 from tts.noise import normal
-from tts.samplers.base import Call, Position, Sampler, Step, drive, follow
-from tts.samplers.schedules import Grid, Schedule, Sigmas, Spacing, Times
+from tts.samplers.base import Call, Leaper, Position, Sampler, Step, drive, follow
+from tts.samplers.schedules import FlowLevels, Grid, Schedule, Sigmas, Spacing, Times
 from tts.samplers.settings import SamplerSettings
 from tts.testing.requirement import fail, refuses_unknown_keys, require, round_trip
 
@@ -38,6 +38,14 @@ class LinearBetas(Times):
         return Grid(times, alphas, (*alphas[1:], 1.0), None)
 
 
+class StraightLevels(FlowLevels):
+    """A flow's levels, equally far apart."""
+
+    def levels(self, steps: int) -> tuple[float, ...]:
+        """From 1 to 0."""
+        return tuple(1 - k / steps for k in range(steps + 1))
+
+
 class SamplerConformance:
     """Checks of a sampler with a denoiser of one formula: of its settings, or of one that is on its levels already.
 
@@ -47,7 +55,7 @@ class SamplerConformance:
     """
 
     shape: ClassVar[tuple[int, ...]] = (2, 4, 4)
-    schedules: ClassVar[tuple[Schedule, ...]] = (Sigmas(), LinearBetas())
+    schedules: ClassVar[tuple[Schedule, ...]] = (Sigmas(), LinearBetas(), StraightLevels())
 
     def on(self, sampler: SamplerSettings | Sampler) -> Sampler:
         """The sampler on noise levels."""
@@ -135,6 +143,24 @@ class SamplerConformance:
             require(bool(torch.isfinite(there.x).all()), f"back() from step {index} to {to} gives NaN or infinity")
             require(not torch.equal(there.x, other.x), f"back() from step {index} to {to} does not use its noise")
             require(torch.equal(at.x, kept), "back() writes into the position it starts from")
+
+    def test_leaps(self, sampler: SamplerSettings | Sampler) -> None:
+        """If its plan has leaps, it has one for each step, and they cost what the plan says."""
+        found = self.on(sampler)
+        plan = found.plan
+        require(
+            len(plan.leaps) in (0, plan.steps),
+            f"its plan has costs of {len(plan.leaps)} leaps; give {plan.steps}, one to behind each step, or none",
+        )
+        for index in range(plan.steps) if plan.leaps else ():
+            at = drive(follow(found, self.drawn(0), self.noises(found)[:index]), wavy)
+            kept = at.x.clone()
+            for to in range(index + 1, plan.steps + 1):
+                end, calls = count(cast(Leaper, found).leap(at, index, to))
+                says = f"leap() from step {index} to {to} makes {calls} calls where plan.leaps says"
+                require(calls == plan.leaps[to - 1], f"{says} {plan.leaps[to - 1]}")
+                require(bool(torch.isfinite(end.x).all()), f"leap() from step {index} to {to} gives NaN or infinity")
+            require(torch.equal(at.x, kept), "leap() writes into the position it starts from")
 
     def test_form(self, sampler: SamplerSettings | Sampler) -> None:
         """States and calls keep shape and float32, and are finite."""

@@ -19,17 +19,19 @@ Score: TypeAlias = Callable[[Recipe], float | None]
 CONDITION = 3
 REWARD = "toy"
 
-EVERY = Plan((1, 1, 1, 1), (True,) * 4)
+EVERY = Plan((1, 1, 1, 1), (True,) * 4, levels=(9, 3, 0.9, 0.2, 0), leaps=(1,) * 4)
 """Every step costs one call and injects noise."""
 
-GAPPY = Plan((2, 2, 2, 2, 2, 1), (False, True, False, True, True, False))
+GAPPY = Plan(
+    (2, 2, 2, 2, 2, 1), (False, True, False, True, True, False), levels=(80, 9, 3, 0.9, 0.2, 0.05, 0), leaps=(1,) * 6
+)
 """Like Heun's: nothing to choose at the ends and once in between."""
 
-AHEAD = Plan((1, 1, 1, 0), (True,) * 4, initial_nfe=1, back=1)
+AHEAD = Plan((1, 1, 1, 0), (True,) * 4, initial_nfe=1, levels=(9, 3, 0.9, 0.2, 0), back=1, leaps=(1, 1, 1, 0))
 """Like DDIM's: a state has its prediction already."""
 
-LATE = Plan((2, 2, 1), (False, False, True))
-SILENT = Plan((2, 2, 1), (False, False, False))
+LATE = Plan((2, 2, 1), (False, False, True), levels=(9, 3, 0.9, 0), leaps=(1,) * 3)
+SILENT = Plan((2, 2, 1), (False, False, False), levels=(9, 3, 0.9, 0), leaps=(1,) * 3)
 PLANS = {"every": EVERY, "gappy": GAPPY, "ahead": AHEAD, "late": LATE, "silent": SILENT}
 
 
@@ -111,16 +113,18 @@ class World:
             return rules.chosen(end.value, problem)
 
     def evaluate(self, segment: Segment) -> Evaluation:
-        """What an engine would answer."""
+        """What an engine would answer; a look ahead is so many steps without noise."""
         recipe = segment.recipe
-        scores = {name: self.scores[name](recipe) for name in segment.rewards}
+        seen = (*recipe, *[None] * min(segment.ahead, self.plan.steps - segment.stop))
+        scores = {name: self.scores[name](seen) for name in segment.rewards}
         state = State(next(self._keys), 0, segment.stop, recipe)
         self._held.add(state)
         return Evaluation.of(state, segment, scores, REWARD, self.cost(segment))
 
     def cost(self, segment: Segment) -> int:
         """Denoiser calls of a segment."""
-        return self.plan.spent(segment.first if isinstance(segment.start, State) else None, segment.noises)
+        taken = self.plan.spent(segment.first if isinstance(segment.start, State) else None, segment.noises)
+        return taken + self.plan.nfe_ahead(segment.stop, segment.ahead)
 
     def _note(self, segments: list[Segment], answers: list[Evaluation]) -> int:
         """Take down a list of segments; the calls that it cost."""

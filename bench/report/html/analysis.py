@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +11,9 @@ import numpy as np
 import pandas as pd
 
 from bench.report.grid import pictured
+from bench.report.html.measured import Measured, Traces
 from bench.report.html.names import settings_text
+from bench.report.metrics import SetMetrics, metrics_of
 from bench.report.palette import CurveStyle, curve_styles
 from bench.report.summary import comparable, read_images, read_trials
 from bench.statistics import trace_analysis
@@ -43,7 +46,9 @@ class Run:
     trials: pd.DataFrame
 
 
-def load(outputs: list[Output], baseline: str, features: bool = True, over: Over = "problems") -> list[Analysis]:
+def load(
+    outputs: Sequence[Output], baseline: str, features: bool = True, over: Over = "problems", trust: bool = False
+) -> list[Analysis]:
     """Read runs, those that may be compared together; the arguments are those of :class:`Analysis`.
 
     Raises:
@@ -51,7 +56,8 @@ def load(outputs: list[Output], baseline: str, features: bool = True, over: Over
         SettingError: no run has a trial of the baseline.
     """
     groups = comparable(outputs)
-    found = [Analysis([_run(outputs[number]) for number in group], baseline, features, over) for group in groups]
+    runs = [[_run(outputs[number]) for number in group] for group in groups]
+    found = [Analysis(group, baseline, features, over, trust) for group in runs]
     searches = sorted({str(name) for analysis in found for name in analysis.finished["search"].unique()})
     if searches and baseline not in searches:
         raise SettingError(f"--baseline {baseline}: no trial of this search; {nearest(baseline, searches)}")
@@ -70,10 +76,18 @@ class Analysis:
         baseline: the search with which others are compared.
         features: whether the images' features may be computed.
         over: what intervals are over: these problems, or conditions like these.
+        trust: manifests may name metrics that are code of their own.
     """
 
-    def __init__(self, runs: list[Run], baseline: str, features: bool = True, over: Over = "problems") -> None:
-        self.runs, self.baseline, self.with_features, self.over = runs, baseline, features, over
+    def __init__(
+        self,
+        runs: list[Run],
+        baseline: str,
+        features: bool = True,
+        over: Over = "problems",
+        trust: bool = False,
+    ) -> None:
+        self.runs, self.baseline, self.with_features, self.over, self.trust = runs, baseline, features, over, trust
         frames = [run.trials.assign(run=place) for place, run in enumerate(runs)]
         everything = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
         everything = everything.sort_values("error", na_position="first", kind="stable")
@@ -240,6 +254,12 @@ class Analysis:
         return found
 
     @cached_property
+    def metrics(self) -> SetMetrics:
+        """Metrics of sets of images, of each run by itself."""
+        groups = [self.finished[self.finished["run"] == place] for place in range(len(self.runs))]
+        return metrics_of([run.output for run in self.runs], groups, self.trust)
+
+    @cached_property
     def features(self) -> Measured | str:
         """Diversity and distance from real images, or why there are none."""
         if not self.with_features:
@@ -265,27 +285,8 @@ FEATURE_IMAGES = 4000
 """More images than this are not computed anew for a report."""
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Results of :mod:`bench.statistics.hacking` on features of images; no distances without features of real ones."""
-
-    extractor: str
-    diversity: pd.DataFrame
-    frechet: pd.DataFrame | None
-
-
 SEARCHED = "searched"
 """The key of curves that are scored by the reward they searched on."""
-
-
-@dataclass(frozen=True)
-class Traces:
-    """Results of :mod:`bench.statistics.trace_analysis` for each curve's largest point, its label as ``curve``."""
-
-    so_far: pd.DataFrame
-    gain: pd.DataFrame
-    wins: pd.DataFrame
-    all_wins: pd.DataFrame
 
 
 def _labelled(frame: pd.DataFrame, labels: pd.Series[Any]) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 /* Draws every figure.chart of the page from the JSON in #data, as SVG, and makes it answer to pointer, finger and keys.
 
    chart  {xs: [{key, label, log, ticks?}], ys: [{key, label}], curves: [{name, colour, dark, marker, dash, filled}],
-           panels: [{title, label, points: [{c: curve, x: {key: number}, y: {key: estimate}, about, hollow, bare}]}]}
+           panels: [{title, label, front: [curve], points: [{c: curve, x: {key: number}, y: {key: estimate}, about, hollow, bare}]}]}
    estimate  {m: mean, l: low, h: high, n, e: effective n, u: unscored}; a number that is unknown is null. */
 (() => {
   const SVG = "http://www.w3.org/2000/svg";
@@ -212,7 +212,8 @@
         return;
       }
       this.axes(all, width, height);
-      for (const [index, points] of curves) this.curve(index, points);
+      const front = (index) => Number(!this.data.front || this.data.front.includes(index));
+      for (const [index, points] of [...curves].sort(([a], [b]) => front(a) - front(b))) this.curve(index, points);
       this.marks.forEach((mark, place) => mark.node.setAttribute("tabindex", place ? "-1" : "0"));
     }
 
@@ -257,7 +258,8 @@
     curve(index, points) {
       const { sx, sy } = this;
       const look = this.chart.data.curves[index];
-      const group = make("g", { class: "curve", "data-curve": index, style: colour(look) });
+      const behind = this.data.front && !this.data.front.includes(index);
+      const group = make("g", { class: behind ? "curve behind" : "curve", "data-curve": index, style: colour(look) });
       const path = (values) => values.map(([x, y], k) => `${k ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
       if (points.length > 1) {
         const edge = [...points.map((p) => [sx(p.cost), sy(p.h)]), ...points.map((p) => [sx(p.cost), sy(p.l)]).reverse()];
@@ -302,6 +304,7 @@
       if (this.shown !== mark) this.leave();
       this.shown = mark;
       mark.node.classList.add("on");
+      mark.node.parentNode.classList.add("touched");
       for (const end of ["x1", "x2"]) this.guide.setAttribute(end, mark.x);
       this.guide.setAttribute("visibility", "visible");
       showTooltip(this.chart.data, mark.look, mark.rows, mark.node.querySelector(".dot").getBoundingClientRect());
@@ -309,6 +312,7 @@
 
     leave() {
       this.shown?.node.classList.remove("on");
+      this.shown?.node.parentNode?.classList.remove("touched");
       this.guide?.setAttribute("visibility", "hidden");
       this.shown = null;
       tooltip.hidden = true;
@@ -339,6 +343,7 @@
     emphasise(index) {
       for (const group of this.svg.querySelectorAll(".curve")) {
         group.classList.toggle("dim", index !== null && group.dataset.curve !== String(index));
+        group.classList.toggle("touched", index !== null && group.dataset.curve === String(index));
       }
     }
   }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path as MarkerPath
 
+from bench.report.emphasis import in_front
 from bench.report.html.blocks import Colours
 from bench.report.palette import CurveStyle
 from bench.report.plots import NFE, Axis
@@ -41,9 +43,12 @@ def axes(curves: pd.DataFrame) -> list[Axis]:
 
 
 def curve_chart(
-    scored: dict[str, pd.DataFrame], looks: dict[str, CurveStyle], about: dict[str, str], kinds: Sequence[Axis]
+    scored: dict[str, pd.DataFrame],
+    looks: dict[str, CurveStyle],
+    about: dict[str, str],
+    kinds: Sequence[Axis],
 ) -> dict[str, Any]:
-    """One panel for each reward searched on, scored on any reward.
+    """One panel for each reward searched on, scored on any reward; of many curves the best are in front.
 
     Args:
         scored: curves by what they are scored on; the first has every point.
@@ -66,12 +71,25 @@ def curve_chart(
                 "about": [["settings", about[row["settings"]]], *([["estimated", DERIVED]] if row["derived"] else [])],
             }
             points.append({**point, "hollow": True} if row["derived"] else point)
-        panels.append({"title": f"searched on {words(str(reward))}", "points": points})
+        front = [numbers[label] for label in in_front(group)]
+        panels.append({"title": f"searched on {words(str(reward))}", "points": points, "front": front})
     names = {name: "the reward searched on" if frame is first else words(name) for name, frame in scored.items()}
     return chart(kinds, names, looks, panels)
 
 
 DERIVED = "best of k from the N samples of best-of-N"
+
+
+def by_group(data: dict[str, Any], looks: dict[str, CurveStyle]) -> dict[str, Any]:
+    """A chart's panels again, each once for every group of searches, whose curves are in front there."""
+    groups = list(dict.fromkeys(look.group for look in looks.values()))
+    places = [look.group for look in looks.values()]
+    panels = []
+    for panel, group in product(data["panels"], groups):
+        front = [number for number, of in enumerate(places) if of == group]
+        if any(point["c"] in front for point in panel["points"]):
+            panels.append({**panel, "title": f"{panel['title']}: {group}", "front": front})
+    return {**data, "panels": panels}
 
 
 def line_chart(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files as resources
 from typing import Any
@@ -45,11 +46,12 @@ class Written:
 
 
 def write_report(
-    outputs: list[Output],
+    outputs: Sequence[Output],
     to: str | None = None,
     baseline: str = "naive",
     features: bool = True,
     over: Over = "problems",
+    trust: bool = False,
 ) -> Written:
     """Write ``report.html``, and beside it the folder ``report`` with PNG, SVG and CSV files.
 
@@ -59,13 +61,15 @@ def write_report(
         baseline: the search with which others are compared.
         features: compute features of the images, for diversity and distance from real ones, where that is quick.
         over: what intervals are over: these problems, or conditions like these.
+        trust: manifests may name metrics that are code of their own.
 
     Raises:
         DataError: there is no run, or no finished trial.
         SettingError: no trial of the baseline, or the report cannot be written.
     """
-    where, name = _target(outputs, to)
-    analyses = load(outputs, baseline, features, over)
+    places = [place(output) for output in outputs]
+    where, name = _target(places, to)
+    analyses = load(places, baseline, features, over, trust)
     folder = name.removesuffix(".html")
     html = render(analyses, folder)
     number = 0
@@ -81,10 +85,10 @@ def write_report(
     return Written(f"{where}/{name}", len(html.encode()), number, failed)
 
 
-def _target(outputs: list[Output], to: str | None) -> tuple[Storage, str]:
+def _target(outputs: list[Storage], to: str | None) -> tuple[Storage, str]:
     """Where the page goes, and its file's name."""
     if to is None:
-        where, name = place(outputs[0]), "report.html"
+        where, name = outputs[0], "report.html"
     elif to.endswith(".html"):
         above, _, name = to.rpartition("/")
         where = place(above or ".")

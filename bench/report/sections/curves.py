@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from bench.report.emphasis import is_crowded
 from bench.report.html.analysis import SEARCHED, Analysis
-from bench.report.html.blocks import Cell, Column, Section, Table
+from bench.report.html.blocks import Block, Cell, Column, Section, Table
 from bench.report.html.cells import (
     NUMBER,
     RIGHT,
@@ -17,10 +18,11 @@ from bench.report.html.cells import (
     shortened,
     with_interval,
 )
-from bench.report.html.charts import AXES, axes, curve_chart, words
+from bench.report.html.charts import AXES, axes, by_group, curve_chart, words
 from bench.report.html.figures import File, csv, figure
 from bench.report.html.names import point_name
 from bench.report.html.page_data import Page
+from bench.report.multiples import figure_groups
 from bench.report.plots import NFE, figure_curves
 from bench.statistics.curves import count_text
 
@@ -36,13 +38,20 @@ def section(analysis: Analysis, page: Page) -> Section:
         "reach the panel by the tab key and go on with the arrow keys. Hollow points on a filled curve were not run: "
         "they are best of k, estimated from the N samples of best-of-N."
     )
+    crowded = is_crowded(analysis.curves)
+    if crowded:
+        caption += " The best three of each panel are in front; a grey curve has its colour when it is touched."
     files = [f"{name}.{kind}" for name in names for kind in ("png", "svg")]
-    return Section(
-        "curves",
-        "Reward against compute",
-        "Curves",
-        [page.chart("curves", data, caption, files), _points(analysis)],
-    )
+    charts: list[Block] = [page.chart("curves", data, caption, files)]
+    if crowded:
+        groups = [f"{_of_groups(reward)}.{kind}" for reward in analysis.rewards for kind in ("png", "svg")]
+        again = "The same curves, each group of searches in front in a panel of its own."
+        charts.append(page.chart("groups", by_group(data, analysis.looks), again, groups))
+    return Section("curves", "Reward against compute", "Curves", [*charts, _points(analysis)])
+
+
+def _of_groups(reward: str) -> str:
+    return f"groups-{reward.replace('_', '-')}"
 
 
 def _points(analysis: Analysis) -> Table:
@@ -82,6 +91,11 @@ def files(analysis: Analysis) -> Iterator[File]:
     for axis in axes(analysis.curves):
         title = f"Reward against {axis.short}, {count_text(analysis.curves)}"
         yield from figure(f"curves-{axis.column.replace('_', '-')}", figure_curves(analysis.curves, axis, title))
+    for reward in analysis.rewards if is_crowded(analysis.curves) else []:
+        title = f"Searched on {words(reward)}"
+        mine = analysis.curves[analysis.curves["reward"] == reward]
+        if mine["mean"].notna().any():
+            yield from figure(_of_groups(reward), figure_groups(mine, NFE, title))
     for name, frame in analysis.scored.items():
         if name != SEARCHED and frame["mean"].notna().any():
             title = f"Scored on {words(name)}: searched on ..."

@@ -11,7 +11,18 @@ from bench.report.html.blocks import Part, Section
 from bench.report.html.charts import words
 from bench.report.html.figures import File
 from bench.report.html.page_data import Page
-from bench.report.sections import curves, environment, hacking, images, matched, returns, significance, summary, trace
+from bench.report.sections import (
+    curves,
+    environment,
+    hacking,
+    images,
+    matched,
+    metrics,
+    returns,
+    significance,
+    summary,
+    trace,
+)
 
 SECTIONS: tuple[ModuleType, ...] = (
     summary,
@@ -20,6 +31,7 @@ SECTIONS: tuple[ModuleType, ...] = (
     significance,
     returns,
     hacking,
+    metrics,
     images,
     trace,
     environment,

@@ -18,9 +18,10 @@ from ray.util.metrics import Counter, Gauge
 
 from bench.study.config import RunConfig
 from bench.study.study import Study
-from bench.workers.pool import WorkerReport, collect, describe_device
+from bench.workers.on_ray.paths import SearchPath
+from bench.workers.pool import Worker, WorkerReport, collect, describe_device
 from bench.workers.search_worker import make_worker
-from tts.errors import EngineError, TTSError
+from tts.errors import EngineError, TTSError, first_line
 
 POLL_SECONDS = 1.0
 HOST_POLL_SECONDS = 2.0  # a host's results can wait; each message costs the driver a millisecond
@@ -44,11 +45,13 @@ class Whereabouts:
 class WorkerActor:
     """An engine or a host with a device thread, behind three calls."""
 
-    def __init__(self, config: RunConfig, digest: str, index: int) -> None:
+    def __init__(self, config: RunConfig, digest: str, index: int, path: SearchPath | None = None) -> None:
+        if path is not None:
+            path.append()
         self.index, self.study = index, Study(config)
         if self.study.digest() != digest:
             raise EngineError(f"engine {index}: its machine has other weights or another version of this package")
-        self.worker = make_worker(self.study)
+        self.worker = self._made_worker()
         self.changed = threading.Condition()
         self.inbox: list[Any] = []
         self.released: list[int] = []
@@ -58,6 +61,15 @@ class WorkerActor:
         self.answered = True  # whether the driver has sent anything since it was told of outcomes
         self.meters = Meters(index)
         threading.Thread(target=self._work, name="device", daemon=True).start()
+
+    def _made_worker(self) -> Worker:
+        """Of an error Ray hands on only the text: the driver would have to guess which line of it matters."""
+        try:
+            return make_worker(self.study)
+        except TTSError:
+            raise
+        except Exception as error:
+            raise self._told(error) from error
 
     def describe(self) -> Whereabouts:
         """Answers only once the model is loaded."""
@@ -109,7 +121,7 @@ class WorkerActor:
     def _told(self, failure: BaseException) -> TTSError:
         if isinstance(failure, TTSError):
             return failure
-        return EngineError(f"engine {self.index} failed: {type(failure).__name__}: {failure}")
+        return EngineError(f"engine {self.index} failed: {type(failure).__name__}: {first_line(failure)}")
 
     def _work(self) -> None:
         """The device thread: forward passes for as long as there is anything to do."""

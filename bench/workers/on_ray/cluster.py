@@ -1,13 +1,8 @@
-"""The Ray cluster that engines run on: joining it, its places, what its errors mean."""
+"""The Ray cluster that engines run on: its places, and what its errors mean."""
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import sys
-import threading
-from pathlib import Path
 
 import ray
 from ray.exceptions import RayTaskError
@@ -15,39 +10,6 @@ from ray.exceptions import RayTaskError
 from bench.study.config import Engines
 from tts import errors
 from tts.errors import EngineError, TTSError, first_line
-
-OBJECT_STORE_BYTES = 80 * 2**20  # nothing is stored there; Ray's default would take a third of the memory
-
-
-def own_folders() -> list[str]:
-    """Where this process finds modules that are not installed, such as a user's own reward in the working folder."""
-    installed = {sys.prefix, sys.base_prefix, sys.exec_prefix}
-    folders = dict.fromkeys(Path(folder).absolute() for folder in sys.path if Path(folder).is_dir())
-    return [str(folder) for folder in folders if not any(folder.is_relative_to(where) for where in installed)]
-
-
-def connect(address: str, cpus: int) -> None:
-    """Start a cluster on this machine (``"local"``) or join one."""
-    ours = signal.getsignal(signal.SIGTERM)
-    try:
-        _connect(address, cpus)
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, ours)  # Ray takes it over, and would end the process before it has stored all
-
-
-def _connect(address: str, cpus: int) -> None:
-    if address == "local":
-        ray.init(
-            address="local",
-            num_cpus=max(cpus, os.cpu_count() or 1),
-            object_store_memory=OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-        )
-    else:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
 
 
 def check_resources(engines: Engines) -> int:

@@ -21,7 +21,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bench.study.study import Study
 from bench.workers.on_ray.actors import HOST_POLL_SECONDS, Whereabouts, WorkerActor
-from bench.workers.on_ray.cluster import check_resources, connect, last_line, ours_in, own_folders, told_by
+from bench.workers.on_ray.cluster import check_resources, last_line, ours_in, told_by
+from bench.workers.on_ray.connecting import connect
+from bench.workers.on_ray.paths import SearchPath
 from bench.workers.pool import WorkerFailure, WorkerReport
 from tts.engine.requests import EvalRequest
 from tts.errors import DeviceMemoryError, EngineError, TTSError, first_line
@@ -57,6 +59,7 @@ class RayPool:
         self._slots: dict[int, ActorSlot] = {}
         self._again: dict[int, tuple[float, int]] = {}  # engines to start again: when, and failures so far
         self._finished_any = False
+        self._path = SearchPath.own()
         try:
             self._connect()
             for engine in range(self.engines):
@@ -74,12 +77,11 @@ class RayPool:
 
     def _connect(self) -> None:
         engines = self.study.config.engines
-        connect(engines.address, engines.count * engines.threads)
+        connect(engines, engines.count * engines.threads)
         self._expected = check_resources(engines)
         gpus = engines.gpus if engines.device == "cuda" and engines.simulate is None else 0
         cpus = 0 if gpus or engines.simulate is not None else engines.threads
         variables = {name: str(engines.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        variables["PYTHONPATH"] = os.pathsep.join(own_folders())
         if engines.stage is not None:
             variables[staging.VARIABLE] = engines.stage
         self._digest = self.study.digest()
@@ -92,7 +94,7 @@ class RayPool:
         )
 
     def _spawn(self, engine: int, failures: int = 0) -> None:
-        actor = self._remote.remote(self.study.config, self._digest, engine)
+        actor = self._remote.remote(self.study.config, self._digest, engine, self._path)
         self._slots[engine] = ActorSlot(actor, actor.describe.remote(), time.monotonic(), failures=failures)
 
     def _wait_for_first(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -10,7 +9,9 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from bench.study.config import Engines
-from bench.workers.on_ray.cluster import connect, last_line, own_folders, told_by
+from bench.workers.on_ray.cluster import last_line, told_by
+from bench.workers.on_ray.connecting import connect
+from bench.workers.on_ray.paths import SearchPath, call_on
 from tts.errors import EngineError
 
 T = TypeVar("T")
@@ -26,15 +27,15 @@ def run_once(engines: Engines, what: str, function: Callable[..., T], *arguments
     Raises:
         TTSError: the function's own, or the cluster cannot run it.
     """
-    connect(engines.address, 0)
+    path = SearchPath.own()
+    connect(engines, 0)
     try:
         gpus = engines.gpus if engines.device == "cuda" else 0
         variables = {name: str(engines.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        variables["PYTHONPATH"] = os.pathsep.join(own_folders())
-        task = ray.remote(function).options(
+        task = ray.remote(call_on).options(
             num_cpus=0 if gpus else engines.threads, num_gpus=gpus, runtime_env={"env_vars": variables}
         )
-        found: T = ray.get(task.remote(*arguments))
+        found: T = ray.get(task.remote(path, function, *arguments))
     except RayTaskError as error:
         raise told_by(error) from None
     except RayError as error:

@@ -1,0 +1,182 @@
+"""Families of flows draw what diffusers' own pipelines draw, row by row, whatever is beside a row."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import pytest
+import tiny_pipelines
+import torch
+from checks_of_models import MODELS as CHECKS
+from tiny_flows import FAMILIES, Family
+from torch import Tensor
+
+from tts.media import quantised_as_diffusers
+from tts.models.base import Model, ModelSettings
+from tts.models.flow import FlowSettings
+from tts.noise import normal
+from tts.quiet import quiet
+from tts.registry import MODELS
+from tts.samplers.base import Call, drive, follow
+from tts.testing import ModelConformance
+
+LONG = " ".join(["red cube"] * 30)
+PROMPTS = ["a cat", LONG]
+STEPS = 4
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """As an engine of one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def name(request: pytest.FixtureRequest) -> str:
+    """Every family."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def saved(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its pipeline, saved once."""
+    return tiny_pipelines.save(FAMILIES[name].make(), tmp_path_factory.mktemp("flow") / name)
+
+
+def settings(family: Family, folder: Path, share: float = 0.0, **values: Any) -> FlowSettings:
+    given = {"name": family.name, "id": str(folder), "size": family.pixels, "precision": "fp32", **family.settings}
+    sampler = family.settings.get("sampler", {"noise": {"share": share}})
+    made: Any = MODELS.make({**given, "sampler": {"steps": STEPS, **sampler}, **values})[1]
+    return made
+
+
+@pytest.fixture(scope="module")
+def model(name: str, saved: Path) -> Model:
+    """Loaded once, without noise."""
+    return settings(FAMILIES[name], saved).load()
+
+
+def drawn(shape: tuple[int, ...], rows: Sequence[int]) -> Tensor:
+    return torch.stack([torch.from_numpy(normal(row, shape)) for row in rows])
+
+
+@torch.inference_mode()
+def denoised(model: Model, x: Tensor, levels: Sequence[float], prompts: Sequence[str]) -> Tensor:
+    return model.denoise(x, torch.tensor(levels, dtype=torch.float64), prompts)
+
+
+def theirs(
+    family: Family,
+    pipeline: Any,
+    start: Tensor,
+    noises: Sequence[Tensor | None],
+    patch: pytest.MonkeyPatch,
+    output_type: str = "latent",
+) -> Tensor:
+    """The pipeline's last latents."""
+    scheduler = family.scheduler({key: value for key, value in pipeline.scheduler.config.items() if key[0] != "_"})
+    step, ends = scheduler.step, []
+
+    def watched(*args: Any, **options: Any) -> Any:
+        found = step(*args, **options)
+        ends.append(found[-1] if family.name == "sana-sprint" else found[0])
+        return found
+
+    scheduler.step = watched
+    left = iter([noise for noise in noises if noise is not None])
+    if (module := sys.modules[type(scheduler).__module__]) and hasattr(module, "randn_tensor"):
+        patch.setattr(module, "randn_tensor", lambda *_, **__: next(left, start))
+    pipeline.register_modules(scheduler=scheduler)
+    pipeline.set_progress_bar_config(disable=True)
+    options = {
+        "num_inference_steps": STEPS,
+        "height": family.pixels,
+        "width": family.pixels,
+        "output_type": output_type,
+    }
+    with quiet():
+        pipeline(prompt=[*PROMPTS], latents=family.packed(start), **options, **family.asked)
+    return family.unpacked(ends[-1].float(), family.shape)
+
+
+def test_without_noise_the_latents_are_the_pipelines(name: str, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A consistency model's with its own noise."""
+    family, row = FAMILIES[name], CHECKS["flow-families"]
+    start = drawn(family.shape, [1, 2])
+    injects = model.sampler.plan.injects
+    noises = [drawn(family.shape, [10 + k, 20 + k]) if each else None for k, each in enumerate(injects)]
+    expected = theirs(family, family.make(), start, noises, monkeypatch)
+
+    def answer(call: Call) -> Tensor:
+        return denoised(model, call.x, [call.level] * 2, PROMPTS)
+
+    found = drive(follow(model.sampler, start, noises), answer).x
+    size = float(expected.abs().max())
+    sys.stdout.write(f"{name}: largest difference {float((found - expected).abs().max()) / size:.1e} of {size:.2g}\n")
+    assert size > 0.3
+    assert (found / size).flatten().tolist() == row.near((expected / size).flatten().tolist())
+
+
+def test_a_row_does_not_depend_on_the_rows_beside_it(name: str, model: Model) -> None:
+    """Prompts of 2 and 60 words, steps at both ends, in another order and alone."""
+    family = FAMILIES[name]
+    levels = [model.sampler.times[0], model.sampler.times[-1]]
+    x = drawn(family.shape, range(4))
+    told, prompts = [levels[0], levels[1], levels[1], levels[0]], [*PROMPTS, "a dog", LONG]
+    together = denoised(model, x, told, prompts)
+    backwards = denoised(model, x.flip(0), told[::-1], prompts[::-1]).flip(0)
+    assert torch.equal(together, backwards)
+    for row in range(4):
+        alone = denoised(model, x[[row] * 4], [told[row]] * 4, [prompts[row]] * 4)
+        assert torch.equal(alone[0], together[row])
+
+
+def test_prompt_and_noise_decide_the_image(name: str, model: Model) -> None:
+    family = FAMILIES[name]
+    level = [model.sampler.times[1]] * 3
+    x = drawn(family.shape, [1, 2, 1])
+    images = model.decode(denoised(model, x, level, ["a cat", "a cat", LONG]))
+    assert images.shape == (3, 3, family.pixels, family.pixels)
+    assert not torch.equal(images[0], images[1])
+    assert not torch.equal(images[0], images[2])
+
+
+class TestFlows(ModelConformance):
+    """Flows keep to what every model must; their levels come from diffusers' files, by diffusers."""
+
+    needs_torch = True
+
+    @pytest.fixture(scope="class", params=["flux-schnell", "lumina2", "z-image"])
+    @classmethod
+    def model(cls, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ModelSettings:
+        family = FAMILIES[request.param]
+        folder = tiny_pipelines.save(family.make(), tmp_path_factory.mktemp("flow") / "it")
+        return settings(family, folder, share=0.7)
+
+
+def test_images_are_decoded_as_the_pipelines_do(name: str, saved: Path, model: Model) -> None:
+    """From the same last latents, to 8 bits."""
+    family = FAMILIES[name]
+    pipeline: Any = getattr(diffusers, settings(family, saved).PIPELINE).from_pretrained(saved)
+    kept: list[Tensor] = []
+    decode = pipeline.vae.decode
+
+    def watched(latents: Tensor, *args: Any, **options: Any) -> Any:
+        found = decode(latents, *args, **options)
+        kept.append(found[0] if isinstance(found, tuple) else found.sample)
+        return found
+
+    pipeline.vae.decode = watched
+    start = drawn(family.shape, [1, 2])
+    ends = theirs(family, pipeline, start, [start] * STEPS, pytest.MonkeyPatch(), output_type="np")
+    expected = kept[0][:, :, 0] if kept[0].ndim == 5 else kept[0]
+    with torch.inference_mode():
+        found = model.decode(ends)
+    assert torch.equal(found, quantised_as_diffusers(expected))

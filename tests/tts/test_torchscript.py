@@ -1,0 +1,77 @@
+"""TorchScript archives: their tensors, and nothing that they name or run."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from tts.errors import WeightsError
+from tts.files import tensors, torchscript
+
+
+class Net(nn.Module):
+    """Layers of two precisions, a buffer, an attribute and a tensor that shares another's numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(3, 4).half()
+        self.rest = nn.ModuleList([nn.LayerNorm(4), nn.Conv2d(1, 2, 3)])
+        self.register_buffer("context_length", torch.tensor(77))
+        self.steps = 3
+        self.sizes = [1, 2]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.steps
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Net]:
+    torch.manual_seed(0)
+    path, network = tmp_path_factory.mktemp("archive") / "net.pt", Net()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such archives are of the past, as CLIP's are
+        torch.jit.script(network).save(str(path))  # type: ignore[no-untyped-call]
+    return path, network
+
+
+def test_every_tensor_is_read_as_it_is(archive: tuple[Path, Net], tmp_path: Path) -> None:
+    path, network = archive
+    found, wanted = tensors.read(path, "weights"), network.state_dict()
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        assert found[name].dtype == value.dtype
+        assert torch.equal(found[name], value)
+    torch.save(wanted, tmp_path / "w.pt")
+    assert torchscript.is_archive(path)
+    assert not torchscript.is_archive(tmp_path / "w.pt")
+
+
+def changed(path: Path, to: Path, name: str, content: bytes) -> Path:
+    """A copy of an archive with another file in it."""
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(to, "w") as new:
+        for entry in old.namelist():
+            new.writestr(entry, content if entry.endswith(name) else old.read(entry))
+    return to
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("/data.pkl", b"cposix\nsystem\n(S'true'\ntR.", "GLOBAL posix.system"),
+        ("/data.pkl", pickle.dumps([1]), "holds no module"),
+        ("/data.pkl", b"\x80\x02", "damaged"),
+        ("/data/1", b"", "too short|damaged"),
+    ],
+)
+def test_what_is_foreign_or_damaged_is_one_line(
+    name: str, content: bytes, message: str, archive: tuple[Path, Net], tmp_path: Path
+) -> None:
+    with pytest.raises(WeightsError, match=message) as error:
+        tensors.read(changed(archive[0], tmp_path / "w.pt", name, content), "weights")
+    assert "\n" not in str(error.value)

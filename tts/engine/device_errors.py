@@ -1,0 +1,57 @@
+"""What a device or torch's compiler says when nothing can be computed, as one line of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from tts.errors import DeviceError, DeviceMemoryError, EngineError, first_line
+
+MEMORY = ("out of memory", "can't allocate memory")
+COMPILERS = ("torch._dynamo.", "torch._inductor.")
+
+
+def of_the_device(error: BaseException) -> bool:
+    """Whether an error is the device's and not the image's, so that nothing else could be computed either."""
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in ("CUDA", *MEMORY))
+
+
+def device_error(whose: str, error: BaseException) -> BaseException:
+    """An error of the device with the name of what met it; one of memory stays: settings of the engine are at fault."""
+    return error if _of_memory(error) else DeviceError(f"{whose}: {first_line(error)}")
+
+
+@contextmanager
+def named(batch: int) -> Iterator[None]:
+    """Turn errors of a device and of torch's compiler into ours, which name the settings to change.
+
+    Raises:
+        DeviceMemoryError: its memory is too small for the batch.
+        DeviceError: it cannot go on.
+        EngineError: the network cannot be compiled.
+    """
+    try:
+        yield
+    except EngineError:
+        raise
+    except RuntimeError as error:
+        if _of_memory(error):
+            raise DeviceMemoryError(
+                f"out of memory with engines.batch = {batch}; set engines.batch lower, engines.score_batch if it is "
+                "the images that are large, or the model's precision to fp16"
+            ) from None
+        if any(kind.__module__.startswith(COMPILERS) for kind in type(error).__mro__):
+            raise EngineError(
+                f"engines.compile: torch cannot compile the network ({first_line(error)}); it needs a C++ compiler "
+                "(g++, or the one that CXX names; for a GPU also a C compiler), or set engines.compile=false"
+            ) from None
+        if of_the_device(error):
+            raise device_error("the engine's device failed", error) from None
+        raise
+
+
+def _of_memory(error: BaseException) -> bool:
+    """torch's for GPUs has a class of its own; others are known by their words."""
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in MEMORY)

@@ -1,0 +1,51 @@
+"""PixArt-Sigma (Chen et al. 2024, arXiv 2403.04692)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from tts.models.guidance import Guidance, classifier_free
+from tts.models.latent import LatentDenoiser, LatentSettings, Network
+from tts.models.prompts import Encoded
+from tts.models.text_to_image import TextToImageSettings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class PixArtSigma(TextToImageSettings, LatentSettings):
+    """PixArt-Sigma: diffusion from prompts by a transformer, DDIM with noise; 1024x1024 unless told otherwise."""
+
+    PIPELINE: ClassVar[str] = "PixArtSigmaPipeline"
+    COMPONENTS: ClassVar[dict[str, str]] = {
+        "transformer": "PixArtTransformer2DModel",
+        "vae": "AutoencoderKL",
+        "text_encoder": "T5EncoderModel",
+    }
+    PIXELS: ClassVar[int | None] = None
+    TOKENIZER: ClassVar[tuple[str, int]] = ("tokenizer", 300)
+
+    id: str = Field("PixArt-alpha/PixArt-Sigma-XL-2-1024-MS", description="local folder, or name on the hub")
+    guidance: float = Field(4.5, ge=1, description="scale of classifier-free guidance; 1: none, half the forwards")
+
+    def guide(self) -> Guidance:
+        """How the network is asked."""
+        return classifier_free(self.guidance)
+
+    def denoiser(self, network: Network) -> LatentDenoiser:
+        """Of noise, by the schedule of betas."""
+        return LatentSettings.denoiser(self, network)
+
+    def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
+        """T5's tokens, all of one length, with a mask."""
+        text = (self.negative_prompt or "") if prompt is None else prompt
+        tokens, mask, *_ = pipeline.encode_prompt(text, False, device=device)
+        return {"encoder_hidden_states": tokens[0], "encoder_attention_mask": mask[0]}
+
+    def ask(self, network: Any, x: Tensor, s: Tensor, texts: Any, scale: Tensor | None) -> Tensor:
+        """The network's answer without its variance."""
+        sizes = {"resolution": None, "aspect_ratio": None}
+        found: Tensor = network(x, timestep=s, added_cond_kwargs=sizes, return_dict=False, **texts)[0]
+        return found[:, : x.shape[1]]

@@ -1,0 +1,114 @@
+"""Flow matching from prompts, on diffusers' pipelines: what all of its families share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from tts.errors import SettingError
+from tts.models.flow_schedule import FlowSchedule
+from tts.models.guidance import Guidance, classifier_free
+from tts.models.latent import Network
+from tts.models.parameterisation import FlowVelocity
+from tts.models.text_to_image import TextToImageSettings
+from tts.plan import Condition
+from tts.samplers.interpolant import InterpolantSettings
+from tts.samplers.schedules import FlowLevels
+from tts.samplers.settings import InterpolantByDefault
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tts.samplers.base import Sampler
+
+
+def stepped(steps: int, **noise: Any) -> Any:
+    """The field of a family's sampler."""
+    made = InterpolantSettings.model_validate({"steps": steps, "noise": noise})
+    return Field(
+        default_factory=lambda: made,
+        description=f"the sampler: {{name: interpolant, steps: {steps}, noise: {{kind: {made.noise.kind}, share: 1}}}}",
+    )
+
+
+class FlowSettings(TextToImageSettings):
+    """Settings of a flow that draws prompts."""
+
+    EVEN: ClassVar[bool] = True
+    """Whether its pipeline hands even levels to the scheduler."""
+
+    SCALE: ClassVar[float]
+    """Scale of the guidance where none is set."""
+
+    sampler: InterpolantByDefault = stepped(28)
+    guidance: float | None = Field(
+        None, ge=1, description="scale of guidance, 1: none; left out: as the model's authors have it"
+    )
+
+    @property
+    def scale(self) -> float:
+        """Of the guidance."""
+        return self.SCALE if self.guidance is None else self.guidance
+
+    def guide(self) -> Guidance:
+        """How the network is asked."""
+        return classifier_free(self.scale)
+
+    @property
+    def passes(self) -> int:
+        """Forwards of a prediction."""
+        return self.guide().passes
+
+    def identity(self) -> dict[str, Any]:
+        """The settings, the scale that is taken among them, and digests in place of addresses."""
+        return {**super().identity(), "guidance": self.scale}
+
+    def schedule(self) -> FlowLevels:
+        """The checkpoint's noise levels, for images of the wanted size."""
+        _, height, width = self.shape
+        return FlowSchedule(self.scheduler_config(), self.EVEN, height * width // self.PATCH**2)
+
+    def stepper(self) -> Sampler:
+        """The sampler on the checkpoint's noise levels."""
+        return self._explained(lambda: self.sampler.on(self.schedule()))
+
+    def check(self) -> None:
+        """Find missing, damaged and foreign parts, and settings that do not fit them."""
+        super().check()
+        self.stepper()
+
+    def denoiser(self, network: Network) -> FlowDenoiser:
+        """What a network and the settings make."""
+        return FlowDenoiser(network, self.guide())
+
+    def refuse_scale(self) -> None:
+        """Of a network that was distilled without guidance.
+
+        Raises:
+            SettingError: a scale is given.
+        """
+        if self.guidance not in (None, 1):
+            raise SettingError(f"guidance = {self.guidance:g}: {self.id} was distilled to need none; leave it out")
+
+
+@dataclass(frozen=True)
+class FlowDenoiser:
+    """A network that predicts the velocity of a flow, told its noise levels.
+
+    Args:
+        network: the raw denoiser, with its conditioning.
+        guidance: how it is asked.
+    """
+
+    network: Network
+    guidance: Guidance
+
+    def __call__(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        """Clean latents, ``[B, C, h, w]`` float32, of such latents at levels ``[B]`` float64 on the host."""
+        from tts.engine.device_queue import upload
+
+        s = upload(levels, x.device)
+        return FlowVelocity().clean(x, self.guidance(self.network, x, s, conditions), 1 - s, s)

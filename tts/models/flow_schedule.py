@@ -1,0 +1,87 @@
+"""Noise levels of flows, from the schedulers of diffusers' checkpoints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tts.errors import WeightsError
+from tts.samplers.schedules import FlowLevels
+
+
+@dataclass(frozen=True)
+class FlowSchedule(FlowLevels):
+    """A checkpoint's own noise levels, as diffusers' scheduler of Euler steps has them.
+
+    Args:
+        config: its ``scheduler_config.json``; of a multistep solver of flows its shift is taken.
+        even: whether its pipeline hands over even levels from 1 to 1 over the steps; else the scheduler's own.
+        tokens: of an image, on which a dynamic shift depends.
+        mu: the dynamic shift of so many steps, where the pipeline has a formula of its own.
+    """
+
+    config: Mapping[str, Any]
+    even: bool
+    tokens: int
+    mu: Callable[[int], float] | None = None
+
+    def levels(self, steps: int) -> tuple[float, ...]:
+        """The level before each step, and 0 at the end.
+
+        Raises:
+            WeightsError: its scheduler is none of a flow, or goes the other way.
+        """
+        scheduler = self._scheduler()
+        given: dict[str, Any] = {"mu": self._mu(steps)} if scheduler.config.use_dynamic_shifting else {}
+        if self.even and not scheduler.config.get("use_flow_sigmas"):
+            given["sigmas"] = [1 - k / steps for k in range(steps)]
+        else:
+            given["num_inference_steps"] = steps
+        scheduler.set_timesteps(**given)
+        return tuple(float(sigma) for sigma in scheduler.sigmas.double())
+
+    def _scheduler(self) -> Any:
+        from diffusers import FlowMatchEulerDiscreteScheduler
+
+        config = self.config
+        if config.get("use_flow_sigmas"):
+            return FlowMatchEulerDiscreteScheduler(shift=float(config.get("flow_shift", 1.0)))
+        if "FlowMatch" not in str(config.get("_class_name")):
+            raise WeightsError(f"its scheduler {config.get('_class_name')} is none of a flow; set another model")
+        if config.get("invert_sigmas"):
+            raise WeightsError("its scheduler goes from image to noise (invert_sigmas), which is not supported")
+        return FlowMatchEulerDiscreteScheduler.from_config(dict(config))
+
+    def _mu(self, steps: int) -> float:
+        """The pipelines' line through two sizes of images, or a formula."""
+        if self.mu is not None:
+            return self.mu(steps)
+        known = {"base_image_seq_len": 256, "max_image_seq_len": 4096, "base_shift": 0.5, "max_shift": 1.15}
+        least, most, low, high = (float(self.config.get(name, value)) for name, value in known.items())
+        return low + (self.tokens - least) * (high - low) / (most - least)
+
+
+def flux2_mu(tokens: int, steps: int) -> float:
+    """FLUX.2's dynamic shift, measured by its authors: lines in the tokens for 10 and 200 steps, one between them."""
+    many = 0.00016927 * tokens + 0.45666666
+    if tokens > 4300:
+        return many
+    few = 8.73809524e-05 * tokens + 1.89833333
+    return few + (many - few) * (steps - 10) / 190
+
+
+@dataclass(frozen=True)
+class SprintLevels(FlowLevels):
+    r"""Sana-Sprint's times t as a flow's levels, :math:`s = \sin t / (\cos t + \sin t)` (arXiv 2503.09641)."""
+
+    first: float = 1.57080
+    middle: float = 1.3
+
+    def levels(self, steps: int) -> tuple[float, ...]:
+        """Of two steps with a middle of its own, else of even times."""
+        times = [self.first * (1 - k / steps) for k in range(steps + 1)]
+        if steps == 2:
+            times[1] = self.middle
+        return tuple(min(1.0, math.sin(t) / (math.cos(t) + math.sin(t))) for t in times)

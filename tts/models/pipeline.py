@@ -1,0 +1,136 @@
+"""Models on diffusers' pipelines, whatever they draw and whoever steps them: files, checks, identity, loading."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from pydantic import Field
+
+from tts.errors import WeightsError
+from tts.models.base import ModelSettings
+from tts.models.checkpoint import INDEX, Checkpoint, check_filled, check_safetensors
+from tts.plan import Plan
+from tts.precision import Precision, dtype
+from tts.quiet import quiet
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from tts.samplers.base import Sampler
+
+T = TypeVar("T")
+
+ADDRESS = {"id", "revision", "variant", "file", "preview"}
+"""Settings in whose place digests belong to an identity."""
+
+
+class PipelineSettings(ModelSettings):
+    """Settings that all models on diffusers' pipelines share."""
+
+    needs_torch = True
+
+    PIPELINE: ClassVar[str]
+    """diffusers' class of the checkpoint."""
+    COMPONENTS: ClassVar[Mapping[str, str]]
+    """The pipeline's parts with weights, and the class (or the library) of each; the denoiser first."""
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset()
+    """Parts that a checkpoint may lack."""
+
+    id: str = Field(description="local folder, or name of a repository on the hub (owner/name)")
+    revision: str | None = Field(None, description="branch, tag or commit of the repository")
+    variant: str | None = Field(None, description="infix of the weight files to use, for example fp16")
+    precision: Precision = Field("fp32", description="of the networks; states are float32")
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Where the files come from."""
+        return Checkpoint(self.id, self.revision, self.variant)
+
+    @property
+    def components(self) -> Mapping[str, str]:
+        """:attr:`COMPONENTS` but for those that the checkpoint may lack, and does."""
+        if not self.OPTIONAL:
+            return self.COMPONENTS
+        index = self.checkpoint.config(INDEX)
+        lacking = {part for part in self.OPTIONAL if not any(index.get(part) or ())}
+        return {part: kind for part, kind in self.COMPONENTS.items() if part not in lacking}
+
+    @abstractmethod
+    def stepper(self) -> Sampler:
+        """The sampler on the checkpoint's noise levels."""
+
+    @property
+    @abstractmethod
+    def passes(self) -> int:
+        """Forwards of a prediction."""
+
+    def plan(self) -> Plan:
+        """The trajectory's shape, from the checkpoint's schedule; guidance may take two forwards a prediction."""
+        return self.stepper().plan.times(self.passes)
+
+    def check(self) -> None:
+        """Find missing, damaged and foreign parts; fetches what is not there."""
+        self.checkpoint.check(self.PIPELINE, self.components)
+
+    def identity(self) -> dict[str, Any]:
+        """The settings, and digests of the weights and of the schedule in place of their address."""
+        settings, schedule = self.record(), self.scheduler_config()
+        return {
+            **{name: value for name, value in settings.items() if name not in ADDRESS},
+            "schedule": {name: value for name, value in schedule.items() if not name.startswith("_")},
+            "weights": self.checkpoint.identity(self.components),
+        }
+
+    def pipeline(self) -> DiffusionPipeline:
+        """The pipeline in host memory, without the parts that are not needed.
+
+        Raises:
+            WeightsError: its weights do not fit its configuration.
+        """
+        import diffusers
+
+        kind = getattr(diffusers, self.PIPELINE)
+        folder, file = self.checkpoint.folder(), self.checkpoint.single_file()
+        common = {"dtype": dtype(self.precision), "local_files_only": True, **self.absent()}
+        if file is not None:
+            check_safetensors(file)  # nothing else is opened
+        with quiet():
+            try:
+                if file is not None:
+                    found = kind.from_single_file(str(file), config=str(folder), **common)
+                else:
+                    found = kind.from_pretrained(folder, variant=self.variant, use_safetensors=True, **common)
+                for component in self.components:
+                    check_filled(getattr(found, component))
+            except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+                text = " ".join(str(error).split())
+                raise WeightsError(f"id {self.id}: its parts cannot be loaded ({text[:300]})") from None
+        return found
+
+    def placed(self, device: str) -> Any:
+        """The pipeline with its parts on a device, ready to compute."""
+        pipeline = self.pipeline()
+        for part in self.components:
+            getattr(pipeline, part).to(device).eval().requires_grad_(False)
+        return pipeline
+
+    def absent(self) -> dict[str, Any]:
+        """Parts to leave out."""
+        return {}
+
+    def config_of(self, component: str) -> dict[str, Any]:
+        """A part's own configuration."""
+        return self.checkpoint.config(f"{component}/config.json")
+
+    def scheduler_config(self) -> dict[str, Any]:
+        """The scheduler's configuration."""
+        return self.checkpoint.config("scheduler/scheduler_config.json")
+
+    def _explained(self, make: Callable[[], T]) -> T:
+        """What a function makes; where it says what is wrong with the weights, whose they are."""
+        try:
+            return make()
+        except WeightsError as error:
+            raise WeightsError(f"id {self.id}: {error}") from None

@@ -1,0 +1,104 @@
+"""What a single file of weights holds, by the names of its tensors; nothing else of it is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from tts.errors import WeightsError
+
+UNET = "model.diffusion_model."
+WORDS = {"unet": "UNet", "vae": "VAE", "text_encoder": "text encoder", "text_encoder_2": "second text encoder"}
+PREFIXES = {"unet": UNET + "input_blocks.", "vae": "first_stage_model."}
+"""Of the parts of a whole checkpoint, in its authors' form."""
+ENCODERS = {
+    "Stable Diffusion 1.x or 2.x": {"text_encoder": "cond_stage_model."},
+    "SDXL": {"text_encoder": "conditioner.embedders.0.", "text_encoder_2": "conditioner.embedders.1."},
+}
+"""Prefixes of text encoders, by whose they are."""
+
+OTHERS: tuple[tuple[str, str, str], ...] = (
+    (r"(^|[._])lora[._]|\.lora_(up|down|A|B)\.|\.(hada|lokr)_w", "a LoRA", ""),
+    (r"^control_model\.|^controlnet_|\.controlnet_cond_embedding\.", "a ControlNet", ""),
+    (r"^(emb_params|string_to_param\.|clip_[lg]$)", "a textual inversion", ""),
+    (r"^input_blocks\.", "a UNet without its prefix", "unet"),
+    (r"^(down_blocks|up_blocks)\..*(attentions|resnets)\.", "a UNet in diffusers' form", "unet"),
+    (r"^(encoder|decoder)\.(down|up|mid)(_block)?s?\.", "a VAE alone", "vae"),
+    (r"^(transformer\.)?(text_model\.)?embeddings\.token_embedding\.", "a text encoder alone", "text_encoder"),
+    (r"^(model\.)?token_embedding\.", "a text encoder alone", "text_encoder"),
+    (r"^(model\.diffusion_model\.)?(double_blocks|joint_blocks|(single_)?transformer_blocks)\.", "a transformer", ""),
+)
+"""What else such files are: a name that one of their tensors has, in words, and which part; the first that fits."""
+
+
+def names_of(path: Path) -> list[str]:
+    """Names of a safetensors file's tensors."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        return sorted(file.keys())
+
+
+def check_whole(names: Collection[str], components: Collection[str]) -> None:
+    """Refuse a file that lacks a part.
+
+    Args:
+        names: of its tensors.
+        components: parts that it must hold: ``unet``, ``vae``, ``text_encoder``, ``text_encoder_2``.
+
+    Raises:
+        WeightsError: it holds something else; the message says what, and what is missing.
+    """
+    family = "SDXL" if "text_encoder_2" in components else "Stable Diffusion 1.x or 2.x"
+    prefixes = {**PREFIXES, **ENCODERS[family]}
+    missing = [part for part in components if not _any(names, prefixes[part])]
+    if missing:
+        what, part = contents(names)
+        lacking = " and ".join(f"no {WORDS[each]}" for each in missing if each != part)
+        remedy = "name a file with all parts in their authors' form"
+        raise WeightsError(f"holds {what}, but {lacking} of {family}; {remedy}")
+
+
+def check_form(names: Collection[str], unet: Mapping[str, Any], scheduler: Mapping[str, Any]) -> None:
+    """Refuse a file that says of its UNet what the configuration beside it denies.
+
+    Args:
+        names: of its tensors, some of which are marks without a use of their own.
+        unet, scheduler: the configurations that its weights are used with.
+
+    Raises:
+        WeightsError: they do not belong together.
+    """
+    if "edm_mean" in names or any(name.startswith("edm_vpred.") for name in names):
+        raise WeightsError("its UNet is told noise levels of EDM, which no schedule of betas has")
+    if "v_pred" in names and scheduler.get("prediction_type", "epsilon") != "v_prediction":
+        raise WeightsError("its UNet predicts velocities, and the scheduler beside id says it does not; set another id")
+    if "ztsnr" in names and not scheduler.get("rescale_betas_zero_snr"):
+        raise WeightsError(
+            "its UNet was trained without signal at the first step, and the scheduler beside id has no "
+            "rescale_betas_zero_snr; set another id"
+        )
+    embeds = UNET + "time_embed.cond_proj.weight" in names
+    if embeds != (unet.get("time_cond_proj_dim") is not None):
+        which = ("its UNet", "the one of id") if embeds else ("the UNet of id", "its own")
+        raise WeightsError(f"{which[0]} is told the scale of guidance, and {which[1]} is not; set another id")
+
+
+def contents(names: Collection[str]) -> tuple[str, str]:
+    """What a file holds, in words, and which part that is, if it is one alone in another form."""
+    parts = [f"a {WORDS[part]}" for part, prefix in PREFIXES.items() if _any(names, prefix)]
+    for family, encoders in ENCODERS.items():
+        parts += [f"the {WORDS[part]} of {family}" for part, prefix in encoders.items() if _any(names, prefix)]
+    if parts:
+        return " and ".join(parts), ""
+    for pattern, what, part in OTHERS:
+        if any(re.search(pattern, name) for name in names):
+            return what, part
+    shown = ", ".join(f"'{name[:60]}'" for name in sorted(names)[:2])
+    return f"other tensors ({len(names)}: {shown}{', ...' if len(names) > 2 else ''})", ""
+
+
+def _any(names: Collection[str], prefix: str) -> bool:
+    return any(name.startswith(prefix) for name in names)

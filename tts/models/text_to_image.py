@@ -1,0 +1,143 @@
+"""Transformers that draw prompts, flows or not: what all of their families share.
+
+A family says how its prompts are encoded and how its network is asked; where its sizes, its guidance or its decoder are
+unlike the others', it says so, too.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from tts.errors import SettingError
+from tts.models.base import Model
+from tts.models.guidance import Guidance
+from tts.models.latent import Denoiser, LatentModel, Network
+from tts.models.prompts import Encoded, PromptedNetwork, PromptSettings, shortened, stacked
+from tts.networks import autoencoder
+from tts.precision import Precision
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class TextToImageSettings(PromptSettings):
+    """Settings of a transformer that draws prompts."""
+
+    PATCH: ClassVar[int] = 2
+    """Cells of a latent along a side of the network's tokens."""
+    PIXELS: ClassVar[int | None] = 1024
+    """Height and width where none are set; None: the network's own."""
+    TOKENIZER: ClassVar[tuple[str, int]]
+    """The tokenizer that reads most of a prompt, and how many tokens of it are read."""
+
+    precision: Precision = Field("bf16", description="of the networks; states and noise levels are float32")
+
+    @abstractmethod
+    def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
+        """An encoded prompt, or for None what guidance leads away from."""
+
+    @abstractmethod
+    def ask(self, network: Any, x: Tensor, s: Tensor, texts: Any, scale: Tensor | None) -> Tensor:
+        """What the network predicts: of a flow the velocity towards noise.
+
+        Args:
+            x: latents, ``[B, C, h, w]`` in the network's precision.
+            s: noise levels of a flow, or time steps, ``[B]`` float32.
+            texts: prompts as :meth:`collate` has made them.
+            scale: of the guidance, ``[B]`` float32, of networks that are told it.
+
+        Returns:
+            ``[B, C, h, w]``.
+        """
+
+    @abstractmethod
+    def denoiser(self, network: Network) -> Denoiser:
+        """What a network and the settings make."""
+
+    def collate(self, encoded: Sequence[Encoded]) -> Any:
+        """A batch of encoded prompts; stacked where all are of one length."""
+        return stacked(encoded)
+
+    @abstractmethod
+    def guide(self) -> Guidance:
+        """How the network is asked."""
+
+    @property
+    def multiple(self) -> int:
+        """Of which height and width must be multiples."""
+        return self.factor * self.PATCH
+
+    @property
+    def pixels(self) -> tuple[int, int]:
+        """Height and width of the images."""
+        if self.size is None and self.PIXELS is not None:
+            return self.PIXELS, self.PIXELS
+        return super().pixels
+
+    @property
+    def channels(self) -> int:
+        """Of a latent."""
+        return int(self.config_of(self.network)["in_channels"])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of a latent, ``(C, h, w)``."""
+        height, width = self.pixels
+        return self.channels, height // self.factor, width // self.factor
+
+    def check(self) -> None:
+        """Find missing, damaged and foreign parts, and settings that do not fit them."""
+        super().check()
+        if self.negative_prompt is not None and self.guide().passes == 1:
+            raise SettingError("negative_prompt: without classifier-free guidance it changes nothing; leave it out")
+        if self.preview is not None:
+            autoencoder.check_tiny(self.preview, self.channels)
+
+    def cutter(self) -> Callable[[str], str | None]:
+        """What says of a prompt what is cut of it; None: nothing."""
+        from transformers import AutoTokenizer
+
+        part, limit = self.TOKENIZER
+        tokenizer = AutoTokenizer.from_pretrained(self.checkpoint.folder() / part, local_files_only=True)
+        return partial(self._cut, tokenizer, limit)
+
+    def tokens(self, tokenizer: Any, prompt: str) -> list[int]:
+        """All that is read of a prompt if there is no limit."""
+        found: list[int] = tokenizer(prompt)["input_ids"]
+        return found
+
+    def _cut(self, tokenizer: Any, limit: int, prompt: str) -> str | None:
+        tokens, around = self.tokens(tokenizer, prompt), len(self.tokens(tokenizer, ""))
+        if len(tokens) <= limit:
+            return None
+        lost = tokenizer.decode(tokens[limit - around : len(tokens) - around])
+        return (
+            f"prompt '{shortened(prompt)}' is longer than the {limit - around} tokens that are read; cut: "
+            f"'{shortened(lost)}'"
+        )
+
+    def decoder(self, vae: Any) -> Callable[[Tensor], Tensor]:
+        """Clean latents ``[B, C, h, w]`` float32 to images ``[B, 3, H, W]`` in about [-1, 1]."""
+        return autoencoder.decoder(vae)
+
+    def load(self, device: str = "cpu") -> Model:
+        """The model in its precision; prompts are encoded when they are first asked for."""
+        pipeline = self.placed(device)
+        network = getattr(pipeline, self.network)
+
+        def answer(x: Tensor, s: Tensor, encoded: Sequence[Encoded], scale: Tensor | None) -> Tensor:
+            return self.ask(network, x.to(network.dtype), s.float(), self.collate(encoded), scale)
+
+        asked = PromptedNetwork(network, lambda prompt: self.encode(pipeline, prompt, device), answer)
+        return LatentModel(
+            self.denoiser(asked),
+            self.stepper(),
+            self.decoder(pipeline.vae),
+            self.previewer(pipeline, device),
+            self.shape,
+        )

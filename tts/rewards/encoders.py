@@ -1,0 +1,99 @@
+"""Image and text encoders on a device, and what their embeddings say of each other."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tts.prompts import Cut
+from tts.rewards.preprocess import Preprocess, by_row
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+KEPT = 4096
+"""Encoded texts that are kept."""
+UNCUT = 2048
+"""Tokens that a text is read with to see whether a shorter length cuts it."""
+
+
+class Encoders:
+    """Image and text encoders on one device; embeddings have unit length, float32."""
+
+    def __init__(self, model: Any, tokenizer: Callable[[str], Tensor], prepare: Preprocess, device: str) -> None:
+        self.model, self.tokenizer, self.prepare, self.device = model, tokenizer, prepare, device
+        self.dtype = next(model.parameters()).dtype
+        self.texts = Texts(self._text)
+
+    def images(self, images: Tensor) -> Tensor:
+        """``[B, 3, H, W]`` uint8 to ``[B, D]``."""
+        return unit(by_row(self.model.encode_image, self.prepare(images.to(self.device)).to(self.dtype)))
+
+    def _text(self, text: str) -> Tensor:
+        return unit(self.model.encode_text(self.tokenizer(text).to(self.device)))[0]
+
+
+class Texts:
+    """Embeddings of texts, each encoded once and by itself, so that none depends on the others.
+
+    Args:
+        encode: a text to ``[D]``.
+    """
+
+    def __init__(self, encode: Callable[[str], Tensor]) -> None:
+        self.encode = encode
+        self._recent: OrderedDict[str, Tensor] = OrderedDict()
+
+    def __call__(self, texts: list[str]) -> Tensor:
+        """``[B, D]``."""
+        import torch
+
+        return torch.stack([self._one(text) for text in texts])
+
+    def _one(self, text: str) -> Tensor:
+        if text in self._recent:
+            self._recent.move_to_end(text)
+            return self._recent[text]
+        self._recent[text] = self.encode(text)
+        if len(self._recent) > KEPT:
+            self._recent.popitem(last=False)
+        return self._recent[text]
+
+
+def unit(embeddings: Tensor) -> Tensor:
+    """Scaled to length 1, float32."""
+    from torch.nn.functional import normalize
+
+    return normalize(embeddings.float(), dim=-1)
+
+
+def cosines(images: Tensor, texts: Tensor) -> list[float]:
+    """Cosine of each row of one with the same row of the other, in float64."""
+    values: list[float] = (images.double() * texts.double()).sum(dim=1).tolist()
+    return values
+
+
+def cut_by(tokenizer: Any) -> Callable[[str], Cut | None]:
+    """What one of open_clip's tokenizers does not read of a text, as :func:`tts.prompts.cut_notes` asks it."""
+    fills = int(tokenizer("", context_length=UNCUT)[0, -2])
+    marks_whole = getattr(tokenizer, "tokenizer_mode", "") == "clips"  # by a last token, after those that fill
+
+    def tokens(text: str, length: int) -> list[int]:
+        found: list[int] = tokenizer(text, context_length=length)[0].tolist()
+        found = found[:-1] if marks_whole else found
+        while found and found[-1] == fills:
+            found.pop()
+        return found
+
+    nothing = tokens("", UNCUT)
+
+    def cut(text: str) -> Cut | None:
+        read, whole = (tokens(text, length) for length in (tokenizer.context_length, UNCUT))
+        if len(whole) <= len(read):
+            return None
+        end = int(bool(nothing) and nothing[-1] == whole[-1])  # a token that says that the text is over
+        words = getattr(tokenizer, "tokenizer", tokenizer)
+        return Cut(len(read) - len(nothing), str(words.decode(whole[len(read) - end : len(whole) - end])).strip())
+
+    return cut

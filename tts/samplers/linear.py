@@ -1,0 +1,120 @@
+"""What all samplers have in common that step from one mixture of signal and noise to the next by one prediction."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from tts.plan import Plan
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tts.samplers.base import Position, Step
+
+TINY = 1e-12
+"""Signal of a level that has none, in a plan: its noise would be infinite beside it."""
+
+FORGOTTEN = 0.1
+"""The initial noise is replaced where less of it than this share of the first step's own noise is left."""
+
+
+class Weights(NamedTuple):
+    r"""A step's numbers: :math:`e = (x - a D)/s`, then :math:`x' = a' D + k e + w z`.
+
+    Args:
+        signal, noise: ``a`` and ``s`` of the state before the step.
+        clean: ``a'``, of the prediction.
+        kept: ``k``, of the noise that the state holds.
+        fresh: ``w``, of the step's own noise.
+    """
+
+    signal: float
+    noise: float
+    clean: float
+    kept: float
+    fresh: float
+
+
+class LinearSampler(ABC):
+    r"""Steps of a state :math:`x = a D + s e` with clean part D and unit noise e.
+
+    A step ends with the prediction at the *new* level, by which a candidate is judged and from which the next step
+    starts: the winner's look-ahead is never paid again. The last step needs none. A step without noise is the
+    deterministic one.
+    """
+
+    times: tuple[float, ...]
+    """What the denoiser is told before each step."""
+    clip: float | None
+    """Predictions are clipped to [-clip, clip] before a step; None: they are not."""
+
+    @abstractmethod
+    def weights(self, index: int, injected: bool) -> Weights:
+        """Step ``index`` with its noise, or the deterministic one."""
+
+    @abstractmethod
+    def renoising(self, index: int, to: int) -> tuple[float, float]:
+        """Shares of the state and of a unit noise on the way back from ``index`` steps to the level of step ``to``."""
+
+    @property
+    @abstractmethod
+    def levels(self) -> tuple[float, ...]:
+        """Deviation of the noise over that of the signal, before each step and after the last."""
+
+    def opened(self, noise: Tensor) -> Tensor:
+        """The first state, of a unit normal noise."""
+        return noise
+
+    @cached_property
+    def plan(self) -> Plan:
+        """One call before the first step and one at the end of each but the last; noise where some of it is fresh."""
+        steps = len(self.times)
+        calls = (1,) * (steps - 1) + (0,)
+        weights = [self.weights(index, True) for index in range(steps)]
+        return Plan(
+            calls,
+            tuple(each.fresh > 0 for each in weights),
+            initial_nfe=1,
+            levels=self.levels,
+            back=1,
+            leaps=calls,
+            forgets_start=abs(weights[0].kept) < FORGOTTEN * weights[0].fresh,
+        )
+
+    def initial(self, noise: Tensor) -> Step:
+        """The first state, with its prediction."""
+        from tts.samplers.base import Call, Position
+
+        x = self.opened(noise)
+        return Position(x, (yield Call(x, self.times[0])))
+
+    def back(self, at: Position, index: int, to: int, noise: Tensor) -> Step:
+        """A state of the level before step ``to``, and its prediction; see :class:`tts.samplers.base.Sampler`."""
+        from tts.samplers.base import Call, Position
+
+        kept, fresh = self.renoising(index, to)
+        x = kept * at.x + fresh * noise
+        return Position(x, (yield Call(x, self.times[to])))
+
+    def step(self, at: Position, index: int, noise: Tensor | None) -> Step:
+        """Step ``index`` (0-based); see :class:`tts.samplers.base.Sampler`."""
+        return self._to(at, self.weights(index, noise is not None), index + 1, noise)
+
+    def leap(self, at: Position, index: int, to: int) -> Step:
+        """The deterministic step from before step ``index`` to where step ``to - 1`` leads."""
+        there = self.weights(to - 1, False)
+        return self._to(at, self.weights(index, False)._replace(clean=there.clean, kept=there.kept), to, None)
+
+    def _to(self, at: Position, by: Weights, to: int, noise: Tensor | None) -> Step:
+        from tts.samplers.base import Call, Position
+
+        e = (at.x - by.signal * at.predicted) / by.noise
+        D = at.predicted if self.clip is None else at.predicted.clamp(-self.clip, self.clip)
+        x = by.clean * D + by.kept * e
+        if noise is not None:
+            x = x + by.fresh * noise
+        if to == len(self.times):
+            return Position(x, x)
+        return Position(x, (yield Call(x, self.times[to])))
