@@ -40,8 +40,7 @@ class Node:
         result: what came of it, later scorings included; None while it is running.
         segment: what its engine is asked for at present; None: nothing.
         waiters: those who wait for that.
-        uses: its handles, running nodes that start from it, requests and answers under way; it is held while there are
-            any.
+        uses: its handles, requests that start from it, answers that are being served; it is held while there are any.
     """
 
     __slots__ = (
@@ -98,6 +97,11 @@ class Node:
     def answers(self, segment: Segment) -> bool:
         """Whether all that the segment asks for is there."""
         return self.result is not None and (self.final or not self.lacks(segment))
+
+    @property
+    def start(self) -> Node | None:
+        """What its engine's request starts from: its parent, or itself if its state is there."""
+        return self.parent if self.result is None else self
 
     @property
     def wanted(self) -> bool:

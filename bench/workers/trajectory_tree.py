@@ -38,7 +38,7 @@ class TrajectoryTree:
         self._handles: dict[ActiveTrial, dict[int, Grip]] = {}
         self._gone: deque[Grip] = deque()
         self._at_hand: deque[Served] = deque()
-        self._answered: list[Node] = []
+        self._last_start: Node | None = None
         self._tickets = 0
         self._new: list[list[int]] = [[] for _ in range(engines)]
         self._released: list[list[int]] = [[] for _ in range(engines)]
@@ -77,10 +77,11 @@ class TrajectoryTree:
 
     def answer(self, result: EvalResult) -> Iterator[Served]:
         """Serve those who wait for a node, in the order in which they asked; who asked too late for more asks again."""
-        self._leave_answered()
-        node = self._running.pop(result.ticket)
+        self._leave_last_start()
+        node, paid = self._running.pop(result.ticket), result.nfe
         self.in_flight[node.engine] -= 1
-        new, paid = node.result is None, result.nfe
+        self._last_start = node.start
+        node.uses += 1
         self._settle(node, result)
         waiters, node.waiters, node.segment = node.waiters, [], None
         late = [waiter for waiter in waiters if not node.answers(waiter.segment)]
@@ -91,7 +92,7 @@ class TrajectoryTree:
         for waiter in late:
             if not waiter.trial.over:
                 self.ask(waiter)
-        self._answered = [node] if node.parent is None or not new else [node, node.parent]
+        self._leave(node)
 
     def at_hand(self) -> Iterator[Served]:
         """Serve those who asked for what was there already, until nobody does any more."""
@@ -100,7 +101,7 @@ class TrajectoryTree:
             if not served.waiter.trial.over:
                 yield served
             self._leave(served.node)
-        self._leave_answered()
+        self._leave_last_start()
 
     def handle(self, trial: ActiveTrial, node: Node) -> Handle:
         """A trial's handle of a node, the same one for as long as the trial refers to it."""
@@ -168,8 +169,6 @@ class TrajectoryTree:
         node = Node(self._tickets, engine, waiter.segment, parent, siblings is not None)
         if siblings is not None:
             node.link(siblings, edge)
-        if parent is not None:
-            parent.uses += 1
         self._run(node)
         return node
 
@@ -185,7 +184,8 @@ class TrajectoryTree:
 
     def _run(self, node: Node) -> None:
         """Put what a node's engine is asked for under the next ticket."""
-        node.uses += 1
+        if node.start is not None:
+            node.start.uses += 1
         self._running[self._tickets] = node
         self._new[node.engine].append(self._tickets)
         self.in_flight[node.engine] += 1
@@ -205,11 +205,14 @@ class TrajectoryTree:
         else:
             self._held[node.key] = node
 
-    def _leave_answered(self) -> None:
-        """Let go of what the last answer was about; until then, those who are served at hand may come to it as well."""
-        for node in self._answered:
-            self._leave(node)
-        self._answered = []
+    def _leave_last_start(self) -> None:
+        """Let go of what the last request that was answered started from.
+
+        Until then those who are served at hand, who are behind, may come to it as well.
+        """
+        if self._last_start is not None:
+            self._leave(self._last_start)
+        self._last_start = None
 
     def _sweep(self) -> None:
         """Take note of the handles that are gone.
