@@ -67,6 +67,20 @@ REWARDS: dict[str, Check] = {
         "tts/test_encoders.py::test_pickscore_is_transformers_own",
         abs=1e-3,
     ),
+    "clip processor": Check(
+        "`pickscore`: images of five shapes by five forms of preprocessor_config.json",
+        "transformers: CLIPImageProcessor",
+        "the encoder's input, of deviation 1",
+        "tts/test_published_configs.py::test_images_are_prepared_as_transformers_prepares_them",
+        abs=1e-5,
+    ),
+    "scale": Check(
+        "`pickscore`: the scale of its logits, in fp32, fp16 and bf16",
+        "the weights' own, 100",
+        "scale",
+        "tts/test_published_configs.py::test_the_scale_of_pickscore_is_100_in_any_precision",
+        rel=1e-6,
+    ),
     "imagereward": Check(
         "`imagereward`",
         "the published computation, on the file's own tensors in float64",

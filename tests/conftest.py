@@ -62,6 +62,7 @@ SLOW = ON_RAY | {
     "test_edm_checkpoint",
     "test_encoders",
     "test_flow_families",
+    "test_guiding",
     "test_half_precision",
     "test_latent_models",
     "test_latent_parity",

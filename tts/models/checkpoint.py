@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -80,18 +80,19 @@ class Checkpoint:
         """The single file, fetched first if need be."""
         return None if self.file is None else locate(self.file, "file")
 
-    def check(self, pipeline: str, components: Mapping[str, str]) -> None:
+    def check(self, pipeline: str, components: Mapping[str, str], also: Collection[str] = ()) -> None:
         """Find what is missing or damaged before anything is loaded.
 
         Args:
             pipeline: the class that the checkpoint must name.
             components: parts with weights, and the class of each.
+            also: other classes that it may name.
 
         Raises:
             WeightsError: a part is missing, damaged or of another class.
         """
         index = self.config(INDEX)
-        if index.get("_class_name") != pipeline:
+        if index.get("_class_name") not in (pipeline, *also):
             raise WeightsError(f"id {self.id}: holds a {index.get('_class_name')}, not a {pipeline}; set another model")
         for component, kind in components.items():
             found = index.get(component)
@@ -121,7 +122,7 @@ class Checkpoint:
     def identity(self, components: Mapping[str, str]) -> dict[str, str]:
         """Digest of every file that decides what the parts compute, by its name in the checkpoint."""
         folder, weights = self.folder(), self._weights(components)
-        parts = [*components, "tokenizer", "tokenizer_2"]
+        parts = [*components, "tokenizer", "tokenizer_2", "tokenizer_3"]
         texts = [file for part in parts for kind in TEXTS for file in sorted((folder / part).glob(kind))]
         names = ["file" if self.file else str(file.relative_to(folder)) for file in weights]
         return {

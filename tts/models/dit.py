@@ -10,7 +10,8 @@ from pydantic import Field
 from tts.errors import WeightsError
 from tts.models.base import Model
 from tts.models.classes import class_condition, class_label
-from tts.models.latent import LatentModel, LatentSettings
+from tts.models.guiding import LatentGuidance, Scale
+from tts.models.latent import GUIDANCE, LatentModel, LatentSettings
 from tts.models.sizes import sample_size
 from tts.networks import autoencoder
 from tts.plan import Condition
@@ -32,7 +33,7 @@ class DiT(LatentSettings):
     id: str = Field(
         "facebook/DiT-XL-2-256", description="local folder, or name of a repository on the hub (owner/name)"
     )
-    guidance: float = Field(4.0, ge=1, description="scale of classifier-free guidance; 1: none, half the forwards")
+    guidance: LatentGuidance = Field(Scale(scale=4.0), description=GUIDANCE)
 
     @property
     def classes(self) -> int:
@@ -71,11 +72,15 @@ class DiT(LatentSettings):
         """The class's name."""
         return class_label(condition, self.classes)
 
+    def raw_network(self, pipeline: Any, device: str) -> ClassTransformer:
+        """The transformer with its classes."""
+        return ClassTransformer(pipeline.transformer)
+
     def load(self, device: str = "cpu") -> Model:
         """The model in its precision."""
         shape, pipeline = self.latent_shape(), self.placed(device)
         return LatentModel(
-            self.denoiser(ClassTransformer(pipeline.transformer)),
+            self.denoiser(self.raw_network(pipeline, device), device),
             self.stepper(),
             autoencoder.decoder(pipeline.vae),
             None,

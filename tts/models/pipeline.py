@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from tts.errors import WeightsError
 from tts.models.base import ModelSettings
-from tts.models.checkpoint import INDEX, Checkpoint, check_filled, check_safetensors
+from tts.models.checkpoint import INDEX, Checkpoint, check_filled
 from tts.plan import Plan
 from tts.precision import Precision, dtype
 from tts.quiet import quiet
@@ -33,6 +34,8 @@ class PipelineSettings(ModelSettings):
 
     PIPELINE: ClassVar[str]
     """diffusers' class of the checkpoint."""
+    ALSO: ClassVar[frozenset[str]] = frozenset()
+    """Other classes of the same parts, which the checkpoint may name."""
     COMPONENTS: ClassVar[Mapping[str, str]]
     """The pipeline's parts with weights, and the class (or the library) of each; the denoiser first."""
     OPTIONAL: ClassVar[frozenset[str]] = frozenset()
@@ -72,7 +75,7 @@ class PipelineSettings(ModelSettings):
 
     def check(self) -> None:
         """Find missing, damaged and foreign parts; fetches what is not there."""
-        self.checkpoint.check(self.PIPELINE, self.components)
+        self.checkpoint.check(self.PIPELINE, self.components, self.ALSO)
 
     def identity(self) -> dict[str, Any]:
         """The settings, and digests of the weights and of the schedule in place of their address."""
@@ -89,14 +92,19 @@ class PipelineSettings(ModelSettings):
         Raises:
             WeightsError: its weights do not fit its configuration.
         """
+        return self.loaded(self.PIPELINE)
+
+    def loaded(self, name: str) -> DiffusionPipeline:
+        """:meth:`pipeline` of a class of diffusers."""
         import diffusers
 
-        kind = getattr(diffusers, self.PIPELINE)
+        kind = getattr(diffusers, name)
         folder, file = self.checkpoint.folder(), self.checkpoint.single_file()
         common = {"dtype": dtype(self.precision), "local_files_only": True, **self.absent()}
         if file is not None:
-            check_safetensors(file)  # nothing else is opened
-        with quiet():
+            self.checkpoint.check_file(self.components)  # nothing else is opened
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of schedulers' settings that are older than their keys
             try:
                 if file is not None:
                     found = kind.from_single_file(str(file), config=str(folder), **common)
@@ -117,8 +125,9 @@ class PipelineSettings(ModelSettings):
         return pipeline
 
     def absent(self) -> dict[str, Any]:
-        """Parts to leave out."""
-        return {}
+        """Parts to leave out, and those that the checkpoint lacks."""
+        lacking = [part for part in self.COMPONENTS if part not in self.components]
+        return dict.fromkeys([*lacking, *(part.replace("text_encoder", "tokenizer") for part in lacking)])
 
     def config_of(self, component: str) -> dict[str, Any]:
         """A part's own configuration."""

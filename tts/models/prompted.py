@@ -39,6 +39,17 @@ class PromptedSettings(PromptSettings, LatentSettings):
         channels = self.config_of("unet").get("in_channels")
         if channels != self.config_of("vae").get("latent_channels"):
             raise SettingError(f"id {self.id}: its unet takes {channels} channels; inpainting models cannot be used")
+        if self.negative_prompt is not None and self.guided.name in ("embedded", "autoguidance"):
+            raise SettingError(f"negative_prompt: {self.guided.name} guidance leads away from no prompt; leave it out")
+
+    @property
+    def embeds(self) -> bool:
+        """Whether the UNet is told the scale of guidance."""
+        return self.config_of("unet").get("time_cond_proj_dim") is not None
+
+    def elsewhere(self) -> dict[str, Any]:
+        """See :class:`tts.models.latent.LatentSettings`."""
+        return {"file": None, "preview": None}
 
     def cutter(self) -> Callable[[str], str | None]:
         """What says of a prompt what is cut of it; None: nothing."""
@@ -54,21 +65,31 @@ class PromptedSettings(PromptSettings, LatentSettings):
     def unet_arguments(self, encoded: Sequence[Encoded]) -> dict[str, Any]:
         """The network's arguments beside state and time."""
 
+    def raw_network(self, pipeline: Any, device: str) -> PromptedNetwork:
+        """The UNet with its prompts, told the scale of guidance where it was made for that."""
+        from tts.networks.guidance_embedding import guidance_embedding
+
+        unet = pipeline.unet
+        width = unet.config.time_cond_proj_dim
+
+        def answer(x: Tensor, times: Tensor, encoded: Sequence[Encoded], scale: Tensor | None) -> Tensor:
+            told = None if scale is None else guidance_embedding(scale, width).to(unet.dtype)
+            output: Tensor = unet(
+                x.to(unet.dtype), times, timestep_cond=told, return_dict=False, **self.unet_arguments(encoded)
+            )[0]
+            return output
+
+        return PromptedNetwork(unet, self.encoder(pipeline, device), answer)
+
     def load(self, device: str = "cpu") -> Model:
         """The model in its precision, its decoder as the checkpoint asks."""
         (height, width), pipeline = self.pixels, self.placed(device)
-        unet = pipeline.unet
-
-        def answer(x: Tensor, times: Tensor, encoded: Sequence[Encoded], scale: Tensor | None) -> Tensor:
-            output: Tensor = unet(x.to(unet.dtype), times, return_dict=False, **self.unet_arguments(encoded))[0]
-            return output
-
         return LatentModel(
-            self.denoiser(PromptedNetwork(unet, self.encoder(pipeline, device), answer)),
+            self.denoiser(self.raw_network(pipeline, device), device),
             self.stepper(),
             autoencoder.decoder(pipeline.vae),
             self.previewer(pipeline, device),
-            (int(unet.config.in_channels), height // self.factor, width // self.factor),
+            (int(pipeline.unet.config.in_channels), height // self.factor, width // self.factor),
         )
 
 

@@ -15,7 +15,6 @@ from pydantic import Field
 
 from tts.errors import SettingError
 from tts.models.base import Model
-from tts.models.guidance import Guidance
 from tts.models.latent import Denoiser, LatentModel, Network
 from tts.models.prompts import Encoded, PromptedNetwork, PromptSettings, shortened, stacked
 from tts.networks import autoencoder
@@ -56,16 +55,12 @@ class TextToImageSettings(PromptSettings):
         """
 
     @abstractmethod
-    def denoiser(self, network: Network) -> Denoiser:
-        """What a network and the settings make."""
+    def denoiser(self, network: Network, device: str) -> Denoiser:
+        """What a network on a device and the settings make."""
 
     def collate(self, encoded: Sequence[Encoded]) -> Any:
         """A batch of encoded prompts; stacked where all are of one length."""
         return stacked(encoded)
-
-    @abstractmethod
-    def guide(self) -> Guidance:
-        """How the network is asked."""
 
     @property
     def multiple(self) -> int:
@@ -93,7 +88,7 @@ class TextToImageSettings(PromptSettings):
     def check(self) -> None:
         """Find missing, damaged and foreign parts, and settings that do not fit them."""
         super().check()
-        if self.negative_prompt is not None and self.guide().passes == 1:
+        if self.passes == 1 and self.negative_prompt is not None:
             raise SettingError("negative_prompt: without classifier-free guidance it changes nothing; leave it out")
         if self.preview is not None:
             autoencoder.check_tiny(self.preview, self.channels)
@@ -103,8 +98,10 @@ class TextToImageSettings(PromptSettings):
         from transformers import AutoTokenizer
 
         part, limit = self.TOKENIZER
+        lacking = part.replace("tokenizer", "text_encoder") not in self.components
+        part = "tokenizer" if lacking else part
         tokenizer = AutoTokenizer.from_pretrained(self.checkpoint.folder() / part, local_files_only=True)
-        return partial(self._cut, tokenizer, limit)
+        return partial(self._cut, tokenizer, tokenizer.model_max_length if lacking else limit)
 
     def tokens(self, tokenizer: Any, prompt: str) -> list[int]:
         """All that is read of a prompt if there is no limit."""
@@ -125,19 +122,30 @@ class TextToImageSettings(PromptSettings):
         """Clean latents ``[B, C, h, w]`` float32 to images ``[B, 3, H, W]`` in about [-1, 1]."""
         return autoencoder.decoder(vae)
 
-    def load(self, device: str = "cpu") -> Model:
-        """The model in its precision; prompts are encoded when they are first asked for."""
-        pipeline = self.placed(device)
+    def raw_network(self, pipeline: Any, device: str) -> PromptedNetwork:
+        """The transformer with its prompts."""
         network = getattr(pipeline, self.network)
 
         def answer(x: Tensor, s: Tensor, encoded: Sequence[Encoded], scale: Tensor | None) -> Tensor:
             return self.ask(network, x.to(network.dtype), s.float(), self.collate(encoded), scale)
 
-        asked = PromptedNetwork(network, lambda prompt: self.encode(pipeline, prompt, device), answer)
+        return PromptedNetwork(network, lambda prompt: self.encode(pipeline, prompt, device), answer)
+
+    def load(self, device: str = "cpu") -> Model:
+        """The model in its precision; prompts are encoded when they are first asked for."""
+        pipeline = self.placed(device)
         return LatentModel(
-            self.denoiser(asked),
+            self.denoiser(self.raw_network(pipeline, device), device),
             self.stepper(),
             self.decoder(pipeline.vae),
             self.previewer(pipeline, device),
             self.shape,
         )
+
+
+def chat(tokenizer: Any, prompt: str) -> list[int]:
+    """Tokens of a prompt as the only line of a chat, to be answered."""
+    lines = [{"role": "user", "content": prompt}]
+    text = tokenizer.apply_chat_template(lines, tokenize=False, add_generation_prompt=True)
+    found: list[int] = tokenizer(text)["input_ids"]
+    return found
