@@ -461,13 +461,13 @@ def test_no_node_and_no_state_outlives_its_trials() -> None:
     assert Hoarder.kept is not None
     assert pool.states == [{}, {}]
     Hoarder.kept = None
-    nodes = [found for found in gc.get_objects() if isinstance(found, Node)]
+    nodes = [found for found in gc.get_objects() if type(found) is Node]
     assert [node for node in nodes if not tied(node)] == []
     del nodes
     gc.collect()
-    assert not any(isinstance(found, Node) for found in gc.get_objects())
+    assert not any(type(found) is Node for found in gc.get_objects())
 
 
 def tied(node: Node) -> bool:
     """Whether a handle in a hoarder's cycle refers to a node."""
-    return any(isinstance(found, Handle) for found in gc.get_referrers(node))
+    return any(type(found) is Handle for found in gc.get_referrers(node))
