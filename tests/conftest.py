@@ -59,6 +59,7 @@ SLOW = ON_RAY | {
     # networks of some size
     "test_checkpoint",
     "test_conformance",
+    "test_config_keys",
     "test_edm_checkpoint",
     "test_encoders",
     "test_flow_families",
