@@ -128,9 +128,17 @@ class Engine:
 
     def _tensor(self, noise: Noise) -> Tensor:
         start = time.perf_counter()
-        tensor = upload(torch.from_numpy(self._noise(noise)), self.device)
+        tensor = upload(torch.from_numpy(self._made(noise)), self.device)
         self.load.noise += time.perf_counter() - start
         return tensor
+
+    def _made(self, noise: Noise) -> Array:
+        try:
+            return self._noise(noise)
+        except ValueError as error:  # a move of another shape
+            raise EngineError(
+                f"{error}; set the search's shape to [{', '.join(map(str, self.model.shape))}], and its level to fit it"
+            ) from None
 
     def _forward(self) -> None:
         while len(self._queued) > self._stream.ahead:

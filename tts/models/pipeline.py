@@ -107,10 +107,14 @@ class PipelineSettings(ModelSettings):
         Raises:
             WeightsError: its weights do not fit its configuration.
         """
+        return self.loaded(self.PIPELINE)
+
+    def loaded(self, name: str) -> DiffusionPipeline:
+        """:meth:`pipeline` of a class of diffusers."""
         import diffusers
 
         self.check_configurations()
-        kind = getattr(diffusers, self.PIPELINE)
+        kind = getattr(diffusers, name)
         folder, file = self.checkpoint.folder(), self.checkpoint.single_file()
         common = {"dtype": dtype(self.precision), "local_files_only": True, **self.absent()}
         if file is not None:
