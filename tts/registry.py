@@ -253,6 +253,7 @@ METRICS: Registry[MetricSettings] = Registry(
     {
         "coverage": "tts.metrics.manifolds:Coverage",
         "density": "tts.metrics.manifolds:Density",
+        "fd_dinov2": "tts.metrics.fid:FDDINOv2",
         "fid": "tts.metrics.fid:FID",
         "fid_infinity": "tts.metrics.fid:FIDInfinity",
         "frechet_judge": "tts.metrics.frechet_judge:FrechetJudge",
