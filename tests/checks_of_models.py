@@ -60,5 +60,12 @@ MODELS: dict[str, Check] = {
         "tts/test_flow_families.py::test_without_noise_the_latents_are_the_pipelines",
         abs=1e-4,
     ),
+    "any-pipeline": Check(
+        "`diffusers`, any pipeline through its own call",
+        "the families of the same checkpoints",
+        "latents after 3 steps, as a share of the largest",
+        "tts/test_any_pipeline.py::test_it_draws_what_the_family_draws",
+        abs=1e-4,
+    ),
 }
 """Rows by key."""

@@ -37,6 +37,7 @@ ON_RAY = {"test_combinations", "test_mishaps", "test_nodes", "test_pools", "test
 SLOW = ON_RAY | {
     # whole commands, processes that are killed, servers, browsers, shells
     "test_benchmarks",
+    "test_adding_metrics",
     "test_cli",
     "test_cli_training",
     "test_cluster_files",
@@ -58,9 +59,13 @@ SLOW = ON_RAY | {
     "test_simulated",
     # networks of some size
     "test_checkpoint",
+    "test_clip_weights",
     "test_conformance",
+    "test_config_keys",
+    "test_cut_prompts",
     "test_edm_checkpoint",
     "test_encoders",
+    "test_extractors",
     "test_flow_families",
     "test_guiding",
     "test_half_precision",

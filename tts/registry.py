@@ -172,6 +172,7 @@ MODELS: Registry[ModelSettings] = Registry(
     "tts.models",
     {
         "cifar10": "tts.models.cifar10:Cifar10",
+        "diffusers": "tts.models.generic:AnyPipeline",
         "dit": "tts.models.dit:DiT",
         "edm": "tts.models.edm:EDM",
         "flux": "tts.models.families.flux:Flux",
@@ -254,6 +255,7 @@ METRICS: Registry[MetricSettings] = Registry(
     {
         "coverage": "tts.metrics.manifolds:Coverage",
         "density": "tts.metrics.manifolds:Density",
+        "fd_dinov2": "tts.metrics.fid:FDDINOv2",
         "fid": "tts.metrics.fid:FID",
         "fid_infinity": "tts.metrics.fid:FIDInfinity",
         "frechet_judge": "tts.metrics.frechet_judge:FrechetJudge",

@@ -32,7 +32,9 @@ def test_export_keeps_every_row(finished: Path, tmp_path: Path) -> None:
     assert copied.schema.equals(rows.schema, check_metadata=True)
 
 
-def test_an_image_that_was_left_out_can_be_made_again(finished: Path, tmp_path: Path) -> None:
+def test_an_image_that_was_left_out_can_be_made_again(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "out"
     export(finished, out, images=False)
     assert {path.name for path in out.iterdir()} == {
@@ -40,6 +42,7 @@ def test_an_image_that_was_left_out_can_be_made_again(finished: Path, tmp_path: 
     }  # fmt: skip
     assert store.read(out)["image"].null_count == 12
     row = store.read(finished).to_pylist()[-1]
+    monkeypatch.setattr("bench.workers.pool.WAIT_SECONDS", 0.001)  # a model whose passes take longer than a wait
     assert replay(out, row["trial"]).image == row["image"]
 
 

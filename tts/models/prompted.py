@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from tts.errors import SettingError
+from tts.errors import SettingError, WeightsError
 from tts.models.base import Model
-from tts.models.checkpoint import Checkpoint
+from tts.models.checkpoint import INDEX, Checkpoint
+from tts.models.config_keys import TABLES, check_keys
 from tts.models.latent import LatentModel, LatentSettings
 from tts.models.prompts import Encoded, PromptedNetwork, PromptSettings, shortened
 from tts.networks import autoencoder
+from tts.precision import Precision
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +43,21 @@ class PromptedSettings(PromptSettings, LatentSettings):
             raise SettingError(f"id {self.id}: its unet takes {channels} channels; inpainting models cannot be used")
         if self.negative_prompt is not None and self.guided.name in ("embedded", "autoguidance"):
             raise SettingError(f"negative_prompt: {self.guided.name} guidance leads away from no prompt; leave it out")
+
+    def check_configurations(self) -> None:
+        """See :class:`tts.models.latent.LatentSettings`; also of the tokenizers, and of what the UNet is made for."""
+        super().check_configurations()
+        index = self.checkpoint.config(INDEX)
+        self._explained(partial(check_keys, INDEX, index, TABLES["index"]))
+        for part in ("tokenizer", "tokenizer_2"):
+            if any(index.get(part) or ()):
+                name = f"{part}/tokenizer_config.json"
+                self._explained(partial(check_keys, name, self.checkpoint.config(name), TABLES["CLIPTokenizer"]))
+        channels = self.config_of("vae").get("latent_channels", 4)
+        self._explained(partial(check_unet, self.config_of("unet"), channels, self.precision))
+        statistics = [self.config_of("vae").get(name) for name in ("latents_mean", "latents_std")]
+        if any(statistics) and not all(statistics):
+            raise WeightsError(f"id {self.id}: its vae has latents_mean or latents_std alone; set another id")
 
     @property
     def embeds(self) -> bool:
@@ -91,6 +108,18 @@ class PromptedSettings(PromptSettings, LatentSettings):
             self.previewer(pipeline, device),
             (int(pipeline.unet.config.in_channels), height // self.factor, width // self.factor),
         )
+
+
+def check_unet(config: Mapping[str, Any], channels: int, precision: Precision) -> None:
+    """Refuse a UNet whose answer is no prediction, or not in this precision.
+
+    Raises:
+        WeightsError: it is one.
+    """
+    if (outs := config.get("out_channels", 4)) != channels:
+        raise WeightsError(f"its unet answers with {outs} channels, and a latent has {channels}; set another id")
+    if config.get("time_embedding_type") == "fourier" and precision != "fp32":
+        raise WeightsError(f"its unet's Fourier frequencies would be rounded; set precision to fp32, not {precision}")
 
 
 def cut(tokenizer: Any, prompt: str) -> str | None:
