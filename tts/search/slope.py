@@ -24,8 +24,8 @@ class Slope(Search):
 
     Were the reward linear in a step's noise, the best of n would gain about 1.8 spreads (n = 16) and their mixture
     sqrt(n - 1); of two noises less than the best of three. Where it is not, m candidates are lost at most: a mixture is
-    taken only if it is the best that was seen. The first mixture leans on the best noise (the sum of its direction and the mixture's), the second is the
-    mixture itself; others lean less and less on the best.
+    taken only if it is the best that was seen. The first mixture leans on the best noise (the sum of its direction and
+    the mixture's), the second is the mixture itself; others lean less and less on the best.
 
     With ``trust`` a mixture is tried only while mixtures have been winning: of those tried at the last few steps
     (each step back counts ``memory`` times less) at least that share must have been the step's best. Else, and
