@@ -61,6 +61,7 @@ SLOW = ON_RAY | {
     "test_checkpoint",
     "test_clip_weights",
     "test_conformance",
+    "test_config_keys",
     "test_cut_prompts",
     "test_edm_checkpoint",
     "test_encoders",
