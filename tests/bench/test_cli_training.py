@@ -16,6 +16,7 @@ from tiny_network import TinyNetwork
 from torch import nn
 
 from tts.files import weights_file
+from tts.models.cifar10 import Cifar10
 from tts.networks.precondition import EDMPrecond
 from tts.networks.small_vgg import SmallVGG
 from tts.training.data import cifar10
@@ -55,7 +56,7 @@ def data_set(folder: Path, images: int = 48, splits: tuple[str, ...] = ("train",
     ("what", "files"),
     [
         ("classifier", {"checkpoint.pt", "classifier.safetensors"}),
-        ("judge", {"checkpoint.pt", "judge.safetensors", "judge-moments.safetensors"}),
+        ("judge", {"checkpoint.pt", "judge.safetensors", "judge-moments.safetensors", "judge-features.safetensors"}),
         ("denoiser", {"checkpoint.pt", "denoiser.safetensors", "samples.png"}),
     ],
 )
@@ -91,6 +92,21 @@ def test_a_judges_moments_are_of_its_stored_weights_features(tmp_path: Path) -> 
     assert found.n == 48
     np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-6)
     np.testing.assert_allclose(found.covariance, expected.covariance, rtol=1e-5, atol=1e-12)
+
+
+def test_a_wider_denoiser_is_trained_and_used(tmp_path: Path) -> None:
+    data, folder = data_set(tmp_path / "data"), tmp_path / "narrow"
+    asked = ["train", "denoiser", "--data", data, "--threads", 1, "--images", 16, "--batch", 8, "--samples", 0]
+    result = bench(*asked, "--widths", "32,64", "--output", folder)
+    assert (result.code, result.err) == (0, "")
+    weights = folder / "denoiser.safetensors"
+    narrow = Cifar10(weights=weights).load()
+    assert sum(each.numel() for each in narrow.module.parameters()) < 1_000_000
+    assert narrow.module.unet.conv_in.weight.shape[0] == 32
+    for wrong in ("32", "33,64", "0,32", "32,64,64,64,64,64"):
+        refused("--widths: two to 5 multiples of 32", *asked, "--widths", wrong, "--output", tmp_path / "none")
+    refused("--widths wide: expected numbers", *asked, "--widths", "wide", "--output", tmp_path / "none")
+    refused("--widths: only the denoiser's", "train", "judge", *asked[2:], "--widths", "32,64", "--output", tmp_path)
 
 
 def test_train_refuses_what_it_cannot_use_before_it_writes(tmp_path: Path) -> None:
