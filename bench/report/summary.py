@@ -74,7 +74,7 @@ def report(
 def failures(output: Output) -> int:
     """How many of a run's stored trials have failed."""
     errors = store.read(output, ["trial", "error"])
-    return len(errors) - errors["error"].null_count
+    return len(errors) - int(errors["error"].null_count)
 
 
 def read_trials(output: Output) -> pd.DataFrame:

@@ -145,6 +145,7 @@ def test_a_missing_reference_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(SettingError, match=message):
             kind().check()
 
+
 @pytest.mark.parametrize("form", ["folder", "zip", "tar.gz", "npz"])
 def test_images_of_every_form_are_looked_at_once(
     tmp_path: Path, cache: Path, form: str, monkeypatch: pytest.MonkeyPatch
@@ -205,7 +206,6 @@ def test_the_judge_comes_with_its_references() -> None:
 def test_references_that_are_not_there_are_named() -> None:
     with pytest.raises(DataError, match=r"reference nowhere.tar: no such file or folder"):
         FID(features="judge", reference="nowhere.tar").check()
-
 
 
 def test_images_of_several_sizes_and_damaged_ones(tmp_path: Path) -> None:
