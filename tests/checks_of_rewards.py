@@ -89,7 +89,7 @@ REWARDS: dict[str, Check] = {
         abs=1e-5,
     ),
     "guided": Check(
-        "guided diffusion's classifier",
+        "guided diffusion's classifier, with use_scale_shift_norm and without",
         "the published computation, in float64",
         "logits",
         "tts/test_adm_classifier.py::test_guided_diffusions_classifier_is_the_published_network",
@@ -101,6 +101,12 @@ REWARDS: dict[str, Check] = {
         "probability",
         "tts/test_classifier.py::test_a_file_is_used_as_torchvision_uses_its_published_one",
         rel=1e-5,
+    ),
+    "torchvision enums": Check(
+        "`classifier`: transforms of every published weights of every model, by name and by digest",
+        "torchvision: the weights' own transforms",
+        "weights that differ",
+        "tts/test_classifier.py::test_every_published_weights_have_their_own_transforms",
     ),
 }
 """Rows by key."""

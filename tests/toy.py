@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tts.search.adaptive import Adaptive
+from tts.search.ask_tell import AskTell
 from tts.search.base import Search
 from tts.search.beam import Beam
 from tts.search.best_of_n import BestOfN
@@ -20,6 +21,7 @@ from tts.search.pruned import Pruned
 from tts.search.random import PerStepRandom
 from tts.search.rbf import RBF
 from tts.search.ses import SES
+from tts.search.slope import Slope
 from tts.search.trs import TRS
 from tts.search.zero_order import ZeroOrder
 from tts.search.zero_order_initial import ZeroOrderInitial
@@ -68,6 +70,9 @@ SEARCHES: dict[str, Search] = {
     "evosearch": EvoSearch(P=5, elites=2),
     "trs": TRS(N=4, K=3, R=3),
     "ses": SES(N=4, K=3, elites=2, preview=2, shape=(3, 8, 8), level=2),
+    "slope": Slope(N=5),
+    "slope_small": Slope(N=3, m=1, trust=0),
+    "ask_tell": AskTell(M=3, N=3, K=2),
     "zero_order": ZeroOrder(N=2, K=3),
     "eps_greedy": EpsGreedy(N=2, K=3),
     "eps_greedy_replacing": EpsGreedy(N=2, K=3, keep_best=False),

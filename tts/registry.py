@@ -225,6 +225,7 @@ SEARCHES: Registry[Search] = Registry(
     "tts.searches",
     {
         "adaptive": "tts.search.adaptive:Adaptive",
+        "ask_tell": "tts.search.ask_tell:AskTell",
         "beam": "tts.search.beam:Beam",
         "best_of_n": "tts.search.best_of_n:BestOfN",
         "demon": "tts.search.demon:Demon",
@@ -241,6 +242,7 @@ SEARCHES: Registry[Search] = Registry(
         "random": "tts.search.random:PerStepRandom",
         "rbf": "tts.search.rbf:RBF",
         "ses": "tts.search.ses:SES",
+        "slope": "tts.search.slope:Slope",
         "trs": "tts.search.trs:TRS",
         "zero_order": "tts.search.zero_order:ZeroOrder",
         "zero_order_initial": "tts.search.zero_order_initial:ZeroOrderInitial",
@@ -253,6 +255,7 @@ METRICS: Registry[MetricSettings] = Registry(
     {
         "coverage": "tts.metrics.manifolds:Coverage",
         "density": "tts.metrics.manifolds:Density",
+        "fd_dinov2": "tts.metrics.fid:FDDINOv2",
         "fid": "tts.metrics.fid:FID",
         "fid_infinity": "tts.metrics.fid:FIDInfinity",
         "frechet_judge": "tts.metrics.frechet_judge:FrechetJudge",

@@ -62,10 +62,8 @@ def test_a_reward_without_prompts_says_nothing(rewards: dict[str, RewardSettings
 def test_many_cut_prompts_are_counted() -> None:
     prompts = [f"{'long ' * 20}{k}" for k in range(9)] + ["short"] * 2
     [note] = cut_notes(prompts, lambda prompt: Cut(7, prompt[-1]) if len(prompt) > 9 else None)
-    assert note.startswith(
-        "9 of 10 prompts are longer than the 7 tokens that are read; cut of the first of them, 'long"
-    )
-    assert note.endswith(f"{prompts[0][:60][-9:]}...': '0'")
+    assert note.startswith("9 of 10 prompts are cut; the first: prompt 'long long")
+    assert note.endswith("...' is longer than the 7 tokens that are read; cut: '0'")
 
 
 def test_members_of_an_ensemble_speak_for_themselves(rewards: dict[str, RewardSettings], tmp_path: Path) -> None:

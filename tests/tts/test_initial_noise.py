@@ -16,6 +16,7 @@ from tts.playing import play
 from tts.recipe import Back, Recipe
 from tts.search.base import INITIAL, Problem, Search
 from tts.search.best_of_n import BestOfN
+from tts.search.cross_entropy import CrossEntropy
 from tts.search.evosearch import START, EvoSearch
 from tts.search.naive import Naive
 from tts.search.paths import Paths
@@ -220,12 +221,17 @@ def test_a_band_climbs_a_linear_reward() -> None:
 
 
 def test_elites_are_learned_from_by_hand() -> None:
-    search = SES(shape=(1, 8, 16), smoothing=0.5, least=0.3)
-    assert search.dimension == 2
-    means, spreads = search._learned([0.0, 1.0], [1.0, 2.0], [(2.0, 4.0), (4.0, 4.0)])
-    assert means == pytest.approx([1.5, 2.5])
-    assert spreads == pytest.approx([1.0, math.sqrt(2)])
-    assert search._learned([0, 0], [0.3, 0.3], [(0.0, 0.0)] * 2)[1] == pytest.approx([0.3, 0.3])
+    assert SES(shape=(1, 8, 16)).dimension == 2
+    law = CrossEntropy(2, random.Random(0), smoothing=0.5, least=0.3)
+    law.means, law.spreads = [0.0, 1.0], [1.0, 2.0]
+    law.learn([(2.0, 4.0), (4.0, 4.0)])
+    assert law.means == pytest.approx([1.5, 2.5])
+    assert law.spreads == pytest.approx([1.0, math.sqrt(2)])
+    law.learn([])
+    assert law.means == pytest.approx([1.5, 2.5])
+    for _ in range(9):
+        law.learn([(0.0, 0.0)])
+    assert law.spreads == [0.3, 0.3]
 
 
 def test_previews_are_cheap_and_the_winner_is_whole() -> None:
@@ -243,11 +249,13 @@ def test_previews_are_cheap_and_the_winner_is_whole() -> None:
 
 def test_bands_are_drawn_from_a_noises_law_at_first() -> None:
     """So that a first candidate is as good a normal noise as any."""
-    search, coins = SES(), random.Random(0)
-    noise = search._noise(Noise(1), [0.0] * 48, [1.0] * 48, coins)
-    tensor = NoiseBank((3, 32, 32))(noise)
-    assert float(tensor.std()) == pytest.approx(1, abs=0.05)
-    assert noise.moves[0] != search._noise(Noise(1), [0.0] * 48, [1.0] * 48, coins).moves[0]
+    world = World(EVERY)
+    world.play(SES(N=3, K=1))
+    noises = [segment.start for segment in world.rounds[0]]
+    assert len(set(noises)) == 3
+    for noise in noises:
+        assert isinstance(noise, Noise)
+        assert float(NoiseBank((3, 32, 32))(noise).std()) == pytest.approx(1, abs=0.05)
 
 
 def test_a_shape_that_does_not_fit_is_told() -> None:

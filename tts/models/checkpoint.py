@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 INDEX = "model_index.json"
 UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
 """Parts of Stable Diffusion's repositories that drawing images does not need."""
+FORMER = {"DiTTransformer2DModel": "Transformer2DModel"}
+"""What classes were called when checkpoints were published."""
 TEXTS = ("*.json", "*.txt", "*.model")
 """Configurations and vocabularies."""
 
@@ -96,7 +98,7 @@ class Checkpoint:
             raise WeightsError(f"id {self.id}: holds a {index.get('_class_name')}, not a {pipeline}; set another model")
         for component, kind in components.items():
             found = index.get(component)
-            if not isinstance(found, list) or found[-1] != kind:
+            if not isinstance(found, list) or found[-1] not in (kind, FORMER.get(kind)):
                 raise WeightsError(f"id {self.id}: its {component} is {found}, not a {kind}")
         for file in self._weights(components):
             check_safetensors(file)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from tts.errors import WeightsError
 from tts.models.base import Model
+from tts.models.checkpoint import INDEX
 from tts.models.classes import class_condition, class_label
+from tts.models.config_keys import TABLES, check_keys
 from tts.models.guiding import LatentGuidance, Scale
 from tts.models.latent import GUIDANCE, LatentModel, LatentSettings
 from tts.models.sizes import sample_size
@@ -44,6 +47,15 @@ class DiT(LatentSettings):
         """See :class:`tts.models.latent.LatentSettings`; also of the size."""
         super().check()
         self.latent_shape()
+
+    def check_configurations(self) -> None:
+        """See :class:`tts.models.latent.LatentSettings`; also of the whole, and of what the transformer answers."""
+        super().check_configurations()
+        self._explained(partial(check_keys, INDEX, self.checkpoint.config(INDEX), TABLES["index"]))
+        config = {**DEFAULTS, **self.config_of("transformer")}
+        ins, outs = config["in_channels"], config.get("out_channels")
+        if outs not in (None, ins, 2 * ins):
+            raise WeightsError(f"id {self.id}: its transformer answers with {outs} channels to {ins}; set another id")
 
     def latent_shape(self) -> tuple[int, int, int]:
         """Shape of a latent, ``(C, h, w)``.

@@ -19,6 +19,7 @@ from tts.models.pipeline_calls import PipelineCalls
 from tts.models.prompts import PromptSettings
 from tts.models.schedule import CheckpointSchedule, prediction_type
 from tts.precision import Precision
+from tts.prompts import Cut
 from tts.samplers.interpolant import InterpolantSettings
 from tts.samplers.schedules import Schedule
 from tts.samplers.settings import InterpolantByDefault
@@ -113,7 +114,7 @@ class AnyPipeline(PromptSettings):
         """The sampler on the checkpoint's noise levels."""
         return self._explained(lambda: self.sampler.on(self.schedule()))
 
-    def cutter(self) -> Callable[[str], str | None]:
+    def cutter(self) -> Callable[[str], Cut | None]:
         """Nothing is known of its tokenizers."""
         return lambda _: None
 

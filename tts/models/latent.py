@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pydantic import Field, model_validator
 
 from tts import media
 from tts.errors import WeightsError
+from tts.models.config_keys import TABLES, check_keys
 from tts.models.guidance import Autoguidance, ClassifierFree, Embedded, Guidance, Unguided
 from tts.models.guiding import (
     ClassifierFreeGuidance,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from tts.samplers.base import Sampler
 
+SCHEDULER = "scheduler/scheduler_config.json"
 GUIDANCE = (
     "scale (of classifier-free guidance, or told to networks that have it embedded; 1: none), or {name: none, "
     "classifier_free, embedded or autoguidance, scale: ...}"
@@ -153,6 +156,11 @@ class LatentSettings(PipelineSettings):
         if (weaker := self.weaker()) is not None:
             weaker.check()
             self._compare(weaker)
+
+    def check_configurations(self) -> None:
+        """Refuse what the parts', the scheduler's and the whole's configurations ask for and nobody here does."""
+        super().check_configurations()
+        self._explained(partial(check_keys, SCHEDULER, self.scheduler_config(), TABLES["scheduler"]))
 
     def _compare(self, weaker: LatentSettings) -> None:
         """Answers of two networks can be mixed only if they answer the same question."""

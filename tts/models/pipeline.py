@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import Field
@@ -12,6 +13,7 @@ from pydantic import Field
 from tts.errors import WeightsError
 from tts.models.base import ModelSettings
 from tts.models.checkpoint import INDEX, Checkpoint, check_filled
+from tts.models.config_keys import TABLES, check_keys
 from tts.plan import Plan
 from tts.precision import Precision, dtype
 from tts.quiet import quiet
@@ -38,6 +40,8 @@ class PipelineSettings(ModelSettings):
     """Other classes of the same parts, which the checkpoint may name."""
     COMPONENTS: ClassVar[Mapping[str, str]]
     """The pipeline's parts with weights, and the class (or the library) of each; the denoiser first."""
+    KEYS: ClassVar[Mapping[str, str]] = {}
+    """Parts whose configurations may have other keys than their class says, and of what kind these are."""
     OPTIONAL: ClassVar[frozenset[str]] = frozenset()
     """Parts that a checkpoint may lack."""
 
@@ -74,8 +78,19 @@ class PipelineSettings(ModelSettings):
         return self.stepper().plan.times(self.passes)
 
     def check(self) -> None:
-        """Find missing, damaged and foreign parts; fetches what is not there."""
+        """Find missing, damaged and foreign parts, and what they ask for in vain; fetches what is not there."""
         self.checkpoint.check(self.PIPELINE, self.components, self.ALSO)
+        self.check_configurations()
+
+    def check_configurations(self) -> None:
+        """Refuse what the parts' configurations ask for and nobody here does, of the kinds whose keys are known.
+
+        Raises:
+            WeightsError: a key is unknown, or has a value that is not supported.
+        """
+        for part, kind in self.components.items():
+            if (table := TABLES.get(self.KEYS.get(part, kind))) is not None:
+                self._explained(partial(check_keys, f"{part}/config.json", self.config_of(part), table))
 
     def identity(self) -> dict[str, Any]:
         """The settings, and digests of the weights and of the schedule in place of their address."""
@@ -98,6 +113,7 @@ class PipelineSettings(ModelSettings):
         """:meth:`pipeline` of a class of diffusers."""
         import diffusers
 
+        self.check_configurations()
         kind = getattr(diffusers, name)
         folder, file = self.checkpoint.folder(), self.checkpoint.single_file()
         common = {"dtype": dtype(self.precision), "local_files_only": True, **self.absent()}
@@ -119,9 +135,11 @@ class PipelineSettings(ModelSettings):
 
     def placed(self, device: str) -> Any:
         """The pipeline with its parts on a device, ready to compute."""
+        from tts.networks.placing import place
+
         pipeline = self.pipeline()
         for part in self.components:
-            getattr(pipeline, part).to(device).eval().requires_grad_(False)
+            place(getattr(pipeline, part), device)
         return pipeline
 
     def absent(self) -> dict[str, Any]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from tts.errors import SettingError
+from tts.errors import SettingError, WeightsError
 from tts.models.base import Model
-from tts.models.checkpoint import Checkpoint
+from tts.models.checkpoint import INDEX, Checkpoint
+from tts.models.config_keys import TABLES, check_keys
 from tts.models.latent import LatentModel, LatentSettings
-from tts.models.prompts import Encoded, PromptedNetwork, PromptSettings, shortened
+from tts.models.prompts import Encoded, PromptedNetwork, PromptSettings
 from tts.networks import autoencoder
+from tts.precision import Precision
+from tts.prompts import Cut
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,6 +45,21 @@ class PromptedSettings(PromptSettings, LatentSettings):
         if self.negative_prompt is not None and self.guided.name in ("embedded", "autoguidance"):
             raise SettingError(f"negative_prompt: {self.guided.name} guidance leads away from no prompt; leave it out")
 
+    def check_configurations(self) -> None:
+        """See :class:`tts.models.latent.LatentSettings`; also of the tokenizers, and of what the UNet is made for."""
+        super().check_configurations()
+        index = self.checkpoint.config(INDEX)
+        self._explained(partial(check_keys, INDEX, index, TABLES["index"]))
+        for part in ("tokenizer", "tokenizer_2"):
+            if any(index.get(part) or ()):
+                name = f"{part}/tokenizer_config.json"
+                self._explained(partial(check_keys, name, self.checkpoint.config(name), TABLES["CLIPTokenizer"]))
+        channels = self.config_of("vae").get("latent_channels", 4)
+        self._explained(partial(check_unet, self.config_of("unet"), channels, self.precision))
+        statistics = [self.config_of("vae").get(name) for name in ("latents_mean", "latents_std")]
+        if any(statistics) and not all(statistics):
+            raise WeightsError(f"id {self.id}: its vae has latents_mean or latents_std alone; set another id")
+
     @property
     def embeds(self) -> bool:
         """Whether the UNet is told the scale of guidance."""
@@ -51,7 +69,7 @@ class PromptedSettings(PromptSettings, LatentSettings):
         """See :class:`tts.models.latent.LatentSettings`."""
         return {"file": None, "preview": None}
 
-    def cutter(self) -> Callable[[str], str | None]:
+    def cutter(self) -> Callable[[str], Cut | None]:
         """What says of a prompt what is cut of it; None: nothing."""
         from transformers import CLIPTokenizer
 
@@ -93,10 +111,19 @@ class PromptedSettings(PromptSettings, LatentSettings):
         )
 
 
-def cut(tokenizer: Any, prompt: str) -> str | None:
-    """A word on a prompt that is cut."""
+def check_unet(config: Mapping[str, Any], channels: int, precision: Precision) -> None:
+    """Refuse a UNet whose answer is no prediction, or not in this precision.
+
+    Raises:
+        WeightsError: it is one.
+    """
+    if (outs := config.get("out_channels", 4)) != channels:
+        raise WeightsError(f"its unet answers with {outs} channels, and a latent has {channels}; set another id")
+    if config.get("time_embedding_type") == "fourier" and precision != "fp32":
+        raise WeightsError(f"its unet's Fourier frequencies would be rounded; set precision to fp32, not {precision}")
+
+
+def cut(tokenizer: Any, prompt: str) -> Cut | None:
+    """What a tokenizer of CLIP cuts of a prompt."""
     tokens, limit = tokenizer(prompt)["input_ids"], tokenizer.model_max_length
-    if len(tokens) <= limit:
-        return None
-    lost = tokenizer.decode(tokens[limit - 1 : -1])
-    return f"prompt '{shortened(prompt)}' is longer than the {limit - 2} tokens that are read; cut: '{lost}'"
+    return Cut(limit - 2, tokenizer.decode(tokens[limit - 1 : -1])) if len(tokens) > limit else None

@@ -17,6 +17,7 @@ class StableDiffusionXL(PromptedSettings):
     """Stable Diffusion XL's base model: prompts, DDIM with noise, 1024x1024 unless told otherwise."""
 
     PIPELINE: ClassVar[str] = "StableDiffusionXLPipeline"
+    KEYS: ClassVar[dict[str, str]] = {"unet": "UNet2DConditionModel of SDXL"}
     COMPONENTS: ClassVar[dict[str, str]] = {
         "unet": "UNet2DConditionModel",
         "vae": "AutoencoderKL",

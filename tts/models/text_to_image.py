@@ -16,9 +16,10 @@ from pydantic import Field
 from tts.errors import SettingError
 from tts.models.base import Model
 from tts.models.latent import Denoiser, LatentModel, Network
-from tts.models.prompts import Encoded, PromptedNetwork, PromptSettings, shortened, stacked
+from tts.models.prompts import Encoded, PromptedNetwork, PromptSettings, stacked
 from tts.networks import autoencoder
 from tts.precision import Precision
+from tts.prompts import Cut
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -93,7 +94,7 @@ class TextToImageSettings(PromptSettings):
         if self.preview is not None:
             autoencoder.check_tiny(self.preview, self.channels)
 
-    def cutter(self) -> Callable[[str], str | None]:
+    def cutter(self) -> Callable[[str], Cut | None]:
         """What says of a prompt what is cut of it; None: nothing."""
         from transformers import AutoTokenizer
 
@@ -108,15 +109,11 @@ class TextToImageSettings(PromptSettings):
         found: list[int] = tokenizer(prompt)["input_ids"]
         return found
 
-    def _cut(self, tokenizer: Any, limit: int, prompt: str) -> str | None:
+    def _cut(self, tokenizer: Any, limit: int, prompt: str) -> Cut | None:
         tokens, around = self.tokens(tokenizer, prompt), len(self.tokens(tokenizer, ""))
         if len(tokens) <= limit:
             return None
-        lost = tokenizer.decode(tokens[limit - around : len(tokens) - around])
-        return (
-            f"prompt '{shortened(prompt)}' is longer than the {limit - around} tokens that are read; cut: "
-            f"'{shortened(lost)}'"
-        )
+        return Cut(limit - around, tokenizer.decode(tokens[limit - around : len(tokens) - around]))
 
     def decoder(self, vae: Any) -> Callable[[Tensor], Tensor]:
         """Clean latents ``[B, C, h, w]`` float32 to images ``[B, 3, H, W]`` in about [-1, 1]."""

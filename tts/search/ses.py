@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import random
-from collections.abc import Sequence
-from statistics import fmean, pvariance
 from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from tts.noise import Band, Noise
+from tts.noise import Band
 from tts.plan import Plan
 from tts.search.base import INITIAL, Problem, Run, Search
+from tts.search.cross_entropy import CrossEntropy
 from tts.search.initial import start_of, whole
 from tts.search.segment import Evaluation, best, top
 
@@ -51,33 +48,15 @@ class SES(Search):
 
     def run(self, problem: Problem) -> Run:
         """See :class:`Search`."""
-        coins, base, tried = problem.coins(), problem.noise(INITIAL), list[Evaluation]()
-        means, spreads = [0.0] * self.dimension, [1.0] * self.dimension
+        base, tried = problem.noise(INITIAL), list[Evaluation]()
+        law = CrossEntropy(self.dimension, problem.coins(), self.smoothing, self.least)
         for _ in range(self.K):
-            drawn = [self._noise(base, means, spreads, coins) for _ in range(self.N)]
+            drawn = [base.with_move(Band(self.level, law.draw())) for _ in range(self.N)]
             found = yield [problem.preview(noise, self.preview) for noise in drawn]
             tried.append(best([*tried[-1:], *found]))
-            bands = [_values(each) for each in top(found, min(self.elites, self.N)) if each.reward is not None]
-            if bands:
-                means, spreads = self._learned(means, spreads, bands)
+            law.learn([_values(each) for each in top(found, min(self.elites, self.N)) if each.reward is not None])
         [chosen] = yield [whole(problem, start_of(tried[-1]))]
         return chosen
-
-    def _noise(self, base: Noise, means: Sequence[float], spreads: Sequence[float], coins: random.Random) -> Noise:
-        values = tuple(coins.gauss(mean, spread) for mean, spread in zip(means, spreads, strict=True))
-        return base.with_move(Band(self.level, values))
-
-    def _learned(
-        self, means: list[float], spreads: list[float], bands: Sequence[Sequence[float]]
-    ) -> tuple[list[float], list[float]]:
-        """Means and deviations, drawn towards the elites'."""
-        kept, columns = 1 - self.smoothing, list(zip(*bands, strict=True))
-        centres = [kept * mean + self.smoothing * fmean(column) for mean, column in zip(means, columns, strict=True)]
-        variances = [
-            kept * spread**2 + self.smoothing * pvariance(column)
-            for spread, column in zip(spreads, columns, strict=True)
-        ]
-        return centres, [max(self.least, math.sqrt(variance)) for variance in variances]
 
     def nfe(self, plan: Plan) -> int:
         """K N previews and C T."""
