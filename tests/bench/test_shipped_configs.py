@@ -15,6 +15,8 @@ from tts.registry import MODELS, REWARDS
 
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 TRIALS = {
+    "cifar10-fid": 5000 * 13,
+    "cifar10-frontier": 1000 * 9,
     "cifar10-reference": 50 * 19 * 3,
     "imagenet256-dit": 1000 * 50 * 3,
     "imagenet64-eval": 1000 * 50 * 3,

@@ -97,11 +97,13 @@ class PickScore(RewardSettings):
         import torch
         from transformers import CLIPModel
 
+        from tts.networks.placing import place
+
         self._config()
         with quiet(), _explained(self.id, "id"):
             model = CLIPModel.from_pretrained(self._weights()[0].parent, use_safetensors=True, dtype=torch.float32)
         scale = float(model.logit_scale.detach().exp())  # before it is rounded to the encoders' precision
-        model.to(device, dtype(self.precision)).eval().requires_grad_(False)
+        place(model, device, dtype(self.precision))
         return PickScoreReward(model, scale, self._tokenizer(), self._prepare(), device, caption)
 
 
