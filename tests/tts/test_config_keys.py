@@ -9,6 +9,7 @@ from typing import Any
 
 import diffusers
 import pytest
+import tiny_flows
 import tiny_pipelines
 import torch
 import transformers
@@ -225,6 +226,17 @@ def test_a_dit_is_found_under_its_former_name(edited: Any, saved: dict[str, Path
             x = torch.from_numpy(normal(1, model.shape))[None]
             images.append(model.denoise(x, torch.tensor([501.0], dtype=torch.float64), [3]))
     assert torch.equal(*images)
+
+
+def test_so_is_a_pixart(tmp_path: Path) -> None:
+    """PixArt-Sigma, too, was published before its class had a name of its own."""
+    folder = tiny_pipelines.save(tiny_flows.pixart_sigma(), tmp_path / "it")
+    for file in ("model_index.json", "transformer/config.json"):
+        path = folder / file
+        path.write_text(path.read_text().replace("PixArtTransformer2DModel", "Transformer2DModel"))
+    settings = MODELS.make({"name": "pixart-sigma", "id": str(folder)})[1]
+    settings.check()
+    assert type(settings.load().module).__name__ == "PixArtTransformer2DModel"
 
 
 def test_scale_and_shift_of_latents_are_undone(edited: Any) -> None:

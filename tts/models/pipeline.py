@@ -12,14 +12,18 @@ from pydantic import Field
 
 from tts.errors import WeightsError
 from tts.models.base import ModelSettings
-from tts.models.checkpoint import INDEX, Checkpoint, check_filled
+from tts.models.checkpoint import INDEX, Checkpoint
 from tts.models.config_keys import TABLES, check_keys
+from tts.models.parts import check_filled, load_part
 from tts.plan import Plan
 from tts.precision import Precision, dtype
 from tts.quiet import quiet
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from diffusers import DiffusionPipeline
+    from torch import nn
 
     from tts.samplers.base import Sampler
 
@@ -86,8 +90,9 @@ class PipelineSettings(ModelSettings):
         """Refuse what the parts' configurations ask for and nobody here does, of the kinds whose keys are known.
 
         Raises:
-            WeightsError: a key is unknown, or has a value that is not supported.
+            WeightsError: a key is unknown, or has a value that is not supported, or they are of another class.
         """
+        self.checkpoint.check_classes(self.components)
         for part, kind in self.components.items():
             if (table := TABLES.get(self.KEYS.get(part, kind))) is not None:
                 self._explained(partial(check_keys, f"{part}/config.json", self.config_of(part), table))
@@ -117,21 +122,30 @@ class PipelineSettings(ModelSettings):
         kind = getattr(diffusers, name)
         folder, file = self.checkpoint.folder(), self.checkpoint.single_file()
         common = {"dtype": dtype(self.precision), "local_files_only": True, **self.absent()}
-        if file is not None:
-            self.checkpoint.check_file(self.components)  # nothing else is opened
+        self.checkpoint.check_weights(self.components)
+        self.checkpoint.check_file(self.components)  # nothing else is opened
         with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of schedulers' settings that are older than their keys
             try:
                 if file is not None:
                     found = kind.from_single_file(str(file), config=str(folder), **common)
+                    for component in self.components:
+                        check_filled(getattr(found, component), f"its {component}")
                 else:
-                    found = kind.from_pretrained(folder, variant=self.variant, use_safetensors=True, **common)
-                for component in self.components:
-                    check_filled(getattr(found, component))
+                    found = kind.from_pretrained(folder, **self._parts(folder), **common)
+            except WeightsError as error:
+                raise WeightsError(f"id {self.id}: {error}") from None
             except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
                 text = " ".join(str(error).split())
                 raise WeightsError(f"id {self.id}: its parts cannot be loaded ({text[:300]})") from None
         return found
+
+    def _parts(self, folder: Path) -> dict[str, nn.Module]:
+        """The networks, in host memory."""
+        index = self.checkpoint.config(INDEX)
+        return {
+            part: load_part(folder / part, index[part], self.variant, dtype(self.precision)) for part in self.components
+        }
 
     def placed(self, device: str) -> Any:
         """The pipeline with its parts on a device, ready to compute."""

@@ -15,12 +15,19 @@ from tts.models.checkpoint import INDEX, Checkpoint
 from tts.models.config_keys import TABLES, check_keys
 from tts.models.latent import LatentModel, LatentSettings
 from tts.models.prompts import Encoded, PromptedNetwork, PromptSettings
+from tts.models.single_file import EMA
 from tts.networks import autoencoder
+from tts.plan import Condition
 from tts.precision import Precision
 from tts.prompts import Cut
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+AVERAGES = (
+    "file {}: has averages of the UNet's weights beside them (model_ema), as the published folders have them; the "
+    "weights themselves are used; to change that name a file of the averages (EMA)"
+)
 
 
 class PromptedSettings(PromptSettings, LatentSettings):
@@ -59,6 +66,12 @@ class PromptedSettings(PromptSettings, LatentSettings):
         statistics = [self.config_of("vae").get(name) for name in ("latents_mean", "latents_std")]
         if any(statistics) and not all(statistics):
             raise WeightsError(f"id {self.id}: its vae has latents_mean or latents_std alone; set another id")
+
+    def notes(self, conditions: Sequence[Condition]) -> list[str]:
+        """Also of averages in a single file, which are not what is used."""
+        file = self.checkpoint.contents()
+        averages = any(name.startswith(EMA) for name in file.names) if file else False
+        return [AVERAGES.format(self.file)] * averages + super().notes(conditions)
 
     @property
     def embeds(self) -> bool:
