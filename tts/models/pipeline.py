@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from pydantic import Field
 
 from tts.errors import WeightsError
+from tts.models.agreements import check_latents, check_length
 from tts.models.base import ModelSettings
+from tts.models.built_keys import defaults_of, table_of
 from tts.models.checkpoint import INDEX, Checkpoint
 from tts.models.config_keys import TABLES, check_keys
 from tts.models.parts import check_filled, load_part
@@ -45,7 +47,7 @@ class PipelineSettings(ModelSettings):
     COMPONENTS: ClassVar[Mapping[str, str]]
     """The pipeline's parts with weights, and the class (or the library) of each; the denoiser first."""
     KEYS: ClassVar[Mapping[str, str]] = {}
-    """Parts whose configurations may have other keys than their class says, and of what kind these are."""
+    """Classes whose configurations may have other keys than elsewhere, and the name of the table of these."""
     OPTIONAL: ClassVar[frozenset[str]] = frozenset()
     """Parts that a checkpoint may lack."""
 
@@ -87,15 +89,26 @@ class PipelineSettings(ModelSettings):
         self.check_configurations()
 
     def check_configurations(self) -> None:
-        """Refuse what the parts' configurations ask for and nobody here does, of the kinds whose keys are known.
+        """Refuse what the parts' configurations ask for and nobody here does.
 
         Raises:
             WeightsError: a key is unknown, or has a value that is not supported, or they are of another class.
         """
         self.checkpoint.check_classes(self.components)
         for part, kind in self.components.items():
-            if (table := TABLES.get(self.KEYS.get(part, kind))) is not None:
-                self._explained(partial(check_keys, f"{part}/config.json", self.config_of(part), table))
+            self._explained(partial(self._check_part, part, kind))
+        if "vae" in self.components:
+            self._explained(lambda: check_latents(self.config_of("vae")))
+
+    def _check_part(self, part: str, kind: str) -> None:
+        index, name = self.checkpoint.config(INDEX), self.KEYS.get(kind, kind)
+        config = {**defaults_of(index[part], name), **self.config_of(part)}
+        check_keys(f"{part}/config.json", config, table_of(index[part], name))
+        words = part.replace("text_encoder", "tokenizer")
+        if kind.startswith("CLIPText") and any(index.get(words) or ()):
+            file = f"{words}/tokenizer_config.json"
+            check_keys(file, self.checkpoint.config(file), TABLES["CLIPTokenizer"])
+            check_length(self.checkpoint.config(file), config, words)
 
     def identity(self) -> dict[str, Any]:
         """The settings, and digests of the weights and of the schedule in place of their address."""
