@@ -27,6 +27,9 @@ os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)
 # As many threads in one process of tests as in two: a sum of floats may depend on it, and two processes have two cores.
 os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
+# Kernels for GPUs are interpreted; triton reads this when it is imported.
+os.environ["TRITON_INTERPRET"] = "1"
+
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None, max_examples=25)
 settings.load_profile("repeatable")
 

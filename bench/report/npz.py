@@ -68,7 +68,7 @@ def _write(where: Output, trials: pd.DataFrame, path: Path) -> int:
                 if shape is None:
                     shape = images.shape[1:]
                     header = {"descr": "|u1", "fortran_order": False, "shape": (len(trials), *shape)}
-                    npy.write_array_header_1_0(file, header)  # type: ignore[arg-type]
+                    npy.write_array_header_1_0(file, header)
                 if images.shape[1:] != shape:
                     raise DataError(f"{where}: its images are of several sizes")
                 file.write(images.tobytes())

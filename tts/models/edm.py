@@ -135,8 +135,7 @@ class EDM(ModelSettings):
         return PixelEDM(denoiser, self.sampler.on(Sigmas()), size, device, guidance)
 
     def _denoiser(self, device: str) -> tuple[EDMPrecond, ADMShape | SongShape]:
-        import torch
-
+        from tts.networks.placing import place
         from tts.networks.precondition import EDMPrecond
 
         sigma_data, shape, build = self._open()
@@ -144,8 +143,7 @@ class EDM(ModelSettings):
             denoiser = EDMPrecond(build(), sigma_data)
         except WeightsError as error:
             raise WeightsError(f"checkpoint {self.path}: {error}") from None
-        denoiser.to(device, dtype(self.precision), memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
-        return denoiser, shape
+        return place(denoiser, device, dtype(self.precision), channels_last=True), shape
 
     def _open(self) -> tuple[float, ADMShape | SongShape, Callable[[], nn.Module]]:
         """Sigma_data, the network's form, and what makes the network."""

@@ -162,9 +162,11 @@ class PipelineSettings(ModelSettings):
 
     def placed(self, device: str) -> Any:
         """The pipeline with its parts on a device, ready to compute."""
+        from tts.networks.placing import place
+
         pipeline = self.pipeline()
         for part in self.components:
-            getattr(pipeline, part).to(device).eval().requires_grad_(False)
+            place(getattr(pipeline, part), device)
         return pipeline
 
     def absent(self) -> dict[str, Any]:

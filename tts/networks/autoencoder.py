@@ -111,10 +111,12 @@ def load_tiny(id: str, dtype: torch.dtype, device: str) -> Callable[[Tensor], Te
     Raises:
         WeightsError: the weights are of another network.
     """
+    from tts.networks.placing import place
+
     named = ("diffusers", "AutoencoderTiny")
     with quiet():
         try:
             vae: Any = load_part(tiny_folder(id), named, None, dtype)
         except (WeightsError, OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
             raise WeightsError(f"preview {id}: cannot be loaded ({' '.join(str(error).split())[:300]})") from None
-    return decoder(vae.to(device).eval().requires_grad_(False))
+    return decoder(place(vae, device))

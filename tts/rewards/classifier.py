@@ -97,8 +97,10 @@ class Classifier(RewardSettings):
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
         """See :class:`RewardSettings`."""
+        from tts.networks.placing import place
+
         network, prepare = self._network()
-        network.to(device, dtype(self.precision)).eval().requires_grad_(False)
+        place(network, device, dtype(self.precision))
         return ClassifierReward(network, prepare, device)
 
     def _network(self) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:

@@ -206,11 +206,13 @@ class ContrastiveSettings(RewardSettings):
         Raises:
             WeightsError: the weights are damaged or of another model.
         """
+        from tts.networks.placing import place
+
         path, constants = self.weights(), self.constants()
         found = tensors.read(path, "pretrained")
         model, tokenizer = self._network(constants), self.tokenizer()
         tensors.fill(model, open_clip_models.without_extras(found, model), f"pretrained {path}")
-        model.to(device, dtype(self.precision)).eval().requires_grad_(False)
+        place(model, device, dtype(self.precision))
         return Encoders(model, tokenizer, open_clip_models.preprocess(model, constants, self.model), device)
 
     def _network(self, constants: Constants) -> Any:

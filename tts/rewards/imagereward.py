@@ -89,7 +89,9 @@ class ImageReward(RewardSettings):
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
         """See :class:`RewardSettings`."""
-        network = self._network().to(device, dtype(self.precision)).eval().requires_grad_(False)
+        from tts.networks.placing import place
+
+        network = place(self._network(), device, dtype(self.precision))
         network.head.float()  # what rounds here rounds the score
         return ImageRewardReward(network, self._tokenizer(), device, caption)
 

@@ -100,11 +100,13 @@ class PickScore(RewardSettings):
         """See :class:`RewardSettings`."""
         import torch
 
+        from tts.networks.placing import place
+
         self._config()
         with quiet(), _explained(self.id, "id"):
             model: Any = load_part(self._weights()[0].parent, ("transformers", "CLIPModel"), None, torch.float32)
         scale = float(model.logit_scale.detach().exp())  # before it is rounded to the encoders' precision
-        model.to(device, dtype(self.precision)).eval().requires_grad_(False)
+        place(model, device, dtype(self.precision))
         return PickScoreReward(model, scale, self._tokenizer(), self._prepare(), device, caption)
 
 
