@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, PlainSerializer, StrictInt, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
 
 from bench.study import yaml_values
+from bench.study.protocol import Problems, Protocol
 from bench.study.trust import texts
 from tts.errors import SettingError
 from tts.files.addresses import refuse_secrets
@@ -36,17 +37,6 @@ Batch = Annotated[
     PlainSerializer(lambda batch: batch or "auto", return_type=int | Literal["auto"]),
 ]
 """Rows of a forward pass: 1 or more, or ``auto``."""
-
-
-class Problems(Settings):
-    """The problems: every condition with every seed."""
-
-    conditions: Literal["all"] | list[StrictInt | str] | dict[str, Any] = Field(
-        "all",
-        description="class indices or names, or prompts; or {file: PATH, ...} or {imagenet: [...], ...}, "
-        "see bench/study/conditions.py",
-    )
-    seeds: int = Field(1, ge=1, description="seeds for each condition")
 
 
 class Engines(Settings):
@@ -160,6 +150,7 @@ class RunConfig(Settings):
     metrics: list[str | dict[str, Any]] = Field(
         [], description="metrics of sets of final images, whose features are stored; names, or {name: ..., as: ...}"
     )
+    protocol: Protocol = Field(default_factory=Protocol, description="how metrics are quoted")
     searches: list[str | dict[str, Any]] = Field(
         min_length=1, description="names, or {name: ..., setting: value, budget: {setting: [value, ...]}}"
     )
@@ -215,6 +206,12 @@ class RunConfig(Settings):
             if len(parts) != 2 or not all(part.isdecimal() for part in parts) or int(parts[0]) >= int(parts[1]):
                 raise ValueError("expected I/N with 0 <= I < N, for example 0/8")
         return value
+
+    @model_validator(mode="after")
+    def _enough_seeds(self) -> RunConfig:
+        if self.protocol.repeats > self.problems.last_seed + 1:
+            raise ValueError(f"protocol.repeats: {self.protocol.repeats} sets need as many seeds of each condition")
+        return self
 
     @property
     def part(self) -> tuple[int, int]:
