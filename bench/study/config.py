@@ -101,6 +101,14 @@ class Engines(Settings):
     stage: str | None = Field(
         None, description="folder of each machine to which weights are copied once, from a slow shared file system"
     )
+    prompts: str = Field(
+        "cache",
+        description="where encoded prompts lie, each encoded once: cache ($TTS_CACHE/prompts of each machine), a folder "
+        "that all machines share, or memory (every engine keeps its own text encoders)",
+    )
+    encode_on: Literal["device", "cpu"] = Field(
+        "device", description="where text encoders run; cpu: where a GPU has no room for them, in seconds a prompt"
+    )
     share: bool = Field(
         True, description="compute what several trials of a problem have in common once; changes no result"
     )
@@ -116,6 +124,8 @@ class Engines(Settings):
             raise ValueError("tf32: CPUs have none; it needs device: cuda")
         if self.invariant != "convolutions" and self.device == "cpu":
             raise ValueError("invariant: it is about GPUs; it needs device: cuda")
+        if self.encode_on == "cpu" and self.prompts == "memory":
+            raise ValueError("encode_on: cpu needs prompts: cache, or a folder")
         if self.gpus > 1 and self.gpus != int(self.gpus):
             raise ValueError("gpus: above 1 they are whole")
         return self
@@ -127,6 +137,7 @@ class Engines(Settings):
         tf32 = {} if self.tf32 == "convolutions" else {"tf32": self.tf32}
         invariant = {} if self.invariant == "convolutions" else {"invariant": self.invariant}
         simulated = {} if self.simulate is None else {"simulated": True}
+        encoded = {"encode_on": "cpu"} if self.device != self.encoder_device else {}
         return {
             "batch": self.batch,
             "threads": self.threads,
@@ -134,9 +145,15 @@ class Engines(Settings):
             **scoring,
             **compiled,
             **tf32,
+            **encoded,
             **invariant,
             **simulated,
         }
+
+    @property
+    def encoder_device(self) -> str:
+        """Where text encoders run."""
+        return "cpu" if self.encode_on == "cpu" else self.device
 
     def halved(self) -> Engines | None:
         """With half the batches, for devices with too little memory; None when they cannot be halved."""

@@ -177,10 +177,14 @@ def set_numerics(engines: Engines) -> None:
 
 
 def _build(study: Study, batches: Sequence[int]) -> Engine:
+    from bench.workers.prompts import encode_here, store_of
     from tts.engine.batching import Engine, flops_of
+    from tts.models.prompt_store import prompts_from
 
     engines, condition = study.config.engines, study.conditions[0]
-    model = study.model.load(engines.device)
+    encode_here(study)  # nothing, where the driver has seen to it
+    with prompts_from(store_of(engines)):
+        model = study.model.load(engines.device)
     flops = flops_of(model, condition, engines.device)
     if engines.compile:
         model.module.compile(dynamic=False)
