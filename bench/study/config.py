@@ -103,8 +103,8 @@ class Engines(Settings):
     )
     prompts: str = Field(
         "cache",
-        description="where encoded prompts lie, each encoded once: cache ($TTS_CACHE/prompts of each machine), a folder "
-        "that all machines share, or memory (every engine keeps its own text encoders)",
+        description="where encoded prompts lie, each encoded once: cache ($TTS_CACHE/prompts of each machine), a "
+        "folder that all machines share, or memory (every engine keeps its own text encoders)",
     )
     encode_on: Literal["device", "cpu"] = Field(
         "device", description="where text encoders run; cpu: where a GPU has no room for them, in seconds a prompt"

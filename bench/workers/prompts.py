@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 from bench.study.config import Engines, RunConfig
 from bench.study.study import Study
+from bench.workers.numerics import set_numerics
 from tts.files import downloads
+from tts.plan import Condition
+from tts.prompts import lengthened
 
 if TYPE_CHECKING:
     from tts.models.encoding import Tell
@@ -33,7 +36,7 @@ def lacking_of(study: Study) -> int:
     from tts.models.encoding import lacking
 
     store = store_of(study.config.engines)
-    return 0 if store is None else lacking(study.model, study.conditions, store)
+    return 0 if store is None else lacking(study.model, _asked(study), store)
 
 
 def encode_here(study: Study, tell: Tell = lambda done, total: None) -> int:
@@ -42,7 +45,6 @@ def encode_here(study: Study, tell: Tell = lambda done, total: None) -> int:
     Returns:
         How many prompts were encoded.
     """
-    from bench.workers.pool import set_numerics
     from tts.models.encoding import encode_lacking
 
     engines = study.config.engines
@@ -50,7 +52,13 @@ def encode_here(study: Study, tell: Tell = lambda done, total: None) -> int:
     if store is None or not lacking_of(study):
         return 0
     set_numerics(engines)
-    return encode_lacking(study.model, study.conditions, store, engines.encoder_device, tell)
+    return encode_lacking(study.model, _asked(study), store, engines.encoder_device, tell)
+
+
+def _asked(study: Study) -> list[Condition]:
+    """Prompts that an engine asks for: the study's, and that of its check when it starts."""
+    first = study.conditions[0]
+    return [*study.conditions, lengthened(first)] if isinstance(first, str) else study.conditions
 
 
 def encode_for(config: RunConfig) -> int:

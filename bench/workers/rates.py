@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.study.study import Study
-from bench.workers.pool import load_metrics, set_numerics
+from bench.workers.numerics import set_numerics
+from bench.workers.pool import load_metrics
 from tts.errors import EngineError
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from torch import Tensor
 from tts.errors import TTSError, WeightsError
 from tts.media import quantised_as_diffusers
 from tts.models.base import Model, ModelSettings
-from tts.models.encoding import encode_lacking
+from tts.models.encoding import encode_lacking, prompts_from
 from tts.models.flow import FlowSettings
-from tts.models.prompt_store import PromptStore, prompts_from
+from tts.models.prompt_store import PromptStore
 from tts.noise import normal
 from tts.quiet import quiet
 from tts.registry import MODELS

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from tts.errors import SettingError
 from tts.models import encoding
-from tts.models.encoding import encode_lacking, lacking, prompted
-from tts.models.prompt_store import PromptStore, Recent, prompts_from
+from tts.models.encoding import encode_lacking, lacking, prompted, prompts_from
+from tts.models.prompt_store import PromptStore, Recent
 from tts.noise import normal
 from tts.registry import MODELS
 

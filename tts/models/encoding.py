@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tts.models.base import ModelSettings
-from tts.models.prompt_store import Encoded, PromptStore
+from tts.models.prompt_store import Encoded, PromptStore, prompts_by
 from tts.models.prompts import PromptSettings
 from tts.quiet import quiet
 
@@ -93,14 +95,13 @@ class StoredPrompts:
     """Encodes prompts by looking them up; one that is not there is encoded by text encoders that are let go again.
 
     Args:
-        settings: of the model.
         store: has its prompts.
-        device: where encodings are wanted.
-        encode_on: where text encoders are loaded if need be.
+        settings: of the model.
+        device: where encodings are wanted; text encoders are loaded where the store's were.
     """
 
-    def __init__(self, settings: PromptSettings, store: PromptStore, device: str) -> None:
-        self.settings, self.store, self.device = settings, store, device
+    def __init__(self, store: PromptStore, settings: PromptSettings, device: str) -> None:
+        self.store, self.settings, self.device = store, settings, device
         self._identity = settings.encoder_identity()
 
     def __call__(self, prompt: str | None) -> Encoded:
@@ -114,3 +115,8 @@ class StoredPrompts:
             encode_lacking(self.settings, [] if prompt is None else [prompt], self.store, where)
             found = self.store.read(key)
         return {name: upload(tensor, self.device) for name, tensor in found.items()}
+
+
+def prompts_from(store: PromptStore | None) -> AbstractContextManager[None]:
+    """Let models that are loaded inside have their prompts from a store, and no text encoders; None: as ever."""
+    return prompts_by(None if store is None else partial(StoredPrompts, store))

@@ -6,7 +6,7 @@ import hashlib
 import os
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -155,18 +155,21 @@ class PromptStore:
         )
 
 
-_current: ContextVar[PromptStore | None] = ContextVar("prompt store", default=None)
+Source: TypeAlias = "Callable[[Any, str], Callable[[str | None], Encoded]]"
+"""What encodes a model's prompts, of its settings and a device, in place of text encoders."""
+
+_current: ContextVar[Source | None] = ContextVar("source of encoded prompts", default=None)
 
 
-def current_store() -> PromptStore | None:
-    """The store that models which are loaded now read their prompts from; None: they encode them."""
+def current_source() -> Source | None:
+    """Where models that are loaded now have their encoded prompts from; None: they encode them."""
     return _current.get()
 
 
 @contextmanager
-def prompts_from(store: PromptStore | None) -> Iterator[None]:
-    """Let models that are loaded inside have a store, and no text encoders."""
-    token = _current.set(store)
+def prompts_by(source: Source | None) -> Iterator[None]:
+    """Let models that are loaded inside have their prompts from a source, and no text encoders."""
+    token = _current.set(source)
     try:
         yield
     finally:

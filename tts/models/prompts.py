@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 import hashlib
 import inspect
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ from tts.errors import SettingError
 from tts.models.checkpoint import INDEX
 from tts.models.pipeline import PipelineSettings
 from tts.models.prompt_store import Encoded as Encoded
-from tts.models.prompt_store import Recent, current_store
+from tts.models.prompt_store import Recent, current_source
 from tts.models.sizes import Side, both, sample_size
 from tts.networks import autoencoder
 from tts.plan import Condition
@@ -138,18 +138,14 @@ class PromptSettings(PipelineSettings):
 
     def placed(self, device: str, parts: Collection[str] | None = None) -> Any:
         """The pipeline with its parts on a device; where prompts come from a store, without text encoders."""
-        if parts is None and self.STORED and current_store() is not None:
+        if parts is None and self.STORED and current_source() is not None:
             parts = [part for part in self.components if part not in self.encoders]
         return super().placed(device, parts)
 
     def prompts(self, pipeline: Any, device: str) -> Callable[[str | None], Encoded]:
         """Encodes a prompt, or for None what guidance leads away from; a store's encodings where there is one."""
-        store = current_store() if self.STORED else None
-        if store is None:
-            return self.encoder(pipeline, device)
-        from tts.models.encoding import StoredPrompts
-
-        return StoredPrompts(self, store, device)
+        source = current_source() if self.STORED else None
+        return self.encoder(pipeline, device) if source is None else source(self, device)
 
     @abstractmethod
     def cutter(self) -> Callable[[str], Cut | None]:
