@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from bench.study.study import Study
 from bench.workers.numerics import set_numerics
-from bench.workers.prompts import encode_here, store_of
+from bench.workers.prompts import load_model
 from bench.workers.simulated import SimulatedEngine
 from tts.engine.requests import EngineCounters
 from tts.errors import EngineError
@@ -165,12 +165,9 @@ def build_engine(study: Study, batches: Sequence[int] = ()) -> Engine | Simulate
 
 def _build(study: Study, batches: Sequence[int]) -> Engine:
     from tts.engine.batching import Engine, flops_of
-    from tts.models.encoding import prompts_from
 
     engines, condition = study.config.engines, study.conditions[0]
-    encode_here(study)  # nothing, where the driver has seen to it
-    with prompts_from(store_of(engines)):
-        model = study.model.load(engines.device)
+    model = load_model(study)
     flops = flops_of(model, condition, engines.device)
     if engines.compile:
         model.module.compile(dynamic=False)

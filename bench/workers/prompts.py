@@ -13,6 +13,7 @@ from tts.plan import Condition
 from tts.prompts import lengthened
 
 if TYPE_CHECKING:
+    from tts.models.base import Model
     from tts.models.encoding import Tell
     from tts.models.prompt_store import PromptStore
 
@@ -59,6 +60,15 @@ def _asked(study: Study) -> list[Condition]:
     """Prompts that an engine asks for: the study's, and that of its check when it starts."""
     first = study.conditions[0]
     return [*study.conditions, lengthened(first)] if isinstance(first, str) else study.conditions
+
+
+def load_model(study: Study) -> Model:
+    """A study's model on the engines' device, without text encoders where there is a store."""
+    from tts.models.encoding import prompts_from
+
+    encode_here(study)  # nothing, where the driver has seen to it
+    with prompts_from(store_of(study.config.engines)):
+        return study.model.load(study.config.engines.device)
 
 
 def encode_for(config: RunConfig) -> int:
