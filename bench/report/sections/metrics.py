@@ -108,5 +108,7 @@ def files(analysis: Analysis) -> Iterator[File]:
     if len(analysis.metrics.values):
         yield FILE, csv(analysis.metrics.values)
     table = quality_table(analysis.metrics.values, analysis.metrics.kinds)
-    for reward in [] if table is None else dict.fromkeys(table.points["reward"]):
+    if table is None:
+        return
+    for reward in dict.fromkeys(table.points["reward"]):
         yield from figure(_file(reward), figure_quality(table, reward, analysis.looks))
