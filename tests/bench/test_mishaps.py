@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from command_line import bench
 from deadly import POISON
-from test_kill import table, write
+from driver_processes import table, write
 
 from bench.study.config import RunConfig
 
