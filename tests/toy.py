@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from tts.search.adaptive import Adaptive
 from tts.search.base import Search
 from tts.search.beam import Beam
 from tts.search.best_of_n import BestOfN
+from tts.search.demon import Demon
+from tts.search.dfs import DFS
+from tts.search.dsearch import DSearch
+from tts.search.dts import DTS
 from tts.search.eps_greedy import EpsGreedy
 from tts.search.fk import FK
 from tts.search.mcts import MCTS
 from tts.search.naive import Naive
+from tts.search.pruned import Pruned
 from tts.search.random import PerStepRandom
+from tts.search.rbf import RBF
 from tts.search.zero_order import ZeroOrder
 from tts.testing.toy import AHEAD, EVERY, GAPPY, LATE, PLANS, SILENT, World, additive, chaotic, constant, luck
 from tts.testing.toy import transcript as play
@@ -41,6 +48,16 @@ SEARCHES: dict[str, Search] = {
     "fk_tempered": FK(k=4, first=2, every=1, potential="add", lambda_=5, gamma=0.1, resampling="ssp"),
     "beam": Beam(N=3, B=2),
     "beam_ahead": Beam(N=3, B=2, lookahead=2),
+    "rbf": RBF(NFE=23),
+    "adaptive": Adaptive(NFE=31, weights="equal", N=2, eps=0.4),
+    "adaptive_early": Adaptive(NFE=40, N=1, stop_early=True),
+    "pruned": Pruned(N=6, keep=(0.5, 0.4), at=(0.3, 0.6)),
+    "demon": Demon(K=3),
+    "demon_rolled": Demon(K=3, rollout=2, weighting="softmax", tau=0.1),
+    "dsearch": DSearch(w=3, b0=4),
+    "dfs": DFS(threshold=0.6, every=1, back=2, tries=5),
+    "dts": DTS(NFE=40, branch=(0.3, 0.6)),
+    "dts_drawn": DTS(NFE=40, branch=(0.3, 0.6), star=False, sample=True),
     "zero_order": ZeroOrder(N=2, K=3),
     "eps_greedy": EpsGreedy(N=2, K=3),
     "eps_greedy_replacing": EpsGreedy(N=2, K=3, keep_best=False),

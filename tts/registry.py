@@ -223,17 +223,38 @@ SEARCHES: Registry[Search] = Registry(
     "search",
     "tts.searches",
     {
+        "adaptive": "tts.search.adaptive:Adaptive",
         "beam": "tts.search.beam:Beam",
         "best_of_n": "tts.search.best_of_n:BestOfN",
+        "demon": "tts.search.demon:Demon",
+        "dfs": "tts.search.dfs:DFS",
+        "dsearch": "tts.search.dsearch:DSearch",
+        "dts": "tts.search.dts:DTS",
         "eps_greedy": "tts.search.eps_greedy:EpsGreedy",
         "fk": "tts.search.fk:FK",
         "mcts": "tts.search.mcts:MCTS",
         "naive": "tts.search.naive:Naive",
+        "pruned": "tts.search.pruned:Pruned",
         "random": "tts.search.random:PerStepRandom",
+        "rbf": "tts.search.rbf:RBF",
         "zero_order": "tts.search.zero_order:ZeroOrder",
     },
 )
 
 METRICS: Registry[MetricSettings] = Registry(
-    "metric", "tts.metrics", {"frechet_judge": "tts.metrics.frechet_judge:FrechetJudge"}
+    "metric",
+    "tts.metrics",
+    {
+        "coverage": "tts.metrics.manifolds:Coverage",
+        "density": "tts.metrics.manifolds:Density",
+        "fid": "tts.metrics.fid:FID",
+        "fid_infinity": "tts.metrics.fid:FIDInfinity",
+        "frechet_judge": "tts.metrics.frechet_judge:FrechetJudge",
+        "inception_score": "tts.metrics.inception_score:InceptionScore",
+        "kid": "tts.metrics.kid:KID",
+        "precision": "tts.metrics.manifolds:Precision",
+        "recall": "tts.metrics.manifolds:Recall",
+        "sfid": "tts.metrics.fid:SFID",
+        "vendi": "tts.metrics.vendi:Vendi",
+    },
 )

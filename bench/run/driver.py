@@ -153,8 +153,11 @@ class Driver:
         """The engines that are there."""
         return [engine for engine, status in enumerate(self.counts.engines) if status.device is not None]
 
-    def run(self) -> RunProgress:
+    def run(self, check_stop: Callable[[], None] = lambda: None) -> RunProgress:
         """Until every trial has a result or an error.
+
+        Args:
+            check_stop: called at least every second while nothing is half done; raises to stop the run there.
 
         Raises:
             EngineError: no engine is left, or too many trials fail. What was stored stays, and the same command goes
@@ -162,6 +165,7 @@ class Driver:
         """
         self.progress(self.counts)
         while self.queue.unfinished:
+            check_stop()
             self.schedule()
             self.work.dispatch()
             for report in self.pool.wait():

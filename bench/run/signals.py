@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from rich.console import Console
@@ -25,6 +25,46 @@ class Interrupted(KeyboardInterrupt):
         self.code = 128 + number
 
 
+class StopFlag:
+    """Whether a signal has asked to stop; ``number`` is the signal's.
+
+    While it is ``held``, a signal only sets it. Else a signal interrupts at once, as nothing needs to be stored then.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.held = False
+
+    def check(self) -> None:
+        """Stop here, if a signal has asked to.
+
+        Raises:
+            Interrupted: one has.
+        """
+        if self.number is not None:
+            raise Interrupted(self.number)
+
+
+_present = StopFlag()
+"""The one that handlers set: signals are the whole process's."""
+
+
+@contextmanager
+def held() -> Iterator[StopFlag]:
+    """Let signals set a flag that somebody reads often, where an interruption might lose what is under way.
+
+    Raises:
+        Interrupted: a signal came, and nothing else has gone wrong since.
+    """
+    flag = _present
+    flag.held = True
+    try:
+        yield flag
+    finally:
+        flag.held = False
+    flag.check()
+
+
 def _swallows(frame: FrameType | None) -> bool:
     """Whether an exception raised now would be lost, as in the end of an object."""
     while frame is not None:
@@ -36,19 +76,25 @@ def _swallows(frame: FrameType | None) -> bool:
 
 @contextmanager
 def gently(console: Console) -> Iterator[None]:
-    """Turn a first signal into :class:`Interrupted` and let a second one end the process, whatever it is doing."""
+    """Turn a first signal into :class:`Interrupted`, or set the flag that is :func:`held`; let a second one end all.
+
+    The second one ends the process, whatever it is doing.
+    """
     if threading.current_thread() is not threading.main_thread():  # only there can signals be caught
         yield
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if _swallows(frame):
+        if not _present.held and _swallows(frame):
             threading.Timer(LATER_SECONDS, signal.pthread_kill, (threading.get_ident(), number)).start()
             return
         for every in SIGNALS:
             signal.signal(every, leave)
-        console.print("stopping: storing what is finished; once more to leave at once")
-        raise Interrupted(number)
+        with suppress(RuntimeError):  # it came in the middle of another line
+            console.print("stopping: storing what is finished; once more to leave at once")
+        if not _present.held:
+            raise Interrupted(number)
+        _present.number = number
 
     def leave(number: int, _: FrameType | None) -> None:
         os._exit(128 + number)
@@ -57,5 +103,6 @@ def gently(console: Console) -> Iterator[None]:
     try:
         yield
     finally:
+        _present.number = None
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bench.run.driver import Driver, RunProgress
 from bench.run.progress import run_progress
+from bench.run.signals import held
 from bench.run.status import Reporter
 from bench.run.writer import Writer
 from bench.store import manifest
@@ -122,11 +123,11 @@ def _run(
         def warn(line: str) -> None:
             console.print(line, style="yellow", markup=False, soft_wrap=True)
 
-        with run_progress(console) as show:
+        with held() as stop, run_progress(console) as show:
             reporter, writer = Reporter(study, output, show, warn), Writer(sink, config.store_seconds, warn)
             driver = Driver(study, pool, writer, done, reporter.tell)
             with reporter.reporting(driver.counts), closing(writer):  # done is what is stored
-                return driver.run()
+                return driver.run(stop.check)
 
 
 @contextmanager

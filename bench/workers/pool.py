@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from tts.rewards.base import Reward
 
 
+WAIT_SECONDS = 0.2  # between a driver's looks at what else has happened, such as a signal; a pass may take longer
+
+
 class Worker(Protocol):
     """What an engine and a host have in common; a thread of its own advances it."""
 
@@ -254,8 +257,8 @@ class LocalPool:
 
     def wait(self) -> list[WorkerReport]:
         """See :class:`Pool`."""
-        outcomes: list[Any] = []
-        while not outcomes and self.worker.busy:
+        outcomes, until = list[Any](), time.monotonic() + WAIT_SECONDS
+        while not outcomes and self.worker.busy and time.monotonic() < until:
             outcomes = self.worker.advance()
         return [collect(0, self.worker, outcomes)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -18,10 +19,14 @@ import pytest
 import yaml
 from command_line import bench
 from rich.console import Console
+from test_driver import FakePool, Rows, study
 from tiny_study import TINY
 
-from bench.run.signals import SIGNALS, Interrupted, gently
+from bench.run.driver import Driver
+from bench.run.signals import SIGNALS, Interrupted, gently, held
 from bench.store import reader as store
+from bench.store.row import TrialRow
+from bench.workers.pool import WAIT_SECONDS, LocalPool
 
 PATIENCE = 120.0  # seconds for a process to come so far, on a busy machine
 AT_ONCE = 20.0  # where waiting would take a hundred
@@ -126,6 +131,82 @@ def test_a_signal_is_an_interruption_that_knows_its_code(number: signal.Signals)
     assert isinstance(caught.value, KeyboardInterrupt)
     assert said.getvalue() == "stopping: storing what is finished; once more to leave at once\n"
     assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_flag_that_is_held_is_only_set(number: signal.Signals) -> None:
+    after: list[str] = []
+
+    def last() -> None:
+        with gently(Console(quiet=True)), held() as stop:
+            stop.check()
+            signal.raise_signal(number)
+            after.append("goes on")
+            with pytest.raises(Interrupted):
+                stop.check()
+            after.append("and ends")
+
+    with pytest.raises(Interrupted) as caught:
+        last()
+    assert (after, caught.value.code) == (["goes on", "and ends"], 128 + number)
+    with gently(Console(quiet=True)), held() as stop:
+        stop.check()  # another run begins anew
+
+
+def test_a_signal_hides_no_other_error() -> None:
+    with pytest.raises(ValueError, match="wrong"), gently(Console(quiet=True)), held():
+        fail_after_a_signal()
+
+
+def fail_after_a_signal() -> None:
+    signal.raise_signal(signal.SIGTERM)
+    raise ValueError("wrong")
+
+
+class Interrupting(Rows):
+    """A sink in which a signal comes, in the middle of an engine's answers."""
+
+    def add(self, row: TrialRow) -> None:
+        """Keep a row; the third one is not the last of its report."""
+        if len(self.rows) == 2:
+            signal.raise_signal(signal.SIGINT)
+        super().add(row)
+
+
+def test_a_driver_stops_between_two_answers_and_loses_none() -> None:
+    of, rows = study(searches=["naive"], problems={"conditions": "all"}), Interrupting()
+    pool = FakePool(1, of, random.Random(3))
+
+    def run() -> None:
+        with gently(Console(quiet=True)), held() as stop:
+            Driver(of, pool, rows).run(stop.check)
+
+    with pytest.raises(Interrupted):
+        run()
+    finished = {outcome.ticket for outcome in pool.outcomes if outcome.image is not None}
+    assert 2 < len(rows.rows) == len(of.rewards) * len(finished) < of.size  # a trial of each reward
+
+
+class Slow:
+    """A worker whose passes end no trial for a long time."""
+
+    device, busy, passes = "cpu", True, 0
+
+    def advance(self) -> list[object]:
+        """A short pass."""
+        self.passes += 1
+        time.sleep(0.01)
+        return []
+
+
+def test_a_local_engine_lets_its_driver_look_for_signals_between_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.workers.pool.collect", lambda engine, worker, outcomes: (engine, outcomes))
+    worker = Slow()
+    pool: Any = LocalPool(None, worker)  # type: ignore[arg-type]
+    begin = time.monotonic()
+    found = pool.wait()
+    assert (found, worker.passes > 1) == ([(0, [])], True)
+    assert WAIT_SECONDS <= time.monotonic() - begin < 1
 
 
 class Mortal:

@@ -19,17 +19,19 @@ Score: TypeAlias = Callable[[Recipe], float | None]
 CONDITION = 3
 REWARD = "toy"
 
-EVERY = Plan((1, 1, 1, 1), (True,) * 4, leaps=(1,) * 4)
+EVERY = Plan((1, 1, 1, 1), (True,) * 4, levels=(9, 3, 0.9, 0.2, 0), leaps=(1,) * 4)
 """Every step costs one call and injects noise."""
 
-GAPPY = Plan((2, 2, 2, 2, 2, 1), (False, True, False, True, True, False), leaps=(1,) * 6)
+GAPPY = Plan(
+    (2, 2, 2, 2, 2, 1), (False, True, False, True, True, False), levels=(80, 9, 3, 0.9, 0.2, 0.05, 0), leaps=(1,) * 6
+)
 """Like Heun's: nothing to choose at the ends and once in between."""
 
-AHEAD = Plan((1, 1, 1, 0), (True,) * 4, initial_nfe=1, back=1, leaps=(1, 1, 1, 0))
+AHEAD = Plan((1, 1, 1, 0), (True,) * 4, initial_nfe=1, levels=(9, 3, 0.9, 0.2, 0), back=1, leaps=(1, 1, 1, 0))
 """Like DDIM's: a state has its prediction already."""
 
-LATE = Plan((2, 2, 1), (False, False, True), leaps=(1,) * 3)
-SILENT = Plan((2, 2, 1), (False, False, False), leaps=(1,) * 3)
+LATE = Plan((2, 2, 1), (False, False, True), levels=(9, 3, 0.9, 0), leaps=(1,) * 3)
+SILENT = Plan((2, 2, 1), (False, False, False), levels=(9, 3, 0.9, 0), leaps=(1,) * 3)
 PLANS = {"every": EVERY, "gappy": GAPPY, "ahead": AHEAD, "late": LATE, "silent": SILENT}
 
 

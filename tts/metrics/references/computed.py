@@ -1,0 +1,117 @@
+"""Features of real images, computed once and kept in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from tts.errors import DataError, SettingError, TTSError
+from tts.files import downloads
+from tts.files.digests import sha256
+from tts.metrics.extractors.base import ExtractorSettings
+from tts.metrics.references import images
+from tts.training.frechet import Moments
+
+BATCH = 64
+
+
+def digest(path: Path, setting: str = "reference") -> str:
+    """SHA-256 of a file, or of the names and contents of a folder's images."""
+    if not path.is_dir():
+        return sha256(path, setting)
+    found = hashlib.sha256()
+    for file in sorted(file for file in path.rglob("*") if file.suffix.lower() in images.SUFFIXES):
+        found.update(f"{file.relative_to(path)}\0".encode())
+        with file.open("rb") as content:
+            found.update(hashlib.file_digest(content, "sha256").digest())
+    return found.hexdigest()
+
+
+def moments(path: Path, features: ExtractorSettings, layer: str) -> Moments:
+    """Moments of a layer's features of all images at a path; more than one image is needed.
+
+    Raises:
+        DataError: the images cannot be read, or are too few.
+    """
+    from tts.metrics.sums import sums
+
+    def make() -> dict[str, NDArray[Any]]:
+        found = sums(_features(path, features, layer, None)).moments
+        return {"n": np.array(found.n), "mu": found.mean, "sigma": found.covariance}
+
+    kept = _kept(path, features, layer, "moments", make)
+    return Moments(int(kept["n"]), kept["mu"], kept["sigma"])
+
+
+def vectors(path: Path, features: ExtractorSettings, layer: str, most: int) -> NDArray[np.float32]:
+    """A layer's features of images at a path, ``[N, F]``; of ``most`` images evenly spread, where there are more.
+
+    Raises:
+        DataError: the images cannot be read, or are too few.
+    """
+
+    def make() -> dict[str, NDArray[Any]]:
+        return {"features": np.concatenate([*_features(path, features, layer, most)])}
+
+    return _kept(path, features, layer, f"features-{most}", make)["features"]
+
+
+def _features(path: Path, features: ExtractorSettings, layer: str, most: int | None) -> Iterator[NDArray[np.float32]]:
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    with images.opened(path) as (count, read), torch.inference_mode():
+        if count < 2:
+            raise DataError(f"reference {path}: holds a single image; a metric needs more")
+        look = features.look(device)
+        numbers = range(count) if most is None or most >= count else np.linspace(0, count - 1, most).astype(int)
+        for batch in _batches(read(int(number)) for number in numbers):
+            given = torch.from_numpy(batch.transpose(0, 3, 1, 2).copy()).to(device)
+            yield look(given)[layer].cpu().numpy()
+
+
+def _batches(found: Iterator[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+    """Images of one size that follow one another, some at a time."""
+    held: list[NDArray[np.uint8]] = []
+    for image in found:
+        if held and (len(held) == BATCH or held[0].shape != image.shape):
+            yield np.stack(held)
+            held = []
+        held.append(image)
+    yield np.stack(held)
+
+
+def _kept(
+    path: Path, features: ExtractorSettings, layer: str, kind: str, make: Callable[[], dict[str, NDArray[Any]]]
+) -> dict[str, NDArray[Any]]:
+    """Arrays from the cache, or made and put there; of processes that need the same ones, one makes them."""
+    key = f"{digest(path)} {features.about()} {layer} {kind}"
+    target = downloads.folder() / "references" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_name(f".{target.name}.lock")):
+            if not target.exists():
+                _write(target, make())
+            with np.load(target, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+    except TTSError:
+        raise
+    except (OSError, ValueError) as error:
+        raise SettingError(f"TTS_CACHE: {target} cannot be used ({error}); delete it, or set another folder") from None
+
+
+def _write(target: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    buffer, temporary = io.BytesIO(), target.with_name(f".{target.name}.part")
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    with temporary.open("wb") as file:
+        file.write(buffer.getbuffer())
+        os.fsync(file.fileno())
+    temporary.replace(target)

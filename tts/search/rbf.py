@@ -1,0 +1,76 @@
+"""Rollover budget forcing (Kim et al. 2025, arXiv 2503.19385)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from tts.plan import Plan
+from tts.search.base import Problem, Run, Search, step_by_step
+from tts.search.segment import Evaluation, State, best
+
+
+class RBF(Search):
+    """Candidates of a step one after another; the first that beats the best reward so far ends the step.
+
+    What a step leaves of its share of the forwards goes to those that follow; where none beats it, the step's best goes
+    on and the best so far stays. The last step spends all that is left, so that the whole is NFE, but for a rest too
+    small for one more candidate. A step that costs nothing has one. Early predictions may be above all that come later:
+    then every step spends its whole share.
+    """
+
+    budget: ClassVar[str] = "NFE"
+    exact: ClassVar[bool] = False  # where noisy steps differ in cost, the rest depends on the way
+    NFE: int = Field(256, ge=1, description="denoiser forwards in all; never less than a trajectory's")
+
+    def run(self, problem: Problem) -> Run:
+        """See :class:`Search`."""
+        plan, spent, threshold = problem.plan, 0, -float("inf")
+        paid = _paid_steps(plan)
+        whole = max(self.NFE, plan.nfe()) - _fixed(plan)
+
+        def choose(state: State) -> Run:
+            nonlocal spent, threshold
+            step, cost = state.step, plan.nfe_per_step[state.step]
+            last, found = step in paid[-1:], list[Evaluation]()
+            while not found or self._goes_on(plan, step, spent + cost, whole):
+                [candidate] = yield [problem.step(state, problem.noise(step, len(found)))]
+                found.append(candidate)
+                spent += cost
+                if candidate.value > threshold:
+                    threshold = candidate.value
+                    if not last:
+                        return candidate
+            return best(found)
+
+        return step_by_step(problem, choose)
+
+    def _goes_on(self, plan: Plan, step: int, spent: int, whole: int) -> bool:
+        """Whether so much may have been spent after one more candidate."""
+        if step not in (paid := _paid_steps(plan)):
+            return False
+        later = sum(plan.nfe_per_step[other] for other in paid if other > step)
+        return spent * len(paid) <= whole * (paid.index(step) + 1) and spent <= whole - later
+
+    def nfe(self, plan: Plan) -> int:
+        """NFE, less what is too little for a candidate."""
+        costs = {plan.nfe_per_step[step] for step in _paid_steps(plan)}
+        if len(costs) != 1:
+            return max(self.NFE, plan.nfe())
+        [cost] = costs
+        return max(plan.nfe(), self.NFE - (self.NFE - _fixed(plan)) % cost)
+
+    def depth(self, plan: Plan) -> int:
+        """All of them, one after another."""
+        return self.nfe(plan)
+
+
+def _paid_steps(plan: Plan) -> list[int]:
+    """The steps that inject noise and cost something."""
+    return [step for step in plan.noisy_steps if plan.nfe_per_step[step]]
+
+
+def _fixed(plan: Plan) -> int:
+    """Forwards of the other steps."""
+    return plan.nfe() - sum(plan.nfe_per_step[step] for step in plan.noisy_steps)
