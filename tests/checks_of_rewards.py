@@ -67,6 +67,20 @@ REWARDS: dict[str, Check] = {
         "tts/test_encoders.py::test_pickscore_is_transformers_own",
         abs=1e-3,
     ),
+    "clip processor": Check(
+        "`pickscore`: images of five shapes by five forms of preprocessor_config.json",
+        "transformers: CLIPImageProcessor",
+        "the encoder's input, of deviation 1",
+        "tts/test_published_configs.py::test_images_are_prepared_as_transformers_prepares_them",
+        abs=1e-5,
+    ),
+    "scale": Check(
+        "`pickscore`: the scale of its logits, in fp32, fp16 and bf16",
+        "the weights' own, 100",
+        "scale",
+        "tts/test_published_configs.py::test_the_scale_of_pickscore_is_100_in_any_precision",
+        rel=1e-6,
+    ),
     "imagereward": Check(
         "`imagereward`",
         "the published computation, on the file's own tensors in float64",
@@ -75,7 +89,7 @@ REWARDS: dict[str, Check] = {
         abs=1e-5,
     ),
     "guided": Check(
-        "guided diffusion's classifier",
+        "guided diffusion's classifier, with use_scale_shift_norm and without",
         "the published computation, in float64",
         "logits",
         "tts/test_adm_classifier.py::test_guided_diffusions_classifier_is_the_published_network",
@@ -87,6 +101,12 @@ REWARDS: dict[str, Check] = {
         "probability",
         "tts/test_classifier.py::test_a_file_is_used_as_torchvision_uses_its_published_one",
         rel=1e-5,
+    ),
+    "torchvision enums": Check(
+        "`classifier`: transforms of every published weights of every model, by name and by digest",
+        "torchvision: the weights' own transforms",
+        "weights that differ",
+        "tts/test_classifier.py::test_every_published_weights_have_their_own_transforms",
     ),
 }
 """Rows by key."""

@@ -30,6 +30,9 @@ os.environ |= {"RAY_enable_worker_prestart": "0", "RAY_prestart_worker_first_dri
 # As many threads in one process of tests as in two: a sum of floats may depend on it, and two processes have two cores.
 os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
+# Kernels for GPUs are interpreted; triton reads this when it is imported.
+os.environ["TRITON_INTERPRET"] = "1"
+
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None, max_examples=25)
 settings.load_profile("repeatable")
 
@@ -40,6 +43,7 @@ ON_RAY = {"test_combinations", "test_mishaps", "test_nodes", "test_pools", "test
 SLOW = ON_RAY | {
     # whole commands, processes that are killed, servers, browsers, shells
     "test_benchmarks",
+    "test_adding_metrics",
     "test_cli",
     "test_cli_training",
     "test_cluster_files",
@@ -61,10 +65,15 @@ SLOW = ON_RAY | {
     "test_simulated",
     # networks of some size
     "test_checkpoint",
+    "test_clip_weights",
     "test_conformance",
+    "test_config_keys",
+    "test_cut_prompts",
     "test_edm_checkpoint",
     "test_encoders",
+    "test_extractors",
     "test_flow_families",
+    "test_guiding",
     "test_half_precision",
     "test_latent_models",
     "test_latent_parity",

@@ -25,10 +25,12 @@ def published(w: dict[str, Tensor], x: Tensor, t: float, depth: int) -> Tensor:
         if down:
             h, x = F.avg_pool2d(h, 2), F.avg_pool2d(x, 2)
         h = conv(h, f"{name}.in_layers.2")
-        scale, shift = F.linear(F.silu(emb), w[f"{name}.emb_layers.1.weight"], w[f"{name}.emb_layers.1.bias"]).chunk(
-            2, 1
-        )
-        h = norm(h, f"{name}.out_layers.0") * (1 + scale[..., None, None]) + shift[..., None, None]
+        told = F.linear(F.silu(emb), w[f"{name}.emb_layers.1.weight"], w[f"{name}.emb_layers.1.bias"])[..., None, None]
+        if told.shape[1] == h.shape[1]:  # use_scale_shift_norm is false
+            h = norm(h + told, f"{name}.out_layers.0")
+        else:
+            scale, shift = told.chunk(2, 1)
+            h = norm(h, f"{name}.out_layers.0") * (1 + scale) + shift
         h = conv(F.silu(h), f"{name}.out_layers.3")
         return h + (conv(x, f"{name}.skip_connection") if f"{name}.skip_connection.weight" in w else x)
 

@@ -14,6 +14,7 @@ from diffusers import (
     DPMSolverMultistepScheduler,
     FlowMatchEulerDiscreteScheduler,
     Flux2KleinPipeline,
+    Flux2Pipeline,
     Flux2Transformer2DModel,
     FluxPipeline,
     FluxTransformer2DModel,
@@ -297,8 +298,8 @@ def z_image() -> ZImagePipeline:
     )
 
 
-def flux2_klein(distilled: bool = False) -> Flux2KleinPipeline:
-    """FLUX.2 klein's form."""
+def flux2_parts(told: bool) -> tuple[Any, Any, Any]:
+    """FLUX.2's scheduler, autoencoder and network."""
     transformer = Flux2Transformer2DModel(
         in_channels=16,
         num_layers=1,
@@ -308,7 +309,7 @@ def flux2_klein(distilled: bool = False) -> Flux2KleinPipeline:
         joint_attention_dim=96,
         timestep_guidance_channels=16,
         axes_dims_rope=(4, 4, 4, 4),
-        guidance_embeds=False,
+        guidance_embeds=told,
     )
     torch.manual_seed(8)
     normalised = AutoencoderKLFlux2(
@@ -320,9 +321,22 @@ def flux2_klein(distilled: bool = False) -> Flux2KleinPipeline:
     ).eval()
     normalised.bn.running_mean.normal_(std=0.3)
     normalised.bn.running_var.uniform_(0.5, 2)
-    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    return FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True), normalised, randomised(transformer)
+
+
+def flux2() -> Flux2Pipeline:
+    """FLUX.2 dev's form, with another text encoder."""
+    scheduler, normalised, transformer = flux2_parts(told=True)
+    words = qwen_tokenizer()
+    words.chat_template = words.chat_template.replace("message['content']", "message['content'][0]['text']")
+    return Flux2Pipeline(scheduler, normalised, qwen3(Qwen3ForCausalLM, 30), words, transformer)
+
+
+def flux2_klein(distilled: bool = False) -> Flux2KleinPipeline:
+    """FLUX.2 klein's form."""
+    scheduler, normalised, transformer = flux2_parts(told=False)
     return Flux2KleinPipeline(
-        scheduler, normalised, qwen3(Qwen3ForCausalLM, 27), qwen_tokenizer(), randomised(transformer), distilled
+        scheduler, normalised, qwen3(Qwen3ForCausalLM, 27), qwen_tokenizer(), transformer, distilled
     )
 
 
@@ -413,6 +427,14 @@ FAMILIES: dict[str, Family] = {
     ),
     "z-image": Family("z-image", z_image, {"guidance": 3}, {"guidance_scale": 2}),
     "z-image-turbo": Family("z-image", z_image, {}, {"guidance_scale": 0}),
+    "flux2": Family(
+        "flux2",
+        flux2,
+        {"guidance": 3},
+        {"guidance_scale": 3},
+        (16, 4, 4),
+        unpacked=lambda x, shape: x.transpose(1, 2).reshape(-1, *shape),
+    ),
     "flux2-klein": Family(
         "flux2-klein",
         lambda: flux2_klein(True),

@@ -94,9 +94,15 @@ def guided_classifier(
 
 
 def guided_state(
-    classes: int, width: int, mults: tuple[int, ...], depth: int, attends: tuple[int, ...], seed: int
+    classes: int,
+    width: int,
+    mults: tuple[int, ...],
+    depth: int,
+    attends: tuple[int, ...],
+    seed: int,
+    scales: bool = True,
 ) -> dict[str, Tensor]:
-    """Its random weights."""
+    """Its random weights; ``scales`` false: the embedding is added to blocks."""
     draw, embedding = torch.Generator().manual_seed(seed), 4 * width
     state: dict[str, Tensor] = {}
 
@@ -112,7 +118,7 @@ def guided_state(
     def block(name: str, wide: int, out: int) -> None:
         norm(f"{name}.in_layers.0", wide)
         layer(f"{name}.in_layers.2", out, wide, 3, 3)
-        layer(f"{name}.emb_layers.1", 2 * out, embedding)
+        layer(f"{name}.emb_layers.1", 2 * out if scales else out, embedding)
         norm(f"{name}.out_layers.0", out)
         layer(f"{name}.out_layers.3", out, out, 3, 3)
         if wide != out:

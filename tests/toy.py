@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tts.search.adaptive import Adaptive
+from tts.search.ask_tell import AskTell
 from tts.search.base import Search
 from tts.search.beam import Beam
 from tts.search.best_of_n import BestOfN
@@ -11,13 +12,19 @@ from tts.search.dfs import DFS
 from tts.search.dsearch import DSearch
 from tts.search.dts import DTS
 from tts.search.eps_greedy import EpsGreedy
+from tts.search.evosearch import EvoSearch
 from tts.search.fk import FK
 from tts.search.mcts import MCTS
 from tts.search.naive import Naive
+from tts.search.paths import Paths
 from tts.search.pruned import Pruned
 from tts.search.random import PerStepRandom
 from tts.search.rbf import RBF
+from tts.search.ses import SES
+from tts.search.slope import Slope
+from tts.search.trs import TRS
 from tts.search.zero_order import ZeroOrder
+from tts.search.zero_order_initial import ZeroOrderInitial
 from tts.testing.toy import AHEAD, EVERY, GAPPY, LATE, PLANS, SILENT, World, additive, chaotic, constant, luck
 from tts.testing.toy import transcript as play
 
@@ -58,6 +65,14 @@ SEARCHES: dict[str, Search] = {
     "dfs": DFS(threshold=0.6, every=1, back=2, tries=5),
     "dts": DTS(NFE=40, branch=(0.3, 0.6)),
     "dts_drawn": DTS(NFE=40, branch=(0.3, 0.6), star=False, sample=True),
+    "zero_order_initial": ZeroOrderInitial(N=3, K=2),
+    "paths": Paths(N=2, M=3),
+    "evosearch": EvoSearch(P=5, elites=2),
+    "trs": TRS(N=4, K=3, R=3),
+    "ses": SES(N=4, K=3, elites=2, preview=2, shape=(3, 8, 8), level=2),
+    "slope": Slope(N=5),
+    "slope_small": Slope(N=3, m=1, trust=0),
+    "ask_tell": AskTell(M=3, N=3, K=2),
     "zero_order": ZeroOrder(N=2, K=3),
     "eps_greedy": EpsGreedy(N=2, K=3),
     "eps_greedy_replacing": EpsGreedy(N=2, K=3, keep_best=False),

@@ -29,18 +29,18 @@ def cut_notes(prompts: Sequence[str], cut: Callable[[str], Cut | None]) -> list[
     Args:
         cut: what is not read of a prompt; None: all of it is read.
     """
-    found = [(prompt, lost) for prompt in dict.fromkeys(prompts) if (lost := cut(prompt)) is not None]
-    if len(found) <= TOLD_SINGLY:
-        return [
-            f"prompt '{_short(prompt)}' is longer than the {lost.limit} tokens that are read; cut: '{lost.lost}'"
-            for prompt, lost in found
-        ]
-    prompt, lost = found[0]
-    return [
-        f"{len(found)} of {len(dict.fromkeys(prompts))} prompts are longer than the {lost.limit} tokens that are read; "
-        f"cut of the first of them, '{_short(prompt)}': '{lost.lost}'"
-    ]
+    every = list(dict.fromkeys(prompts))
+    found = [(prompt, lost) for prompt in every if (lost := cut(prompt)) is not None]
+    many = len(found) > TOLD_SINGLY
+    notes = [_note(prompt, lost) for prompt, lost in (found[:1] if many else found)]
+    return [f"{len(found)} of {len(every)} prompts are cut; the first: {notes[0]}"] if many else notes
 
 
-def _short(prompt: str) -> str:
+def _note(prompt: str, cut: Cut) -> str:
+    name, lost = shortened(prompt), shortened(cut.lost)
+    return f"prompt '{name}' is longer than the {cut.limit} tokens that are read; cut: '{lost}'"
+
+
+def shortened(prompt: str) -> str:
+    """A prompt that names itself in a message."""
     return prompt if len(prompt) <= SHOWN else f"{prompt[:SHOWN]}..."

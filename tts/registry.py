@@ -172,6 +172,7 @@ MODELS: Registry[ModelSettings] = Registry(
     "tts.models",
     {
         "cifar10": "tts.models.cifar10:Cifar10",
+        "diffusers": "tts.models.generic:AnyPipeline",
         "dit": "tts.models.dit:DiT",
         "edm": "tts.models.edm:EDM",
         "flux": "tts.models.families.flux:Flux",
@@ -224,6 +225,7 @@ SEARCHES: Registry[Search] = Registry(
     "tts.searches",
     {
         "adaptive": "tts.search.adaptive:Adaptive",
+        "ask_tell": "tts.search.ask_tell:AskTell",
         "beam": "tts.search.beam:Beam",
         "best_of_n": "tts.search.best_of_n:BestOfN",
         "demon": "tts.search.demon:Demon",
@@ -231,13 +233,19 @@ SEARCHES: Registry[Search] = Registry(
         "dsearch": "tts.search.dsearch:DSearch",
         "dts": "tts.search.dts:DTS",
         "eps_greedy": "tts.search.eps_greedy:EpsGreedy",
+        "evosearch": "tts.search.evosearch:EvoSearch",
         "fk": "tts.search.fk:FK",
         "mcts": "tts.search.mcts:MCTS",
         "naive": "tts.search.naive:Naive",
+        "paths": "tts.search.paths:Paths",
         "pruned": "tts.search.pruned:Pruned",
         "random": "tts.search.random:PerStepRandom",
         "rbf": "tts.search.rbf:RBF",
+        "ses": "tts.search.ses:SES",
+        "slope": "tts.search.slope:Slope",
+        "trs": "tts.search.trs:TRS",
         "zero_order": "tts.search.zero_order:ZeroOrder",
+        "zero_order_initial": "tts.search.zero_order_initial:ZeroOrderInitial",
     },
 )
 
@@ -247,6 +255,7 @@ METRICS: Registry[MetricSettings] = Registry(
     {
         "coverage": "tts.metrics.manifolds:Coverage",
         "density": "tts.metrics.manifolds:Density",
+        "fd_dinov2": "tts.metrics.fid:FDDINOv2",
         "fid": "tts.metrics.fid:FID",
         "fid_infinity": "tts.metrics.fid:FIDInfinity",
         "frechet_judge": "tts.metrics.frechet_judge:FrechetJudge",

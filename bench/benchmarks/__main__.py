@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from bench.benchmarks import on_engines, on_harness
+from bench.benchmarks import on_engines, on_gpu, on_harness
 from bench.benchmarks.app import RESULTS, Full, Output, app, out, save
 from bench.benchmarks.coverage import REWARDS, SIZES, covered
 from bench.benchmarks.reporting import report_of
@@ -48,6 +48,10 @@ def coverage(
 @app.command("all")
 def everything(full: Full = False, output: Output = RESULTS) -> None:
     """Every benchmark at its defaults; with --full at larger sizes."""
+    import torch
+
+    if torch.cuda.is_available():
+        on_gpu.gpu(output=output)
     on_harness.startup(output=output)
     on_engines.bare(output=output)
     on_engines.efficiency(full=full, output=output)

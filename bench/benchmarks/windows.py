@@ -190,6 +190,7 @@ def steady(
     length: Length,
     open_problems: int | None = None,
     around: AbstractContextManager[Any] | None = None,
+    drained: bool = True,
 ) -> Window:
     """Drive a pool for a while with more problems than that takes; see :func:`bench.benchmarks.harness.endless`.
 
@@ -199,6 +200,7 @@ def steady(
         length: of the window.
         open_problems: trials open at a time, if searches run in the driver; None: as many as the engines need.
         around: entered when the window begins and left when it ends, as a profiler is.
+        drained: the pool is to be used again, so that what it has begun must end.
     """
     watched = Watched(pool)
     look = _Look(watched, length, around or nullcontext())
@@ -209,7 +211,7 @@ def steady(
         driver.run()
     except _Over:
         found = watched.seen(look.cpu)
-        if not study.beside:
+        if drained and not study.beside:
             watched.drain()
         return found
     raise AssertionError("the problems came to an end")

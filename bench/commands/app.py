@@ -17,6 +17,7 @@ from bench.commands.curves import curves
 from bench.commands.export import export
 from bench.commands.generate import generate
 from bench.commands.list import list_plugins
+from bench.commands.metrics import metrics
 from bench.commands.options import err
 from bench.commands.plan import plan
 from bench.commands.replay import replay
@@ -43,6 +44,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     plan,
     status,
     curves,
+    metrics,
     report,
     replay,
     verify,

@@ -14,8 +14,17 @@ def export(
     run: Run,
     folder: Annotated[Path, typer.Argument(help="New folder.")],
     images: Annotated[bool, typer.Option(help="Keep the images in the rows.")] = True,
+    npz: Annotated[
+        bool, typer.Option("--npz", help="Write images alone: a .npz a point, arr_0 uint8 [N, H, W, 3], as ADM's.")
+    ] = False,
 ) -> None:
     """Copy a run into a small folder to hand on: one part, curves, pictures; images can be left out."""
+    if npz:
+        from bench.report.npz import export_npz
+
+        for path, count in export_npz(run, folder).items():
+            out.print(f"{path}: {count:,} images", markup=False, highlight=False, soft_wrap=True)
+        return
     from bench.report.export import export as export_run
 
     rows = export_run(run, folder, images)

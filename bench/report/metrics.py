@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pyarrow as pa
 from bench.statistics.curves import parquet
 from bench.statistics.set_metrics import set_metrics
 from bench.store import reader as store
+from bench.store.added import read_added
 from bench.store.schema import Field
 from bench.store.storage import Output, Storage, place
 from bench.study.named import named
@@ -61,11 +63,20 @@ def write_metrics(trials: pd.DataFrame, source: Output, to: Storage, trust: bool
         found = set_metrics(source, trials, metrics)
     except TTSError as error:
         return [f"no metrics: {error}"]
+    write_values(found, to)
+    return warnings(found)
+
+
+def write_values(found: pd.DataFrame, to: Storage) -> None:
+    """Write metrics.parquet.
+
+    Raises:
+        SettingError: it cannot be written.
+    """
     try:
         to.write(FILE, parquet(found.astype({"budget": object, "warning": object})))
     except OSError as error:
         raise SettingError(f"output {to}: cannot be written to ({error.strerror or error})") from None
-    return warnings(found)
 
 
 @dataclass(frozen=True)
@@ -94,18 +105,22 @@ def metrics_of(runs: Sequence[Output], trials: Sequence[pd.DataFrame], trust: bo
     return SetMetrics(pd.concat(frames, ignore_index=True), notes)
 
 
-def stored_metrics(output: Output, trust: bool = False) -> dict[str, MetricSettings]:
-    """The metrics of a run, as its manifest tells them.
+def stored_metrics(output: Output, trust: bool = False, own: Sequence[Any] = ()) -> dict[str, MetricSettings]:
+    """The metrics of a run, as its manifest tells them, and those that were added to it.
+
+    Args:
+        own: what the user names just now, which may be code, a file or an address.
 
     Raises:
-        UntrustedError: it names code, files or addresses, and ``trust`` is not given.
+        UntrustedError: the run names code, files or addresses, and ``trust`` is not given.
         SettingError: one is not known here.
     """
     given = store.read_manifest(output)["config"].get("metrics", [])
     if not isinstance(given, list):
         raise DataError(f"{place(output)}: its manifest has metrics that are no list")
+    given = [*given, *read_added(output)]
     if not trust:
-        refuse_foreign({"metrics": given}, str(place(output)), ["metrics"])
+        refuse_foreign({"metrics": [each for each in given if each not in own]}, str(place(output)), ["metrics"])
     return named(METRICS, given)
 
 

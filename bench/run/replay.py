@@ -107,7 +107,10 @@ def evaluate(study: Study, segment: Segment) -> EvalResult:
     pool = LocalPool(study)
     try:
         pool.submit(0, [EvalRequest(0, segment)], [])
-        outcome: EvalResult = pool.wait()[0].outcomes[0]
+        found: list[EvalResult] = []
+        while not found:  # a wait ends after a while, whatever there is
+            found = pool.wait()[0].outcomes
+        [outcome] = found
     finally:
         pool.close()
     for error in outcome.errors.values():

@@ -13,7 +13,7 @@ from bench.store import features as stored_features
 from bench.store import reader as store
 from bench.store.images import Pixels, decoded
 from bench.store.storage import Output, place
-from bench.study.trust import is_foreign, texts
+from bench.study.trust import foreign
 from tts.errors import SettingError, TTSError
 from tts.files import weights_file
 from tts.registry import REWARDS
@@ -104,7 +104,7 @@ def _extractor(manifest: dict[str, Any], device: str, trust: bool) -> _Extractor
         if manifest["resolved"]["model"]["name"] == "cifar10":
             return _judge(device)
         given = [*manifest["config"]["rewards"], *manifest["config"].get("held_out", [])]
-        known = [_reward(each) for each in given if trust or not any(map(is_foreign, texts(each)))]
+        known = [_reward(each) for each in given if trust or not any(foreign({"rewards": [each]}, ["rewards"]))]
         found = next((reward for reward in known if _is_clip(reward)), None)
         return "no features at hand: the run scores by no clip" if found is None else _clip(found, device)
     except TTSError as error:

@@ -43,17 +43,14 @@ def set_metrics(output: Output, trials: pd.DataFrame, metrics: Mapping[str, Metr
     members = [part["trial"].drop_duplicates().sort_values().tolist() for _, part in groups]
     rows = []
     for name, metric in metrics.items():
+        reference = metric.reference() if groups else None
         for place, found in _gathered(output, metric.extractor, members):
             point = groups[place][0]
-            value = _value(metric, found)
+            value = metric.aggregate(found, reference) if len(found) else MetricValue(math.nan)
             numbers = {"n": len(found), "missing": len(members[place]) - len(found), **value._asdict()}
             warning = _warning(len(found), numbers["missing"], metric.enough)
             rows.append({**point, "metric": name, "curve": label(labels, point), **numbers, "warning": warning})
     return pd.DataFrame(rows, columns=COLUMNS).sort_values(COLUMNS[:6], ignore_index=True)
-
-
-def _value(metric: MetricSettings, found: features.Vectors) -> MetricValue:
-    return metric.aggregate(found, metric.reference()) if len(found) else MetricValue(math.nan)
 
 
 def _warning(n: int, missing: int, enough: int) -> str | None:

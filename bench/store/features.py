@@ -56,13 +56,18 @@ def tables(rows: Sequence[TrialRow], dtypes: Mapping[str, str]) -> dict[str, pa.
     """
     found: dict[str, pa.Table] = {}
     for extractor in dict.fromkeys(name for row in rows for name in row.features):
-        mine = [row for row in rows if extractor in row.features]
-        found[extractor] = _table(extractor, mine, dtypes.get(extractor, "float32"))
+        mine = {row.trial: row.features[extractor] for row in rows if extractor in row.features}
+        found[extractor] = table(extractor, mine, dtypes.get(extractor, "float32"))
     return found
 
 
-def _table(extractor: str, rows: Sequence[TrialRow], dtype: str) -> pa.Table:
-    vectors = [row.features[extractor] for row in rows]
+def table(extractor: str, by_trial: Mapping[str, Vectors | None], dtype: str = "float32") -> pa.Table:
+    """The features of some trials, one at least, as they are stored; None: they are not finite.
+
+    Raises:
+        ValueError: they are of several sizes.
+    """
+    vectors = list(by_trial.values())
     sizes = {len(vector) for vector in vectors if vector is not None} or {1}
     if len(sizes) > 1:
         raise ValueError(f"metric {extractor}: features of {len(sizes)} sizes: {sorted(sizes)}")
@@ -71,9 +76,22 @@ def _table(extractor: str, rows: Sequence[TrialRow], dtype: str) -> pa.Table:
     flat = np.concatenate([np.zeros(size, dtype) if each is None else each.astype(dtype) for each in vectors])
     lacking = pa.array([vector is None for vector in vectors])
     values = pa.FixedSizeListArray.from_arrays(pa.array(flat), type=fields[2].type, mask=lacking)
-    names = pa.array([row.trial for row in rows])
+    names = pa.array(list(by_trial))
     schema = pa.schema([field.arrow for field in fields], metadata={"schema_version": "1"})
-    return pa.Table.from_arrays([names, pa.array([extractor] * len(rows)), values], schema=schema)
+    return pa.Table.from_arrays([names, pa.array([extractor] * len(by_trial)), values], schema=schema)
+
+
+def of_part(where: Storage, part: str, extractor: str) -> pa.Table | None:
+    """What is stored of one extractor for a part of the trials; None: nothing.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    name = part_of(part, extractor)
+    if name not in store.names(where, FOLDER):
+        return None
+    with store.reading(where), where.filesystem.open_input_file(where.path(f"{FOLDER}/{name}")) as file:
+        return pq.read_table(file)
 
 
 def orphans(where: Storage, prefix: str) -> list[str]:

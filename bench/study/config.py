@@ -77,6 +77,11 @@ class Engines(Settings):
         description="what a GPU computes in TF32 (10 bits of mantissa) of fp32 networks: convolutions (as torch does "
         "by itself), nothing, or matrix products as well",
     )
+    invariant: Literal["none", "convolutions", "all"] = Field(
+        "convolutions",
+        description="what a GPU computes by kernels of one order of summation, so that no row's last bits depend on "
+        "its place in a batch: convolutions (cuDNN's do), nothing, or matrix products as well",
+    )
     oversupply: float = Field(3.0, ge=1, description="segments kept in flight, in batches for each engine")
     search_on: Literal["auto", "driver", "engine"] = Field(
         "auto",
@@ -109,6 +114,8 @@ class Engines(Settings):
             raise ValueError("count: more than one engine needs backend: ray")
         if self.tf32 != "convolutions" and self.device == "cpu":
             raise ValueError("tf32: CPUs have none; it needs device: cuda")
+        if self.invariant != "convolutions" and self.device == "cpu":
+            raise ValueError("invariant: it is about GPUs; it needs device: cuda")
         if self.gpus > 1 and self.gpus != int(self.gpus):
             raise ValueError("gpus: above 1 they are whole")
         return self
@@ -118,6 +125,7 @@ class Engines(Settings):
         scoring = {} if self.score_batch is None else {"score_batch": self.score_batch}
         compiled = {"compile": True} if self.compile else {}
         tf32 = {} if self.tf32 == "convolutions" else {"tf32": self.tf32}
+        invariant = {} if self.invariant == "convolutions" else {"invariant": self.invariant}
         simulated = {} if self.simulate is None else {"simulated": True}
         return {
             "batch": self.batch,
@@ -126,6 +134,7 @@ class Engines(Settings):
             **scoring,
             **compiled,
             **tf32,
+            **invariant,
             **simulated,
         }
 

@@ -70,7 +70,7 @@ def rates_of(
                 torch.compiler.reset()  # or the networks of more than eight sizes would be too many to keep
             _forget_peak(engines.device)
             found = obstacle(batch)
-            taken = _pass_seconds(one_pass(study, model, batch), seconds)
+            taken = pass_seconds(one_pass(study, model, batch), seconds)
             yield Rate(batch, batch * model.passes / taken, taken, _peak(engines.device), found)
 
 
@@ -104,7 +104,7 @@ def _obstacles(study: Study, model: Model) -> Callable[[int], str | None]:
     return obstacle
 
 
-def _pass_seconds(forward: Callable[[], None], seconds: float) -> float:
+def pass_seconds(forward: Callable[[], None], seconds: float) -> float:
     """A pass's time, the median of some: what else the machine does meanwhile falls out."""
     forward()
     end, times = time.perf_counter() + seconds, list[float]()

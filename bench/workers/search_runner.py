@@ -8,16 +8,17 @@ in the driver over many engines as well as beside one.
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import asdict
+from functools import partial
 
 from bench.store.row import TrialRow, error_row, identity_columns, recipe_columns
 from bench.study.study import Study
 from bench.workers.active_trial import ActiveTrial, Lost, Result, Task
+from bench.workers.node import Served, Waiter
 from bench.workers.pool import Pool, WorkerReport
-from bench.workers.shared import Asker, Common, Known, Work
 from bench.workers.trace import Trace
+from bench.workers.trajectory_tree import TrajectoryTree
 from tts.engine.requests import EvalResult
 from tts.errors import SearchError, TTSError
 from tts.search.rules import checked, chosen
@@ -39,25 +40,19 @@ class SearchRunner:
         self.open: dict[str, ActiveTrial] = {}
         self.nfe = 0
         self.shares = study.config.engines.share
-        self.in_flight = [0] * pool.engines
         self._target = study.config.engines.oversupply * study.config.engines.batch
-        self._common = Common(self.shares)
-        self._works: dict[int, Work] = {}
-        self._next_ticket = 0
-        self._at_hand: deque[tuple[Asker, Known]] = deque()
+        self._tree = TrajectoryTree(pool.engines, self.shares)
         self._results: list[Result] = []
-        self._new: list[list[int]] = [[] for _ in range(pool.engines)]
-        self._released: list[list[int]] = [[] for _ in range(pool.engines)]
-        self._free = list(range(pool.engines))
 
     def next_starved(self, among: Collection[int], left: int = 0) -> int | None:
         """The engine with the fewest segments in flight, if it has not enough, however many trials are left."""
-        engine = min(among, key=self.in_flight.__getitem__, default=None)
-        return engine if engine is not None and self.in_flight[engine] < self._target else None
+        in_flight = self._tree.in_flight
+        engine = min(among, key=in_flight.__getitem__, default=None)
+        return engine if engine is not None and in_flight[engine] < self._target else None
 
     def restrict_to(self, engines: Collection[int]) -> None:
         """Start new trajectories on these engines only."""
-        self._free = sorted(engines)
+        self._tree.restrict_to(engines)
 
     def trials_on(self, engine: int) -> list[ActiveTrial]:
         """Open trials with segments or states on an engine."""
@@ -70,90 +65,53 @@ class SearchRunner:
             opened.trace = Trace(task.key)
         self.open[task.key] = opened
         self._advance(opened, None)
-        self._hand_out()
+        self._serve(self._tree.at_hand())
 
     def dispatch(self) -> None:
-        """Send every engine its new jobs, and the states that no search holds any more."""
-        for engine, (new, released) in enumerate(zip(self._new, self._released, strict=True)):
-            if new or released:
-                forgotten = list(released)
-                self.pool.submit(engine, [self._works[ticket].job(ticket) for ticket in new], forgotten)
-                new.clear()
-                del released[: len(forgotten)]  # in place: handles hold this list, and may add to it now
+        """Send every engine its new requests, and the states that no search refers to any more."""
+        for engine, requests, released in self._tree.requests():
+            self.pool.submit(engine, requests, released)
 
     def update(self, report: WorkerReport) -> list[Result]:
-        """Hand outcomes to their searches; each search whose list is complete goes on. Returns what has ended."""
-        for outcome in report.outcomes:
-            work = self._works.pop(outcome.ticket, None)
-            if work is not None:  # else of an engine that was given up
-                self._answer(work, outcome)
-        self._hand_out()
+        """Hand results to their searches; each search whose list is complete goes on. Returns what has ended."""
+        for result in report.outcomes:
+            if self._tree.awaits(result.ticket):
+                self.nfe += result.nfe
+                self._serve(self._tree.answer(result))
+        self._serve(self._tree.at_hand())
         results, self._results = self._results, []
         return results
 
     def lose(self, engine: int) -> Lost:
         """Give up an engine and every trial that it took part in; it may come back empty."""
-        mine = [work for work in self._works.values() if work.engine == engine]
-        at_work = {asker.open.task.key for work in mine for asker in work.waiting}
-        lost = self.trials_on(engine)
+        at_work, lost = self._tree.at_work(engine), self.trials_on(engine)
         for opened in lost:
             self._end(opened)
-        self._works = {ticket: work for ticket, work in self._works.items() if work.engine != engine}
-        self._common.lose(engine)
-        self.in_flight[engine], self._new[engine] = 0, []
-        self._released[engine] = []  # another list: handles of the states that are gone go on filling the old one
-        tasks = [opened.task for opened in lost]
+        self._tree.lose(engine)
         return Lost(
-            [task for task in tasks if task.key in at_work], [task for task in tasks if task.key not in at_work]
+            [opened.task for opened in lost if opened in at_work],
+            [opened.task for opened in lost if opened not in at_work],
         )
 
     def _end(self, opened: ActiveTrial) -> None:
         opened.close()
+        self._tree.let_go(opened)
         del self.open[opened.task.key]
 
-    def _answer(self, work: Work, outcome: EvalResult) -> None:
-        """Hand a job's outcome to all who asked for it."""
-        self.in_flight[work.engine] -= 1
-        self.nfe += outcome.nfe
-        released = self._released[work.engine]
-        if work.segment.whole or work.of is not None or not work.waiting:
-            released.append(outcome.ticket)
-            state = work.of
-        else:
-            asked = work.segment
-            state = Known(outcome.ticket, work.engine, asked.stop, asked.recipe, released, outcome, asked.ahead)
-        self._common.end(work, None if work.of is not None else state)
-        if work.of is not None:
-            work.of.outcome.scores.update(outcome.scores)
-            work.of.outcome.errors.update(outcome.errors)
-        paid = outcome.nfe
-        for asker in work.askers:
-            if asker.open.over:
-                continue
-            if asker.segment.whole:
-                self._finish(asker.open, outcome)
+    def _serve(self, answers: Iterable[Served]) -> None:
+        """Hand answers to those who wait for them."""
+        for served in answers:
+            if served.waiter.segment.whole:
+                assert served.node.result is not None  # it is served
+                self._finish(served.waiter.trial, served.node.result)
             else:
-                assert state is not None  # somebody waits for it
-                self._deliver(asker, state, paid)
-            paid = 0
-        for asker in work.later:
-            if not asker.open.over:
-                self._send(asker)
+                self._deliver(served)
 
-    def _hand_out(self) -> None:
-        """Give trials what was at hand when they asked for it."""
-        while self._at_hand:
-            asker, state = self._at_hand.popleft()
-            if not asker.open.over:
-                self._deliver(asker, state, paid=0)
-
-    def _deliver(self, asker: Asker, state: Known, paid: int) -> None:
-        """Give a trial its evaluation; when its list is complete, its search goes on.
-
-        Args:
-            paid: forwards that were computed for it; the others it shares with a trial that has paid them.
-        """
-        opened, segment, outcome = asker.open, asker.segment, state.outcome
+    def _deliver(self, served: Served) -> None:
+        """Give a trial its evaluation; when its list is complete, its search goes on."""
+        (opened, place, segment), node, paid = served
+        outcome = node.result
+        assert outcome is not None  # it is served
         known = isinstance(segment.start, State) and not segment.noises and not segment.ahead
         spent = EvalResult(outcome.ticket) if known else outcome  # a state that is only scored is paid for
         self._charge(opened, segment, spent, paid)
@@ -161,8 +119,8 @@ class SearchRunner:
             if name in outcome.errors:
                 self._fail(opened, outcome.errors[name])
                 return
-        own = opened.problem.reward
-        opened.answers[asker.place] = Evaluation.of(state, segment, outcome.scores, own, spent.nfe)
+        state, own = self._tree.handle(opened, node), opened.problem.reward
+        opened.answers[place] = Evaluation.of(state, segment, outcome.scores, own, spent.nfe)
         opened.missing -= 1
         if not opened.missing:
             answers = [answer for answer in opened.answers if answer is not None]
@@ -171,6 +129,7 @@ class SearchRunner:
             self._advance(opened, answers)
 
     def _charge(self, opened: ActiveTrial, segment: Segment, outcome: EvalResult, paid: int) -> None:
+        """Add to a trial's costs what a segment costs it alone; ``paid``: forwards that were computed for it."""
         costs = opened.costs
         costs.nfe += outcome.nfe
         costs.shared_nfe += max(0, outcome.nfe - paid)
@@ -197,67 +156,23 @@ class SearchRunner:
             return
         opened.asked, opened.answers, opened.missing = segments, [None] * len(segments), len(segments)
         for place, segment in enumerate(segments):
-            self._send(Asker(opened, place, segment))
+            self._tree.ask(Waiter(opened, place, segment))
 
     def _next(self, opened: ActiveTrial, answers: list[Evaluation] | None) -> list[Segment]:
         """The next list of segments that is not empty; after a search's end, the one that renders its choice."""
         if answers is not None:
             opened.meter.add(sum(answer.nfe for answer in answers))
+        holds = partial(self._tree.holds, opened)
         try:
             while not (segments := opened.send(answers)):
                 opened.meter.add(0)
                 answers = []
         except StopIteration as stop:
             opened.winner = chosen(stop.value, opened.problem)
-            if not self._common.holds(opened.winner.state):
+            if not holds(opened.winner.state):
                 raise SearchError(STRANGE) from None
             return [Segment(opened.winner.state, (), opened.task.trial.condition, ALL)]
-        return checked(segments, opened.problem, self._common.holds)
-
-    def _send(self, asker: Asker) -> None:
-        """See that a trial gets a segment's outcome: it is at hand, or under way, or becomes a job."""
-        common = self._common
-        key = common.key(asker)
-        if (work := common.under_way(key)) is not None:
-            self._join(work, asker)
-        elif (state := common.state(asker, key)) is None:
-            self._begin(Work(key, self._engine_for(asker), asker.segment), asker)
-        elif state.answers(asker.segment):
-            asker.open.engines.add(state.engine)
-            self._at_hand.append((asker, state))
-        else:
-            self._score(asker, state)
-
-    def _score(self, asker: Asker, state: Known) -> None:
-        """Have a state that is at hand scored by more rewards."""
-        again = Segment(state, (), asker.segment.condition, state.lacks(asker.segment), state.ahead)
-        key = self._common.key_of_more(asker._replace(segment=again))
-        if (work := self._common.under_way(key)) is not None:
-            self._join(work, asker)
-        else:
-            self._begin(Work(key, state.engine, again, of=state), asker)
-
-    def _join(self, work: Work, asker: Asker) -> None:
-        work.join(asker)
-        asker.open.engines.add(work.engine)
-
-    def _begin(self, work: Work, asker: Asker) -> None:
-        """Make a job of a segment that nobody has asked for before."""
-        ticket, self._next_ticket = self._next_ticket, self._next_ticket + 1
-        self._works[ticket] = work
-        self._common.begin(work)
-        self._join(work, asker)
-        self.in_flight[work.engine] += 1
-        self._new[work.engine].append(ticket)
-
-    def _engine_for(self, asker: Asker) -> int:
-        """A state's own engine; for a new trajectory the one with the least to do."""
-        start, pinned = asker.segment.start, asker.open.pinned
-        if isinstance(start, State):
-            return start.engine
-        if pinned is not None:
-            return pinned
-        return min(self._free, key=self.in_flight.__getitem__)
+        return checked(segments, opened.problem, holds)
 
     def _finish(self, opened: ActiveTrial, outcome: EvalResult) -> None:
         task, winner, costs = opened.task, opened.winner, opened.costs

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from bench.report import npz
 from bench.report.export import export
 from bench.run.replay import replay
 from bench.run.start import run
 from bench.store import reader as store
+from bench.store.images import decoded
 from bench.study.config import RunConfig
-from tts.errors import SettingError
+from tts.errors import DataError, SettingError
 
 
 @pytest.fixture
@@ -32,7 +35,9 @@ def test_export_keeps_every_row(finished: Path, tmp_path: Path) -> None:
     assert copied.schema.equals(rows.schema, check_metadata=True)
 
 
-def test_an_image_that_was_left_out_can_be_made_again(finished: Path, tmp_path: Path) -> None:
+def test_an_image_that_was_left_out_can_be_made_again(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "out"
     export(finished, out, images=False)
     assert {path.name for path in out.iterdir()} == {
@@ -40,6 +45,7 @@ def test_an_image_that_was_left_out_can_be_made_again(finished: Path, tmp_path: 
     }  # fmt: skip
     assert store.read(out)["image"].null_count == 12
     row = store.read(finished).to_pylist()[-1]
+    monkeypatch.setattr("bench.workers.pool.WAIT_SECONDS", 0.001)  # a model whose passes take longer than a wait
     assert replay(out, row["trial"]).image == row["image"]
 
 
@@ -47,3 +53,25 @@ def test_export_leaves_another_run_alone(finished: Path, tmp_path: Path) -> None
     with pytest.raises(SettingError, match="holds a run already"):
         export(finished, finished, images=True)
     assert store.read(finished).num_rows == 12
+
+
+def test_images_as_guided_diffusion_s_evaluator_takes_them(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(npz, "BATCH", 2)
+    found = npz.export_npz(finished, tmp_path / "out")
+    rows = {row["trial"]: row for row in store.read(finished).to_pylist()}
+    assert sum(found.values()) == len(rows) == 12
+    for path, count in found.items():
+        with np.load(path, allow_pickle=False) as file:
+            assert file.files == ["arr_0"]
+            images = file["arr_0"]
+        assert (images.shape, images.dtype) == ((count, 32, 32, 3), np.uint8)
+        mine = sorted(trial for trial, row in rows.items() if path.stem.startswith(f"{row['reward']}-{row['search']}"))
+        np.testing.assert_array_equal(images[0], decoded(rows[mine[0]]["image"]))
+    with pytest.raises(SettingError, match="is there already; choose another folder"):
+        npz.export_npz(finished, tmp_path / "out")
+    export(finished, tmp_path / "bare", images=False)
+    with pytest.raises(DataError, match=r"was not kept \(images: false\); run it with images"):
+        npz.export_npz(tmp_path / "bare", tmp_path / "more")
+    assert list((tmp_path / "more").iterdir()) == []

@@ -150,6 +150,7 @@ CODE: dict[str, Attack] = {
     "a checkpoint beside": config(model={"name": "edm", "checkpoint": "../outside/secret.png"}),
     "a checkpoint at home": config(model={"name": "edm", "checkpoint": "~/secret.png"}),
     "an address": config(model={"name": "edm", "checkpoint": "https://127.0.0.1:9/x.pkl"}),
+    "a repository of somebody": config(model={"name": "stable-diffusion", "id": "somebody/model"}),
     "an encoder outside": config(rewards=[{"name": "clip", "model": "{outside}"}]),
     "a head outside": config(rewards=[{"name": "aesthetic", "head": "{outside}/secret.png"}]),
 }
@@ -208,7 +209,7 @@ def test_replay_imports_calls_and_opens_nothing(attack: Attack, run: Path, outsi
     trial = next((run / "trials").glob("*.parquet"))
     key = pq.read_table(trial, columns=["trial"])["trial"][0].as_py()
     attack(run, outside)
-    refused("names code, a file or an address", "replay", run, key)
+    refused("its manifest names ", "replay", run, key)
 
 
 @pytest.mark.parametrize("command", ["curves", "report", "compare", "export", "status"])

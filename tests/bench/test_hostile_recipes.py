@@ -13,7 +13,7 @@ import pytest
 from command_line import bench, refused
 from report_runs import small_run
 
-from bench.run.replay import _segment
+from bench.run.replay import segment_of
 from bench.study.trust import refuse_foreign
 from tts.errors import DataError, UntrustedError
 
@@ -40,11 +40,11 @@ BAD: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("change", BAD.values(), ids=BAD.keys())
 def test_a_row_that_is_no_trajectory_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=r"^run: the row of trial a1 has "):
-        _segment({**ROW, **change}, 2, "run")
+        segment_of({**ROW, **change}, 2, "run")
 
 
 def test_a_row_that_is_one_is_not() -> None:
-    assert _segment(ROW, 2, "run").condition == 3
+    assert segment_of(ROW, 2, "run").condition == 3
 
 
 @pytest.mark.parametrize("name", ["/etc/hostname", "prompts.txt", "../x"])

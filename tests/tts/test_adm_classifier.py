@@ -10,6 +10,7 @@ import torch
 from checks_of_rewards import REWARDS as CHECKS
 from guided_form import published
 
+from tts.errors import WeightsError
 from tts.files.tensors import fill
 from tts.networks.adm_classifier import ADMClassifier, shape_of
 
@@ -26,11 +27,13 @@ def _inference() -> Iterator[None]:
         yield
 
 
+@pytest.mark.parametrize("scales", [True, False])
 @pytest.mark.parametrize("time", [0.0, 437.0])
 @pytest.mark.parametrize("form", FORMS)
-def test_guided_diffusions_classifier_is_the_published_network(form: str, time: float) -> None:
+def test_guided_diffusions_classifier_is_the_published_network(form: str, time: float, scales: bool) -> None:
+    """With use_scale_shift_norm, as the published ones, and without."""
     width, mults, depth, attends = FORMS[form]
-    state = tiny_rewards.guided_state(7, width, mults, depth, attends, seed=1)
+    state = tiny_rewards.guided_state(7, width, mults, depth, attends, seed=1, scales=scales)
     network = ADMClassifier(shape_of(state, 64), 64)
     fill(network, state, "test")
     x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -50,3 +53,18 @@ def test_the_published_size() -> None:
     assert {name: tuple(value.shape) for name, value in network.state_dict().items()} == {
         name: tuple(value.shape) for name, value in state.items()
     }
+
+
+OTHERS: dict[str, tuple[dict[str, torch.Tensor], tuple[str, ...], str]] = {
+    "convolutions": ({"input_blocks.2.0.op.weight": torch.zeros(1)}, (), "classifier_resblock_updown"),
+    "another pool": ({"out.3.weight": torch.zeros(1)}, ("out.2.",), "does not pool by attention .classifier_pool"),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_other_options_of_the_program_are_named(other: str) -> None:
+    more, without, message = OTHERS[other]
+    state = tiny_rewards.guided_state(7, 32, (1, 1, 1, 1), 1, (8,), seed=1)
+    kept = {name: value for name, value in state.items() if not without or not name.startswith(without)}
+    with pytest.raises(WeightsError, match=message):
+        shape_of({**kept, **more}, 64)

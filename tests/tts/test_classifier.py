@@ -181,6 +181,39 @@ def test_a_published_file_is_known_by_its_digest_wherever_it_lies(
     assert own.identity() == named["V1"].identity()
 
 
+def test_every_published_weights_have_their_own_transforms() -> None:
+    """By name and by digest, of every enum of every model that has a classifier."""
+    count, wrong = 0, []
+    for model in torchvision_classifier.models():
+        for entry in torchvision.models.get_model_weights(model):  # type: ignore[attr-defined]
+            if not entry.meta["categories"]:
+                continue
+            count += 1
+            digits = torchvision_classifier.digits(entry)
+            found = [Classifier(model=model, weights=entry.name)._named()]
+            found += [torchvision_classifier.entry_of(model, digits.ljust(64, "0"))] if digits else []
+            wrong += [f"{model} {entry.name}"] * any(
+                vars(one.transforms()) != vars(entry.transforms()) for one in found
+            )
+    assert count > 100
+    assert len(wrong) == CHECKS["torchvision enums"].abs, wrong
+
+
+def test_an_unknown_file_says_how_its_images_are_prepared_and_can_be_told(tmp_path: Path) -> None:
+    path, pictures = tiny_rewards.torchvision_classifier(tmp_path / "w.pth", "mobilenet_v2"), images(1, 200)
+    by_default = Classifier(model="mobilenet_v2", weights=str(path))
+    [note] = by_default.notes([0])
+    assert note.endswith("images are prepared as for IMAGENET1K_V2; to change that set preprocessing")
+    told = Classifier(model="mobilenet_v2", weights=str(path), preprocessing="IMAGENET1K_V1")
+    assert told.notes([0]) == []
+    assert told.identity() == {**by_default.identity(), "preprocessing": "IMAGENET1K_V1"}
+    assert told.load().score(pictures, [3]) != by_default.load().score(pictures, [3])
+    with pytest.raises(SettingError, match=r"preprocessing = IMAGENET1K_V3: no published weights.*did you mean"):
+        Classifier(model="mobilenet_v2", weights=str(path), preprocessing="IMAGENET1K_V3").check()
+    with pytest.raises(SettingError, match=r"guided-diffusion-64 has a preprocessing of its own"):
+        Classifier(model=GUIDED, weights=str(path), preprocessing="IMAGENET1K_V1").check()
+
+
 def test_probabilities_are_of_a_safetensors_file_too(tmp_path: Path) -> None:
     path = tiny_rewards.torchvision_classifier(tmp_path / "w.pth", "squeezenet1_1", classes=7)
     save_file(torch.load(path, weights_only=True), other := tmp_path / "w.safetensors")

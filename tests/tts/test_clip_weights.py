@@ -11,6 +11,7 @@ from typing import Any
 
 import open_clip
 import pytest
+import tiny_pipelines
 import torch
 from checks_of_rewards import REWARDS as CHECKS
 from open_clip import factory, pretrained
@@ -21,6 +22,7 @@ from torch.nn import functional as F
 from torchvision.transforms.v2.functional import to_pil_image
 
 from tts.errors import SettingError, WeightsError
+from tts.quiet import quiet
 from tts.registry import REWARDS
 from tts.rewards import clip_constants
 from tts.rewards.clip import Clip
@@ -249,6 +251,20 @@ def test_what_a_folder_states_that_is_not_known_is_refused_by_name(case: str, tm
     with pytest.raises(WeightsError, match=message) as error:
         folder(tmp_path / "f", valid=case == "no square", **changes).load()
     assert "\n" not in str(error.value)
+
+
+def test_a_folders_own_tokenizer_is_used_and_part_of_the_identity(tmp_path: Path) -> None:
+    with_words = json.loads(json.dumps(CONFIG))
+    with_words["text_cfg"] |= {"hf_tokenizer_name": "its own", "context_length": 9}
+    reward = folder(tmp_path / "f", model_cfg=with_words)
+    with quiet():
+        tiny_pipelines.tokenizer().save_pretrained(tmp_path / "f")
+    assert reward.notes(["a very long dog"])[-1].endswith("is longer than the 7 tokens that are read; cut: 'ng dog'")
+    before = reward.identity()
+    assert set(before["tokenizer"]) == {"tokenizer.json", "tokenizer_config.json"}
+    words = tmp_path / "f" / "tokenizer_config.json"
+    words.write_text(words.read_text().replace("16", "17"))
+    assert Clip(model=str(tmp_path / "f")).identity() != before
 
 
 def test_the_offline_message_names_the_constants(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

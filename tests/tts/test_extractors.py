@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from torch import Tensor
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from tts.errors import SettingError, WeightsError
-from tts.metrics.extractors import inception as module
+from tts.metrics.extractors import clip
+from tts.metrics.extractors.dinov2 import DINOv2
 from tts.metrics.extractors.inception import Inception
 from tts.metrics.extractors.judge import Judge
+from tts.metrics.extractors.library import torch_fidelity
 from tts.metrics.extractors.shared import SharedLook, layer_features
-from tts.metrics.fid import FID, SFID
+from tts.metrics.fid import FID, SFID, FDDINOv2
 from tts.metrics.frechet_judge import FrechetJudge
 from tts.metrics.inception_score import InceptionScore
 from tts.registry import METRICS
@@ -88,7 +91,7 @@ def test_without_the_library_a_message_says_what_to_install(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
     monkeypatch.delitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3")
     with pytest.raises(SettingError, match=r"pip install 'diffusion-tts-bench\[metrics\]'"):
-        module.torch_fidelity()
+        torch_fidelity("feature_extractor_inceptionv3")
 
 
 def test_a_batch_is_looked_at_once_and_another_batch_anew() -> None:
@@ -130,10 +133,99 @@ def test_mistakes_name_the_setting() -> None:
         SFID(features="judge").check()
     with pytest.raises(SettingError, match="features judge: it knows CIFAR-10's images"):
         FID(features="judge").suits(_Other())  # type: ignore[arg-type]
-    with pytest.raises(SettingError, match=r"metric fid: features = .*'resnet' .* expected tags: 'inception', 'judge'"):
+    with pytest.raises(
+        SettingError,
+        match=r"metric fid: features = .*'resnet' .* expected tags: 'inception', 'dinov2', 'clip', 'judge'",
+    ):
         METRICS.make({"name": "fid", "features": "resnet"})
 
 
 class _Other:
     def conditions(self) -> list[int]:
         return []
+
+
+@pytest.fixture
+def vit(tmp_path: Path) -> tuple[Any, Path]:
+    """transformers' DINOv2 with random weights, and a file of them under its authors' names."""
+    from transformers import Dinov2Config, Dinov2Model
+
+    torch.manual_seed(0)
+    config = Dinov2Config(hidden_size=384, num_attention_heads=6, image_size=518, patch_size=14)
+    network = Dinov2Model(config).eval()
+    state = network.state_dict()
+    for name, tensor in state.items():
+        if "lambda1" in name or "embeddings" in name:
+            tensor.copy_(torch.randn_like(tensor) * 0.3)
+    torch.save(dict(_authors_names(state)), tmp_path / "dinov2_vits14.pth")
+    return network, tmp_path / "dinov2_vits14.pth"
+
+
+RENAMED = {
+    "embeddings.cls_token": "cls_token",
+    "embeddings.mask_token": "mask_token",
+    "embeddings.position_embeddings": "pos_embed",
+    "embeddings.patch_embeddings.projection": "patch_embed.proj",
+    "layernorm": "norm",
+    "encoder.layer": "blocks",
+    "attention.o_proj": "attn.proj",
+    "layer_scale": "ls",
+    ".lambda1": ".gamma",
+}
+
+
+def _authors_names(state: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    for given, tensor in state.items():
+        name = given
+        for old, new in RENAMED.items():
+            name = name.replace(old, new)
+        if "q_proj" in given:
+            parts = [state[given.replace("q_proj", each)] for each in ("q_proj", "k_proj", "v_proj")]
+            yield name.replace("attention.q_proj", "attn.qkv"), torch.cat(parts)
+        elif "k_proj" not in given and "v_proj" not in given:
+            yield name, tensor
+
+
+@torch.inference_mode()
+def test_dinov2_is_transformers_on_positions_that_are_interpolated_as_its_authors_do(vit: tuple[Any, Path]) -> None:
+    network, path = vit
+    metric = FDDINOv2(features=DINOv2(model="vit-s-14", weights=str(path)), reference="x")
+    given = images(2, 64)
+    found = metric.load().features(given)
+    assert found.shape == (2, metric.size) == (2, 384)
+    table = network.embeddings.position_embeddings.data
+    grid = table[:, 1:].reshape(1, 37, 37, 384).permute(0, 3, 1, 2)
+    grid = torch.nn.functional.interpolate(grid, scale_factor=16.1 / 37, mode="bicubic")
+    assert grid.shape[2:] == (16, 16)
+    short = torch.cat([table[:, :1], grid.flatten(2).transpose(1, 2)], dim=1)
+    network.embeddings.interpolate_pos_encoding = lambda *_: short
+    x = torch.nn.functional.interpolate(given.float(), (224, 224), mode="bicubic", antialias=True) / 255
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    expected = network(((x.permute(0, 2, 3, 1) - mean) / std).permute(0, 3, 1, 2)).pooler_output
+    assert torch.allclose(found, expected, atol=1e-3)
+    assert (found[0] - found[1]).abs().mean() > 0.01
+    assert FDDINOv2().size == 1024
+    with pytest.raises(WeightsError, match=r"has \(384,\) in place of \(1024,\)"):
+        DINOv2(weights=str(path)).check()
+
+
+@torch.inference_mode()
+def test_clip_is_torch_fidelity_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch_fidelity.feature_extractor_clip import CLIPVisual, FeatureExtractorCLIP, build_model
+
+    tiny = clip.Tower(size=16, layers=2, width=64, patch=32)
+    monkeypatch.setitem(clip.TOWERS, "tiny", tiny)
+    torch.manual_seed(0)
+    state = CLIPVisual(tiny.size, tiny.side, tiny.layers, tiny.width, tiny.patch).half().float().state_dict()
+    torch.save({**state, "logit_scale": torch.zeros(())}, tmp_path / "clip.pth")
+    settings = clip.CLIP(model="tiny", weights=str(tmp_path / "clip.pth"))
+    given = images(2, 48)
+    found = layer_features(settings, "pooled", "cpu").features(given)
+    own = object.__new__(FeatureExtractorCLIP)  # its constructor knows the published networks only
+    torch.nn.Module.__init__(own)
+    own.model, own.resolution = build_model({**state, "text_projection": torch.zeros(3, 16)}, torch.float32), 224
+    own.feature_extractor_internal_dtype, own.features_list = torch.float32, ["clip"]
+    assert torch.allclose(found, own(given)[0], atol=1e-5)
+    assert settings.size("pooled") == 16
+    with pytest.raises(SettingError, match="features clip: model 'vit-b-33' is unknown; did you mean 'vit-b-32'"):
+        clip.CLIP(model="vit-b-33", weights="x").size("pooled")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +17,7 @@ from checks_of_models import MODELS as CHECKS
 from tiny_flows import FAMILIES, Family
 from torch import Tensor
 
+from tts.errors import TTSError, WeightsError
 from tts.media import quantised_as_diffusers
 from tts.models.base import Model, ModelSettings
 from tts.models.flow import FlowSettings
@@ -180,3 +183,52 @@ def test_images_are_decoded_as_the_pipelines_do(name: str, saved: Path, model: M
     with torch.inference_mode():
         found = model.decode(ends)
     assert torch.equal(found, quantised_as_diffusers(expected))
+
+
+def test_identity_is_of_every_part_and_tokenizer(name: str, saved: Path) -> None:
+    found = settings(FAMILIES[name], saved).identity()
+    index = json.loads((saved / "model_index.json").read_text())
+    parts = {part for part, kind in index.items() if isinstance(kind, list) and kind[0]} - {"scheduler"}
+    assert {file.partition("/")[0] for file in found["weights"]} == parts
+    assert found["schedule"]
+    assert "id" not in found
+
+
+def test_bad_settings_are_named(tmp_path: Path) -> None:
+    """Another family, a size that latents cannot hold, guidance of a distilled model, a preview of other latents."""
+    flux, family = FAMILIES["flux-schnell"], FAMILIES["stable-diffusion-3"]
+    folder = tiny_pipelines.save(flux.make(), tmp_path / "flux")
+    tiny = tiny_pipelines.save_tiny_autoencoder(tmp_path / "tiny")
+    bad: list[tuple[Family, dict[str, Any], str]] = [
+        (family, {}, "holds a FluxPipeline, not a StableDiffusion3Pipeline; set another model"),
+        (flux, {"size": [16, 18]}, "size"),
+        (flux, {"guidance": 3.5}, "guidance = 3.5: .*was distilled to need none; leave it out"),
+        (flux, {"negative_prompt": "dark"}, "negative_prompt: without classifier-free guidance it changes nothing"),
+        (flux, {"preview": str(tiny)}, "decodes latents of 4 channels, and this model's have 16"),
+        (flux, {"id": str(tmp_path / "no")}, "id .*no: "),
+    ]
+    for asked, values, message in bad:
+        with pytest.raises(TTSError, match=message):
+            settings(asked, folder, **values).check()
+    shutil.rmtree(folder / "text_encoder_2")
+    with pytest.raises(WeightsError, match="text_encoder_2 has no safetensors weights"):
+        settings(flux, folder).check()
+
+
+def test_stable_diffusion_3_may_lack_t5(tmp_path: Path) -> None:
+    family = FAMILIES["stable-diffusion-3"]
+    pipeline = family.make()
+    pipeline.register_modules(text_encoder_3=None, tokenizer_3=None)
+    found = settings(family, tiny_pipelines.save(pipeline, tmp_path / "it"))
+    found.check()
+    model = found.load()
+    assert torch.isfinite(denoised(model, drawn(family.shape, [1]), [0.5], ["a cat"])).all()
+    assert found.notes(["a very very long dog"]) != []
+
+
+@pytest.mark.parametrize(("family", "limit"), [("flux-schnell", 511), ("pixart-sigma", 299), ("z-image", 462)])
+def test_what_is_cut_of_a_prompt_is_said_by_its_own_tokenizer(family: str, limit: int, tmp_path: Path) -> None:
+    """By its own limit, less what it writes around a prompt."""
+    found = settings(FAMILIES[family], tiny_pipelines.save(FAMILIES[family].make(), tmp_path / "it"))
+    [note] = found.notes(["a cat", "cube " * 200])
+    assert f"is longer than the {limit} tokens that are read; cut: '" in note

@@ -43,7 +43,7 @@ def test_an_unknown_name_suggests_the_nearest(kind: Registry[Any], name: str, me
 
 
 def test_a_name_near_to_none_lists_all() -> None:
-    with pytest.raises(UnknownNameError, match="known: beam, best_of_n, eps_greedy"):
+    with pytest.raises(UnknownNameError, match=r"known: .*beam, best_of_n, "):
         SEARCHES.make("xyzzy")
 
 

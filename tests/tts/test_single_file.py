@@ -105,10 +105,13 @@ MARKS: dict[str, tuple[list[str], str]] = {
 
 
 def one_line(id: Path, file: Path) -> str:
-    """What is said of a file."""
+    """What is said of a file, whichever way it is asked."""
     with pytest.raises(WeightsError) as error:
         settings(id, file=str(file)).check()
     said = str(error.value)
+    with pytest.raises(WeightsError) as again:
+        settings(id, file=str(file)).load()
+    assert str(again.value) == said
     assert said.startswith(f"file {file}: ")
     assert "\n" not in said
     return said

@@ -128,9 +128,17 @@ class Engine:
 
     def _tensor(self, noise: Noise) -> Tensor:
         start = time.perf_counter()
-        tensor = upload(torch.from_numpy(self._noise(noise)), self.device)
+        tensor = upload(torch.from_numpy(self._made(noise)), self.device)
         self.load.noise += time.perf_counter() - start
         return tensor
+
+    def _made(self, noise: Noise) -> Array:
+        try:
+            return self._noise(noise)
+        except ValueError as error:  # a move of another shape
+            raise EngineError(
+                f"{error}; set the search's shape to [{', '.join(map(str, self.model.shape))}], and its level to fit it"
+            ) from None
 
     def _forward(self) -> None:
         while len(self._queued) > self._stream.ahead:
@@ -195,7 +203,9 @@ class Engine:
 def rows_are_independent(model: Model, batch: int, condition: int | str, device: str = "cpu") -> bool:
     """Whether a row's result is the same, bit for bit, at another place among other rows.
 
-    Every promise of reproducible results rests on this; engines check it when they start.
+    Every promise of reproducible results rests on this; engines check it when they start. Where conditions are prompts
+    the rows beside it have another one, many times as long: networks that pad a batch to its longest prompt would pass
+    else.
 
     Raises:
         EngineError: the model's answer is not finite.
@@ -203,14 +213,22 @@ def rows_are_independent(model: Model, batch: int, condition: int | str, device:
     bank = NoiseBank(model.shape)
     calls = [calls_of(model, bank(Noise(k))) for k in range(batch)]
     x = torch.stack([row[0].x for row in calls]).to(device)
-    conditions = [condition] * batch
+    conditions = _unlike(condition, batch)
     levels = torch.tensor([row[-(k % 2)].level for k, row in enumerate(calls)], dtype=torch.float64)
     together = model.denoise(x, levels, conditions)
     if not torch.isfinite(together).all():
         raise EngineError("the model answers with NaN or infinity; are its weights and precision right?")
-    backwards = model.denoise(x.flip(0), levels.flip(0), conditions).flip(0)
-    alone = model.denoise(pad([x[-1]], batch), levels[-1].expand(batch), conditions)
+    backwards = model.denoise(x.flip(0), levels.flip(0), conditions[::-1]).flip(0)
+    alone = model.denoise(pad([x[-1]], batch), levels[-1].expand(batch), conditions[-1:] * batch)
     return bool(torch.equal(together, backwards) and torch.equal(together[-1], alone[0]))
+
+
+def _unlike(condition: Condition, batch: int) -> list[Condition]:
+    """A class for every row; of a prompt also a long one, in another turn than levels, the last row's the short one."""
+    if isinstance(condition, int):
+        return [condition] * batch
+    long = ", ".join([condition] * 9)
+    return [long if (place + 1) // 2 % 2 else condition for place in reversed(range(batch))]
 
 
 @torch.inference_mode()

@@ -107,4 +107,4 @@ def upload(values: Tensor, device: torch.device | str) -> Tensor:
     """A tensor of the host's on a device, without waiting for what is queued there."""
     if torch.device(device).type != "cuda":
         return values.to(device)
-    return values.pin_memory().to(device, non_blocking=True)
+    return values.contiguous().pin_memory().to(device, non_blocking=True)  # rows of one value cannot be pinned

@@ -9,6 +9,8 @@ from pydantic import Field
 from tts.metrics.base import MetricValue
 from tts.metrics.compared import ComparedByMoments
 from tts.metrics.extractors.base import SPATIAL
+from tts.metrics.extractors.choice import Extractor
+from tts.metrics.extractors.dinov2 import DINOv2
 from tts.metrics.frechet import FrechetTo, frechet_at_infinity, frechet_with_interval
 from tts.metrics.jackknife import with_interval
 
@@ -39,6 +41,12 @@ class SFID(FID):
     """FID of spatial features (Nash et al. 2021, arXiv 2103.03841): sees where things are; lower is better."""
 
     layer: ClassVar = SPATIAL
+
+
+class FDDINOv2(FID):
+    """FID of DINOv2's features (Stein et al. 2023, arXiv 2306.04675), which people agree with more; lower is better."""
+
+    features: Extractor = Field(default_factory=DINOv2, description="what looks at the images: dinov2, or its settings")
 
 
 class FIDInfinity(FID):

@@ -23,7 +23,8 @@ class OnFeatures(MetricSettings):
     layer: ClassVar[str] = POOLED
 
     features: Extractor = Field(
-        default_factory=Inception, description="what looks at the images: inception or judge, or its settings"
+        default_factory=Inception,
+        description="what looks at the images: inception, dinov2, clip or judge, or its settings",
     )
 
     @property

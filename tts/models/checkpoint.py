@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 INDEX = "model_index.json"
 UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
 """Parts of Stable Diffusion's repositories that drawing images does not need."""
+FORMER = {"DiTTransformer2DModel": "Transformer2DModel"}
+"""What classes were called when checkpoints were published."""
 TEXTS = ("*.json", "*.txt", "*.model")
 """Configurations and vocabularies."""
 
@@ -80,22 +82,23 @@ class Checkpoint:
         """The single file, fetched first if need be."""
         return None if self.file is None else locate(self.file, "file")
 
-    def check(self, pipeline: str, components: Mapping[str, str]) -> None:
+    def check(self, pipeline: str, components: Mapping[str, str], also: Collection[str] = ()) -> None:
         """Find what is missing or damaged before anything is loaded.
 
         Args:
             pipeline: the class that the checkpoint must name.
             components: parts with weights, and the class of each.
+            also: other classes that it may name.
 
         Raises:
             WeightsError: a part is missing, damaged or of another class.
         """
         index = self.config(INDEX)
-        if index.get("_class_name") != pipeline:
+        if index.get("_class_name") not in (pipeline, *also):
             raise WeightsError(f"id {self.id}: holds a {index.get('_class_name')}, not a {pipeline}; set another model")
         for component, kind in components.items():
             found = index.get(component)
-            if not isinstance(found, list) or found[-1] != kind:
+            if not isinstance(found, list) or found[-1] not in (kind, FORMER.get(kind)):
                 raise WeightsError(f"id {self.id}: its {component} is {found}, not a {kind}")
         for file in self._weights(components):
             check_safetensors(file)
@@ -121,7 +124,7 @@ class Checkpoint:
     def identity(self, components: Mapping[str, str]) -> dict[str, str]:
         """Digest of every file that decides what the parts compute, by its name in the checkpoint."""
         folder, weights = self.folder(), self._weights(components)
-        parts = [*components, "tokenizer", "tokenizer_2"]
+        parts = [*components, "tokenizer", "tokenizer_2", "tokenizer_3"]
         texts = [file for part in parts for kind in TEXTS for file in sorted((folder / part).glob(kind))]
         names = ["file" if self.file else str(file.relative_to(folder)) for file in weights]
         return {

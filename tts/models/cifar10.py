@@ -62,12 +62,10 @@ class Cifar10(ModelSettings):
 
     def load(self, device: str = "cpu") -> Model:
         """The denoiser in float32 and channels-last."""
-        import torch
-
         from tts.networks.folded_unet import FoldedUNet
+        from tts.networks.placing import place
         from tts.networks.precondition import EDMPrecond
 
         denoiser = EDMPrecond(FoldedUNet())
         weights_file.load(denoiser, self.path)
-        denoiser.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
-        return PixelEDM(denoiser, self.sampler.on(Sigmas()), (3, 32, 32), device)
+        return PixelEDM(place(denoiser, device, channels_last=True), self.sampler.on(Sigmas()), (3, 32, 32), device)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from tts.errors import WeightsError
 from tts.models.base import Model
+from tts.models.checkpoint import INDEX
 from tts.models.classes import class_condition, class_label
-from tts.models.latent import LatentModel, LatentSettings
+from tts.models.config_keys import TABLES, check_keys
+from tts.models.guiding import LatentGuidance, Scale
+from tts.models.latent import GUIDANCE, LatentModel, LatentSettings
 from tts.models.sizes import sample_size
 from tts.networks import autoencoder
 from tts.plan import Condition
@@ -32,7 +36,7 @@ class DiT(LatentSettings):
     id: str = Field(
         "facebook/DiT-XL-2-256", description="local folder, or name of a repository on the hub (owner/name)"
     )
-    guidance: float = Field(4.0, ge=1, description="scale of classifier-free guidance; 1: none, half the forwards")
+    guidance: LatentGuidance = Field(Scale(scale=4.0), description=GUIDANCE)
 
     @property
     def classes(self) -> int:
@@ -43,6 +47,15 @@ class DiT(LatentSettings):
         """See :class:`tts.models.latent.LatentSettings`; also of the size."""
         super().check()
         self.latent_shape()
+
+    def check_configurations(self) -> None:
+        """See :class:`tts.models.latent.LatentSettings`; also of the whole, and of what the transformer answers."""
+        super().check_configurations()
+        self._explained(partial(check_keys, INDEX, self.checkpoint.config(INDEX), TABLES["index"]))
+        config = {**DEFAULTS, **self.config_of("transformer")}
+        ins, outs = config["in_channels"], config.get("out_channels")
+        if outs not in (None, ins, 2 * ins):
+            raise WeightsError(f"id {self.id}: its transformer answers with {outs} channels to {ins}; set another id")
 
     def latent_shape(self) -> tuple[int, int, int]:
         """Shape of a latent, ``(C, h, w)``.
@@ -71,11 +84,15 @@ class DiT(LatentSettings):
         """The class's name."""
         return class_label(condition, self.classes)
 
+    def raw_network(self, pipeline: Any, device: str) -> ClassTransformer:
+        """The transformer with its classes."""
+        return ClassTransformer(pipeline.transformer)
+
     def load(self, device: str = "cpu") -> Model:
         """The model in its precision."""
         shape, pipeline = self.latent_shape(), self.placed(device)
         return LatentModel(
-            self.denoiser(ClassTransformer(pipeline.transformer)),
+            self.denoiser(self.raw_network(pipeline, device), device),
             self.stepper(),
             autoencoder.decoder(pipeline.vae),
             None,

@@ -14,7 +14,9 @@ from tts.files.edm_pickle import Checkpoint, read
 from tts.files.locate import locate
 from tts.models.base import Model, ModelSettings
 from tts.models.classes import class_condition, class_label
-from tts.models.pixel_edm import PixelEDM
+from tts.models.guidance import Autoguidance, Guidance, Unguided
+from tts.models.guiding import EDMGuidance, NoGuidance, WeakerPickle
+from tts.models.pixel_edm import PixelEDM, predictor
 from tts.plan import Condition, Plan
 from tts.precision import Precision, dtype
 from tts.samplers.heun import StochasticHeun
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tts.networks.adm_weights import ADMShape
+    from tts.networks.precondition import EDMPrecond
     from tts.networks.song import SongShape
 
 PUBLISHED = "https://nvlabs-fi-cdn.nvidia.com/edm/pretrained/edm-imagenet-64x64-cond-adm.pkl"
@@ -44,6 +47,9 @@ class EDM(ModelSettings):
         description="SHA-256 of the checkpoint at an address, or its first digits; left out: whatever comes is taken",
     )
     sampler: HeunByDefault = Field(default_factory=StochasticHeun, description="the sampler: {name: heun, ...}")
+    guidance: EDMGuidance = Field(
+        NoGuidance(), description="none, or {name: autoguidance, scale: 2, checkpoint: of a weaker network}"
+    )
 
     @field_validator("checkpoint", mode="before")
     @classmethod
@@ -59,8 +65,8 @@ class EDM(ModelSettings):
         return locate(self.checkpoint, "checkpoint", self.sha256)
 
     def plan(self) -> Plan:
-        """See :class:`ModelSettings`."""
-        return self.sampler.on(Sigmas()).plan
+        """See :class:`ModelSettings`; guidance takes two forwards a prediction."""
+        return self.sampler.on(Sigmas()).plan.times(self.guidance.passes)
 
     def condition(self, value: object) -> Condition:
         """A class index, or a name of ImageNet's for a network of a thousand classes; 0 for one without labels."""
@@ -75,22 +81,61 @@ class EDM(ModelSettings):
         return class_label(condition, self.classes) if self.classes else "any"
 
     def check(self) -> None:
-        """Read the checkpoint whole, and name what does not fit."""
-        self._open()
+        """Read the checkpoint whole, and name what does not fit; the weaker one's, too."""
+        found = self._open()
+        if (weaker := self.weaker()) is not None:
+            self._compare_with(weaker, found[1], weaker._open()[1])
+
+    def weaker(self) -> EDM | None:
+        """The model whose answer autoguidance leads away from."""
+        guided = self.guidance
+        if not isinstance(guided, WeakerPickle):
+            return None
+        classes = self.classes if guided.classes is None else guided.classes
+        return EDM(
+            checkpoint=guided.checkpoint,
+            classes=classes,
+            sha256=guided.sha256,
+            precision=self.precision,
+            sampler=self.sampler,
+        )
+
+    def _compare_with(self, weaker: EDM, ours: ADMShape | SongShape, theirs: ADMShape | SongShape) -> None:
+        """Answers of two networks can be mixed only if they answer the same question."""
+        if theirs.img_resolution != ours.img_resolution or weaker.classes not in (0, self.classes):
+            raise WeightsError(
+                f"guidance.checkpoint {weaker.checkpoint}: draws {weaker.classes} classes at {theirs.img_resolution} "
+                f"pixels, and the network {self.classes} at {ours.img_resolution}, so that answers cannot be mixed"
+            )
 
     def record(self) -> dict[str, Any]:
-        """The settings but the digest that an address is held against: it changes no result."""
-        return {name: value for name, value in super().record().items() if name != "sha256"}
+        """The settings but the digest that an address is held against, which changes no result, and no guidance."""
+        left_out = {"sha256"} | ({"guidance"} if isinstance(self.guidance, NoGuidance) else set())
+        return {name: value for name, value in super().record().items() if name not in left_out}
 
     def identity(self) -> dict[str, Any]:
-        """Sampler, precision and the digest of the checkpoint, wherever it lies."""
+        """Sampler, precision and the digest of the checkpoint, wherever it lies; with guidance the weaker one's."""
         weights = sha256(self.path, "checkpoint")
-        return {"sampler": self.record()["sampler"], "precision": self.precision, "weights": weights}
+        found = {"sampler": self.record()["sampler"], "precision": self.precision, "weights": weights}
+        guided, weaker = self.guidance, self.weaker()
+        if isinstance(guided, WeakerPickle) and weaker is not None:
+            weaker_weights = sha256(weaker.path, "guidance.checkpoint")
+            found["guidance"] = {"name": guided.name, "scale": guided.scale, "weights": weaker_weights}
+        return found
 
     def load(self, device: str = "cpu") -> Model:
         """The denoiser in its precision and channels-last."""
-        import torch
+        denoiser, shape = self._denoiser(device)
+        guidance: Guidance = Unguided()
+        if isinstance(guided := self.guidance, WeakerPickle) and (weaker := self.weaker()) is not None:
+            weak, theirs = weaker._denoiser(device)
+            self._compare_with(weaker, shape, theirs)
+            guidance = Autoguidance(guided.scale, predictor(weak, device))
+        size = (shape.in_channels, *[shape.img_resolution] * 2)
+        return PixelEDM(denoiser, self.sampler.on(Sigmas()), size, device, guidance)
 
+    def _denoiser(self, device: str) -> tuple[EDMPrecond, ADMShape | SongShape]:
+        from tts.networks.placing import place
         from tts.networks.precondition import EDMPrecond
 
         sigma_data, shape, build = self._open()
@@ -98,8 +143,7 @@ class EDM(ModelSettings):
             denoiser = EDMPrecond(build(), sigma_data)
         except WeightsError as error:
             raise WeightsError(f"checkpoint {self.path}: {error}") from None
-        denoiser.to(device, dtype(self.precision), memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
-        return PixelEDM(denoiser, self.sampler.on(Sigmas()), (shape.in_channels, *[shape.img_resolution] * 2), device)
+        return place(denoiser, device, dtype(self.precision), channels_last=True), shape
 
     def _open(self) -> tuple[float, ADMShape | SongShape, Callable[[], nn.Module]]:
         """Sigma_data, the network's form, and what makes the network."""

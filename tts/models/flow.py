@@ -80,8 +80,8 @@ class FlowSettings(TextToImageSettings):
         super().check()
         self.stepper()
 
-    def denoiser(self, network: Network) -> FlowDenoiser:
-        """What a network and the settings make."""
+    def denoiser(self, network: Network, device: str) -> FlowDenoiser:
+        """What a network on a device and the settings make."""
         return FlowDenoiser(network, self.guide())
 
     def refuse_scale(self) -> None:

@@ -34,7 +34,7 @@ class FlowSchedule(FlowLevels):
             WeightsError: its scheduler is none of a flow, or goes the other way.
         """
         scheduler = self._scheduler()
-        given: dict[str, Any] = {"mu": self._mu(steps)} if scheduler.config.use_dynamic_shifting else {}
+        given: dict[str, Any] = {"mu": self.shift(steps)} if scheduler.config.use_dynamic_shifting else {}
         if self.even and not scheduler.config.get("use_flow_sigmas"):
             given["sigmas"] = [1 - k / steps for k in range(steps)]
         else:
@@ -54,7 +54,7 @@ class FlowSchedule(FlowLevels):
             raise WeightsError("its scheduler goes from image to noise (invert_sigmas), which is not supported")
         return FlowMatchEulerDiscreteScheduler.from_config(dict(config))
 
-    def _mu(self, steps: int) -> float:
+    def shift(self, steps: int) -> float:
         """The pipelines' line through two sizes of images, or a formula."""
         if self.mu is not None:
             return self.mu(steps)

@@ -89,7 +89,7 @@ class Renormalised:
 
 @dataclass(frozen=True)
 class Embedded:
-    """The network takes the scale as its fourth argument, ``[B]`` float32, and was distilled to answer in one pass
+    """The network takes the scale as its fourth argument, ``[B]`` float64, and was distilled to answer in one pass
     (Meng et al. 2023, arXiv 2210.03142).
     """
 
@@ -100,7 +100,8 @@ class Embedded:
         """The network's answer, float32."""
         import torch
 
-        return network(x, levels, conditions, torch.full((len(x),), self.scale, device=x.device)).float()
+        scale = torch.full((len(x),), self.scale, dtype=torch.float64, device=x.device)
+        return network(x, levels, conditions, scale).float()
 
 
 @dataclass(frozen=True)

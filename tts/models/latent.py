@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pydantic import Field, model_validator
 
 from tts import media
 from tts.errors import WeightsError
-from tts.models.guidance import Guidance, classifier_free
+from tts.models.config_keys import TABLES, check_keys
+from tts.models.guidance import Autoguidance, ClassifierFree, Embedded, Guidance, Unguided
+from tts.models.guiding import (
+    ClassifierFreeGuidance,
+    EmbeddedGuidance,
+    GuidanceSettings,
+    LatentGuidance,
+    Scale,
+    WeakerPipeline,
+    resolved,
+)
 from tts.models.parameterisation import PARAMETERISATIONS, Parameterisation
 from tts.models.pipeline import PipelineSettings
 from tts.models.schedule import CheckpointSchedule, Prediction, prediction_type
@@ -18,12 +30,18 @@ from tts.plan import Condition
 from tts.samplers.ddim import DDIMSettings
 from tts.samplers.linear import LinearSampler
 from tts.samplers.settings import DDIMByDefault
+from tts.settings import parse
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tts.samplers.base import Sampler
 
+SCHEDULER = "scheduler/scheduler_config.json"
+GUIDANCE = (
+    "scale (of classifier-free guidance, or told to networks that have it embedded; 1: none), or {name: none, "
+    "classifier_free, embedded or autoguidance, scale: ...}"
+)
 OLD_KEYS = ("steps", "eta", "spacing")
 """Settings of the sampler that stood among the model's while DDIM was the only one."""
 
@@ -38,7 +56,7 @@ class Network(Protocol):
 
     def __call__(self, x: Tensor, times: Tensor, conditions: Sequence[Condition | None]) -> Tensor:
         """``(x [B, C, h, w], times [B] int64, conditions) -> [B, C, h, w]``; a condition of None is the
-        unconditional one.
+        unconditional one. With embedded guidance there is a fourth argument, the scales ``[B]``.
         """
         ...
 
@@ -49,7 +67,7 @@ class LatentSettings(PipelineSettings):
     sampler: DDIMByDefault = Field(
         default_factory=DDIMSettings, description="the sampler: {name: ddim, steps: 50, eta: 1.0}"
     )
-    guidance: float = Field(7.5, ge=1, description="scale of classifier-free guidance; 1: none, half the forwards")
+    guidance: LatentGuidance = Field(Scale(scale=7.5), description=GUIDANCE)
     prediction: Prediction | None = Field(None, description="what the network predicts, if you want it checked")
 
     @model_validator(mode="before")
@@ -97,9 +115,37 @@ class LatentSettings(PipelineSettings):
         return self._explained(lambda: prediction_type(config, self.prediction))
 
     @property
+    def guided(self) -> GuidanceSettings:
+        """The kind of guidance that the network gets.
+
+        Raises:
+            SettingError: the network is not made for it.
+        """
+        return resolved(self.guidance, self.embeds)
+
+    @property
+    def embeds(self) -> bool:
+        """Whether the network is told the scale of guidance."""
+        return False
+
+    @property
     def passes(self) -> int:
         """Forwards of a prediction."""
-        return classifier_free(self.guidance).passes
+        return self.guided.passes
+
+    def weaker(self) -> Self | None:
+        """The model whose answer autoguidance leads away from."""
+        if not isinstance(guided := self.guided, WeakerPipeline):
+            return None
+        address = guided.record()
+        del address["scale"]
+        values = {**self.record(), "guidance": "none", **self.elsewhere(), **address}
+        found: Self = parse(type(self), values, "guidance autoguidance")
+        return found
+
+    def elsewhere(self) -> dict[str, Any]:
+        """Settings of where the weights come from, at their defaults, for a model of the same kind elsewhere."""
+        return {}
 
     def check(self) -> None:
         """Find missing, damaged and foreign parts; fetches what is not there."""
@@ -107,13 +153,62 @@ class LatentSettings(PipelineSettings):
         kind, sampler = self.predicts(), self.stepper()
         if kind == "epsilon" and isinstance(sampler, LinearSampler) and sampler.weights(0, False).signal <= 0:
             raise WeightsError(f"id {self.id}: its schedule begins without signal, where noise cannot be predicted")
+        if (weaker := self.weaker()) is not None:
+            weaker.check()
+            self._compare(weaker)
 
-    def denoiser(self, network: Network) -> LatentDenoiser:
-        """What a network and the settings make."""
-        kind = PARAMETERISATIONS[self.predicts()]
-        return LatentDenoiser(
-            network, kind, classifier_free(self.guidance), self._explained(lambda: self.schedule().alphas)
-        )
+    def check_configurations(self) -> None:
+        """Refuse what the parts', the scheduler's and the whole's configurations ask for and nobody here does."""
+        super().check_configurations()
+        self._explained(partial(check_keys, SCHEDULER, self.scheduler_config(), TABLES["scheduler"]))
+
+    def _compare(self, weaker: LatentSettings) -> None:
+        """Answers of two networks can be mixed only if they answer the same question."""
+        for what, of in COMPARED.items():
+            ours, theirs = of(self), of(weaker)
+            if ours != theirs:
+                raise WeightsError(
+                    f"guidance.id {weaker.id}: has another {what} than {self.id}, so that answers cannot be mixed"
+                )
+
+    def identity(self) -> dict[str, Any]:
+        """The settings, and digests of the weights, the weaker network's among them, in place of their address."""
+        found, weaker = super().identity(), self.weaker()
+        if weaker is not None:
+            guided: Any = self.guided
+            weights = weaker.checkpoint.identity(weaker.components)
+            found["guidance"] = {"name": guided.name, "scale": guided.scale, "weights": weights}
+        return found
+
+    @abstractmethod
+    def raw_network(self, pipeline: Any, device: str) -> Network:
+        """The raw denoiser with its conditioning, of a pipeline on a device."""
+
+    def denoiser(self, network: Network, device: str) -> LatentDenoiser:
+        """What a network on a device and the settings make."""
+        alphas = self._explained(lambda: self.schedule().alphas)
+        return LatentDenoiser(network, PARAMETERISATIONS[self.predicts()], self.guidance_on(device), alphas)
+
+    def guidance_on(self, device: str) -> Guidance:
+        """How the network is asked; a weaker one that its answer leads away from is loaded onto the device."""
+        guided = self.guided
+        if isinstance(guided, EmbeddedGuidance):
+            return Embedded(guided.scale)
+        if isinstance(guided, ClassifierFreeGuidance):
+            return ClassifierFree(guided.scale)
+        if isinstance(guided, WeakerPipeline) and (weaker := self.weaker()) is not None:
+            self._compare(weaker)
+            return Autoguidance(guided.scale, weaker.raw_network(weaker.placed(device), device))
+        return Unguided()
+
+
+COMPARED: dict[str, Callable[[LatentSettings], object]] = {
+    "kind of prediction": lambda model: model.predicts(),
+    "schedule": lambda model: model.schedule().alphas,
+    "number of channels": lambda model: model.config_of(next(iter(model.COMPONENTS))).get("in_channels"),
+    "number of classes": lambda model: len(model.conditions()),
+}
+"""What two networks whose answers are mixed must have in common."""
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import Field
 
 from tts.errors import WeightsError
 from tts.models.base import ModelSettings
-from tts.models.checkpoint import INDEX, Checkpoint, check_filled, check_safetensors
+from tts.models.checkpoint import INDEX, Checkpoint, check_filled
+from tts.models.config_keys import TABLES, check_keys
 from tts.plan import Plan
 from tts.precision import Precision, dtype
 from tts.quiet import quiet
@@ -33,8 +36,12 @@ class PipelineSettings(ModelSettings):
 
     PIPELINE: ClassVar[str]
     """diffusers' class of the checkpoint."""
+    ALSO: ClassVar[frozenset[str]] = frozenset()
+    """Other classes of the same parts, which the checkpoint may name."""
     COMPONENTS: ClassVar[Mapping[str, str]]
     """The pipeline's parts with weights, and the class (or the library) of each; the denoiser first."""
+    KEYS: ClassVar[Mapping[str, str]] = {}
+    """Parts whose configurations may have other keys than their class says, and of what kind these are."""
     OPTIONAL: ClassVar[frozenset[str]] = frozenset()
     """Parts that a checkpoint may lack."""
 
@@ -71,8 +78,19 @@ class PipelineSettings(ModelSettings):
         return self.stepper().plan.times(self.passes)
 
     def check(self) -> None:
-        """Find missing, damaged and foreign parts; fetches what is not there."""
-        self.checkpoint.check(self.PIPELINE, self.components)
+        """Find missing, damaged and foreign parts, and what they ask for in vain; fetches what is not there."""
+        self.checkpoint.check(self.PIPELINE, self.components, self.ALSO)
+        self.check_configurations()
+
+    def check_configurations(self) -> None:
+        """Refuse what the parts' configurations ask for and nobody here does, of the kinds whose keys are known.
+
+        Raises:
+            WeightsError: a key is unknown, or has a value that is not supported.
+        """
+        for part, kind in self.components.items():
+            if (table := TABLES.get(self.KEYS.get(part, kind))) is not None:
+                self._explained(partial(check_keys, f"{part}/config.json", self.config_of(part), table))
 
     def identity(self) -> dict[str, Any]:
         """The settings, and digests of the weights and of the schedule in place of their address."""
@@ -89,14 +107,20 @@ class PipelineSettings(ModelSettings):
         Raises:
             WeightsError: its weights do not fit its configuration.
         """
+        return self.loaded(self.PIPELINE)
+
+    def loaded(self, name: str) -> DiffusionPipeline:
+        """:meth:`pipeline` of a class of diffusers."""
         import diffusers
 
-        kind = getattr(diffusers, self.PIPELINE)
+        self.check_configurations()
+        kind = getattr(diffusers, name)
         folder, file = self.checkpoint.folder(), self.checkpoint.single_file()
         common = {"dtype": dtype(self.precision), "local_files_only": True, **self.absent()}
         if file is not None:
-            check_safetensors(file)  # nothing else is opened
-        with quiet():
+            self.checkpoint.check_file(self.components)  # nothing else is opened
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of schedulers' settings that are older than their keys
             try:
                 if file is not None:
                     found = kind.from_single_file(str(file), config=str(folder), **common)
@@ -111,14 +135,17 @@ class PipelineSettings(ModelSettings):
 
     def placed(self, device: str) -> Any:
         """The pipeline with its parts on a device, ready to compute."""
+        from tts.networks.placing import place
+
         pipeline = self.pipeline()
         for part in self.components:
-            getattr(pipeline, part).to(device).eval().requires_grad_(False)
+            place(getattr(pipeline, part), device)
         return pipeline
 
     def absent(self) -> dict[str, Any]:
-        """Parts to leave out."""
-        return {}
+        """Parts to leave out, and those that the checkpoint lacks."""
+        lacking = [part for part in self.COMPONENTS if part not in self.components]
+        return dict.fromkeys([*lacking, *(part.replace("text_encoder", "tokenizer") for part in lacking)])
 
     def config_of(self, component: str) -> dict[str, Any]:
         """A part's own configuration."""

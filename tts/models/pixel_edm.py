@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tts import media
-from tts.models.guidance import Guidance, Unguided
+from tts.models.guidance import Guidance, Network, Unguided
 from tts.plan import Condition
 
 if TYPE_CHECKING:
@@ -31,22 +31,13 @@ class PixelEDM:
     ) -> None:
         self.denoiser, self.sampler, self.shape, self.device = denoiser, sampler, shape, device
         self.guidance, self.passes = guidance, guidance.passes
+        self.predict = predictor(denoiser, device)
 
     def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
         """Predicted clean images ``[B, 3, H, W]`` float32 of noisy ones at sigmas ``[B]``."""
         from tts.engine.device_queue import upload
 
         return self.guidance(self.predict, x, upload(levels, self.device), conditions)
-
-    def predict(self, x: Tensor, sigmas: Tensor, conditions: Sequence[Condition]) -> Tensor:
-        """One forward, without guidance."""
-        import torch
-
-        from tts.engine.device_queue import upload
-
-        labels = upload(torch.tensor([int(condition) for condition in conditions]), self.device)
-        result: Tensor = self.denoiser(x, sigmas, labels)
-        return result
 
     @property
     def module(self) -> nn.Module:
@@ -56,3 +47,18 @@ class PixelEDM:
     def decode(self, x: Tensor, preview: bool = False) -> media.Media:
         """[-1, 1] to 0..255, rounded to the nearest and clipped."""
         return media.quantised(x)
+
+
+def predictor(denoiser: EDMPrecond, device: str) -> Network:
+    """One forward, without guidance: ``(x [B, C, H, W], sigmas [B], class indices) -> [B, C, H, W]``."""
+
+    def predict(x: Tensor, sigmas: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        import torch
+
+        from tts.engine.device_queue import upload
+
+        labels = upload(torch.tensor([int(condition) for condition in conditions]), device)
+        result: Tensor = denoiser(x, sigmas, labels)
+        return result
+
+    return predict

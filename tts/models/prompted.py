@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from tts.errors import SettingError
+from tts.errors import SettingError, WeightsError
 from tts.models.base import Model
-from tts.models.checkpoint import Checkpoint
+from tts.models.checkpoint import INDEX, Checkpoint
+from tts.models.config_keys import TABLES, check_keys
 from tts.models.latent import LatentModel, LatentSettings
-from tts.models.prompts import Encoded, PromptedNetwork, PromptSettings, shortened
+from tts.models.prompts import Encoded, PromptedNetwork, PromptSettings
 from tts.networks import autoencoder
+from tts.precision import Precision
+from tts.prompts import Cut
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,8 +42,34 @@ class PromptedSettings(PromptSettings, LatentSettings):
         channels = self.config_of("unet").get("in_channels")
         if channels != self.config_of("vae").get("latent_channels"):
             raise SettingError(f"id {self.id}: its unet takes {channels} channels; inpainting models cannot be used")
+        if self.negative_prompt is not None and self.guided.name in ("embedded", "autoguidance"):
+            raise SettingError(f"negative_prompt: {self.guided.name} guidance leads away from no prompt; leave it out")
 
-    def cutter(self) -> Callable[[str], str | None]:
+    def check_configurations(self) -> None:
+        """See :class:`tts.models.latent.LatentSettings`; also of the tokenizers, and of what the UNet is made for."""
+        super().check_configurations()
+        index = self.checkpoint.config(INDEX)
+        self._explained(partial(check_keys, INDEX, index, TABLES["index"]))
+        for part in ("tokenizer", "tokenizer_2"):
+            if any(index.get(part) or ()):
+                name = f"{part}/tokenizer_config.json"
+                self._explained(partial(check_keys, name, self.checkpoint.config(name), TABLES["CLIPTokenizer"]))
+        channels = self.config_of("vae").get("latent_channels", 4)
+        self._explained(partial(check_unet, self.config_of("unet"), channels, self.precision))
+        statistics = [self.config_of("vae").get(name) for name in ("latents_mean", "latents_std")]
+        if any(statistics) and not all(statistics):
+            raise WeightsError(f"id {self.id}: its vae has latents_mean or latents_std alone; set another id")
+
+    @property
+    def embeds(self) -> bool:
+        """Whether the UNet is told the scale of guidance."""
+        return self.config_of("unet").get("time_cond_proj_dim") is not None
+
+    def elsewhere(self) -> dict[str, Any]:
+        """See :class:`tts.models.latent.LatentSettings`."""
+        return {"file": None, "preview": None}
+
+    def cutter(self) -> Callable[[str], Cut | None]:
         """What says of a prompt what is cut of it; None: nothing."""
         from transformers import CLIPTokenizer
 
@@ -54,28 +83,47 @@ class PromptedSettings(PromptSettings, LatentSettings):
     def unet_arguments(self, encoded: Sequence[Encoded]) -> dict[str, Any]:
         """The network's arguments beside state and time."""
 
+    def raw_network(self, pipeline: Any, device: str) -> PromptedNetwork:
+        """The UNet with its prompts, told the scale of guidance where it was made for that."""
+        from tts.networks.guidance_embedding import guidance_embedding
+
+        unet = pipeline.unet
+        width = unet.config.time_cond_proj_dim
+
+        def answer(x: Tensor, times: Tensor, encoded: Sequence[Encoded], scale: Tensor | None) -> Tensor:
+            told = None if scale is None else guidance_embedding(scale, width).to(unet.dtype)
+            output: Tensor = unet(
+                x.to(unet.dtype), times, timestep_cond=told, return_dict=False, **self.unet_arguments(encoded)
+            )[0]
+            return output
+
+        return PromptedNetwork(unet, self.encoder(pipeline, device), answer)
+
     def load(self, device: str = "cpu") -> Model:
         """The model in its precision, its decoder as the checkpoint asks."""
         (height, width), pipeline = self.pixels, self.placed(device)
-        unet = pipeline.unet
-
-        def answer(x: Tensor, times: Tensor, encoded: Sequence[Encoded], scale: Tensor | None) -> Tensor:
-            output: Tensor = unet(x.to(unet.dtype), times, return_dict=False, **self.unet_arguments(encoded))[0]
-            return output
-
         return LatentModel(
-            self.denoiser(PromptedNetwork(unet, self.encoder(pipeline, device), answer)),
+            self.denoiser(self.raw_network(pipeline, device), device),
             self.stepper(),
             autoencoder.decoder(pipeline.vae),
             self.previewer(pipeline, device),
-            (int(unet.config.in_channels), height // self.factor, width // self.factor),
+            (int(pipeline.unet.config.in_channels), height // self.factor, width // self.factor),
         )
 
 
-def cut(tokenizer: Any, prompt: str) -> str | None:
-    """A word on a prompt that is cut."""
+def check_unet(config: Mapping[str, Any], channels: int, precision: Precision) -> None:
+    """Refuse a UNet whose answer is no prediction, or not in this precision.
+
+    Raises:
+        WeightsError: it is one.
+    """
+    if (outs := config.get("out_channels", 4)) != channels:
+        raise WeightsError(f"its unet answers with {outs} channels, and a latent has {channels}; set another id")
+    if config.get("time_embedding_type") == "fourier" and precision != "fp32":
+        raise WeightsError(f"its unet's Fourier frequencies would be rounded; set precision to fp32, not {precision}")
+
+
+def cut(tokenizer: Any, prompt: str) -> Cut | None:
+    """What a tokenizer of CLIP cuts of a prompt."""
     tokens, limit = tokenizer(prompt)["input_ids"], tokenizer.model_max_length
-    if len(tokens) <= limit:
-        return None
-    lost = tokenizer.decode(tokens[limit - 1 : -1])
-    return f"prompt '{shortened(prompt)}' is longer than the {limit - 2} tokens that are read; cut: '{lost}'"
+    return Cut(limit - 2, tokenizer.decode(tokens[limit - 1 : -1])) if len(tokens) > limit else None

@@ -14,6 +14,7 @@ from tts.models.pipeline import PipelineSettings
 from tts.models.sizes import Side, both, sample_size
 from tts.networks import autoencoder
 from tts.plan import Condition
+from tts.prompts import Cut, cut_notes
 from tts.quiet import quiet
 
 if TYPE_CHECKING:
@@ -24,9 +25,6 @@ Encoded: TypeAlias = "Mapping[str, Tensor]"
 
 KEPT = 512
 """Encoded prompts that an engine keeps; a study's problems come in order, so that the recent ones are the wanted."""
-
-SHOWN = 60
-"""Letters of a prompt that name it in a message."""
 
 
 class PromptSettings(PipelineSettings):
@@ -101,11 +99,10 @@ class PromptSettings(PipelineSettings):
     def notes(self, conditions: Sequence[Condition]) -> list[str]:
         """Prompts that are longer than the text encoder reads, and what is cut of each."""
         with quiet():
-            cut = self.cutter()
-            return [note for prompt in conditions if (note := cut(str(prompt)))]
+            return cut_notes([str(prompt) for prompt in conditions], self.cutter())
 
     @abstractmethod
-    def cutter(self) -> Callable[[str], str | None]:
+    def cutter(self) -> Callable[[str], Cut | None]:
         """What says of a prompt what is cut of it; None: nothing."""
 
     def previewer(self, pipeline: Any, device: str) -> Callable[[Tensor], Tensor] | None:
@@ -159,8 +156,3 @@ def stacked(encoded: Sequence[Encoded]) -> dict[str, Tensor]:
     import torch
 
     return {name: torch.stack([prompt[name] for prompt in encoded]) for name in encoded[0]}
-
-
-def shortened(prompt: str) -> str:
-    """A prompt that names itself in a message."""
-    return prompt if len(prompt) <= SHOWN else f"{prompt[:SHOWN]}..."

@@ -15,6 +15,7 @@ class StableDiffusion(PromptedSettings):
     """Stable Diffusion 1.x or 2.x: prompts, DDIM with noise; 1.5 at 512x512 unless told otherwise."""
 
     PIPELINE: ClassVar[str] = "StableDiffusionPipeline"
+    ALSO: ClassVar[frozenset[str]] = frozenset({"LatentConsistencyModelPipeline"})
     COMPONENTS: ClassVar[dict[str, str]] = {
         "unet": "UNet2DConditionModel",
         "vae": "AutoencoderKL",

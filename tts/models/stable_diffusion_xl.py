@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from tts.models.guiding import LatentGuidance, Scale
+from tts.models.latent import GUIDANCE
 from tts.models.prompted import PromptedSettings
 from tts.models.prompts import Encoded, stacked
 
@@ -15,6 +17,7 @@ class StableDiffusionXL(PromptedSettings):
     """Stable Diffusion XL's base model: prompts, DDIM with noise, 1024x1024 unless told otherwise."""
 
     PIPELINE: ClassVar[str] = "StableDiffusionXLPipeline"
+    KEYS: ClassVar[dict[str, str]] = {"unet": "UNet2DConditionModel of SDXL"}
     COMPONENTS: ClassVar[dict[str, str]] = {
         "unet": "UNet2DConditionModel",
         "vae": "AutoencoderKL",
@@ -26,7 +29,7 @@ class StableDiffusionXL(PromptedSettings):
         "stabilityai/stable-diffusion-xl-base-1.0",
         description="local folder, or name of a repository on the hub (owner/name)",
     )
-    guidance: float = Field(5.0, ge=1, description="scale of classifier-free guidance; 1: none, half the forwards")
+    guidance: LatentGuidance = Field(Scale(scale=5.0), description=GUIDANCE)
 
     def absent(self) -> dict[str, Any]:
         """Parts that take images, and the watermark."""

@@ -15,11 +15,11 @@ from pydantic import Field
 
 from tts.errors import SettingError
 from tts.models.base import Model
-from tts.models.guidance import Guidance
 from tts.models.latent import Denoiser, LatentModel, Network
-from tts.models.prompts import Encoded, PromptedNetwork, PromptSettings, shortened, stacked
+from tts.models.prompts import Encoded, PromptedNetwork, PromptSettings, stacked
 from tts.networks import autoencoder
 from tts.precision import Precision
+from tts.prompts import Cut
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,16 +56,12 @@ class TextToImageSettings(PromptSettings):
         """
 
     @abstractmethod
-    def denoiser(self, network: Network) -> Denoiser:
-        """What a network and the settings make."""
+    def denoiser(self, network: Network, device: str) -> Denoiser:
+        """What a network on a device and the settings make."""
 
     def collate(self, encoded: Sequence[Encoded]) -> Any:
         """A batch of encoded prompts; stacked where all are of one length."""
         return stacked(encoded)
-
-    @abstractmethod
-    def guide(self) -> Guidance:
-        """How the network is asked."""
 
     @property
     def multiple(self) -> int:
@@ -93,51 +89,60 @@ class TextToImageSettings(PromptSettings):
     def check(self) -> None:
         """Find missing, damaged and foreign parts, and settings that do not fit them."""
         super().check()
-        if self.negative_prompt is not None and self.guide().passes == 1:
+        if self.passes == 1 and self.negative_prompt is not None:
             raise SettingError("negative_prompt: without classifier-free guidance it changes nothing; leave it out")
         if self.preview is not None:
             autoencoder.check_tiny(self.preview, self.channels)
 
-    def cutter(self) -> Callable[[str], str | None]:
+    def cutter(self) -> Callable[[str], Cut | None]:
         """What says of a prompt what is cut of it; None: nothing."""
         from transformers import AutoTokenizer
 
         part, limit = self.TOKENIZER
+        lacking = part.replace("tokenizer", "text_encoder") not in self.components
+        part = "tokenizer" if lacking else part
         tokenizer = AutoTokenizer.from_pretrained(self.checkpoint.folder() / part, local_files_only=True)
-        return partial(self._cut, tokenizer, limit)
+        return partial(self._cut, tokenizer, tokenizer.model_max_length if lacking else limit)
 
     def tokens(self, tokenizer: Any, prompt: str) -> list[int]:
         """All that is read of a prompt if there is no limit."""
         found: list[int] = tokenizer(prompt)["input_ids"]
         return found
 
-    def _cut(self, tokenizer: Any, limit: int, prompt: str) -> str | None:
+    def _cut(self, tokenizer: Any, limit: int, prompt: str) -> Cut | None:
         tokens, around = self.tokens(tokenizer, prompt), len(self.tokens(tokenizer, ""))
         if len(tokens) <= limit:
             return None
-        lost = tokenizer.decode(tokens[limit - around : len(tokens) - around])
-        return (
-            f"prompt '{shortened(prompt)}' is longer than the {limit - around} tokens that are read; cut: "
-            f"'{shortened(lost)}'"
-        )
+        return Cut(limit - around, tokenizer.decode(tokens[limit - around : len(tokens) - around]))
 
     def decoder(self, vae: Any) -> Callable[[Tensor], Tensor]:
         """Clean latents ``[B, C, h, w]`` float32 to images ``[B, 3, H, W]`` in about [-1, 1]."""
         return autoencoder.decoder(vae)
 
-    def load(self, device: str = "cpu") -> Model:
-        """The model in its precision; prompts are encoded when they are first asked for."""
-        pipeline = self.placed(device)
+    def raw_network(self, pipeline: Any, device: str) -> PromptedNetwork:
+        """The transformer with its prompts."""
         network = getattr(pipeline, self.network)
 
         def answer(x: Tensor, s: Tensor, encoded: Sequence[Encoded], scale: Tensor | None) -> Tensor:
             return self.ask(network, x.to(network.dtype), s.float(), self.collate(encoded), scale)
 
-        asked = PromptedNetwork(network, lambda prompt: self.encode(pipeline, prompt, device), answer)
+        return PromptedNetwork(network, lambda prompt: self.encode(pipeline, prompt, device), answer)
+
+    def load(self, device: str = "cpu") -> Model:
+        """The model in its precision; prompts are encoded when they are first asked for."""
+        pipeline = self.placed(device)
         return LatentModel(
-            self.denoiser(asked),
+            self.denoiser(self.raw_network(pipeline, device), device),
             self.stepper(),
             self.decoder(pipeline.vae),
             self.previewer(pipeline, device),
             self.shape,
         )
+
+
+def chat(tokenizer: Any, prompt: str) -> list[int]:
+    """Tokens of a prompt as the only line of a chat, to be answered."""
+    lines = [{"role": "user", "content": prompt}]
+    text = tokenizer.apply_chat_template(lines, tokenize=False, add_generation_prompt=True)
+    found: list[int] = tokenizer(text)["input_ids"]
+    return found

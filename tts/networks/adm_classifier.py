@@ -27,6 +27,7 @@ class Shape:
         blocks: residual blocks of a level.
         attends: whether each level attends.
         classes: of the output.
+        scales: whether blocks are scaled and shifted by the embedding (use_scale_shift_norm), or it is added to them.
     """
 
     width: int
@@ -34,6 +35,7 @@ class Shape:
     blocks: int
     attends: tuple[bool, ...]
     classes: int
+    scales: bool = True
 
 
 def shape_of(weights: Mapping[str, Tensor], image_size: int) -> Shape:
@@ -52,6 +54,7 @@ def shape_of(weights: Mapping[str, Tensor], image_size: int) -> Shape:
 
 
 def _shape(weights: Mapping[str, Tensor], image_size: int) -> Shape:
+    _refuse_other_forms(weights)
     width = _size(weights, "input_blocks.0.0.weight", GROUPS)
     levels = _levels(_size(weights, "out.2.positional_embedding", axis=1), image_size)
     count = len({name.split(".")[1] for name in weights if name.startswith("input_blocks.")}) - 1
@@ -65,7 +68,16 @@ def _shape(weights: Mapping[str, Tensor], image_size: int) -> Shape:
         _size(weights, f"input_blocks.{first}.0.out_layers.3.weight", HEAD if heads else GROUPS)
         for first, heads in zip(firsts, attending, strict=True)
     )
-    return Shape(width, widths, blocks, attends, _size(weights, "out.2.c_proj.weight"))
+    scales = _size(weights, "input_blocks.1.0.emb_layers.1.weight") != widths[0]
+    return Shape(width, widths, blocks, attends, _size(weights, "out.2.c_proj.weight"), scales)
+
+
+def _refuse_other_forms(weights: Mapping[str, Tensor]) -> None:
+    """Name the options of guided diffusion's program that give another network than the published classifiers."""
+    if any(name.startswith("input_blocks.") and name.endswith(".op.weight") for name in weights):
+        raise WeightsError("it halves images by convolutions (classifier_resblock_updown: False)")
+    if "input_blocks.0.0.weight" in weights and "out.2.positional_embedding" not in weights:
+        raise WeightsError("it does not pool by attention (classifier_pool): no 'out.2.positional_embedding'")
 
 
 def _size(weights: Mapping[str, Tensor], name: str, multiple: int = 1, axis: int = 0) -> int:
@@ -102,13 +114,14 @@ class ADMClassifier(nn.Module):
         now = shape.width
         for level, (width, attends) in enumerate(zip(shape.widths, shape.attends, strict=True)):
             if level:
-                parts.append(nn.ModuleList([Block(now, now, embedding, down=True)]))
+                parts.append(nn.ModuleList([Block(now, now, embedding, shape.scales, down=True)]))
             for _ in range(shape.blocks):
                 attention = [Attention(width)] if attends else []
-                parts.append(nn.ModuleList([Block(now, width, embedding), *attention]))
+                parts.append(nn.ModuleList([Block(now, width, embedding, shape.scales), *attention]))
                 now = width
         self.input_blocks = nn.ModuleList(parts)
-        self.middle_block = nn.ModuleList([Block(now, now, embedding), Attention(now), Block(now, now, embedding)])
+        outer = [Block(now, now, embedding, shape.scales) for _ in range(2)]
+        self.middle_block = nn.ModuleList([outer[0], Attention(now), outer[1]])
         innermost = image_size >> (len(shape.widths) - 1)
         self.out = nn.Sequential(nn.GroupNorm(GROUPS, now), nn.SiLU(), AttentionPool(now, innermost, shape.classes))
 
@@ -136,13 +149,16 @@ class CleanImages(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual block, scaled and shifted by the embedding; ``down`` halves the resolution first."""
+    """A residual block with the embedding: scaled and shifted by it, or ``scales`` false, with it added.
 
-    def __init__(self, width: int, out: int, embedding: int, down: bool = False) -> None:
+    ``down`` halves the resolution first.
+    """
+
+    def __init__(self, width: int, out: int, embedding: int, scales: bool = True, down: bool = False) -> None:
         super().__init__()
-        self.down = down
+        self.down, self.scales = down, scales
         self.in_layers = nn.Sequential(nn.GroupNorm(GROUPS, width), nn.SiLU(), nn.Conv2d(width, out, 3, padding=1))
-        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, 2 * out))
+        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, 2 * out if scales else out))
         # the third is the published place of the dropout, which is off outside training
         self.out_layers = nn.Sequential(
             nn.GroupNorm(GROUPS, out), nn.SiLU(), nn.Identity(), nn.Conv2d(out, out, 3, padding=1)
@@ -155,8 +171,12 @@ class Block(nn.Module):
         if self.down:
             h, x = avg_pool2d(h, 2), avg_pool2d(x, 2)
         h = self.in_layers[2](h)
-        scale, shift = self.emb_layers(embedding)[:, :, None, None].chunk(2, dim=1)
-        h = self.out_layers[1:](self.out_layers[0](h) * (1 + scale) + shift)
+        told = self.emb_layers(embedding)[:, :, None, None]
+        if self.scales:
+            scale, shift = told.chunk(2, dim=1)
+            h = self.out_layers[1:](self.out_layers[0](h) * (1 + scale) + shift)
+        else:
+            h = self.out_layers(h + told)
         result: Tensor = self.skip_connection(x) + h
         return result
 

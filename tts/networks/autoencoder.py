@@ -112,10 +112,12 @@ def load_tiny(id: str, dtype: torch.dtype, device: str) -> Callable[[Tensor], Te
     """
     from diffusers import AutoencoderTiny
 
+    from tts.networks.placing import place
+
     with quiet():
         try:
             vae = AutoencoderTiny.from_pretrained(tiny_folder(id), dtype=dtype, use_safetensors=True)
             check_filled(vae)
         except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
             raise WeightsError(f"preview {id}: cannot be loaded ({' '.join(str(error).split())[:300]})") from None
-    return decoder(vae.to(device).eval().requires_grad_(False))
+    return decoder(place(vae, device))

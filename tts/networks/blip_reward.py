@@ -39,11 +39,18 @@ class BlipReward(nn.Module):
     Args:
         vision, text: transformers' configurations.
         widths: of the head's linear layers, from first input to last output.
+
+    Attributes:
+        image_size: height and width of the images.
+        sizes: of the text encoder, as BLIP's med_config.json names them.
     """
 
     def __init__(self, vision: BlipVisionConfig, text: BlipTextConfig, widths: list[int]) -> None:
         super().__init__()
         self.image_size = int(vision.image_size)
+        names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
+        sizes = {name: int(getattr(text, name)) for name in (*names, "max_position_embeddings")}
+        self.sizes = {**sizes, "encoder_width": int(text.encoder_hidden_size)}
         self.vision, self.text = BlipVisionModel(vision), BlipTextModel(text, add_pooling_layer=False)
         self.head = nn.Sequential(*(nn.Linear(a, b) for a, b in pairwise(widths)))
 
@@ -56,7 +63,7 @@ class BlipReward(nn.Module):
             encoder_hidden_states=seen,
             encoder_attention_mask=torch.ones(seen.shape[:2], dtype=torch.long, device=seen.device),
         ).last_hidden_state
-        values: Tensor = self.head(read[:, 0])[:, 0]
+        values: Tensor = self.head(read[:, 0].to(self.head[0].weight.dtype))[:, 0]
         return values
 
 

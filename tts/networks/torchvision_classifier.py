@@ -45,9 +45,12 @@ def digits(entry: Any) -> str:
 def entry_of(model: str, sha256: str) -> Any:
     """The published weights that a file of this digest holds; ``DEFAULT`` for any other file."""
     known = entries(model)
-    return next(
-        (entry for entry in known.values() if digits(entry) and sha256.startswith(digits(entry))), known[DEFAULT]
-    )
+    return next((entry for entry in known.values() if is_entry(entry, sha256)), known[DEFAULT])
+
+
+def is_entry(entry: Any, sha256: str) -> bool:
+    """Whether a file of this digest is the published one."""
+    return bool(digits(entry)) and sha256.startswith(digits(entry))
 
 
 def network(model: str, classes: int, entry: Any, weights: Mapping[str, Tensor]) -> nn.Module:

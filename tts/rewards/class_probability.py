@@ -59,11 +59,11 @@ class ClassProbability(RewardSettings):
         Raises:
             WeightsError: the file is missing, damaged or of another network.
         """
-        import torch
+        from tts.networks.placing import place
 
         found = self.network()
         weights_file.load(found, self.path)
-        return found.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload,no-any-return]
+        return place(found, device, channels_last=True)
 
     def network(self) -> SmallResNet | SmallVGG:
         """The classifier before its weights are loaded."""

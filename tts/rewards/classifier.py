@@ -35,14 +35,18 @@ class Classifier(RewardSettings):
     """Softmax probability of the wanted class of ImageNet, by a torchvision model or guided diffusion's classifier.
 
     torchvision's models get images as their weights' own transforms prepare them. A file is known by its digest if it
-    is a published one; to any other file images come as to the model's DEFAULT weights.
+    is a published one; to any other file images come as to the weights named by ``preprocessing``.
     """
 
     model: str = Field("resnet50", description=f"a classification model of torchvision, or {GUIDED} (the study's)")
     weights: str = Field(
         DEFAULT,
-        description="name of published weights, or a file (.safetensors, .pth) or address of a state_dict, whose "
-        "images are prepared as for DEFAULT",
+        description="name of published weights, or a file (.safetensors, .pth) or address of a state_dict",
+    )
+    preprocessing: str | None = Field(
+        None,
+        description="name of published weights of torchvision's as for which images are prepared; left out: as for the "
+        "weights themselves, where they are published ones, else as for DEFAULT",
     )
     sha256: str | None = Field(
         None,
@@ -66,8 +70,24 @@ class Classifier(RewardSettings):
         self._network()
 
     def record(self) -> dict[str, Any]:
-        """The settings but the digest that an address is held against: it changes no result."""
-        return {name: value for name, value in super().record().items() if name != "sha256"}
+        """The settings but the digest that an address is held against: it changes no result.
+
+        The preprocessing is younger than stored runs and left out unless it is given.
+        """
+        found = {name: value for name, value in super().record().items() if name != "sha256"}
+        return {name: value for name, value in found.items() if (name, value) != ("preprocessing", None)}
+
+    def notes(self, conditions: Sequence[Condition], caption: Caption = str) -> list[str]:
+        """How images are prepared for weights that are none of torchvision's published ones."""
+        if self.model == GUIDED or self.preprocessing is not None or self._named():
+            return []
+        entry = self._entry(self._path())
+        if torchvisions.is_entry(entry, sha256(self._path(), "weights")):
+            return []
+        return [
+            f"weights {self.weights} are none of the published ones of {self.model}: images are prepared as for "
+            f"{entry.name}; to change that set preprocessing"
+        ]
 
     def identity(self) -> dict[str, Any]:
         """The settings, the digest of the weights wherever they lie, and whose preprocessing they get."""
@@ -77,8 +97,10 @@ class Classifier(RewardSettings):
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
         """See :class:`RewardSettings`."""
+        from tts.networks.placing import place
+
         network, prepare = self._network()
-        network.to(device, dtype(self.precision)).eval().requires_grad_(False)
+        place(network, device, dtype(self.precision))
         return ClassifierReward(network, prepare, device)
 
     def _network(self) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
@@ -110,13 +132,25 @@ class Classifier(RewardSettings):
         """The weights' file, fetched first if need be."""
         address, known = self.weights, None
         if self.model == GUIDED:
+            if self.preprocessing is not None:
+                raise SettingError(
+                    f"reward classifier: {GUIDED} has a preprocessing of its own; leave preprocessing out"
+                )
             address = GUIDED_WEIGHTS if self.weights == DEFAULT else self.weights
         elif entry := self._named():
             address, known = entry.url, torchvisions.digits(entry) or None
         return locate(address, "weights", self.sha256 or known)
 
     def _entry(self, path: Path) -> Any:
-        """torchvision's published weights that the file is, or comes nearest to."""
+        """Published weights as for which images are prepared: those that are named, or that the file is."""
+        if self.preprocessing is not None:
+            known = torchvisions.entries(self.model)
+            if self.preprocessing in known:
+                return known[self.preprocessing]
+            raise SettingError(
+                f"reward classifier: preprocessing = {self.preprocessing}: no published weights of {self.model}; "
+                f"{nearest(self.preprocessing, known)}"
+            )
         return self._named() or torchvisions.entry_of(self.model, sha256(path, "weights"))
 
     def _named(self) -> Any:

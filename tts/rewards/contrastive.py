@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     pass
 
 HUB = "hf-hub:"
+WORDS = ("*.json", "*.txt", "*.model")
+"""Files of tokenizers."""
 
 
 class ContrastiveSettings(RewardSettings):
@@ -79,6 +81,7 @@ class ContrastiveSettings(RewardSettings):
         found = {**self.record(), "model": name, "pretrained": sha256(self.weights(), "pretrained")}
         usual = self._usual()
         found |= {"quick_gelu": constants.quick_gelu, "preprocessing": constants.preprocessing}
+        found |= {"tokenizer": words} if (words := self._words()) else {}
         if constants.quick_gelu == usual.quick_gelu:
             del found["quick_gelu"]
         if constants.preprocessing == usual.preprocessing:
@@ -142,6 +145,16 @@ class ContrastiveSettings(RewardSettings):
             found = clip_constants.clips_own(self.model)
         return found if self.resize_mode is None else replace(found, resize_mode=self.resize_mode)
 
+    def _words(self) -> dict[str, str]:
+        """Digests of the tokenizer of a folder here that holds one of its own, as open_clip then asks."""
+        folder = Path(self.model).expanduser()
+        if not folder.is_dir():
+            return {}
+        config = open_clip_models.read_json(self._folder_config())
+        own = config["model_cfg"].get("text_cfg", {}).get("hf_tokenizer_name")
+        files = sorted(file for kind in WORDS for file in folder.glob(kind)) if own else []
+        return {file.name: sha256(file, "model") for file in files if file.name != "open_clip_config.json"}
+
     @property
     def _named(self) -> bool:
         """Whether the model is one of those that open_clip knows by name."""
@@ -193,11 +206,13 @@ class ContrastiveSettings(RewardSettings):
         Raises:
             WeightsError: the weights are damaged or of another model.
         """
+        from tts.networks.placing import place
+
         path, constants = self.weights(), self.constants()
         found = tensors.read(path, "pretrained")
         model, tokenizer = self._network(constants), self.tokenizer()
         tensors.fill(model, open_clip_models.without_extras(found, model), f"pretrained {path}")
-        model.to(device, dtype(self.precision)).eval().requires_grad_(False)
+        place(model, device, dtype(self.precision))
         return Encoders(model, tokenizer, open_clip_models.preprocess(model, constants, self.model), device)
 
     def _network(self, constants: Constants) -> Any:

@@ -15,9 +15,11 @@ from tts.files.hub import folder, hub_file
 from tts.files.staging import near
 from tts.plan import Condition
 from tts.precision import Precision, dtype
+from tts.prompts import Cut, cut_notes
 from tts.quiet import quiet
 from tts.rewards.base import Caption, Reward, RewardSettings, Score
-from tts.rewards.preprocess import Preprocess, by_row
+from tts.rewards.preprocess import CLIP_MEAN, CLIP_STD, Preprocess, by_row
+from tts.rewards.published_configs import check_bert, check_tokenizer, read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
 HUB = "hf-hub:"
 WORDS = ("*.json", "*.txt")
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 TOKENS = 35
 """Length to which prompts are cut and padded."""
 AVERAGE, SPREAD = 0.16717362830052426, 1.0333394966054072
@@ -45,12 +46,24 @@ class ImageReward(RewardSettings):
     def check(self) -> None:
         """Read the weights whole, and find the tokenizer."""
         self._network()
-        self._words()
+        check_tokenizer(self._words(), "tokenizer")
+
+    def notes(self, conditions: Sequence[Condition], caption: Caption = str) -> list[str]:
+        """Prompts that are cut."""
+        tokenizer = self._tokenizer()
+
+        def cut(text: str) -> Cut | None:
+            found = tokenizer(text)["input_ids"]
+            return Cut(TOKENS - 2, tokenizer.decode(found[TOKENS - 1 : -1])) if len(found) > TOKENS else None
+
+        with quiet():
+            return cut_notes([caption(each) for each in conditions], cut)
 
     def identity(self) -> dict[str, Any]:
-        """The settings, with digests in place of addresses."""
+        """The settings, with digests in place of addresses; and how the head is kept."""
+        kept = {} if self.precision == "fp32" else {"head": "fp32"}  # it was of the network's precision
         words = {file.name: sha256(file, "tokenizer") for kind in WORDS for file in sorted(self._words().glob(kind))}
-        return {**self.record(), "weights": sha256(self._path(), "weights"), "tokenizer": words}
+        return {**self.record(), "weights": sha256(self._path(), "weights"), "tokenizer": words, **kept}
 
     def _path(self) -> Path:
         if self.weights.startswith(HUB):
@@ -66,21 +79,31 @@ class ImageReward(RewardSettings):
 
         path = self._path()
         try:
-            return build(tensors.read(path, "weights"))
+            network = build(tensors.read(path, "weights"))
         except KeyError as error:
             raise WeightsError(f"weights {path}: are not of ImageReward (no {error})") from None
+        beside = Path(self.weights).expanduser().parent / "med_config.json"
+        if not self.weights.startswith(HUB) and beside.is_file():
+            check_bert(read_json(beside, "weights"), network.sizes, f"weights {beside}")
+        return network
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
         """See :class:`RewardSettings`."""
+        from tts.networks.placing import place
+
+        network = place(self._network(), device, dtype(self.precision))
+        network.head.float()  # what rounds here rounds the score
+        return ImageRewardReward(network, self._tokenizer(), device, caption)
+
+    def _tokenizer(self) -> Any:
         from transformers import BertTokenizer
 
+        check_tokenizer(self._words(), "tokenizer")
         with quiet():
             try:
-                tokenizer = BertTokenizer.from_pretrained(self._words())
+                return BertTokenizer.from_pretrained(self._words())
             except (OSError, ValueError, TypeError) as error:
                 raise WeightsError(f"tokenizer {self.tokenizer}: cannot be loaded ({error})") from None
-        network = self._network().to(device, dtype(self.precision)).eval().requires_grad_(False)
-        return ImageRewardReward(network, tokenizer, device, caption)
 
 
 class ImageRewardReward:
@@ -92,7 +115,7 @@ class ImageRewardReward:
         self, network: BlipReward, tokenizer: Callable[..., Mapping[str, Tensor]], device: str, caption: Caption
     ) -> None:
         self.network, self.tokenizer, self.device, self.caption = network, tokenizer, device, caption
-        self.prepare = Preprocess(network.image_size, MEAN, STD)
+        self.prepare = Preprocess(network.image_size, CLIP_MEAN, CLIP_STD)
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
         """See :class:`tts.rewards.base.Reward`."""

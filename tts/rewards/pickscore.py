@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -12,10 +13,12 @@ from tts.files.digests import sha256
 from tts.files.hub import folder
 from tts.plan import Condition
 from tts.precision import Precision, dtype
+from tts.prompts import Cut, cut_notes
 from tts.quiet import quiet
 from tts.rewards.base import Caption, Reward, RewardSettings, Score
 from tts.rewards.encoders import Texts, cosines, unit
 from tts.rewards.preprocess import Preprocess, by_row
+from tts.rewards.published_configs import check_clip, check_tokenizer, preprocessor_of, read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,14 +40,27 @@ class PickScore(RewardSettings):
     precision: Precision = Field("fp32", description="of the encoders")
 
     def check(self) -> None:
-        """Find weights and tokenizer, fetched first if need be."""
-        self._weights()
-        self._words()
+        """Find weights, tokenizer and preprocessing, fetched first if need be, and read their configurations."""
+        self._config()
+        self._prepare()
+        check_tokenizer(self._words(), "processor")
+
+    def notes(self, conditions: Sequence[Condition], caption: Caption = str) -> list[str]:
+        """Prompts that are cut."""
+        tokenizer, limit = self._tokenizer(), self._limit()
+
+        def cut(text: str) -> Cut | None:
+            found = tokenizer(text)["input_ids"]
+            return Cut(limit - 2, tokenizer.decode(found[limit - 1 : -1])) if len(found) > limit else None
+
+        with quiet():
+            return cut_notes([caption(each) for each in conditions], cut)
 
     def identity(self) -> dict[str, Any]:
-        """Digests of the weights and of the preprocessing, wherever they lie."""
+        """Digests of the weights and of the preprocessing, wherever they lie; and how the scale is kept."""
         files = [*self._weights(), *sorted(file for kind in WORDS for file in self._words().glob(kind))]
-        return {"precision": self.precision, "files": {file.name: sha256(file, "id") for file in files}}
+        found = {"precision": self.precision, "files": {file.name: sha256(file, "id") for file in files}}
+        return found if self.precision == "fp32" else {**found, "scale": "fp32"}  # it was of the encoders' precision
 
     def _weights(self) -> list[Path]:
         files = sorted(folder(self.id, WEIGHTS, "id").glob("*.safetensors"))
@@ -55,20 +71,50 @@ class PickScore(RewardSettings):
     def _words(self) -> Path:
         return folder(self.processor, WORDS, "processor")
 
+    def _config(self) -> dict[str, Any]:
+        path = self._weights()[0].parent / "config.json"
+        found = read_json(path, "id")
+        check_clip(found, f"id {path}")
+        return found
+
+    def _prepare(self) -> Preprocess:
+        return preprocessor_of(self._words(), "processor")
+
+    def _limit(self) -> int:
+        """Tokens that the text encoder reads, the first and the last among them."""
+        from transformers import CLIPConfig
+
+        return int(CLIPConfig.from_dict(self._config()).text_config.max_position_embeddings)
+
+    def _tokenizer(self) -> Any:
+        from transformers import CLIPTokenizer
+
+        with quiet(), _explained(self.processor, "processor"):
+            return CLIPTokenizer.from_pretrained(self._words())
+
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
         """See :class:`RewardSettings`."""
-        from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
+        import torch
+        from transformers import CLIPModel
 
-        with quiet():
-            try:
-                model = CLIPModel.from_pretrained(self._weights()[0].parent, use_safetensors=True)
-                tokenizer = CLIPTokenizer.from_pretrained(self._words())
-                images = CLIPImageProcessor.from_pretrained(self._words())
-            except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-                raise WeightsError(f"id {self.id}: cannot be loaded ({' '.join(str(error).split())[:300]})") from None
-        size = images.crop_size["height"]
-        model.to(device, dtype(self.precision)).eval().requires_grad_(False)
-        return PickScoreReward(model, tokenizer, Preprocess(size, images.image_mean, images.image_std), device, caption)
+        from tts.networks.placing import place
+
+        self._config()
+        with quiet(), _explained(self.id, "id"):
+            model = CLIPModel.from_pretrained(self._weights()[0].parent, use_safetensors=True, dtype=torch.float32)
+        scale = float(model.logit_scale.detach().exp())  # before it is rounded to the encoders' precision
+        place(model, device, dtype(self.precision))
+        return PickScoreReward(model, scale, self._tokenizer(), self._prepare(), device, caption)
+
+
+@contextmanager
+def _explained(name: str, setting: str) -> Iterator[None]:
+    """Whatever transformers raises of files, in one line."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        line = " ".join(str(error).split())[:300]
+        raise WeightsError(f"{setting} {name}: cannot be loaded ({line})") from None
 
 
 class PickScoreReward:
@@ -77,10 +123,16 @@ class PickScoreReward:
     host = False
 
     def __init__(
-        self, model: Any, tokenizer: Callable[..., Any], prepare: Preprocess, device: str, caption: Caption
+        self,
+        model: Any,
+        scale: float,
+        tokenizer: Callable[..., Any],
+        prepare: Preprocess,
+        device: str,
+        caption: Caption,
     ) -> None:
-        self.model, self.tokenizer, self.prepare, self.device, self.caption = model, tokenizer, prepare, device, caption
-        self.scale = float(model.logit_scale.float().exp())
+        self.model, self.scale, self.tokenizer, self.prepare = model, scale, tokenizer, prepare
+        self.device, self.caption = device, caption
         self.texts = Texts(self._text)
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:

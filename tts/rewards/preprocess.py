@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 Mode = Literal["shortest", "longest", "squash"]
 
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+"""Of the images that the first CLIP was trained on."""
+
 
 @dataclass(frozen=True)
 class Preprocess:
@@ -26,6 +29,9 @@ class Preprocess:
         mode: which side becomes ``size``: the shortest (the rest is cropped), the longest (the rest is padded with
             ``fill``), or both.
         fill: grey of what is padded, 0 to 255.
+        edge: what the shortest side becomes before the rest is cropped; None: ``size``.
+        rounds: whether a crop with an odd rest begins where torchvision rounds half of it to, or, as in transformers,
+            at the integer below.
     """
 
     size: int
@@ -34,6 +40,8 @@ class Preprocess:
     interpolation: str = "bicubic"
     mode: Mode = "shortest"
     fill: int = 0
+    edge: int | None = None
+    rounds: bool = True
 
     def __call__(self, images: Tensor) -> Tensor:
         """``[B, 3, H, W]`` uint8 to ``[B, 3, size, size]`` float32."""
@@ -44,23 +52,28 @@ class Preprocess:
         return result
 
     def _square(self, images: Tensor) -> Tensor:
-        from torchvision.transforms.v2.functional import center_crop, pad
+        from torchvision.transforms.v2.functional import pad
 
         height, width = images.shape[2:]
-        if self.mode == "squash" or height == width:
+        edge = self.edge or self.size
+        if self.mode == "squash" or (height == width and edge == self.size):
             return self._resized(images, self.size, self.size)
         side = min(height, width) if self.mode == "shortest" else max(height, width)
         whole: Callable[[float], int] = (
             int if self.mode == "shortest" else round
         )  # as torchvision and open_clip have it
-        tall, wide = (whole(self.size * length / side) for length in (height, width))
+        tall, wide = (whole(edge * length / side) for length in (height, width))
         resized = self._resized(images, tall, wide)
         if self.mode == "shortest":
-            cropped: Tensor = center_crop(resized, [self.size, self.size])
-            return cropped
+            return self._cropped(resized)
         left, top = (self.size - wide) // 2, (self.size - tall) // 2
         padded: Tensor = pad(resized, [left, top, self.size - wide - left, self.size - tall - top], fill=self.fill)
         return padded
+
+    def _cropped(self, images: Tensor) -> Tensor:
+        begin: Callable[[float], int] = round if self.rounds else int
+        top, left = (begin((length - self.size) / 2) for length in images.shape[2:])
+        return images[:, :, top : top + self.size, left : left + self.size]
 
     def _resized(self, images: Tensor, height: int, width: int) -> Tensor:
         from torchvision.transforms.v2 import InterpolationMode

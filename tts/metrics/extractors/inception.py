@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from tts.errors import SettingError
 from tts.files import tensors
 from tts.files.digests import sha256
 from tts.files.locate import locate
 from tts.metrics.extractors.base import LOGITS, POOLED, SPATIAL, ExtractorSettings, Look
+from tts.metrics.extractors.library import torch_fidelity
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -56,7 +55,6 @@ class Inception(ExtractorSettings):
 
     def check(self) -> None:
         """The library is there, and the weights are this network's."""
-        torch_fidelity()
         inception(self.path())
 
     def look(self, device: str) -> Look:
@@ -71,23 +69,6 @@ class Inception(ExtractorSettings):
             return {POOLED: pooled, SPATIAL: spatial.float(), LOGITS: logits}
 
         return look
-
-
-def torch_fidelity() -> Any:
-    """The library's networks.
-
-    Raises:
-        SettingError: it is not installed.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from torch_fidelity import feature_extractor_inceptionv3
-    except ImportError:
-        raise SettingError(
-            "features: inception and clip need the package torch-fidelity; pip install 'diffusion-tts-bench[metrics]'"
-        ) from None
-    return feature_extractor_inceptionv3
 
 
 def inception(path: Path) -> nn.Module:
@@ -109,7 +90,7 @@ def bare(device: str) -> Any:
     """
     import torch
 
-    library: Any = torch_fidelity().FeatureExtractorInceptionV3
+    library: Any = torch_fidelity("feature_extractor_inceptionv3").FeatureExtractorInceptionV3
 
     class Bare(library):  # type: ignore[misc]
         def load_state_dict(self, state: Mapping[str, Tensor], *_: Any, **how: Any) -> Any:

@@ -48,6 +48,15 @@ class Flux2(FlowSettings):
         """One forward, told the scale."""
         return Embedded(self.scale)
 
+    def tokens(self, tokenizer: Any, prompt: str) -> list[int]:
+        """A chat's, with the pipeline's instruction."""
+        from diffusers.pipelines.flux2.system_messages import SYSTEM_MESSAGE
+
+        parts = {"system": SYSTEM_MESSAGE, "user": prompt}
+        lines = [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in parts.items()]
+        found: list[int] = tokenizer(tokenizer.apply_chat_template(lines, tokenize=False))["input_ids"]
+        return found
+
     def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
         """Three of the text encoder's layers side by side."""
         return {"encoder_hidden_states": pipeline.encode_prompt(prompt or "", device)[0][0]}

@@ -11,6 +11,7 @@ from tts.models.families.flux2 import Flux2
 from tts.models.flow import stepped
 from tts.models.guidance import Guidance, Unguided, classifier_free
 from tts.models.prompts import Encoded
+from tts.models.text_to_image import chat
 from tts.samplers.settings import InterpolantByDefault
 
 
@@ -28,6 +29,10 @@ class Flux2Klein(Flux2):
             return classifier_free(self.scale)
         self.refuse_scale()
         return Unguided()
+
+    def tokens(self, tokenizer: Any, prompt: str) -> list[int]:
+        """A chat's."""
+        return chat(tokenizer, prompt)
 
     def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
         """Three of the text encoder's layers side by side."""

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from tts.models.guidance import Guidance, classifier_free
-from tts.models.latent import LatentDenoiser, LatentSettings, Network
-from tts.models.prompts import Encoded
+from tts.models.guiding import LatentGuidance, Scale
+from tts.models.latent import GUIDANCE, LatentDenoiser, LatentSettings, Network
+from tts.models.prompts import Encoded, PromptedNetwork
 from tts.models.text_to_image import TextToImageSettings
 
 if TYPE_CHECKING:
@@ -28,15 +28,15 @@ class PixArtSigma(TextToImageSettings, LatentSettings):
     TOKENIZER: ClassVar[tuple[str, int]] = ("tokenizer", 300)
 
     id: str = Field("PixArt-alpha/PixArt-Sigma-XL-2-1024-MS", description="local folder, or name on the hub")
-    guidance: float = Field(4.5, ge=1, description="scale of classifier-free guidance; 1: none, half the forwards")
+    guidance: LatentGuidance = Field(Scale(scale=4.5), description=GUIDANCE)
 
-    def guide(self) -> Guidance:
-        """How the network is asked."""
-        return classifier_free(self.guidance)
-
-    def denoiser(self, network: Network) -> LatentDenoiser:
+    def denoiser(self, network: Network, device: str) -> LatentDenoiser:
         """Of noise, by the schedule of betas."""
-        return LatentSettings.denoiser(self, network)
+        return LatentSettings.denoiser(self, network, device)
+
+    def raw_network(self, pipeline: Any, device: str) -> PromptedNetwork:
+        """The transformer with its prompts."""
+        return TextToImageSettings.raw_network(self, pipeline, device)
 
     def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
         """T5's tokens, all of one length, with a mask."""

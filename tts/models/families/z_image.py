@@ -9,6 +9,7 @@ from pydantic import Field
 
 from tts.models.flow import FlowSettings, stepped
 from tts.models.prompts import Encoded
+from tts.models.text_to_image import chat
 from tts.samplers.settings import InterpolantByDefault
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ class ZImage(FlowSettings):
 
     id: str = Field("Tongyi-MAI/Z-Image-Turbo", description="local folder, or name on the hub")
     sampler: InterpolantByDefault = stepped(9)
+
+    def tokens(self, tokenizer: Any, prompt: str) -> list[int]:
+        """A chat's."""
+        return chat(tokenizer, prompt)
 
     def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
         """Qwen3's last states but one, of as many tokens as the prompt has."""

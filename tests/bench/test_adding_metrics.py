@@ -1,0 +1,190 @@
+"""``tts-bench metrics``: metrics of a run that its engines did not compute, from stored images or from recipes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from command_line import bench, refused
+from PIL import Image
+from test_metrics import stored_features
+from tiny_study import TINY
+
+from bench.run import featuring as module
+from bench.store import features
+from bench.store import reader as store
+from bench.store.added import FILE
+from bench.study.named import named
+from tts.errors import EngineError
+from tts.metrics.extractors.judge import Judge
+from tts.metrics.frechet_judge import FrechetJudge
+from tts.registry import METRICS
+
+SEARCHES = ["naive", {"name": "random", "budget": {"N": [2, 3]}}]
+FID = "{name: fid, features: judge}"
+SCORE = "{name: inception_score, features: judge, splits: 2}"
+OWN = "{name: own_metrics:ColourSpread, as: colours}"
+
+
+def made(folder: Path, **changes: Any) -> Path:
+    """A run of 24 trials in several parts."""
+    problems = {"conditions": [0, 1], "seeds": 4}
+    config = {**TINY, "searches": SEARCHES, "rewards": ["brightness"], "problems": problems, **changes}
+    path = folder / "study.json"
+    path.write_text(json.dumps({**config, "output": str(folder / "run"), "flush_seconds": 0}))
+    result = bench("run", path)
+    assert result.code == 0, result.err
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def with_features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose engines computed the judge's features."""
+    return made(tmp_path_factory.mktemp("with"), metrics=["frechet_judge"])
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run without, and without images."""
+    return made(tmp_path_factory.mktemp("bare"), images=False)
+
+
+@pytest.fixture
+def plain(with_features: Path, tmp_path: Path) -> Path:
+    """The same run, whose features are not there."""
+    copy = shutil.copytree(with_features, tmp_path / "plain")
+    shutil.rmtree(copy / "features")
+    (copy / "metrics.parquet").unlink()
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["config"]["metrics"] = []
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    return copy
+
+
+def test_features_of_stored_images_are_those_of_the_engines(with_features: Path, plain: Path) -> None:
+    result = bench("metrics", plain, "--add", "frechet_judge", "--add", FID, "--add", SCORE)
+    assert result.code == 0, result.err
+    expected = stored_features(with_features, FrechetJudge())
+    found = stored_features(plain, FrechetJudge())
+    assert found.keys() == expected.keys()
+    for trial, row in expected.items():
+        assert found[trial] == pytest.approx(row, rel=1e-4, abs=1e-5)
+    values = pd.read_parquet(plain / "metrics.parquet").set_index("metric")
+    assert set(values["n"]) == {8}
+    theirs = pd.read_parquet(with_features / "metrics.parquet")["value"]
+    assert values.loc["frechet_judge", "value"].to_numpy() == pytest.approx(theirs.to_numpy(), rel=1e-3)
+    assert values.loc["fid", "value"].to_numpy() == pytest.approx(theirs.to_numpy(), rel=1e-3)
+    assert len(values) == 9
+    assert "logits: 24 computed, 0 were there" in result.words
+    assert f"fid: {Judge().about()}, against" in result.words
+    assert "8 images are too few: this metric asks for 960" in result.words
+    again = bench("metrics", plain)
+    assert "24 computed" not in again.words
+    assert again.words.count("0 computed, 24 were there") == 2
+    assert bench("curves", plain).code == 0
+    assert len(pd.read_parquet(plain / "metrics.parquet")) == 9
+
+
+def test_images_that_were_not_kept_are_made_again(with_features: Path, bare: Path) -> None:
+    result = bench("metrics", bare, "--add", "frechet_judge")
+    assert result.code == 0, result.err
+    assert "24 images were made again from their recipes, all with the run's pixels where known" in result.words
+    found, expected = (stored_features(run, FrechetJudge()) for run in (bare, with_features))
+    assert found.keys() == expected.keys()
+    for trial, row in expected.items():
+        assert found[trial] == pytest.approx(row, rel=1e-4, abs=1e-5)
+
+
+@pytest.fixture
+def dying(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Dies before every third part is written, while it has lives left."""
+    lives, writes, write = [2], [0], module.Featuring._write
+
+    def one(self: Any, *given: Any) -> None:
+        writes[0] += 1
+        if writes[0] % 3 == 0 and lives[0]:
+            lives[0] -= 1
+            raise EngineError("killed")
+        write(self, *given)
+
+    monkeypatch.setattr(module.Featuring, "_write", one)
+    yield lives
+    assert lives == [0]
+
+
+def test_who_is_killed_goes_on_and_computes_nothing_twice(
+    plain: Path, with_features: Path, dying: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = store.parts(store.place(plain))
+    assert len(parts) > 4
+    looked: list[int] = []
+    extract = module.extract
+
+    def counted(name: str, metric: Any, images: Any) -> Any:
+        looked.append(len(images))
+        return extract(name, metric, images)
+
+    monkeypatch.setattr(module, "extract", counted)
+    for _ in range(2):
+        refused("killed", "metrics", plain, "--add", FID, code=1)
+    assert not (plain / FILE).exists()
+    result = bench("metrics", plain, "--add", FID, "--batch", "4")
+    assert result.code == 0, result.err
+    assert re.search(r" ([1-9]|1\d) were there", result.words)
+    assert stored_features(plain, FrechetJudge()).keys() == stored_features(with_features, FrechetJudge()).keys()
+    assert set(looked) == {4, 64}
+    values = pd.read_parquet(plain / "metrics.parquet")["value"].to_numpy()
+    assert values == pytest.approx(pd.read_parquet(with_features / "metrics.parquet")["value"].to_numpy(), rel=1e-3)
+
+
+def test_what_a_part_lacks_is_added_to_it(with_features: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(with_features, tmp_path / "run")
+    [path] = list((copy / "features").glob("*"))[:1]
+    whole = pq.read_table(path)
+    pq.write_table(whole.slice(1), path)
+    result = bench("metrics", copy)
+    assert "1 computed, 23 were there" in result.words
+    assert stored_features(copy, FrechetJudge()).keys() == stored_features(with_features, FrechetJudge()).keys()
+    pq.write_table(features.table(FrechetJudge().extractor, {"x": np.zeros(3, np.float32)}), path)
+    refused("stored features of cifar10-judge", "metrics", copy)
+
+
+def test_code_and_files_of_the_user_s_own_need_no_trust_and_those_of_the_folder_do(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TTS_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "real").mkdir()
+    for number in range(9):
+        pixels = np.random.default_rng(number).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "real" / f"{number}.png")
+    kid = f"{{name: kid, features: judge, reference: {tmp_path / 'real'}}}"
+    assert bench("metrics", plain, "--add", OWN, "--add", kid).code == 0
+    assert len(json.loads((plain / FILE).read_text())) == 2
+    assert bench("metrics", plain, "--add", OWN, "--add", kid).code == 0
+    assert len(json.loads((plain / FILE).read_text())) == 2
+    refused("names code, a file or an address (metrics.", "metrics", plain)
+    assert "no metrics: " in bench("curves", plain).words
+    assert bench("metrics", plain, "--trust").code == 0
+    assert len(pd.read_parquet(plain / "metrics.parquet")) == 6
+    (plain / FILE).write_text("{")
+    refused("metrics-added.json is damaged", "metrics", plain)
+
+
+def test_mistakes_are_one_line(plain: Path, tmp_path: Path) -> None:
+    refused("names no metrics; name some with --add", "metrics", plain)
+    refused("did you mean 'fid'?", "metrics", plain, "--add", "fidd")
+    refused("--add [fid]: is neither a metric's name nor", "metrics", plain, "--add", "[fid]")
+    refused("not a results folder", "metrics", tmp_path)
+    assert bench("metrics", plain, "--add", FID).code == 0
+    refused("has another fid already", "metrics", plain, "--add", "{name: fid, features: judge, reference: x.npz}")
+    assert list(named(METRICS, json.loads((plain / FILE).read_text()))) == ["fid"]
+    assert os.listdir(plain / "features") != []

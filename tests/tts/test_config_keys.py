@@ -1,0 +1,253 @@
+"""No key of a published configuration is read and not used: each is used, built from, or known to change nothing."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import pytest
+import tiny_pipelines
+import torch
+import transformers
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
+
+from tts.errors import WeightsError
+from tts.models.config_keys import INDEX, OFF, SCHEDULER, TABLES, TEXT, TOKENIZER, TRANSFORMER, UNET, UNET_XL, VAE
+from tts.models.schedule import CheckpointSchedule, prediction_type
+from tts.noise import normal
+from tts.registry import MODELS
+
+PIPELINES = ["StableDiffusionPipeline", "StableDiffusionXLPipeline", "DiTPipeline", "LatentConsistencyModelPipeline"]
+WITH_BETAS = [
+    name
+    for name in dir(diffusers)
+    if name.endswith("Scheduler") and "beta_schedule" in inspect.signature(getattr(diffusers, name)).parameters
+]
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "runwayml/stable-diffusion-v1-5 scheduler": {
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
+        "beta_start": 0.00085,
+        "num_train_timesteps": 1000,
+        "set_alpha_to_one": False,
+        "skip_prk_steps": True,
+        "steps_offset": 1,
+        "trained_betas": None,
+        "clip_sample": False,
+    },
+}
+
+
+def signature(kind: Any) -> dict[str, Any]:
+    """Keys of a class's configuration, and their defaults."""
+    found = inspect.signature(kind.__init__).parameters
+    return {name: each.default for name, each in found.items() if name not in ("self", "kwargs")}
+
+
+def union(*kinds: Any) -> dict[str, Any]:
+    return {name: default for kind in kinds for name, default in signature(kind).items()}
+
+
+CLASSES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "UNet2DConditionModel": (UNET, signature(diffusers.UNet2DConditionModel)),
+    "AutoencoderKL": (VAE, signature(diffusers.AutoencoderKL)),
+    "DiTTransformer2DModel": (TRANSFORMER, union(Transformer2DModel, diffusers.DiTTransformer2DModel)),
+    "schedulers": (SCHEDULER, union(*[getattr(diffusers, name) for name in WITH_BETAS])),
+    "CLIPTextConfig": (TEXT, transformers.CLIPTextConfig().to_dict()),
+    "pipelines": (INDEX, union(*[getattr(diffusers, name) for name in PIPELINES])),
+}
+"""Tables, and the keys that the installed releases know, with their defaults."""
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_key_of_the_installed_release_has_a_place(name: str) -> None:
+    table, keys = CLASSES[name]
+    missing = {key for key in keys if key not in table and not key.startswith("_")}
+    assert not missing, "say in tts/models/config_keys.py what becomes of these"
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_defaults_of_the_installed_release_are_supported(name: str) -> None:
+    """So that a key that is left out is as good as one that is supported."""
+    table, keys = CLASSES[name]
+    few = {"snr_shift_scale", "norm_type", "in_channels", "out_channels", "attention_type"}
+    for key in keys.keys() - few:
+        values = table[key].values if key in table else ()
+        assert not values or keys[key] in values, key
+
+
+def test_what_is_saved_by_the_installed_releases_is_known(tmp_path: Path) -> None:
+    """Every configuration of every pipeline, the tokenizers' among them."""
+    for name, make in tiny_pipelines.PIPELINES.items():
+        folder = tiny_pipelines.save(make(), tmp_path / name)
+        for file in folder.rglob("tokenizer_config.json"):
+            assert not json.loads(file.read_text()).keys() - TOKENIZER.keys()
+        MODELS.make({"name": name, "id": str(folder)})[1].check()
+
+
+def test_a_schedule_is_read_as_it_is_published() -> None:
+    config = PUBLISHED["runwayml/stable-diffusion-v1-5 scheduler"]
+    assert not config.keys() - SCHEDULER.keys()
+    expected = diffusers.DDIMScheduler.from_config(config)
+    assert CheckpointSchedule(config).alphas == tuple(expected.alphas_cumprod.double().tolist())
+
+
+BASE: dict[str, Any] = {"beta_start": 0.0001, "beta_end": 0.02, "beta_schedule": "linear", "clip_sample": False}
+CHANGES: dict[str, Any] = {
+    "beta_start": 0.001,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "trained_betas": [0.001] * 1000,
+    "num_train_timesteps": 500,
+    "rescale_betas_zero_snr": True,
+    "timestep_spacing": "trailing",
+    "steps_offset": 1,
+    "set_alpha_to_one": False,
+    "clip_sample": True,
+    "clip_sample_range": 2.0,
+}
+"""Another value of each key of a scheduler that is used, but for those that other tests refuse."""
+REFUSED = {"prediction_type": "unknown", "thresholding": True}
+"""Values of the others that are used, and refused by name in test_checkpoint."""
+
+
+@pytest.mark.parametrize("key", sorted(key for key, how in SCHEDULER.items() if how.how == "used"))
+def test_a_key_of_a_scheduler_that_is_used_changes_the_steps(key: str) -> None:
+    if key in REFUSED:
+        config = {**BASE, key: REFUSED[key]}
+        with pytest.raises(WeightsError, match="thresholds" if key == "thresholding" else "predicts 'unknown'"):
+            _ = (prediction_type(config, None), CheckpointSchedule(config).grid(5, None))
+        return
+    clipped = {**BASE, "clip_sample": key == "clip_sample_range"}
+    plain, changed = CheckpointSchedule(clipped), CheckpointSchedule({**clipped, key: CHANGES[key]})
+    assert plain.grid(5, None) != changed.grid(5, None)
+
+
+@pytest.mark.parametrize("key", sorted(key for key, how in SCHEDULER.items() if how.how == "idle"))
+def test_a_key_of_a_scheduler_that_is_idle_changes_nothing(key: str) -> None:
+    """Whatever it says."""
+    plain = CheckpointSchedule(BASE)
+    for value in (0.5, 7, True, "other"):
+        changed = CheckpointSchedule({**BASE, key: value})
+        assert (plain.grid(5, None), plain.alphas) == (changed.grid(5, None), changed.alphas)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Every pipeline, saved once."""
+    folder = tmp_path_factory.mktemp("saved")
+    return {name: tiny_pipelines.save(make(), folder / name) for name, make in tiny_pipelines.PIPELINES.items()}
+
+
+@pytest.fixture
+def edited(saved: dict[str, Path]) -> Any:
+    """Settings of a pipeline one of whose files has other keys, until the test ends."""
+    before: dict[Path, str] = {}
+
+    def edit(name: str, file: str, **changes: Any) -> Any:
+        path = saved[name] / file
+        before.setdefault(path, path.read_text())
+        path.write_text(json.dumps({**json.loads(before[path]), **changes}))
+        return MODELS.make({"name": name, "id": str(saved[name]), "sampler": {"steps": 2}})[1]
+
+    yield edit
+    for path, text in before.items():
+        path.write_text(text)
+
+
+FILES: dict[str, tuple[str, Any]] = {
+    "unet/config.json": ("stable-diffusion", UNET),
+    "vae/config.json": ("stable-diffusion", VAE),
+    "text_encoder/config.json": ("stable-diffusion", TEXT),
+    "text_encoder_2/config.json": ("stable-diffusion-xl", TEXT),
+    "tokenizer/tokenizer_config.json": ("stable-diffusion", TOKENIZER),
+    "tokenizer_2/tokenizer_config.json": ("stable-diffusion-xl", TOKENIZER),
+    "scheduler/scheduler_config.json": ("dit", SCHEDULER),
+    "transformer/config.json": ("dit", TRANSFORMER),
+    "model_index.json": ("stable-diffusion", INDEX),
+}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_an_unknown_key_is_refused_by_its_name(file: str, edited: Any) -> None:
+    settings = edited(FILES[file][0], file, frobnicate=3, _note=1)
+    for use in ("check", "load"):
+        with pytest.raises(WeightsError, match=rf"^id [^\n]*{file} has frobnicate = 3, which is not known here[^\n]*$"):
+            getattr(settings, use)()
+    for off in OFF:
+        edited(FILES[file][0], file, frobnicate=off).check()
+
+
+ONLY = [(file, key) for file, (_, table) in FILES.items() for key, how in table.items() if how.values]
+
+
+@pytest.mark.parametrize(("file", "key"), ONLY)
+def test_a_value_that_is_not_supported_is_refused_by_its_name(file: str, key: str, edited: Any) -> None:
+    said = rf"^id [^\n]*{file} has {key} = 'other', not [^\n]*: .*; set another id$"
+    with pytest.raises(WeightsError, match=said):
+        edited(FILES[file][0], file, **{key: "other"}).check()
+
+
+def test_sdxls_network_is_told_sizes(edited: Any) -> None:
+    assert UNET_XL["addition_embed_type"].values == ("text_time",)
+    with pytest.raises(WeightsError, match="addition_embed_type = None, not 'text_time'"):
+        edited("stable-diffusion-xl", "unet/config.json", addition_embed_type=None).check()
+    with pytest.raises(WeightsError, match="addition_embed_type = 'text_time', not None, 'text'"):
+        edited("stable-diffusion", "unet/config.json", addition_embed_type="text_time").check()
+
+
+def test_networks_whose_answer_is_no_prediction_are_refused(edited: Any) -> None:
+    with pytest.raises(WeightsError, match="its unet answers with 8 channels, and a latent has 4"):
+        edited("stable-diffusion", "unet/config.json", out_channels=8).check()
+    with pytest.raises(WeightsError, match="its transformer answers with 7 channels to 4"):
+        edited("dit", "transformer/config.json", out_channels=7).check()
+
+
+def test_fourier_frequencies_of_a_unet_want_float32(edited: Any, saved: dict[str, Path]) -> None:
+    edited("stable-diffusion", "unet/config.json", time_embedding_type="fourier").check()
+    half = MODELS.make({"name": "stable-diffusion", "id": str(saved["stable-diffusion"]), "precision": "fp16"})[1]
+    with pytest.raises(WeightsError, match="Fourier frequencies would be rounded; set precision to fp32, not fp16"):
+        half.check()
+
+
+def test_a_dit_is_found_under_its_former_name(edited: Any, saved: dict[str, Path]) -> None:
+    """As it was published; the same image."""
+    images = []
+    for name in ("DiTTransformer2DModel", "Transformer2DModel"):
+        edited("dit", "model_index.json", transformer=["diffusers", name])
+        settings = edited("dit", "transformer/config.json", _class_name=name, num_vector_embeds=None)
+        settings.check()
+        model = settings.load()
+        with torch.inference_mode():
+            x = torch.from_numpy(normal(1, model.shape))[None]
+            images.append(model.denoise(x, torch.tensor([501.0], dtype=torch.float64), [3]))
+    assert torch.equal(*images)
+
+
+def test_scale_and_shift_of_latents_are_undone(edited: Any) -> None:
+    """By the formulas of diffusers' pipelines that have them."""
+    values = {"scaling_factor": 0.5, "shift_factor": 0.25}
+    stats = {"scaling_factor": 0.5, "latents_mean": [0.1, 0.2, 0.3, 0.4], "latents_std": [1.0, 2.0, 3.0, 4.0]}
+    x = torch.from_numpy(normal(1, (4, 8, 8)))[None]
+    with torch.inference_mode():
+        for changes in (values, stats):
+            settings = edited("stable-diffusion", "vae/config.json", **{**{"shift_factor": None}, **changes})
+            vae = settings.pipeline().vae
+            mean, std = (torch.tensor(changes.get(f"latents_{name}", [d])) for name, d in (("mean", 0.0), ("std", 1.0)))
+            latents = x * std.view(-1, 1, 1) / 0.5 + changes.get("shift_factor", 0.0) + mean.view(-1, 1, 1)
+            expected = ((vae.decode(latents).sample / 2 + 0.5).clamp(0, 1) * 255).round()
+            assert (settings.load().decode(x).int() - expected.int()).abs().max() <= 1
+
+
+def test_tables_name_what_they_are_of() -> None:
+    assert all(key.why for table in TABLES.values() for key in table.values())
+
+
+def test_a_mean_of_latents_wants_a_deviation(edited: Any) -> None:
+    settings = edited("stable-diffusion", "vae/config.json", latents_mean=[0.0] * 4, latents_std=None)
+    for use in ("check", "load"):
+        with pytest.raises(WeightsError, match="its vae has latents_mean or latents_std alone"):
+            getattr(settings, use)()

@@ -1,0 +1,304 @@
+"""Searches of the initial noise, of paths and of populations: against what they must be in the limit."""
+
+from __future__ import annotations
+
+import math
+import random
+from itertools import pairwise
+
+import pytest
+from toy import EVERY, GAPPY, PLANS, World, chaotic, constant, luck
+from toy_engine import toy_engine
+
+from tts.errors import EngineError, SettingError
+from tts.noise import Band, Box, Noise, NoiseBank, Turn
+from tts.playing import play
+from tts.recipe import Back, Recipe
+from tts.search.base import INITIAL, Problem, Search
+from tts.search.best_of_n import BestOfN
+from tts.search.cross_entropy import CrossEntropy
+from tts.search.evosearch import START, EvoSearch
+from tts.search.naive import Naive
+from tts.search.paths import Paths
+from tts.search.segment import Evaluation, State
+from tts.search.ses import SES
+from tts.search.trs import TRS, Region
+from tts.search.zero_order_initial import ZeroOrderInitial
+from tts.settings import parse
+
+SEEDS = range(6)
+
+
+def played(search: Search, plan: str, seed: int) -> Recipe:
+    return World(PLANS[plan]).play(search, seed).state.noises
+
+
+def evaluation(value: float | None) -> Evaluation:
+    return Evaluation(State(0, 0, 0, ()), value, 0)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_round_is_plain_sampling(plan: str, seed: int) -> None:
+    assert played(ZeroOrderInitial(K=0), plan, seed) == played(Naive(), plan, seed)
+
+
+def best_so_far(world: World) -> list[float]:
+    """The best final reward after each round."""
+    steps, found, best = world.plan.steps, list[float](), -math.inf
+    for answers in world.answers:
+        best = max([best, *(answer.value for answer in answers if answer.state.step == steps)])
+        found.append(best)
+    return found
+
+
+@pytest.mark.parametrize("search", [ZeroOrderInitial(N=3, K=4), TRS(N=4, K=5), EvoSearch(P=5)], ids=type)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_best_of_all_trajectories_is_taken(search: Search, seed: int) -> None:
+    world = World(GAPPY)
+    assert world.play(search, seed).reward == best_so_far(world)[-1]
+
+
+def test_neighbours_turn_the_best_so_far() -> None:
+    """Only the initial noise differs, by one turn of the pivot; a normal noise stays one."""
+    world = World(GAPPY)
+    world.play(ZeroOrderInitial(N=3, K=4, b=0.3), 2)
+    pivot = world.answers[0][0]
+    for segments, answers in zip(world.rounds[1:], world.answers[1:], strict=True):
+        center = pivot.state.noises[0]
+        assert isinstance(center, Noise)
+        for segment in segments:
+            assert isinstance(segment.start, Noise)
+            assert segment.start.moves[:-1] == center.moves
+            assert isinstance(segment.start.moves[-1], Turn)
+            assert segment.noises == Problem(3, 2, GAPPY, "toy").default(0, 6)
+        pivot = max([pivot, *answers], key=lambda answer: answer.value)
+    bank = NoiseBank((3, 16, 16))
+    noise = pivot.state.noises[0]
+    assert isinstance(noise, Noise)
+    assert float(bank(noise).std()) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_paths_without_a_round_are_best_of_n(plan: str, seed: int) -> None:
+    assert played(Paths(N=3, first=1), plan, seed) == played(BestOfN(N=3), plan, seed)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_branches_go_back_and_the_best_stay(seed: int) -> None:
+    world = World(EVERY)
+    search = Paths(N=2, M=3, first=0.5, back=0.25, on=0.5)
+    assert search.rounds(EVERY) == [(2, 1, 3), (3, 2, 4)]
+    chosen = world.play(search, seed)
+    for before, segments in zip(world.answers, world.rounds[1:], strict=False):
+        parents = before if len(before) == 2 else sorted(before, key=lambda answer: -answer.value)[:2]
+        assert [segment.start for segment in segments] == [parent.state for parent in parents for _ in range(3)]
+        assert all(isinstance(segment.noises[0], Back) for segment in segments)
+    assert chosen.reward == max(answer.value for answer in world.answers[-1])
+    assert world.nfe == search.nfe(EVERY) == 2 * 2 + 6 * 2 + 6 * 2
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_no_noise_comes_twice_on_a_path(plan: str) -> None:
+    for seed in range(10):
+        recipe = played(Paths(N=3, M=2, first=0.4, back=0.4, on=0.6), plan, seed)
+        noises = [action.noise if isinstance(action, Back) else action for action in recipe if action is not None]
+        assert len(set(noises)) == len(noises)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_generation_is_best_of_p(plan: str, seed: int) -> None:
+    assert played(EvoSearch(P=4, at=()), plan, seed) == played(BestOfN(N=4), plan, seed)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_elites_alone_ask_for_nothing(plan: str) -> None:
+    """Neither forwards nor rounds; and they are best of P."""
+    for elites in (4, 9):
+        world = World(PLANS[plan])
+        found = world.play(EvoSearch(P=4, elites=elites), 1)
+        assert world.nfe == 4 * world.plan.nfe() == EvoSearch(P=4, elites=elites).nfe(world.plan)
+        assert found.reward == World(PLANS[plan]).play(BestOfN(N=4), 1).reward
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_best_of_a_population_never_falls(seed: int) -> None:
+    world = World(EVERY)
+    world.play(EvoSearch(P=6, elites=2), seed)
+    assert all(a <= b for a, b in pairwise(best_so_far(world)))
+
+
+def test_generations_cost_their_ways_to_the_end() -> None:
+    """On 50 steps of DDIM: C of all, and 26 or 30 mutants from steps 0, 20, 30 and 40."""
+    plan = PLANS["ahead"]
+    search = EvoSearch(P=5, elites=2, at=(0, 0.5))
+    assert search.generations(plan) == [START, 1]
+    assert search.nfe(plan) == 5 * 4 + 3 * 4 + 3 * 2
+
+
+def test_mutants_share_their_parents_past() -> None:
+    """All but the noise of the generation's step, which is moved by a whole noise's length, and those after it."""
+    world = World(EVERY)
+    world.play(EvoSearch(P=5, elites=2, at=(0.5,)), 3)
+    parents = {answer.state.noises for answer in world.answers[1]}
+    for answer in world.answers[2]:
+        mutant = answer.state.noises
+        moved = mutant[2]
+        assert isinstance(moved, Noise)
+        [move] = moved.moves
+        assert isinstance(move, tuple)
+        assert move.radius == 1
+        assert sum(parent[:2] == mutant[:2] and parent[2] == Noise(moved.seed) for parent in parents) == 1
+        assert all(parent[3:] != mutant[3:] for parent in parents)
+
+
+def test_parents_are_among_the_best() -> None:
+    """The best of a random 90 %: with ten trajectories the best or the second."""
+    world = World(EVERY)
+    world.play(EvoSearch(P=10, elites=1, at=(0.5,)), 0)
+    ranked = sorted(world.answers[1], key=lambda answer: -answer.value)
+    chosen = {segment.recipe[:2] for segment in world.rounds[2]}
+    assert chosen <= {answer.state.noises[:2] for answer in ranked[:2]}
+
+
+def test_regions_grow_and_shrink_by_the_script() -> None:
+    """Three successes in a row, then failures; the edge stays between its bounds."""
+    region, lengths = Region(evaluation(0.0), 0.8), []
+    for value in (1, 2, 3, 0, 0, 4, 0, 0, 0, 0, 0, 0):
+        region.learn(evaluation(value), 0.5, 1.0)
+        lengths.append(region.length)
+    assert lengths == pytest.approx([0.8, 0.8, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 2 / 3, 2 / 3, 2 / 3, 0.5])
+    assert region.centre.value == 4
+
+
+def test_what_cannot_be_scored_is_no_success() -> None:
+    region = Region(evaluation(None), 0.8)
+    region.learn(evaluation(None), 0.05, 2.4)
+    assert region.streak == -1
+    region.learn(evaluation(0.1), 0.05, 2.4)
+    assert (region.streak, region.centre.value) == (1, 0.1)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_candidates_are_boxes_around_the_best_of_their_regions(seed: int) -> None:
+    world = World(GAPPY)
+    world.play(TRS(N=4, K=4, W=2, R=2), seed)
+    first = [answer for answers in world.answers[:2] for answer in answers]
+    centres = sorted(first, key=lambda answer: -answer.value)[:2]
+    for segments, answers in zip(world.rounds[2:], world.answers[2:], strict=True):
+        for n, segment in enumerate(segments):
+            assert isinstance(segment.start, Noise)
+            box = segment.start.moves[-1]
+            assert isinstance(box, Box)
+            assert 0.1 <= box.share <= 0.9
+            assert Noise(segment.start.seed, segment.start.moves[:-1]) == centres[n % 2].state.noises[0]
+        for n in range(2):
+            centres[n] = max([centres[n], *answers[n::2]], key=lambda answer: answer.value)
+
+
+def linear(recipe: Recipe) -> float:
+    """The sum of the band's coefficients, and nothing else."""
+    first = recipe[0]
+    assert isinstance(first, Noise)
+    return math.fsum(move.value for move in map(_sum, first.moves))
+
+
+class _sum:
+    def __init__(self, move: object) -> None:
+        self.value = math.fsum(move.values) if isinstance(move, Band) else 0.0
+
+
+def test_a_band_climbs_a_linear_reward() -> None:
+    """48 coefficients: the mean of a generation rises from 0, and the winner is the best that was previewed."""
+    world = World(GAPPY, linear)
+    chosen = world.play(SES(N=20, K=12, elites=5))
+    means = [sum(answer.value for answer in answers) / 20 for answers in world.answers[:-1]]
+    assert abs(means[0]) < 8
+    assert means[-1] > 20
+    assert chosen.reward == max(answer.value for answers in world.answers[:-1] for answer in answers)
+
+
+def test_elites_are_learned_from_by_hand() -> None:
+    assert SES(shape=(1, 8, 16)).dimension == 2
+    law = CrossEntropy(2, random.Random(0), smoothing=0.5, least=0.3)
+    law.means, law.spreads = [0.0, 1.0], [1.0, 2.0]
+    law.learn([(2.0, 4.0), (4.0, 4.0)])
+    assert law.means == pytest.approx([1.5, 2.5])
+    assert law.spreads == pytest.approx([1.0, math.sqrt(2)])
+    law.learn([])
+    assert law.means == pytest.approx([1.5, 2.5])
+    for _ in range(9):
+        law.learn([(0.0, 0.0)])
+    assert law.spreads == [0.3, 0.3]
+
+
+def test_previews_are_cheap_and_the_winner_is_whole() -> None:
+    world = World(EVERY)
+    world.play(SES(N=4, K=2, preview=2))
+    assert [segment.ahead for segment in world.rounds[0]] == [2] * 4
+    assert (
+        world.rounds[-1][0].start
+        == max(
+            (answer for answers in world.answers[:-1] for answer in answers), key=lambda answer: answer.value
+        ).state.noises[0]
+    )
+    assert world.nfe == 8 * 2 + 4
+
+
+def test_bands_are_drawn_from_a_noises_law_at_first() -> None:
+    """So that a first candidate is as good a normal noise as any."""
+    world = World(EVERY)
+    world.play(SES(N=3, K=1))
+    noises = [segment.start for segment in world.rounds[0]]
+    assert len(set(noises)) == 3
+    for noise in noises:
+        assert isinstance(noise, Noise)
+        assert float(NoiseBank((3, 32, 32))(noise).std()) == pytest.approx(1, abs=0.05)
+
+
+def test_a_shape_that_does_not_fit_is_told() -> None:
+    with pytest.raises(SettingError, match=r"multiples of 2\^level = 8"):
+        parse(SES, {"shape": [3, 12, 8]}, "ses")
+    engine = toy_engine()
+    problem = Problem(1, 4, engine.model.sampler.plan, "brightness")
+    with pytest.raises(EngineError, match=r"has not 48 values; set the search's shape to \[3, 8, 8\]"):
+        play(SES(), problem, engine)
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        ZeroOrderInitial(N=2, K=2),
+        Paths(N=2, M=2),
+        EvoSearch(P=3, elites=1),
+        TRS(N=2, K=2),
+        SES(N=3, K=2, shape=(3, 8, 8), level=2, preview=2),
+    ],
+    ids=lambda search: type(search).__name__,
+)
+def test_they_play_on_an_engine(search: Search) -> None:
+    """What they find is made again from its recipe; and it costs what they say."""
+    from tts.playing import replay
+
+    engine = toy_engine()
+    problem = Problem(1, 4, engine.model.sampler.plan, "brightness")
+    found = play(search, problem, engine)
+    assert found.nfe == search.nfe(problem.plan)
+    assert replay(found.recipe, 1, engine).rewards["brightness"] == found.reward
+    engine.close()
+
+
+@pytest.mark.parametrize("kind", [ZeroOrderInitial, TRS, SES])
+def test_equal_rewards_keep_the_first(kind: type[Search]) -> None:
+    world = World(EVERY, constant)
+    chosen = world.play(kind())
+    first = world.rounds[0][0].start
+    assert chosen.state.noises[0] == first
+
+
+def test_searches_of_the_initial_noise_alone_say_so() -> None:
+    assert [kind.only_initial for kind in (ZeroOrderInitial, TRS, SES)] == [True] * 3
+    assert [kind.only_initial for kind in (Paths, EvoSearch, BestOfN)] == [False] * 3
+    assert luck(INITIAL) != chaotic((Noise(INITIAL),))

@@ -1,0 +1,63 @@
+"""Black-box optimisation of the initial noise: any optimiser with ask and tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from tts.noise import Mixture, Noise
+from tts.plan import Plan
+from tts.search.base import INITIAL, Problem, Run, Search
+from tts.search.initial import whole
+from tts.search.optimisers import OPTIMISERS
+from tts.search.segment import Evaluation, best
+
+
+class AskTell(Search):
+    """K batches of N initial noises, each a mixture of M noises at unit length, whose weights an optimiser chooses.
+
+    Optimisers: ``own`` (cross-entropy), ``cma`` (CMA-ES), ``nevergrad`` (``method``: a name of its registry) and
+    ``optuna`` (``method``: tpe, random or qmc). The loss is the negative reward of the final image; where it could not
+    be scored, that of the worst of its batch. The steps' noises are those of plain sampling.
+    """
+
+    budget: ClassVar[str] = "K"
+    needs_injection: ClassVar[bool] = False
+    only_initial: ClassVar[bool] = True
+    optimiser: Literal["own", "cma", "nevergrad", "optuna"] = Field("own", description="which package's")
+    method: str | None = Field(None, description="which of the package's; left out: TwoPointsDE, tpe")
+    M: int = Field(8, ge=2, description="noises in a mixture, so many weights")
+    N: int = Field(4, ge=1, description="trajectories a batch")
+    K: int = Field(4, ge=1, description="batches")
+
+    def run(self, problem: Problem) -> Run:
+        """See :class:`Search`."""
+        optimiser = OPTIMISERS[self.optimiser](self.M, self.N, problem.coins(), self.method, self.K)
+        seeds = [problem.noise(INITIAL, k).seed for k in range(self.M)]
+        winner: Evaluation | None = None
+        for _ in range(self.K):
+            points = optimiser.ask()
+            noises = [Noise(seeds[0], (Mixture(tuple(seeds[1:]), point[1:], point[0]),)) for point in points]
+            found = yield [whole(problem, noise) for noise in noises]
+            optimiser.tell(points, losses([each.value for each in found]))
+            winner = best([*([winner] if winner else []), *found])
+        assert winner is not None  # K >= 1
+        return winner
+
+    def nfe(self, plan: Plan) -> int:
+        """K N C T."""
+        return self.K * self.N * plan.nfe()
+
+    def depth(self, plan: Plan) -> int:
+        """K C T."""
+        return self.K * plan.nfe()
+
+
+def losses(values: Sequence[float]) -> list[float]:
+    """Negative rewards; of those that failed the worst of the others, and 0 where all did."""
+    known = [value for value in values if value != -math.inf]
+    worst = min(known, default=0.0)
+    return [-(worst if value == -math.inf else value) for value in values]
