@@ -45,7 +45,7 @@ calls: Iterator[int] = itertools.count()
 
 
 def mishaps(images: Tensor, captions: Sequence[Condition]) -> list[float]:
-    """Redness; each mishap that a file in :data:`FOLDER` stands for happens once, to an engine that is well under way."""
+    """Redness; each mishap that a file in :data:`FOLDER` stands for happens once, to an engine well under way."""
     global calls
     for happen in (_memory, _hang) if next(calls) > WELL_UNDER_WAY else ():
         try:

@@ -15,10 +15,10 @@ from tiny_study import TINY
 from bench.run.driver import Driver
 from bench.store.row import TrialRow
 from bench.store.schema import TIMED
-from bench.study.config import RunConfig
+from bench.study.config import Engines, RunConfig
 from bench.study.study import Study
 from bench.workers.backends import make_pool
-from bench.workers.on_ray.cluster import connect
+from bench.workers.on_ray.connecting import connect
 from bench.workers.pool import LocalPool, Pool
 from tts.engine.requests import EvalRequest, EvalResult
 from tts.errors import DeviceError, EngineError, SettingError
@@ -143,7 +143,8 @@ def test_every_row_can_be_made_again_from_its_recipe(reference: dict[str, dict[s
 def test_more_engines_than_the_cluster_has_place_for_are_refused(
     tiny: Make, ray_address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.workers.on_ray.pool.connect", lambda *_: connect(ray_address, 0))
+    shared = Engines(address=ray_address)
+    monkeypatch.setattr("bench.workers.on_ray.pool.connect", lambda *_: connect(shared, 0))
     with pytest.raises(EngineError, match=r"engines\.count = 99: each needs 1 GPU.*place for 0.*engines\.device=cpu"):
         make_pool(Study(tiny(engines={"backend": "ray", "count": 99, "device": "cuda"})))
 
