@@ -135,7 +135,7 @@ class PoisonedHosts(HostPool):
         self.poison = poison
 
     def _say(self, engine: int, host: SearchWorker | None) -> WorkerReport:
-        work = [] if host is None else [opened.task.trial for opened in host.searches.open.values()]
+        work = [] if host is None else [opened.trial for opened in host.searches.open.values()]
         if any((trial.condition, trial.search) == (self.poison, "mcts") for trial in work):
             self.deaths += 1
             self.hosts[engine] = None

@@ -24,7 +24,8 @@ from bench.store import manifest
 from bench.store.schema import TRACE, schema
 from bench.store.storage import LocalStorage
 from bench.study.config import RunConfig
-from bench.study.study import Entry, Study
+from bench.study.entries import Entry
+from bench.study.study import Study
 from bench.study.trial import text
 from tts.settings import parse
 

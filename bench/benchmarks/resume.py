@@ -55,7 +55,7 @@ def make(study: Study, done: int) -> None:
     scores = dict.fromkeys(study.rewards, 0.5)
     noises = [{"seed": 2**62 + step, "moves": [{"seed": step, "radius": 0.1}] * 3} for step in range(19)]
     for trial in islice(study.trials(), done):
-        columns = identity_columns(trial, trial.key(study.context), "cat")
+        columns = identity_columns(trial, "cat")
         sink.add(TrialRow(**columns, value=0.5, nfe=36, device="none", noises=noises, scores=scores))
     sink.close()
 
@@ -77,8 +77,8 @@ def _next_trial(planned: int, output: Path) -> tuple[float, float]:
     study = _study(planned, output)
     store.check(output, study.digest())
     queue = TrialQueue(study, store.done(output))
-    task = queue.next()
-    assert task is not None  # a tenth is left
+    trial = queue.next()
+    assert trial is not None  # a tenth is left
     return time.perf_counter() - start, peak()
 
 

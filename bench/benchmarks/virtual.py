@@ -16,7 +16,7 @@ from bench.benchmarks.simulated import BATCH, PASS_SECONDS, Share, simulated_stu
 from bench.store.row import TrialRow, identity_columns
 from bench.study.config import Engines
 from bench.study.study import Study
-from bench.workers.active_trial import Result, Task
+from bench.study.trial import Trial
 from bench.workers.on_ray.actors import HOST_POLL_SECONDS
 from bench.workers.on_ray.connecting import connect
 from bench.workers.pool import WorkerReport
@@ -29,7 +29,7 @@ PROCESSES = 8
 class _Host:
     """A host that is played: its trials, and how far its engine has come."""
 
-    waiting: deque[Task] = field(default_factory=deque)
+    waiting: deque[Trial] = field(default_factory=deque)
     since: float = field(default_factory=time.monotonic)
     credit: float = 0.0
     done: int = 0
@@ -42,9 +42,9 @@ class VirtualHosts:
         self.rate, self.nfe = trials_per_second, nfe
         self.hosts: dict[int, _Host] = {}
 
-    async def submit(self, engine: int, tasks: Sequence[Task]) -> None:
+    async def submit(self, engine: int, trials: Sequence[Trial]) -> None:
         """Take trials."""
-        self.hosts.setdefault(engine, _Host()).waiting.extend(tasks)
+        self.hosts.setdefault(engine, _Host()).waiting.extend(trials)
 
     async def poll(self, engine: int) -> WorkerReport:
         """What a host has ended after the usual time."""
@@ -55,17 +55,17 @@ class VirtualHosts:
         ended = [host.waiting.popleft() for _ in range(min(int(host.credit), len(host.waiting)))]
         host.credit = min(host.credit - len(ended), 1.0)  # time without trials is lost
         host.done += len(ended)
-        results = [Result(task.key, _row(task, self.nfe)) for task in ended]
+        results = [_row(trial, self.nfe) for trial in ended]
         wants = round(self.rate * 3 * HOST_POLL_SECONDS) - len(host.waiting)
         rows = host.done * self.nfe
         load = EngineCounters(rows // BATCH, rows, rows / BATCH * PASS_SECONDS)
         return WorkerReport(engine, results, load, wants, self.nfe * len(ended), at=now)
 
 
-def _row(task: Task, nfe: int) -> TrialRow:
+def _row(trial: Trial, nfe: int) -> TrialRow:
     """A row as large as a real one without its image."""
     noises = [{"seed": 2**62 + step, "moves": [{"seed": step, "radius": 0.1}]} for step in range(13)]
-    identity = identity_columns(task.trial, task.key, "cat")
+    identity = identity_columns(trial, "cat")
     return TrialRow(**identity, value=0.5, nfe=nfe, device="virtual", noises=noises, scores={"brightness": 0.5})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bench.commands.options import out
+from tts.errors import SettingError
 
 
 class Trainable(StrEnum):
@@ -17,6 +19,13 @@ class Trainable(StrEnum):
     denoiser = "denoiser"
     classifier = "classifier"
     judge = "judge"
+
+
+class TrainDevice(StrEnum):
+    """Where a network is trained."""
+
+    cpu = "cpu"
+    cuda = "cuda"
 
 
 def train(
@@ -30,6 +39,11 @@ def train(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; left out: torch's choice.")] = None,
     bf16: Annotated[bool, typer.Option(help="Mixed precision.")] = False,
     compile: Annotated[bool, typer.Option("--compile", help="Compile the network first (needs a C compiler).")] = False,
+    device: Annotated[TrainDevice, typer.Option(help="Where the network is trained.")] = TrainDevice.cpu,
+    batch: Annotated[int | None, typer.Option(min=1, help="Images a step.")] = None,
+    widths: Annotated[
+        str, typer.Option(help="Channels of the denoiser's levels, multiples of 32: 96,160,160 for a larger one.")
+    ] = "",
     samples: Annotated[int, typer.Option(min=0, help="Plain samples by which a finished denoiser is judged.")] = 1000,
 ) -> None:
     """Train the embedded denoiser or classifier; the same command goes on after an interruption."""
@@ -37,5 +51,13 @@ def train(
     from bench.run.training import train as train_network
 
     options = TrainOptions(what.value, data, output, images, save_every, threads, bf16, compile, samples)
+    options = replace(options, device=device.value, batch=batch, widths=_numbers(widths))
     for name, value in train_network(options, out).items():
         out.print(f"{name}: {value}", highlight=False)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")] if text else []
+    if not all(part.isdecimal() for part in parts):
+        raise SettingError(f"--widths {text}: expected numbers with commas between, for example 96,160,160")
+    return tuple(int(part) for part in parts)

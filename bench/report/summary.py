@@ -71,6 +71,12 @@ def report(
     return sum(int(frame["error"].notna().sum()) for frame in frames)
 
 
+def failures(output: Output) -> int:
+    """How many of a run's stored trials have failed."""
+    errors = store.read(output, ["trial", "error"])
+    return len(errors) - int(errors["error"].null_count)
+
+
 def read_trials(output: Output) -> pd.DataFrame:
     """A run's trials without their images and recipes, each once.
 

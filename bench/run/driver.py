@@ -15,7 +15,7 @@ from bench.store.completed import CompletedTrials
 from bench.store.row import TrialRow, error_row
 from bench.study.study import Study
 from bench.study.trial import Trial
-from bench.workers.active_trial import Lost, Result, Task
+from bench.workers.active_trial import Lost
 from bench.workers.dispatcher import TrialDispatcher
 from bench.workers.pool import Pool, WorkerFailure, WorkerReport
 from bench.workers.search_runner import SearchRunner
@@ -61,7 +61,7 @@ class Executor(Protocol):
         """Trials that have anything on an engine."""
         ...
 
-    def start(self, task: Task, engine: int) -> None:
+    def start(self, trial: Trial, engine: int) -> None:
         """Begin a trial."""
         ...
 
@@ -69,7 +69,7 @@ class Executor(Protocol):
         """Send what has gathered."""
         ...
 
-    def update(self, report: WorkerReport) -> list[Result]:
+    def update(self, report: WorkerReport) -> list[TrialRow]:
         """Take in what an engine says; the trials that have ended."""
         ...
 
@@ -185,11 +185,11 @@ class Driver:
         free = [engine for engine in self.up if engine != self._quarantined]
         self.work.restrict_to(free or self.up or range(self.pool.engines))
         while (left := self.queue.left) and (engine := self.work.next_starved(free, left)) is not None:
-            task = self.queue.next()
-            assert task is not None  # some are left
-            self.work.start(task, engine)
-            while self.work.shares and (task := self.queue.next_like(task)) is not None:
-                self.work.start(task, engine)
+            trial = self.queue.next()
+            assert trial is not None  # some are left
+            self.work.start(trial, engine)
+            while self.work.shares and (trial := self.queue.next_like(trial)) is not None:
+                self.work.start(trial, engine)
 
     def _isolate(self) -> None:
         """Keep one engine for the trials that may be why others died, when all else there is done."""
@@ -197,8 +197,8 @@ class Driver:
             self._quarantined = min(self.up, key=lambda engine: len(self.work.trials_on(engine)))
         if self._quarantined in self.up and not self.work.trials_on(self._quarantined):
             if self.queue.suspects:
-                for task in self.queue.next_suspects():
-                    self.work.start(task, self._quarantined)
+                for trial in self.queue.next_suspects():
+                    self.work.start(trial, self._quarantined)
             else:
                 self._quarantined = None
 
@@ -213,20 +213,20 @@ class Driver:
             status.before, status.load = status.total, EngineCounters()
             return
         status.load = report.load
-        for result in self.work.update(report):
-            self._finish(result)
+        for row in self.work.update(report):
+            self._finish(row)
         self.counts.nfe = self.work.nfe
 
-    def _finish(self, result: Result) -> None:
-        task = self.queue.finish(result.key)
-        if task is None:
+    def _finish(self, row: TrialRow) -> None:
+        trial = self.queue.finish(row.trial)
+        if trial is None:
             return
-        self.sink.add(result.row)
+        self.sink.add(row)
         self.counts.done = self.queue.done
-        spent = (result.row.nfe or 0) - (result.row.shared_nfe or 0)
-        self.counts.planned += spent - task.trial.algorithm.nfe(self.study.plan)
-        if result.error is not None:
-            self.counts.failed, self.counts.error = self.counts.failed + 1, result.error
+        spent = (row.nfe or 0) - (row.shared_nfe or 0)
+        self.counts.planned += spent - trial.algorithm.nfe(self.study.plan)
+        if row.error is not None:
+            self.counts.failed, self.counts.error = self.counts.failed + 1, row.error
 
     def _lose(self, engine: int, loss: WorkerFailure) -> None:
         """Put an engine's trials back; those that were there at too many deaths become errors."""
@@ -234,13 +234,11 @@ class Driver:
         status.device, status.losses, status.loss = None, status.losses + 1, loss.reason
         self._alone_since = time.monotonic()
         at_work, others = self.work.lose(engine)
-        suspects = [task for task in others if task.alone]
-        self.queue.put_back(task for task in others if not task.alone)
-        for task in self.queue.lose([*at_work, *suspects], loss.innocent):
-            label = self.study.model.label(task.trial.condition)
-            history = self.queue.histories[task.key]
-            reason = f"{history}, the last with nothing else to do: {loss.reason}"
-            self._finish(Result(task.key, error_row(task.trial, task.key, label, reason)))
+        suspects = [trial for trial in others if trial.alone]
+        self.queue.put_back(trial for trial in others if not trial.alone)
+        for trial in self.queue.lose([*at_work, *suspects], loss.innocent):
+            reason = f"{self.queue.histories[trial.key]}, the last with nothing else to do: {loss.reason}"
+            self._finish(error_row(trial, self.study.model.label(trial.condition), reason))
 
     def _check(self) -> None:
         """End a run that leads nowhere."""

@@ -20,7 +20,8 @@ from bench.run.driver import Driver
 from bench.store.row import TrialRow
 from bench.store.schema import TRACE, schema
 from bench.study.config import AUTO, RunConfig
-from bench.study.study import Entry, Study
+from bench.study.entries import Entry
+from bench.study.study import Study
 from bench.workers.pool import LocalPool
 from tts.errors import SettingError
 

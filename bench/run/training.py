@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from torch import nn
 
 from bench.run.progress import training_bar
 from bench.store.files import atomic_write, check_folder
-from tts.errors import DataError
+from tts.errors import DataError, SettingError
 from tts.files import weights_file
 from tts.media import png
+from tts.metrics.references.sample import drawn
 from tts.models.cifar10 import CLASSES
 from tts.networks.precondition import EDMPrecond
 from tts.networks.small_vgg import SmallVGG
@@ -25,8 +27,11 @@ from tts.training import frechet
 from tts.training.data import Images, cifar10
 from tts.training.evaluate import accuracy, features, sample_figures
 from tts.training.loop import Progress, Trainer
-from tts.training.recipes import RECIPES, Recipe
+from tts.training.recipes import RECIPES, Recipe, denoiser
 from tts.training.samples import grid, sample
+
+KEPT = 10_000
+"""Real images whose features are kept one by one."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,9 @@ class TrainOptions:
         bf16: train in mixed precision.
         compiled: compile the network first.
         samples: plain samples by which a finished denoiser is judged.
+        device: where the network is trained; other devices change the last bits.
+        batch: images a step; None keeps the recipe's number.
+        widths: of the denoiser's levels; none: those of the shipped one.
     """
 
     what: str
@@ -54,6 +62,9 @@ class TrainOptions:
     bf16: bool = False
     compiled: bool = False
     samples: int = 1000
+    device: str = "cpu"
+    batch: int | None = None
+    widths: tuple[int, ...] = ()
 
 
 def train(options: TrainOptions, console: Console) -> dict[str, Any]:
@@ -61,7 +72,7 @@ def train(options: TrainOptions, console: Console) -> dict[str, Any]:
 
     Leaves ``checkpoint.pt`` (to go on), ``<what>.safetensors`` (averaged weights, float16) and, for the denoiser,
     ``samples.png`` in the output folder; the last two are renewed with every checkpoint. A finished judge leaves
-    ``judge-moments.safetensors``, of its features of the training images.
+    ``judge-moments.safetensors`` and ``judge-features.safetensors``, of its features of the training images.
 
     Returns:
         Figures of the result.
@@ -88,22 +99,28 @@ def train(options: TrainOptions, console: Console) -> dict[str, Any]:
             bar(progress)
     save()
     if options.what == "judge":
-        _save_moments(options, recipe, trainer.data)
+        _save_references(options, recipe, trainer.data)
     return _figures(options, trainer, test)
 
 
 def build(options: TrainOptions) -> tuple[Trainer, Recipe]:
     """The trainer that the options describe, at its first step."""
     recipe = RECIPES[options.what]
-    if options.images is not None:
-        recipe = replace(recipe, schedule=replace(recipe.schedule, images=options.images))
+    asked = {"images": options.images, "batch": options.batch}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    recipe = replace(recipe, schedule=replace(recipe.schedule, **changes))
+    if options.widths:
+        if options.what != "denoiser":
+            raise SettingError("--widths: only the denoiser's can be chosen")
+        recipe = replace(recipe, build=partial(denoiser, options.widths))
     torch.manual_seed(recipe.schedule.seed)
     precision = torch.bfloat16 if options.bf16 else torch.float32
     data = cifar10(options.data, "train")
     n, batch = len(data.labels), recipe.schedule.batch
     if n < batch:
         raise DataError(f"--data {options.data}: {n} images do not fill one batch of {batch}")
-    return Trainer(recipe.build(), recipe.loss, data, recipe.schedule, precision, options.compiled), recipe
+    network = recipe.build().to(options.device)
+    return Trainer(network, recipe.loss, data, recipe.schedule, precision, options.compiled), recipe
 
 
 def acting(steps: Iterator[Progress], seconds: float, action: Callable[[], None]) -> Iterator[Progress]:
@@ -123,26 +140,27 @@ def _export(options: TrainOptions, average: nn.Module) -> None:
         atomic_write(options.output / "samples.png", png(grid(average)))
 
 
-def _save_moments(options: TrainOptions, recipe: Recipe, data: Images) -> None:
-    """Of the features of real images by which samples are told from them; from the weights as they are stored."""
+def _save_references(options: TrainOptions, recipe: Recipe, data: Images) -> None:
+    """Features of real images, by which samples are told from them; from the weights as they are stored."""
     path, judge = options.output / "judge.safetensors", recipe.build().eval()
     assert isinstance(judge, SmallVGG)  # it has features
     weights_file.load(judge, path)
-    found = frechet.moments(features(judge, data.pixels))
-    frechet.save(found, options.output / "judge-moments.safetensors", weights_file.digest(path))
+    found, by = features(judge, data.pixels), weights_file.digest(path)
+    frechet.save(frechet.moments(found), options.output / "judge-moments.safetensors", by)
+    frechet.save_rows(found[drawn(len(found), KEPT)], options.output / "judge-features.safetensors", by)
 
 
 def _figures(options: TrainOptions, trainer: Trainer, test: Images) -> dict[str, Any]:
     seen, network = {"images seen": trainer.step * trainer.schedule.batch}, trainer.average.module
     if isinstance(network, EDMPrecond):
         return seen | (judge(network, options.samples, test) if options.samples else {})
-    return seen | {"test accuracy": accuracy(network, test)}
+    return seen | {"test accuracy": accuracy(network.cpu(), test)}
 
 
-def judge(denoiser: EDMPrecond, samples: int, test: Images) -> dict[str, Any]:
+def judge(network: EDMPrecond, samples: int, test: Images) -> dict[str, Any]:
     """What the shipped classifier says of plain samples, as many of each class, against the test images."""
     labels = torch.arange(samples) % len(CLASSES)
-    pixels = sample(denoiser.eval(), labels.tolist())
+    pixels = sample(network.eval(), labels.tolist())
     figures = sample_figures(ClassProbability().classifier(), Images(pixels, labels), test)
     return {
         "plain samples": figures.n,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from bench.run.failures import Failure, History, Verdict, decide, halves
 from bench.store.completed import CompletedTrials
 from bench.study.study import Study
 from bench.study.trial import Trial
-from bench.workers.active_trial import Task
 
 BLOCK = 1024  # trials whose identities are looked up at once
 
@@ -28,13 +28,13 @@ class TrialQueue:
         self.study = study
         chosen = None if trials is None else list(trials)
         self.size, self.done, self.planned = _count(study, done, chosen)
-        self.open: dict[str, Task] = {}
-        self.suspects: deque[list[Task]] = deque()
+        self.open: dict[str, Trial] = {}
+        self.suspects: deque[list[Trial]] = deque()
         """Trials that may be why engines died, those together that run together."""
         self.histories: dict[str, History] = {}
         """Of the trials that were lost with an engine and have not ended."""
-        self._again: deque[Task] = deque()  # to be begun before any other
-        self._fresh = _left(study, done, iter(chosen) if chosen is not None else study.shard_trials())
+        self._again: deque[Trial] = deque()  # to be begun before any other
+        self._fresh = _left(done, iter(chosen) if chosen is not None else study.shard_trials())
 
     @property
     def unfinished(self) -> bool:
@@ -46,76 +46,76 @@ class TrialQueue:
         """Trials not begun or to be begun again, without those that need an engine of their own."""
         return self.size - self.done - len(self.open) - sum(map(len, self.suspects))
 
-    def next(self) -> Task | None:
+    def next(self) -> Trial | None:
         """A trial to begin: those lost with an engine first."""
-        task = self._take()
-        return None if task is None else self._begin(task)
+        trial = self._take()
+        return None if trial is None else self._begin(trial)
 
-    def next_like(self, task: Task) -> Task | None:
+    def next_like(self, trial: Trial) -> Trial | None:
         """The next trial to begin, if it is of the same problem; None if it is not."""
         following = self._take()
-        if following is None or following.trial.shares_with(task.trial):
+        if following is None or following.shares_with(trial):
             return None if following is None else self._begin(following)
         self._again.appendleft(following)
         return None
 
-    def _take(self) -> Task | None:
+    def _take(self) -> Trial | None:
         return self._again.popleft() if self._again else next(self._fresh, None)
 
-    def next_suspects(self) -> list[Task]:
+    def next_suspects(self) -> list[Trial]:
         """Trials to begin together on an engine that has nothing else to do."""
-        return [self._begin(task) for task in self.suspects.popleft()]
+        return [self._begin(trial) for trial in self.suspects.popleft()]
 
-    def _begin(self, task: Task) -> Task:
-        self.open[task.key] = task
-        return task
+    def _begin(self, trial: Trial) -> Trial:
+        self.open[trial.key] = trial
+        return trial
 
-    def finish(self, key: str) -> Task | None:
+    def finish(self, key: str) -> Trial | None:
         """Take note of a trial's end; None if it has ended before."""
-        task = self.open.pop(key, None)
-        if task is not None:
+        trial = self.open.pop(key, None)
+        if trial is not None:
             self.done += 1
             self.histories.pop(key, None)
-        return task
+        return trial
 
-    def lose(self, tasks: Sequence[Task], innocent: bool) -> list[Task]:
+    def lose(self, trials: Sequence[Trial], innocent: bool) -> list[Trial]:
         """Put trials back that were at work on an engine that is lost.
 
         Args:
-            tasks: those of one engine; if one of them is suspect, all are.
+            trials: those of one engine; if one of them is suspect, all are.
             innocent: whether none of them can be blamed.
 
         Returns:
             Those that are given up; they stay open until they are finished with an error.
         """
-        failure = Failure(innocent, sum(task.alone for task in tasks))
+        failure = Failure(innocent, sum(trial.alone for trial in trials))
         given_up, suspects = [], []
-        for task in tasks:
-            history = self.histories[task.key] = self.histories.get(task.key, History()).after(failure)
+        for trial in trials:
+            history = self.histories[trial.key] = self.histories.get(trial.key, History()).after(failure)
             verdict = decide(history, failure)
             if verdict is Verdict.fail:
-                given_up.append(task)
+                given_up.append(trial)
                 continue
-            del self.open[task.key]
+            del self.open[trial.key]
             if verdict is Verdict.retry:
-                self._again.append(task)
+                self._again.append(trial)
             else:
-                suspects.append(task._replace(alone=True))
-        half = len(suspects) // 2 if halves((self.histories[task.key] for task in suspects), failure) else 0
+                suspects.append(replace(trial, alone=True))
+        half = len(suspects) // 2 if halves((self.histories[trial.key] for trial in suspects), failure) else 0
         self.suspects.extend(group for group in (suspects[:half], suspects[half:]) if group)
         return given_up
 
-    def put_back(self, tasks: Iterable[Task]) -> None:
+    def put_back(self, trials: Iterable[Trial]) -> None:
         """Put trials back that had nothing at work on an engine that is lost."""
-        for task in tasks:
-            del self.open[task.key]
-            self._again.append(task)
+        for trial in trials:
+            del self.open[trial.key]
+            self._again.append(trial)
 
 
-def _left(study: Study, done: CompletedTrials, trials: Iterator[Trial]) -> Iterator[Task]:
-    while block := [Task(trial.key(study.context), trial) for trial in islice(trials, BLOCK)]:
-        known = done.holds([task.key for task in block])
-        yield from (task for task, is_done in zip(block, known, strict=True) if not is_done)
+def _left(done: CompletedTrials, trials: Iterator[Trial]) -> Iterator[Trial]:
+    while block := list(islice(trials, BLOCK)):
+        known = done.holds([trial.key for trial in block])
+        yield from (trial for trial, is_done in zip(block, known, strict=True) if not is_done)
 
 
 def _count(study: Study, done: CompletedTrials, chosen: list[Trial] | None) -> tuple[int, int, int]:
@@ -129,6 +129,6 @@ def _count(study: Study, done: CompletedTrials, chosen: list[Trial] | None) -> t
     trials = iter(chosen) if chosen is not None else study.shard_trials()
     size = study.shard_size if chosen is None else len(chosen)
     left = planned = 0
-    for task in _left(study, done, trials):
-        left, planned = left + 1, planned + task.trial.algorithm.nfe(plan)
+    for trial in _left(done, trials):
+        left, planned = left + 1, planned + trial.algorithm.nfe(plan)
     return size, size - left, planned

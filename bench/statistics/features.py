@@ -14,7 +14,7 @@ from bench.store import reader as store
 from bench.store.images import Pixels, decoded
 from bench.store.storage import Output, place
 from bench.study.trust import foreign
-from tts.errors import SettingError, TTSError
+from tts.errors import DataError, SettingError, TTSError
 from tts.files import weights_file
 from tts.registry import REWARDS
 from tts.rewards.base import RewardSettings
@@ -73,6 +73,8 @@ def image_features(output: Output, trials: pd.DataFrame, device: str = "cpu", tr
     places = _places(trials)
     values: NDArray[np.float32] | None = None
     for keys, found in _found(output, places, chosen):
+        if values is not None and values.shape[1] != found.shape[1]:
+            raise DataError(f"{output}: features of {values.shape[1]} and of {found.shape[1]} numbers an image")
         if values is None:
             values = np.full((len(trials), found.shape[1]), np.nan, np.float32)
         for key, row in zip(keys, found, strict=True):
@@ -94,8 +96,17 @@ def _found(
 
 
 def reference_moments(features: Features) -> Moments | None:
-    """The same features of real images, the 50,000 that the embedded networks were trained on; None: not at hand."""
-    return None if features.digest is None else load(MOMENTS, features.digest)
+    """The same features of real images, the 50,000 that the embedded networks were trained on; None: not at hand.
+
+    Raises:
+        DataError: they have another size, so that they are not the judge's after all.
+    """
+    if features.digest is None:
+        return None
+    found = load(MOMENTS, features.digest)
+    if len(found.mean) != features.values.shape[1]:
+        raise DataError(f"features of {features.values.shape[1]} numbers an image; the judge's have {len(found.mean)}")
+    return found
 
 
 def _extractor(manifest: dict[str, Any], device: str, trust: bool) -> _Extractor | str:

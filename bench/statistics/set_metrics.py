@@ -13,7 +13,7 @@ from bench.statistics.curves import curve_labels, label
 from bench.statistics.observations import POINT
 from bench.store import features
 from bench.store.storage import Output
-from tts.errors import DataError
+from tts.errors import DataError, first_line
 from tts.metrics.base import MetricSettings, MetricValue
 
 COLUMNS = ["metric", *POINT[:2], "curve", *POINT[2:], "n", "missing", "value", "low", "high", "warning"]
@@ -46,11 +46,23 @@ def set_metrics(output: Output, trials: pd.DataFrame, metrics: Mapping[str, Metr
         reference = metric.reference() if groups else None
         for place, found in _gathered(output, metric.extractor, members):
             point = groups[place][0]
-            value = metric.aggregate(found, reference) if len(found) else MetricValue(math.nan)
+            value = _value(name, metric, found, reference)
             numbers = {"n": len(found), "missing": len(members[place]) - len(found), **value._asdict()}
             warning = _warning(len(found), numbers["missing"], metric.enough)
             rows.append({**point, "metric": name, "curve": label(labels, point), **numbers, "warning": warning})
     return pd.DataFrame(rows, columns=COLUMNS).sort_values(COLUMNS[:6], ignore_index=True)
+
+
+def _value(name: str, metric: MetricSettings, found: features.Vectors, reference: Any) -> MetricValue:
+    """Stored features are data from anywhere: whatever a metric finds wrong with them is one line."""
+    if not len(found):
+        return MetricValue(math.nan)
+    try:
+        return metric.aggregate(found, reference)
+    except (ArithmeticError, LookupError, ValueError) as error:
+        raise DataError(
+            f"metric {name}: cannot be told of {found.shape[1]} numbers an image ({first_line(error)})"
+        ) from error
 
 
 def _warning(n: int, missing: int, enough: int) -> str | None:

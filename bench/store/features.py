@@ -14,13 +14,14 @@ from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bench.store import reader as store
+from bench.store.part_checks import checked_features
 from bench.store.row import TrialRow
 from bench.store.schema import Field
 from bench.store.storage import Output, Storage, place
+from tts.errors import DataError
 
 FOLDER = "features"
 SUFFIX = ".parquet"
@@ -90,8 +91,9 @@ def of_part(where: Storage, part: str, extractor: str) -> pa.Table | None:
     name = part_of(part, extractor)
     if name not in store.names(where, FOLDER):
         return None
-    with store.reading(where), where.filesystem.open_input_file(where.path(f"{FOLDER}/{name}")) as file:
-        return pq.read_table(file)
+    with store.opened(where, f"{FOLDER}/{name}") as file:
+        checked_features(file.schema_arrow, f"{where}: {FOLDER}/{name}")
+        return file.read()
 
 
 def orphans(where: Storage, prefix: str) -> list[str]:
@@ -108,29 +110,36 @@ def read(output: Output, extractor: str) -> Iterator[tuple[list[str], Vectors]]:
         Identities, and features ``[n, F]`` float32 in their order.
 
     Raises:
-        DataError: a part is damaged.
+        DataError: a part is damaged, or of another form.
     """
-    where, seen = place(output), set[bytes]()
+    where, seen, sizes = place(output), set[bytes](), set[int]()
     there = set(store.names(where, FOLDER))
     for part in store.parts(where):
         name = part_of(part, extractor)
         if name not in there:
             continue
-        with store.reading(where), where.filesystem.open_input_file(where.path(f"{FOLDER}/{name}")) as file:
-            for batch in pq.ParquetFile(file).iter_batches(BATCH_ROWS, columns=["trial", "extractor", "features"]):
-                yield from _new(batch, extractor, seen)
+        with store.opened(where, f"{FOLDER}/{name}") as file:
+            size = checked_features(file.schema_arrow, f"{where}: {FOLDER}/{name}")
+            for batch in file.iter_batches(BATCH_ROWS, columns=["trial", "extractor", "features"]):
+                for found in _new(batch, extractor, seen, f"{where}: {FOLDER}/{name}"):
+                    sizes.add(size)  # a part without any features has another one
+                    if len(sizes) > 1:
+                        raise DataError(f"{where}: an extractor's features have {min(sizes)} and {max(sizes)} numbers")
+                    yield found
 
 
-def _new(batch: pa.RecordBatch, extractor: str, seen: set[bytes]) -> Iterator[tuple[list[str], Vectors]]:
+def _new(batch: pa.RecordBatch, extractor: str, seen: set[bytes], where: str) -> Iterator[tuple[list[str], Vectors]]:
     trials, extractors = batch["trial"].to_pylist(), batch["extractor"].to_pylist()
     there = batch["features"].is_valid().to_pylist()
     kept = []
     for k, trial in enumerate(trials):
-        key = trial.encode()
-        if there[k] and extractors[k] == extractor and key not in seen:
+        key = (trial or "").encode()
+        if there[k] and extractors[k] == extractor and key and key not in seen:
             seen.add(key)
             kept.append(k)
     if kept:
         rows = batch["features"].take(pa.array(kept))
         flat = rows.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+        if not np.isfinite(flat).all():
+            raise DataError(f"{where}: features that are no finite numbers")
         yield [trials[k] for k in kept], flat.reshape(len(kept), -1)

@@ -20,13 +20,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from bench.store.checks import ManifestForm, check_columns, parsed
 from bench.store.completed import DIGITS, CompletedTrials
 from bench.store.files import check_folder
+from bench.store.part_checks import check_bounds
 from bench.store.schema import schema
 from bench.store.storage import LocalStorage, Output, Storage, place
-from tts.errors import DataError, RunMismatchError, SettingError
+from tts.errors import DataError, RunMismatchError, SettingError, TTSError
 
 
 def check_output(output: Output) -> None:
@@ -133,7 +135,10 @@ def _dataset(where: Storage, names: list[str]) -> ds.Dataset | None:
     found = ds.dataset(files, format="parquet", filesystem=where.filesystem)
     check_columns(found.schema.names, where)
     both = pa.unify_schemas([found.schema, schema(())], promote_options="permissive")  # structs have grown, too
-    return ds.dataset(files, schema=both, format="parquet", filesystem=where.filesystem)
+    whole = ds.dataset(files, schema=both, format="parquet", filesystem=where.filesystem)
+    for name, fragment in zip(names, whole.get_fragments(), strict=True):
+        check_bounds(fragment.metadata, f"{where}: trials/{name}")  # read once: a fragment keeps it
+    return whole
 
 
 def batches(output: Output, columns: list[str], of: list[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -153,10 +158,25 @@ def batches(output: Output, columns: list[str], of: list[str] | None = None) -> 
 
 
 @contextmanager
+def opened(where: Storage, name: str) -> Iterator[pq.ParquetFile]:
+    """A part of any folder, open.
+
+    Raises:
+        DataError: it is damaged, or larger than a part is.
+    """
+    with reading(where), where.filesystem.open_input_file(where.path(name)) as stream:
+        file = pq.ParquetFile(stream)
+        check_bounds(file.metadata, f"{where}: {name}")
+        yield file
+
+
+@contextmanager
 def reading(where: Storage) -> Iterator[None]:
     """Turn errors of a damaged part into ours."""
     try:
         yield
+    except TTSError:
+        raise
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{where}: a part is damaged; delete it and run the same command again ({reason})") from None

@@ -76,10 +76,10 @@ NAMES = tuple(each.name for each in fields(TrialRow) if each.name not in ("score
 """The columns that every run has."""
 
 
-def identity_columns(trial: Trial, key: str, label: str) -> dict[str, Any]:
+def identity_columns(trial: Trial, label: str) -> dict[str, Any]:
     """What a row says of the trial itself."""
     return {
-        "trial": key,
+        "trial": trial.key,
         "search": trial.search,
         "settings": trial.settings,
         "budget": trial.budget,
@@ -98,6 +98,6 @@ def recipe_columns(noises: Sequence[Action]) -> dict[str, Any]:
     return {"noises": found, "recipe_hash": recipe_hash(found)}
 
 
-def error_row(trial: Trial, key: str, label: str, reason: str) -> TrialRow:
+def error_row(trial: Trial, label: str, reason: str) -> TrialRow:
     """The row of a trial that has no result."""
-    return TrialRow(**identity_columns(trial, key, label), error=reason)
+    return TrialRow(**identity_columns(trial, label), error=reason)

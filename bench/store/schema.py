@@ -87,6 +87,11 @@ COLUMNS: tuple[Field, ...] = (
     Field("recipe_hash", pa.string(), "hash of noises, 32 hex digits: equal for equal recipes; null: no recipe", 4),
 )
 
+TRACE_VERSION = 2
+"""Of the evaluations' columns. Version 1 knows noises that are moved along directions, and no way back."""
+
+EVALUATION_KINDS = ("global", "local", "back", "none")
+
 EVALUATION_COLUMNS: tuple[Field, ...] = (
     Field("trial", pa.string(), "identity of the trial"),
     Field("round", pa.int32(), "index of the list of segments that the search asked for, from 0"),
@@ -110,7 +115,7 @@ EVALUATION_COLUMNS: tuple[Field, ...] = (
 
 TRACE = pa.schema(
     [column.arrow for column in EVALUATION_COLUMNS],
-    metadata={"schema_version": "1"},
+    metadata={"schema_version": str(TRACE_VERSION)},
 )
 """The columns of a run's trace."""
 

@@ -6,13 +6,13 @@ import copy
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice, product
 from typing import Any
 
 from bench.study.conditions import resolve
 from bench.study.config import AUTO, Engines, RunConfig
+from bench.study.entries import distinct, entries_of
 from bench.study.named import named, without_alias
 from bench.study.notes import forgotten_starts
 from bench.study.trial import IDENTITY_VERSION, Context, Trial, text
@@ -23,23 +23,13 @@ from tts.noise import derive_seed
 from tts.plan import Condition
 from tts.registry import METRICS, MODELS, REWARDS, SEARCHES
 from tts.rewards.base import RewardSettings, reward_notes
-from tts.search.base import Search
-from tts.settings import canonical, nearest
+from tts.settings import canonical
 
 DRIVER_LIMIT = 16
 """Engines that one driver can feed with segments."""
 
 PROBLEMS_A_SHARD = 8
 """With fewer problems for each shard, shards are of single trials."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A search with one set of settings, and the setting that grows along its curve."""
-
-    name: str
-    algorithm: Search
-    budget: str | None
 
 
 class Study:
@@ -64,7 +54,7 @@ class Study:
         self.rewards = named(REWARDS, [*config.rewards, *config.held_out])
         self.metrics = named(METRICS, config.metrics)
         self._codes()  # refuses two of one name
-        self.entries = _distinct([entry for given in config.searches for entry in _entries(given)])
+        self.entries = distinct([entry for given in config.searches for entry in entries_of(given)])
         self.conditions = self._conditions()
         self.plan = self.model.plan()
         self._check_costs()
@@ -190,13 +180,15 @@ class Study:
         return self._trials_of(range(self.problems))
 
     def _trials_of(self, problems: Iterable[int]) -> Iterator[Trial]:
-        entries = sorted(self.entries, key=lambda entry: -entry.algorithm.depth(self.plan))
+        longest_first = sorted(self.entries, key=lambda entry: -entry.algorithm.depth(self.plan))
         for problem in problems:
             seed, place = divmod(problem, len(self.conditions))
             condition = self.conditions[place]
             problem_seed = derive_seed("problem", self.config.seed, text(condition), seed)
-            for entry, reward in product(entries, self.searched):
-                yield Trial(entry.name, entry.algorithm, entry.budget, reward, condition, seed, problem_seed)
+            for entry, reward in product(longest_first, self.searched):
+                yield Trial(
+                    entry.name, entry.algorithm, entry.budget, reward, condition, seed, problem_seed, self.context
+                )
 
     @property
     def _whole_problems(self) -> bool:
@@ -255,45 +247,3 @@ class Study:
     def digest(self) -> str:
         """Hash of :meth:`resolved`: two configurations with the same one are the same run."""
         return hashlib.blake2b(canonical(self.resolved()).encode(), digest_size=16).hexdigest()
-
-
-def _entries(given: str | dict[str, Any]) -> list[Entry]:
-    """The points of one configured search: one for each value of its budget."""
-    values = {"name": given} if isinstance(given, str) else dict(given)
-    budget = values.pop("budget", None)
-    name = values.get("name")
-    if budget is None or name is None:
-        return [_entry(values, None)]
-    default = SEARCHES.get(name).budget
-    if isinstance(budget, list) and default is not None:
-        budget = {default: budget}
-    if not isinstance(budget, dict) or len(budget) != 1:
-        raise SettingError(f"search {name}: budget names one setting that grows, as 'budget: {{N: [1, 2, 4]}}'")
-    [(setting, points)] = budget.items()
-    known = [field.alias or key for key, field in SEARCHES.get(name).model_fields.items()]
-    if setting not in known:
-        raise SettingError(f"search {name}: budget '{setting}' is not one of its settings; {nearest(setting, known)}")
-    if not isinstance(points, list) or not points:
-        raise SettingError(f"search {name}: budget {setting} needs a list of at least one value")
-    if setting in values:
-        raise SettingError(f"search {name}: '{setting}' is set both as a value and as the budget")
-    return [_entry({**values, setting: point}, setting) for point in points]
-
-
-def _entry(values: dict[str, Any], budget: str | None) -> Entry:
-    name, algorithm = SEARCHES.make(values)
-    if budget is not None and not _is_number(algorithm.record()[budget]):
-        raise SettingError(f"search {name}: budget '{budget}' is not a number")
-    return Entry(name, algorithm, budget)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _distinct(entries: list[Entry]) -> list[Entry]:
-    times = Counter((entry.name, canonical(entry.algorithm.record())) for entry in entries)
-    for (name, settings), count in times.items():
-        if count > 1:
-            raise SettingError(f"searches: {name} with the settings {settings} appears twice")
-    return entries

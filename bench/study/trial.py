@@ -51,6 +51,8 @@ class Trial:
         condition: class index or prompt.
         seed: index of the problem's seed.
         problem_seed: names all randomness of the problem.
+        context: what it shares with the run's other trials.
+        alone: whether it is run on one engine, and nothing else there meanwhile; changes nothing of its result.
     """
 
     search: str
@@ -60,6 +62,8 @@ class Trial:
     condition: Condition
     seed: int
     problem_seed: int
+    context: Context = field(repr=False, compare=False)
+    alone: bool = field(default=False, compare=False)
 
     def shares_with(self, other: Trial) -> bool:
         """Whether both are of one problem, and so may have work in common."""
@@ -79,9 +83,10 @@ class Trial:
         """Value of the growing setting."""
         return None if self.budget is None else float(self.algorithm.model_dump(by_alias=True)[self.budget])
 
-    def key(self, context: Context) -> str:
+    @cached_property
+    def key(self) -> str:
         """The trial's identity: a 128-bit hash of everything that changes its result, as 32 hex digits."""
-        return identity(context, self.search, self.settings, self.reward, text(self.condition), self.problem_seed)
+        return identity(self.context, self.search, self.settings, self.reward, text(self.condition), self.problem_seed)
 
 
 def identity(context: Context, search: str, settings: str, reward: str, condition: str, problem_seed: int) -> str:

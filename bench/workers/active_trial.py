@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-from bench.store.row import TrialRow
 from bench.study.trial import Trial
 from bench.workers.trace import Trace
 from tts.search.base import Problem, Run
@@ -16,31 +15,11 @@ from tts.search.rules import Meter, begin
 from tts.search.segment import Evaluation, Segment
 
 
-class Task(NamedTuple):
-    """A trial to run, with its identity; ``alone``: on one engine, and nothing else there meanwhile."""
-
-    key: str
-    trial: Trial
-    alone: bool = False
-
-
-class Result(NamedTuple):
-    """The row of a trial that has ended."""
-
-    key: str
-    row: TrialRow
-
-    @property
-    def error(self) -> str | None:
-        """Why the trial has failed, if it has."""
-        return self.row.error
-
-
 class Lost(NamedTuple):
     """The trials that an engine took with it: those with work there at that moment, and those with states only."""
 
-    at_work: list[Task]
-    others: list[Task]
+    at_work: list[Trial]
+    others: list[Trial]
 
 
 @dataclass
@@ -61,7 +40,7 @@ class ActiveTrial:
     ``pinned``: the only engine it may use; ``over``: its outcomes interest nobody any more.
     """
 
-    task: Task
+    trial: Trial
     problem: Problem
     pinned: int | None = None
     trace: Trace | None = None
@@ -79,7 +58,7 @@ class ActiveTrial:
     @cached_property
     def meter(self) -> Meter:
         """What its search spends, against what it said it would."""
-        return Meter(self.task.trial.algorithm, self.problem.plan)
+        return Meter(self.trial.algorithm, self.problem.plan)
 
     def send(self, answers: list[Evaluation] | None) -> object:
         """Let its search go on, from its beginning where there are no answers yet; what it yields is not checked.
@@ -89,7 +68,7 @@ class ActiveTrial:
             SearchError: it is no search.
         """
         if self._search is None:
-            self._search = begin(self.task.trial.algorithm, self.problem)
+            self._search = begin(self.trial.algorithm, self.problem)
             return next(self._search)
         return self._search.send(answers or [])
 

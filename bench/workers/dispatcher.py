@@ -6,8 +6,10 @@ import math
 import time
 from collections.abc import Collection
 
+from bench.store.row import TrialRow
 from bench.study.study import Study
-from bench.workers.active_trial import Lost, Result, Task
+from bench.study.trial import Trial
+from bench.workers.active_trial import Lost
 from bench.workers.pool import Pool, WorkerReport
 
 
@@ -17,8 +19,8 @@ class TrialDispatcher:
     def __init__(self, study: Study, pool: Pool) -> None:
         self.pool, self.nfe = pool, 0
         self.shares = False  # which trials a host begins together is its own affair
-        self._given: list[dict[str, Task]] = [{} for _ in range(pool.engines)]
-        self._new: list[list[Task]] = [[] for _ in range(pool.engines)]
+        self._given: list[dict[str, Trial]] = [{} for _ in range(pool.engines)]
+        self._new: list[list[Trial]] = [[] for _ in range(pool.engines)]
         self._wants: list[int | None] = [None] * pool.engines
         self._given_to_all = 0
         self._since: dict[int, float] = {}
@@ -70,28 +72,28 @@ class TrialDispatcher:
     def restrict_to(self, engines: Collection[int]) -> None:
         """Nothing: a host's trials stay with it."""
 
-    def trials_on(self, engine: int) -> list[Task]:
+    def trials_on(self, engine: int) -> list[Trial]:
         """The trials that a host has."""
         return list(self._given[engine].values())
 
-    def start(self, task: Task, engine: int) -> None:
+    def start(self, trial: Trial, engine: int) -> None:
         """Give a trial to a host."""
-        self._given[engine][task.key] = task
+        self._given[engine][trial.key] = trial
         self._given_to_all += 1
         self._since.setdefault(engine, time.monotonic())
-        self._new[engine].append(task)
+        self._new[engine].append(trial)
         wants = self._wants[engine]
         self._wants[engine] = None if wants is None else wants - 1
         self._ask(engine)
 
     def dispatch(self) -> None:
         """Send every host its new trials."""
-        for engine, tasks in enumerate(self._new):
-            if tasks:
-                self.pool.submit(engine, list(tasks), ())
-                tasks.clear()
+        for engine, trials in enumerate(self._new):
+            if trials:
+                self.pool.submit(engine, list(trials), ())
+                trials.clear()
 
-    def update(self, report: WorkerReport) -> list[Result]:
+    def update(self, report: WorkerReport) -> list[TrialRow]:
         """Take over what a host has finished."""
         given = self._given[report.engine]
         self._measure(report.engine, report.load.rows)
@@ -99,9 +101,9 @@ class TrialDispatcher:
             self._wants[report.engine] = report.wants
             self._ask(report.engine)
         self.nfe += report.nfe
-        results = [result for result in report.outcomes if given.pop(result.key, None) is not None]
-        self._given_to_all -= len(results)
-        return results
+        ended = [row for row in report.outcomes if given.pop(row.trial, None) is not None]
+        self._given_to_all -= len(ended)
+        return ended
 
     def lose(self, engine: int) -> Lost:
         """Give up a host and its trials; which of them it had begun nobody knows."""

@@ -14,7 +14,8 @@ from functools import partial
 
 from bench.store.row import TrialRow, error_row, identity_columns, recipe_columns
 from bench.study.study import Study
-from bench.workers.active_trial import ActiveTrial, Lost, Result, Task
+from bench.study.trial import Trial
+from bench.workers.active_trial import ActiveTrial, Lost
 from bench.workers.node import Served, Waiter
 from bench.workers.pool import Pool, WorkerReport
 from bench.workers.trace import Trace
@@ -42,7 +43,7 @@ class SearchRunner:
         self.shares = study.config.engines.share
         self._target = study.config.engines.oversupply * study.config.engines.batch
         self._tree = TrajectoryTree(pool.engines, self.shares)
-        self._results: list[Result] = []
+        self._results: list[TrialRow] = []
 
     def next_starved(self, among: Collection[int], left: int = 0) -> int | None:
         """The engine with the fewest segments in flight, if it has not enough, however many trials are left."""
@@ -58,12 +59,12 @@ class SearchRunner:
         """Open trials with segments or states on an engine."""
         return [opened for opened in self.open.values() if engine in opened.engines]
 
-    def start(self, task: Task, engine: int = 0) -> None:
+    def start(self, trial: Trial, engine: int = 0) -> None:
         """Begin a trial; on this engine alone, if it is to be alone."""
-        opened = ActiveTrial(task, task.trial.problem(self.plan, self.study.searched), engine if task.alone else None)
+        opened = ActiveTrial(trial, trial.problem(self.plan, self.study.searched), engine if trial.alone else None)
         if self.study.config.trace:
-            opened.trace = Trace(task.key)
-        self.open[task.key] = opened
+            opened.trace = Trace(trial.key)
+        self.open[trial.key] = opened
         self._advance(opened, None)
         self._serve(self._tree.at_hand())
 
@@ -72,15 +73,15 @@ class SearchRunner:
         for engine, requests, released in self._tree.requests():
             self.pool.submit(engine, requests, released)
 
-    def update(self, report: WorkerReport) -> list[Result]:
+    def update(self, report: WorkerReport) -> list[TrialRow]:
         """Hand results to their searches; each search whose list is complete goes on. Returns what has ended."""
         for result in report.outcomes:
             if self._tree.awaits(result.ticket):
                 self.nfe += result.nfe
                 self._serve(self._tree.answer(result))
         self._serve(self._tree.at_hand())
-        results, self._results = self._results, []
-        return results
+        ended, self._results = self._results, []
+        return ended
 
     def lose(self, engine: int) -> Lost:
         """Give up an engine and every trial that it took part in; it may come back empty."""
@@ -89,14 +90,14 @@ class SearchRunner:
             self._end(opened)
         self._tree.lose(engine)
         return Lost(
-            [opened.task for opened in lost if opened in at_work],
-            [opened.task for opened in lost if opened not in at_work],
+            [opened.trial for opened in lost if opened in at_work],
+            [opened.trial for opened in lost if opened not in at_work],
         )
 
     def _end(self, opened: ActiveTrial) -> None:
         opened.close()
         self._tree.let_go(opened)
-        del self.open[opened.task.key]
+        del self.open[opened.trial.key]
 
     def _serve(self, answers: Iterable[Served]) -> None:
         """Hand answers to those who wait for them."""
@@ -140,7 +141,7 @@ class SearchRunner:
 
     def _note(self, opened: ActiveTrial, answers: list[Evaluation]) -> None:
         """Take down what a row and the trace tell of a list's evaluations."""
-        if opened.task.trial.algorithm.independent:
+        if opened.trial.algorithm.independent:
             opened.samples = [answer.reward for answer in answers]
         if opened.trace is not None:
             opened.trace.add(opened.asked, answers)
@@ -152,7 +153,7 @@ class SearchRunner:
         except (Exception, SystemExit) as error:  # a fault of this search on this problem; the other trials go on
             fault = str(error) if isinstance(error, SearchError) else f"{type(error).__name__}: {error}"
             ours = isinstance(error, TTSError) and not isinstance(error, SearchError)
-            self._fail(opened, str(error) if ours else f"search {opened.task.trial.search}: {fault}")
+            self._fail(opened, str(error) if ours else f"search {opened.trial.search}: {fault}")
             return
         opened.asked, opened.answers, opened.missing = segments, [None] * len(segments), len(segments)
         for place, segment in enumerate(segments):
@@ -171,11 +172,11 @@ class SearchRunner:
             opened.winner = chosen(stop.value, opened.problem)
             if not holds(opened.winner.state):
                 raise SearchError(STRANGE) from None
-            return [Segment(opened.winner.state, (), opened.task.trial.condition, ALL)]
+            return [Segment(opened.winner.state, (), opened.trial.condition, ALL)]
         return checked(segments, opened.problem, holds)
 
     def _finish(self, opened: ActiveTrial, outcome: EvalResult) -> None:
-        task, winner, costs = opened.task, opened.winner, opened.costs
+        trial, winner, costs = opened.trial, opened.winner, opened.costs
         assert winner is not None  # set before the last segment was sent
         [last] = opened.asked
         self._charge(opened, last, outcome, paid=outcome.nfe)
@@ -186,8 +187,8 @@ class SearchRunner:
         if opened.trace is not None:
             opened.trace.choose(last)
         row = TrialRow(
-            **identity_columns(task.trial, task.key, self.study.model.label(task.trial.condition)),
-            value=outcome.scores[task.trial.reward],
+            **identity_columns(trial, self.study.model.label(trial.condition)),
+            value=outcome.scores[trial.reward],
             **asdict(costs),
             wall_seconds=time.monotonic() - opened.since,
             device=" + ".join(sorted({devices[engine] or "?" for engine in opened.engines})),
@@ -201,10 +202,9 @@ class SearchRunner:
         )
         opened.winner = None
         self._end(opened)
-        self._results.append(Result(task.key, row))
+        self._results.append(row)
 
     def _fail(self, opened: ActiveTrial, reason: str) -> None:
-        task = opened.task
+        trial = opened.trial
         self._end(opened)
-        label = self.study.model.label(task.trial.condition)
-        self._results.append(Result(task.key, error_row(task.trial, task.key, label, reason)))
+        self._results.append(error_row(trial, self.study.model.label(trial.condition), reason))

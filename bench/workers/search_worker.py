@@ -7,8 +7,9 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
+from bench.store.row import TrialRow
 from bench.study.study import Study
-from bench.workers.active_trial import Result, Task
+from bench.study.trial import Trial
 from bench.workers.pool import LocalPool, Worker, build_engine
 from bench.workers.search_runner import SearchRunner
 from tts.engine.requests import EngineCounters
@@ -28,7 +29,7 @@ class SearchWorker:
     def __init__(self, study: Study, engine: Worker) -> None:
         self.engine, self.searches = engine, SearchRunner(study, LocalPool(study, engine))
         self._engines = study.config.engines
-        self._waiting: deque[Task] = deque()
+        self._waiting: deque[Trial] = deque()
         self._rate, self._rows, self._since = 0.0, 0, time.monotonic()
         self._width, self._nfe = 1.0, 1
 
@@ -75,35 +76,35 @@ class SearchWorker:
         ahead = AHEAD_SECONDS * self._rate
         return math.ceil(self._open_at_once() + ahead) - len(self.searches.open) - len(self._waiting)
 
-    def submit(self, tasks: Iterable[Task]) -> None:
+    def submit(self, trials: Iterable[Trial]) -> None:
         """Queue trials."""
-        self._waiting.extend(tasks)
+        self._waiting.extend(trials)
 
     def release(self, keys: Iterable[str]) -> None:
         """Nothing: the states of a host's trials are its own affair."""
 
-    def advance(self) -> list[Result]:
+    def advance(self) -> list[TrialRow]:
         """Open trials until the engine has enough to do, and go on until an outcome is there."""
         while self._waiting and self._starved():
-            task = self._waiting.popleft()
-            self._begin(task)
-            while self.searches.shares and self._waiting and self._waiting[0].trial.shares_with(task.trial):
+            trial = self._waiting.popleft()
+            self._begin(trial)
+            while self.searches.shares and self._waiting and self._waiting[0].shares_with(trial):
                 self._begin(self._waiting.popleft())
         self.searches.dispatch()
-        results = [result for report in self.searches.pool.wait() for result in self.searches.update(report)]
+        ended = [row for report in self.searches.pool.wait() for row in self.searches.update(report)]
         self._measure()
-        return results
+        return ended
 
     def close(self) -> None:
         """End the engine's threads."""
         self.engine.close()
 
-    def _begin(self, task: Task) -> None:
+    def _begin(self, trial: Trial) -> None:
         """Begin a trial, and take note of how wide such trials are and how much they cost."""
-        algorithm, plan = task.trial.algorithm, self.searches.plan
+        algorithm, plan = trial.algorithm, self.searches.plan
         self._width = max(1.0, algorithm.nfe(plan) / algorithm.depth(plan))
         self._nfe = algorithm.nfe(plan)
-        self.searches.start(task)
+        self.searches.start(trial)
 
     def _measure(self) -> None:
         """Trials a second, by the engine's speed: to count them as they end would be too late, when all end at once."""

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bench.store import reader as store
+from bench.store.part_checks import checked_trace
+from bench.store.reader import opened
 from bench.store.storage import Output, place
 from tts.errors import DataError
 from tts.recipe import Action, Back, to_record
@@ -91,7 +92,8 @@ def read(output: Output, columns: Sequence[str] | None = None) -> pd.DataFrame:
     found = list(_parts(output, None if columns is None else list(columns)))
     if not found:
         raise DataError(f"{place(output)}: has no trace; run it with trace: true")
-    frame: pd.DataFrame = pa.concat_tables(found, promote_options="permissive").to_pandas()
+    with store.reading(place(output)):
+        frame: pd.DataFrame = pa.concat_tables(found, promote_options="permissive").to_pandas()
     return frame
 
 
@@ -104,8 +106,9 @@ def _parts(output: Output, columns: list[str] | None) -> Iterator[pa.Table]:
         new = set(trials["trial"].to_pylist()) - seen
         seen |= new
         if part in traced:
-            with store.reading(where):
-                rows = pq.read_table(where.path(f"{FOLDER}/{part}"), columns=columns, filesystem=where.filesystem)
+            with opened(where, f"{FOLDER}/{part}") as file:
+                there = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
+                rows = checked_trace(file.read(there), columns, f"{where}: {FOLDER}/{part}")
             mine = pa.compute.is_in(rows["trial"], pa.array(sorted(new), pa.string()))
             yield rows.filter(mine)
 

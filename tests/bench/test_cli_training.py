@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,10 @@ from PIL import Image
 from tiny_network import TinyNetwork
 from torch import nn
 
+from bench.run.training import TrainOptions, build
 from tts.files import weights_file
+from tts.models.cifar10 import Cifar10
+from tts.networks.folded_unet import widths
 from tts.networks.precondition import EDMPrecond
 from tts.networks.small_vgg import SmallVGG
 from tts.training.data import cifar10
@@ -32,9 +36,9 @@ def tiny_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
         "classifier": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 10)),
         "judge": lambda: SmallVGG(widths=(2, 3)),
     }
-    for name, build in builds.items():
+    for name, made in builds.items():
         schedule = replace(RECIPES[name].schedule, batch=16)
-        monkeypatch.setitem(RECIPES, name, replace(RECIPES[name], build=build, schedule=schedule))
+        monkeypatch.setitem(RECIPES, name, replace(RECIPES[name], build=made, schedule=schedule))
 
 
 def data_set(folder: Path, images: int = 48, splits: tuple[str, ...] = ("train", "test")) -> Path:
@@ -55,7 +59,7 @@ def data_set(folder: Path, images: int = 48, splits: tuple[str, ...] = ("train",
     ("what", "files"),
     [
         ("classifier", {"checkpoint.pt", "classifier.safetensors"}),
-        ("judge", {"checkpoint.pt", "judge.safetensors", "judge-moments.safetensors"}),
+        ("judge", {"checkpoint.pt", "judge.safetensors", "judge-moments.safetensors", "judge-features.safetensors"}),
         ("denoiser", {"checkpoint.pt", "denoiser.safetensors", "samples.png"}),
     ],
 )
@@ -91,6 +95,22 @@ def test_a_judges_moments_are_of_its_stored_weights_features(tmp_path: Path) -> 
     assert found.n == 48
     np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-6)
     np.testing.assert_allclose(found.covariance, expected.covariance, rtol=1e-5, atol=1e-12)
+
+
+def test_a_wider_denoiser_is_trained_and_used(tmp_path: Path) -> None:
+    data, folder = data_set(tmp_path / "data"), tmp_path / "narrow"
+    trainer, recipe = build(TrainOptions("denoiser", data, folder, images=8, batch=4, widths=(32, 64)))
+    assert (recipe.schedule.batch, len(list(trainer.run()))) == (4, 2)
+    weights = tmp_path / "narrow.safetensors"
+    weights_file.save(trainer.average.module, weights)
+    narrow: Any = Cifar10(weights=weights).load()
+    assert widths(weights_file.shapes(weights)) == (32, 64)
+    assert narrow.module.unet.conv_in.weight.shape[0] == 32
+    asked = ["train", "denoiser", "--data", data, "--images", 16]
+    for wrong in ("32", "33,64", "0,32", "32,64,64,64,64,64"):
+        refused("--widths: two to 5 multiples of 32", *asked, "--widths", wrong, "--output", tmp_path / "none")
+    refused("--widths wide: expected numbers", *asked, "--widths", "wide", "--output", tmp_path / "none")
+    refused("--widths: only the denoiser's", "train", "judge", *asked[2:], "--widths", "32,64", "--output", folder)
 
 
 def test_train_refuses_what_it_cannot_use_before_it_writes(tmp_path: Path) -> None:

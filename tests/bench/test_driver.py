@@ -47,9 +47,9 @@ def test_rows_depend_on_nothing_but_the_trial(
 
 def test_every_trial_has_its_row(reference: dict[str, dict[str, Any]]) -> None:
     of = study()
-    assert set(reference) == {trial.key(of.context) for trial in of.trials()}
+    assert set(reference) == {trial.key for trial in of.trials()}
     for trial in of.trials():
-        row = reference[trial.key(of.context)]
+        row = reference[trial.key]
         assert (row["search"], row["settings"], row["reward"]) == (trial.search, trial.settings, trial.reward)
         assert (row["label"], row["seed"]) == ({0: "airplane", 3: "cat"}[trial.condition], trial.seed)
         assert row["value"] == row[f"score_{trial.reward}"]
@@ -75,7 +75,7 @@ def test_a_row_costs_what_the_search_promises(reference: dict[str, dict[str, Any
     of = study()
     assert sum(exact(trial) for trial in of.trials()) == of.size * 8 // 9
     for trial in of.trials():
-        row, promised = reference[trial.key(of.context)], trial.algorithm.nfe(of.plan)
+        row, promised = reference[trial.key], trial.algorithm.nfe(of.plan)
         assert row["nfe"] == promised if exact(trial) else 0 < row["nfe"] <= promised
         assert row["device_seconds"] == TICK * row["nfe"]
         assert row["reward_calls"] == row["decodes"] + 1  # the last image is scored by both rewards
@@ -87,7 +87,7 @@ def test_a_prediction_before_the_first_step_is_charged_as_well() -> None:
     of.plan = Plan((1,) * 5 + (0,), (True,) * 6, initial_nfe=1, back=1, leaps=(1,) * 5 + (0,))
     rows, counts, pool = play(of, engines=2)
     for trial in filter(exact, of.trials()):
-        assert rows[trial.key(of.context)]["nfe"] == trial.algorithm.nfe(of.plan), trial.search
+        assert rows[trial.key]["nfe"] == trial.algorithm.nfe(of.plan), trial.search
     assert counts.nfe == sum(outcome.nfe for outcome in pool.outcomes)
 
 
@@ -239,9 +239,9 @@ def test_a_search_that_fails_is_a_row_with_the_reason_and_the_others_go_on(
     reference: dict[str, dict[str, Any]],
 ) -> None:
     of = study()
-    hasty = Trial("hasty", Hasty(), None, "brightness", 0, 0, 1)
+    hasty = Trial("hasty", Hasty(), None, "brightness", 0, 0, 1, of.context)
     rows, counts, pool = play(of, trials=[hasty, *of.trials()])
-    failed = rows.pop(hasty.key(of.context))
+    failed = rows.pop(hasty.key)
     assert rows == reference
     assert failed["error"] == (
         "search hasty: ended at step 1 of 6; a search must return an evaluation of a finished trajectory"
@@ -253,7 +253,7 @@ def test_a_search_that_fails_is_a_row_with_the_reason_and_the_others_go_on(
 
 def test_a_run_stops_when_too_many_trials_fail() -> None:
     of = study(max_errors=2)
-    hasty = [Trial("hasty", Hasty(), None, "brightness", 0, 0, seed) for seed in range(9)]
+    hasty = [Trial("hasty", Hasty(), None, "brightness", 0, 0, seed, of.context) for seed in range(9)]
     with pytest.raises(
         EngineError, match=r"^6 trials failed, more than max_errors = 2; the last: search hasty: .*--retry"
     ):

@@ -140,7 +140,7 @@ def test_a_poison_trial_is_an_error_after_a_few_engines_and_the_run_goes_on(
     counts = Driver(of, pool, rows, trials=chosen).run()
     [bad] = [row for row in rows.rows.values() if row.get("error")]
     what, bound = ("machines went away", NODES_ALONE) if innocent else ("engines died", 3)
-    assert bad["trial"] == poisoned[0].key(of.context)
+    assert bad["trial"] == poisoned[0].key
     assert bad["error"] == f"{pool.deaths} {what} while it ran, the last with nothing else to do: killed"
     assert (counts.failed, counts.done) == (1, len(chosen))
     assert bound <= pool.deaths <= bound + math.ceil(math.log2(len(chosen)))
@@ -167,7 +167,7 @@ def test_one_culprit_among_hundreds_is_found_by_halves() -> None:
     assert (counts.failed, counts.done) == (1, len(chosen))
     assert 3 <= pool.deaths <= 3 + math.ceil(math.log2(len(chosen)))
     Driver(of, HostPool(2, of, random.Random(0), 0.0), calm, trials=chosen).run()
-    bad = poisoned.key(of.context)
+    bad = poisoned.key
     assert "engines died while it ran, the last with nothing else to do" in rows.rows[bad]["error"]
     assert {key: row for key, row in _plain(rows).items() if key != bad} == {
         key: row for key, row in _plain(calm).items() if key != bad

@@ -36,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def keys(config: RunConfig) -> set[str]:
     """The identities of a run's trials."""
     study = Study(config)
-    return {trial.key(study.context) for trial in study.trials()}
+    return {trial.key for trial in study.trials()}
 
 
 OWN: dict[str, Callable[[str], dict[str, Any]]] = {

@@ -66,7 +66,7 @@ def reference() -> dict[str, dict[str, Any]]:
 
 def test_every_trial_has_its_own_row(reference: dict[str, dict[str, Any]], tiny: Make) -> None:
     study = Study(tiny())
-    assert set(reference) == {trial.key(study.context) for trial in study.trials()}
+    assert set(reference) == {trial.key for trial in study.trials()}
     images = {row["image"] for row in reference.values() if row["reward"] == "brightness"}
     assert len(images) > len(reference) / 3 / 2  # searches that find other noises draw other images
 
@@ -116,7 +116,7 @@ def test_searches_run_beside_many_engines_or_with_many_trials(tiny: Make) -> Non
 def test_nfe_of_a_row_is_the_formula(reference: dict[str, dict[str, Any]], tiny: Make) -> None:
     study = Study(tiny())
     for trial in study.trials():
-        spent, formula = reference[trial.key(study.context)]["nfe"], trial.algorithm.nfe(study.plan)
+        spent, formula = reference[trial.key]["nfe"], trial.algorithm.nfe(study.plan)
         exact = trial.search != "mcts" or trial.algorithm.S <= trial.algorithm.N  # type: ignore[attr-defined]
         assert spent == formula if exact else 0 < spent <= formula
 
@@ -124,7 +124,7 @@ def test_nfe_of_a_row_is_the_formula(reference: dict[str, dict[str, Any]], tiny:
 def test_every_row_can_be_made_again_from_its_recipe(reference: dict[str, dict[str, Any]], tiny: Make) -> None:
     study = Study(tiny())
     trials = list(study.trials())[::7]
-    rows = [reference[trial.key(study.context)] for trial in trials]
+    rows = [reference[trial.key] for trial in trials]
     recipes = [[from_record(record) for record in row["noises"]] for row in rows]
     requests = [
         EvalRequest(k, Segment(first, tuple(others), trial.condition, ALL))  # type: ignore[arg-type]
@@ -190,7 +190,7 @@ def test_the_network_is_compiled_if_asked(tiny: Make, monkeypatch: pytest.Monkey
     assert compiled == [{"dynamic": False}]
     assert pool.flops == pytest.approx(0.525e9, rel=0.01)
     pool.close()
-    trials = [next(iter(study.trials())).key(study.context) for study in (plain, changed)]
+    trials = [next(iter(study.trials())).key for study in (plain, changed)]
     assert trials[0] != trials[1]
 
 

@@ -79,7 +79,7 @@ def test_identities_of_edm_models_are_what_they_were(case: str, named: dict[str,
 
 def test_keys_of_trials_are_what_they_were() -> None:
     study = Study(parse(RunConfig, {**TINY, "output": "x"}, "here"))
-    keys = [trial.key(study.context) for trial in study.trials()]
+    keys = [trial.key for trial in study.trials()]
     assert keys[:2] == GOLDEN["tiny"]["first"]
     assert hashlib.sha256("".join(keys).encode()).hexdigest() == GOLDEN["tiny"]["keys"]
     assert study.digest() == GOLDEN["tiny"]["digest"]

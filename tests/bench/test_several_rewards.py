@@ -76,7 +76,7 @@ def test_a_version_is_part_of_the_identity_unless_it_is_the_first(
     def keys() -> dict[str, set[str]]:
         study = Study(config)
         trials = list(study.trials())
-        return {name: {t.key(study.context) for t in trials if t.search == name} for name in {t.search for t in trials}}
+        return {name: {t.key for t in trials if t.search == name} for name in {t.search for t in trials}}
 
     before = keys()
     assert "naive" not in Study(config).context.searches

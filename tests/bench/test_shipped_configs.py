@@ -9,12 +9,14 @@ import pytest
 from bench.study import config
 from bench.study.conditions import resolve
 from bench.study.config import CONFIGS, load
+from bench.study.entries import entries_of
 from bench.study.named import named
-from bench.study.study import _entries
 from tts.registry import MODELS, REWARDS
 
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 TRIALS = {
+    "cifar10-fid": 5000 * 13,
+    "cifar10-frontier": 1000 * 9,
     "cifar10-reference": 50 * 19 * 3,
     "imagenet256-dit": 1000 * 50 * 3,
     "imagenet64-eval": 1000 * 50 * 3,
@@ -42,11 +44,11 @@ def drawn(run: config.RunConfig) -> int:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_in_it_is_known_and_its_trials_are_counted(name: str) -> None:
     run = load(name)
-    entries = [entry for given in run.searches for entry in _entries(given)]
+    found = [entry for given in run.searches for entry in entries_of(given)]
     rewards = list(named(REWARDS, [*run.rewards, *run.held_out]))
     assert len(set(rewards)) == len(rewards)
-    assert drawn(run) * run.problems.seeds * len(entries) * len(run.rewards) == TRIALS[name]
-    assert "random" in [entry.name for entry in entries] or not name.startswith("study")  # the control
+    assert drawn(run) * run.problems.seeds * len(found) * len(run.rewards) == TRIALS[name]
+    assert "random" in [entry.name for entry in found] or not name.startswith("study")  # the control
 
 
 def test_the_studys_prompts_are_names_of_classes() -> None:

@@ -16,9 +16,10 @@ from bench.benchmarks.simulated import simulated_study
 from bench.run.driver import Driver
 from bench.run.trial_queue import TrialQueue
 from bench.store.completed import CompletedTrials
+from bench.store.row import TrialRow
 from bench.study.config import RunConfig
 from bench.study.study import Study
-from bench.workers.active_trial import Result, Task
+from bench.study.trial import Trial
 from bench.workers.backends import make_pool
 from bench.workers.pool import WorkerReport, collect
 from bench.workers.search_worker import SearchWorker
@@ -56,7 +57,7 @@ def test_costs_are_those_of_the_formula(tiny: Make) -> None:
     study, rows = Study(tiny(engines={"simulate": 0.0})), Rows()
     Driver(study, make_pool(study), rows).run()
     for trial in study.trials():
-        spent, formula = rows.rows[trial.key(study.context)]["nfe"], trial.algorithm.nfe(study.plan)
+        spent, formula = rows.rows[trial.key]["nfe"], trial.algorithm.nfe(study.plan)
         assert spent <= formula if trial.search == "mcts" else spent == formula
 
 
@@ -79,7 +80,7 @@ def test_it_has_the_calls_of_an_engine() -> None:
 def test_a_host_keeps_its_device_busy_with_full_batches() -> None:
     study = simulated_study(1, "engine", seconds=0.01)
     host = SearchWorker(study, SimulatedEngine(study))
-    host.submit(Task(trial.key(study.context), trial) for trial in islice(study.trials(), 400))
+    host.submit(islice(study.trials(), 400))
     assert max(busy_share(host) for _ in range(3)) > 0.8  # the machine may be another's now and then
     assert host.load.rows / host.load.batches > 0.95 * 64
 
@@ -102,7 +103,7 @@ class UnevenPool:
             host.engine.seconds = each  # type: ignore[attr-defined]
         self.pool = ThreadPoolExecutor(len(seconds))
 
-    def submit(self, engine: int, jobs: Sequence[Task], released: Iterable[int]) -> None:
+    def submit(self, engine: int, jobs: Sequence[Trial], released: Iterable[int]) -> None:
         """See :class:`bench.workers.pool.Pool`."""
         self.hosts[engine].submit(jobs)
 
@@ -111,13 +112,13 @@ class UnevenPool:
         return list(self.pool.map(self._work, range(self.engines)))
 
     def _work(self, engine: int) -> WorkerReport:
-        host, results, end = self.hosts[engine], list[Result](), time.monotonic() + 0.1
+        host, ended, end = self.hosts[engine], list[TrialRow](), time.monotonic() + 0.1
         while time.monotonic() < end:
             if host.busy:
-                results += host.advance()
+                ended += host.advance()
             else:
                 time.sleep(0.005)
-        return collect(engine, host, results)
+        return collect(engine, host, ended)
 
     def describe(self) -> list[str | None]:
         """See :class:`bench.workers.pool.Pool`."""
@@ -191,7 +192,7 @@ def test_a_million_trials_are_not_made_before_they_are_needed() -> None:
     queue = TrialQueue(study, CompletedTrials())
     first = [queue.next() for _ in range(10)]
     assert time.perf_counter() - start < 2.0
-    assert len({task.key for task in first if task is not None}) == 10
+    assert len({trial.key for trial in first if trial is not None}) == 10
     assert (queue.size, queue.done, queue.left) == (1_000_000, 0, 999_990)
     assert queue.planned == 1_000_000 * study.entries[0].algorithm.nfe(study.plan)
 

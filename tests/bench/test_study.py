@@ -138,7 +138,7 @@ def test_trials_are_every_combination_once(tiny: Make) -> None:
     trials = list(study.trials())
     assert study.problems == 4
     assert len(trials) == study.size == 4 * 9 * 3
-    assert len({trial.key(study.context) for trial in trials}) == len(trials)
+    assert len({trial.key for trial in trials}) == len(trials)
     assert {(trial.condition, trial.seed) for trial in trials} == {(3, 0), (3, 1), (0, 0), (0, 1)}
     assert {trial.reward for trial in trials} == {"brightness", "compressibility", "class_probability"}
     points = {(trial.search, trial.budget, trial.budget_value) for trial in trials}
@@ -164,8 +164,8 @@ def test_shards_are_of_whole_problems_if_there_are_many(tiny: Make) -> None:
         shards = [Study(tiny(problems={"conditions": [0, 1], "seeds": seeds}, shard=f"{k}/2")) for k in range(2)]
         problems = [{(trial.condition, trial.seed) for trial in shard.shard_trials()} for shard in shards]
         assert problems[0].isdisjoint(problems[1]) == whole
-        found = [trial.key(shard.context) for shard in shards for trial in shard.shard_trials()]
-        assert sorted(found) == sorted(trial.key(shards[0].context) for trial in shards[0].trials())
+        found = [trial.key for shard in shards for trial in shard.shard_trials()]
+        assert sorted(found) == sorted(trial.key for trial in shards[0].trials())
         assert [shard.shard_size for shard in shards] == [shards[0].size // 2] * 2
 
 
@@ -178,9 +178,9 @@ def test_a_problem_is_the_same_under_every_search_and_reward(tiny: Make) -> None
 
 
 def test_a_problem_does_not_depend_on_its_neighbours(tiny: Make) -> None:
-    few = {trial.key(study.context) for study in [Study(tiny(**conditions(5)))] for trial in study.trials()}
+    few = {trial.key for study in [Study(tiny(**conditions(5)))] for trial in study.trials()}
     many = Study(tiny(problems={"conditions": "all", "seeds": 2}))
-    assert few < {trial.key(many.context) for trial in many.trials()}
+    assert few < {trial.key for trial in many.trials()}
 
 
 TRANSPORT: list[dict[str, Any]] = [
@@ -202,7 +202,7 @@ def test_where_and_how_fast_is_no_part_of_the_identity(change: dict[str, Any], t
     assert changed.config != plain.config
     assert changed.resolved() == plain.resolved()
     assert changed.digest() == plain.digest()
-    keys = [{trial.key(study.context) for trial in study.trials()} for study in (plain, changed)]
+    keys = [{trial.key for trial in study.trials()} for study in (plain, changed)]
     assert keys[0] == keys[1]
 
 
@@ -239,7 +239,7 @@ def test_other_weights_change_the_identity(tiny: Make, tmp_path: Path) -> None:
     model = {**sampler(), "weights": str(tmp_path / "other.safetensors")}
     plain, other = Study(tiny(searches=["naive"])), Study(tiny(searches=["naive"], model=model))
     assert plain.digest() != other.digest()
-    assert not {t.key(plain.context) for t in plain.trials()} & {t.key(other.context) for t in other.trials()}
+    assert not {t.key for t in plain.trials()} & {t.key for t in other.trials()}
 
 
 def test_the_resolved_run_is_plain_json_with_defaults_filled_in(tiny: Make) -> None:
@@ -261,7 +261,7 @@ def test_the_digest_is_the_same_in_another_process(tiny: Make, fresh_python: Cal
 def test_a_study_is_built_without_torch(fresh_python: Callable[..., str]) -> None:
     code = (
         "import sys; from bench.study.config import load; from bench.study.study import Study\n"
-        "study = Study(load('quickstart')); study.digest(); [trial.key(study.context) for trial in study.trials()]\n"
+        "study = Study(load('quickstart')); study.digest(); [trial.key for trial in study.trials()]\n"
         "print(study.size, sorted({'torch', 'ray', 'diffusers', 'pandas', 'pyarrow'} & set(sys.modules)))"
     )
     size, modules = fresh_python(code).split(maxsplit=1)

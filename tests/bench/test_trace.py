@@ -15,7 +15,7 @@ from tiny_study import TINY
 
 from bench.run.start import run
 from bench.store import reader as store
-from bench.store.schema import EVALUATION_COLUMNS
+from bench.store.schema import EVALUATION_COLUMNS, TRACE_VERSION
 from bench.study.config import RunConfig
 from bench.study.study import Study
 from bench.workers import trace
@@ -51,7 +51,7 @@ def test_its_schema_is_documented(folder: Path) -> None:
     assert {column.name: column.metadata[b"doc"].decode() for column in found} == {
         field.name: field.doc for field in EVALUATION_COLUMNS
     }
-    assert found.metadata[b"schema_version"] == b"1"
+    assert int(found.metadata[b"schema_version"]) == TRACE_VERSION == 2
 
 
 def test_costs_add_up(both: tuple[pd.DataFrame, pd.DataFrame]) -> None:

@@ -13,8 +13,8 @@ import pytest
 from fake_pool import FakePool, Rows, study
 
 from bench.run.driver import Driver
-from bench.study.trial import Trial
-from bench.workers.active_trial import ActiveTrial, Task
+from bench.study.trial import Context, Trial
+from bench.workers.active_trial import ActiveTrial
 from bench.workers.node import Handle, Node, Served, Waiter
 from bench.workers.trajectory_tree import TrajectoryTree
 from tts.engine.requests import EvalRequest, EvalResult
@@ -29,7 +29,7 @@ PROBLEM = Problem(3, 1, PLAN, "a", ("b", "c"))
 
 def active(pinned: int | None = None) -> ActiveTrial:
     """A trial at work; nothing of its search matters here."""
-    return ActiveTrial(Task("key", Trial("naive", Naive(), None, "a", 3, 0, 1)), PROBLEM, pinned)
+    return ActiveTrial(Trial("naive", Naive(), None, "a", 3, 0, 1, Context({}, {}, {})), PROBLEM, pinned)
 
 
 class Bench:
@@ -454,7 +454,7 @@ def test_no_node_and_no_state_outlives_its_trials() -> None:
     """Without the garbage collector, and whatever searches do."""
     gc.collect()  # what other tests have left
     of, rows = study(), Rows()
-    hoarders = [Trial("hoarder", Hoarder(), None, "brightness", 0, 0, seed) for seed in range(3)]
+    hoarders = [Trial("hoarder", Hoarder(), None, "brightness", 0, 0, seed, of.context) for seed in range(3)]
     pool = FakePool(2, of, random.Random(0))
     driver = Driver(of, pool, rows, trials=[*hoarders, *of.trials()])
     driver.run()

@@ -18,16 +18,16 @@ from tts.search.naive import Naive
 from tts.settings import canonical
 
 CONTEXT = Context(model={"name": "m", "weights": "w"}, rewards={"r": {}}, numerics={"batch": 8})
-TRIAL = Trial("eps_greedy", EpsGreedy(K=2), "K", "r", 3, 0, 12345)
+TRIAL = Trial("eps_greedy", EpsGreedy(K=2), "K", "r", 3, 0, 12345, CONTEXT)
 
 
 def test_identity_is_pinned() -> None:
     """Changing this value orphans every stored row: raise IDENTITY_VERSION on purpose, never by accident."""
-    assert TRIAL.key(CONTEXT) == "d0517f30943fadbf8ce45df76dde6678"
+    assert TRIAL.key == "d0517f30943fadbf8ce45df76dde6678"
 
 
 def test_identity_of_a_row_is_that_of_the_plan() -> None:
-    row = json.loads(json.dumps(identity_columns(TRIAL, TRIAL.key(CONTEXT), "cat")))
+    row = json.loads(json.dumps(identity_columns(TRIAL, "cat")))
     again = identity(CONTEXT, row["search"], row["settings"], row["reward"], row["condition"], row["problem_seed"])
     assert again == row["trial"]
 
@@ -45,17 +45,17 @@ def test_identity_of_a_row_is_that_of_the_plan() -> None:
     ],
 )
 def test_whatever_changes_the_result_changes_the_identity(other: Trial) -> None:
-    assert other.key(CONTEXT) != TRIAL.key(CONTEXT)
+    assert other.key != TRIAL.key
 
 
 @pytest.mark.parametrize("part", ["model", "rewards", "numerics"])
 def test_context_is_part_of_the_identity(part: str) -> None:
     changed = replace(CONTEXT, **{part: {**getattr(CONTEXT, part), "name": "other"}})
-    assert TRIAL.key(changed) != TRIAL.key(CONTEXT)
+    assert replace(TRIAL, context=changed).key != TRIAL.key
 
 
-def test_budget_label_is_not_part_of_the_identity() -> None:
-    assert replace(TRIAL, budget="N").key(CONTEXT) == TRIAL.key(CONTEXT)
+def test_label_of_the_budget_and_place_of_work_are_no_part_of_the_identity() -> None:
+    assert replace(TRIAL, budget="N").key == replace(TRIAL, alone=True).key == TRIAL.key
 
 
 def test_canonical_json_ignores_the_order_of_keys() -> None:
@@ -71,7 +71,8 @@ def test_what_changes_the_last_bits_is_part_of_the_identity_and_defaults_are_not
     assert on_gpu == {"batch": 32, "threads": 1, "device": "cuda"}
     changed = Engines.model_validate({"device": "cuda", **given}).numerics()
     assert changed == {**on_gpu, **given}
-    assert TRIAL.key(replace(CONTEXT, numerics=changed)) != TRIAL.key(replace(CONTEXT, numerics=on_gpu))
+    one, other = (replace(TRIAL, context=replace(CONTEXT, numerics=each)) for each in (changed, on_gpu))
+    assert one.key != other.key
 
 
 def test_cpus_have_no_tf32() -> None:

@@ -15,7 +15,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tts.errors import DataError, SettingError
+from tts.errors import DataError, SettingError, WeightsError
+from tts.files import weights_file
 from tts.metrics.extractors.inception import Inception
 from tts.metrics.extractors.judge import Judge
 from tts.metrics.fid import FID, SFID
@@ -23,8 +24,9 @@ from tts.metrics.kid import KID
 from tts.metrics.manifolds import Recall
 from tts.metrics.references import computed, published
 from tts.metrics.references import images as module
+from tts.metrics.references.sample import drawn
 from tts.registry import METRICS
-from tts.training.frechet import moments
+from tts.training.frechet import frechet_distance, load_rows, moments
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), dtype=np.uint8)
 
@@ -138,12 +140,10 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, content: Any, message: str
 
 def test_a_missing_reference_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Inception, "check", lambda self: None)
-    for kind, message in ((FID, "is missing; for pooled features of inception"), (KID, "is missing; name a folder")):
-        with pytest.raises(SettingError, match=f"reference: {message}"):
+    for kind, named in ((FID, "a file of moments"), (KID, "a folder")):
+        message = f"reference: is missing; for pooled features of inception-v3-compat, name {named}"
+        with pytest.raises(SettingError, match=message):
             kind().check()
-    FID(features="judge").check()
-    with pytest.raises(DataError, match=r"reference nowhere.tar: no such file or folder"):
-        FID(features="judge", reference="nowhere.tar").check()
 
 
 @pytest.mark.parametrize("form", ["folder", "zip", "tar.gz", "npz"])
@@ -168,11 +168,44 @@ def test_images_of_every_form_are_looked_at_once(
     assert kid.identity()["reference"] == computed.digest(made)
 
 
-def test_some_images_are_spread_over_all(tmp_path: Path) -> None:
+def test_some_images_are_drawn(tmp_path: Path) -> None:
     path = adm(tmp_path / "some.npz")
     some = Recall(features="judge", reference=str(path), real_images=3).reference().rows
     whole = Recall(features="judge", reference=str(path)).reference().rows
-    np.testing.assert_allclose(some, whole[[0, 3, 6]], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(some, whole[drawn(7, 3)], rtol=1e-4, atol=1e-6)
+
+
+def test_drawn_images_are_of_all_classes_though_these_take_turns() -> None:
+    """Every fifth of images whose ten classes take turns is of two classes."""
+    found = drawn(50_000, 10_000)
+    counts = np.bincount(found % 10)
+    assert len(set(found.tolist())) == 10_000
+    assert (np.diff(found) > 0).all()
+    assert counts.min() > 900
+    assert counts.max() < 1100
+    assert drawn(5, None).tolist() == drawn(5, 9).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_judge_comes_with_its_references() -> None:
+    """Features of 10,000 of the real images whose moments are shipped, too: as near to them as chance lets them be."""
+    kid = KID(features="judge")
+    for metric in (FID(features="judge"), kid):
+        metric.check()
+    rows = kid.reference().rows
+    assert rows.shape == (10_000, 192)
+    assert frechet_distance(moments(rows), FID(features="judge").reference()) < 0.02
+    assert len(KID(features="judge", real_images=500).reference()) == 500
+    assert kid.identity()["reference"] == weights_file.digest(Judge.rows)
+    assert kid.identity()["reference"] != FID(features="judge").identity()["reference"]
+    with pytest.raises(WeightsError, match="of another network's features"):
+        load_rows(Judge.rows, "another")
+    with pytest.raises(WeightsError, match="lacks features"):
+        load_rows(Judge.moments, weights_file.digest(Judge.weights))
+
+
+def test_references_that_are_not_there_are_named() -> None:
+    with pytest.raises(DataError, match=r"reference nowhere.tar: no such file or folder"):
+        FID(features="judge", reference="nowhere.tar").check()
 
 
 def test_images_of_several_sizes_and_damaged_ones(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def save(module: nn.Module, path: Path) -> str:
     import torch
 
     def half(tensor: torch.Tensor) -> np.ndarray:
-        return (tensor.half() if tensor.is_floating_point() else tensor).contiguous().numpy()
+        return (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu().numpy()
 
     return write({name: half(tensor) for name, tensor in module.state_dict().items()}, path)
 
@@ -73,6 +73,23 @@ def load(module: nn.Module, path: Path) -> None:
         module.load_state_dict(load_file(path))
     except RuntimeError:
         raise WeightsError(f"weights {path}: made for another network than {type(module).__name__}") from None
+
+
+def shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of a file's tensors, by name; nothing else of them is read.
+
+    Raises:
+        WeightsError: no such file, or a damaged one.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  (no dict)
+    except FileNotFoundError:
+        raise WeightsError(f"weights {path}: {obstacle(path)}") from None
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"weights {path}: damaged or not a safetensors file ({error})") from None
 
 
 def _digest(tensors: Iterable[tuple[str, np.ndarray]]) -> str:

@@ -24,7 +24,9 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 class Cifar10(ModelSettings):
     """CIFAR-10 at 32x32, ten classes, stochastic Heun."""
 
-    weights: Path | None = Field(None, description="safetensors file; the shipped one when left out")
+    weights: Path | None = Field(
+        None, description="safetensors file of a network of any widths (tts-bench train); the shipped one when left out"
+    )
     sampler: HeunByDefault = Field(default_factory=StochasticHeun, description="the sampler: {name: heun, ...}")
 
     @property
@@ -62,10 +64,11 @@ class Cifar10(ModelSettings):
 
     def load(self, device: str = "cpu") -> Model:
         """The denoiser in float32 and channels-last."""
-        from tts.networks.folded_unet import FoldedUNet
+        from tts.networks.folded_unet import FoldedUNet, widths
         from tts.networks.placing import place
         from tts.networks.precondition import EDMPrecond
 
-        denoiser = EDMPrecond(FoldedUNet())
+        found = widths(weights_file.shapes(self.path))
+        denoiser = EDMPrecond(FoldedUNet(found) if found else FoldedUNet())
         weights_file.load(denoiser, self.path)
         return PixelEDM(place(denoiser, device, channels_last=True), self.sampler.on(Sigmas()), (3, 32, 32), device)

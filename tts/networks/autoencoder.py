@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from tts.errors import SettingError, WeightsError
 from tts.files.digests import sha256
 from tts.files.hub import folder
-from tts.models.checkpoint import check_filled, check_safetensors
+from tts.models.checkpoint import check_safetensors
+from tts.models.parts import load_part
 from tts.quiet import quiet
 
 if TYPE_CHECKING:
@@ -110,14 +111,12 @@ def load_tiny(id: str, dtype: torch.dtype, device: str) -> Callable[[Tensor], Te
     Raises:
         WeightsError: the weights are of another network.
     """
-    from diffusers import AutoencoderTiny
-
     from tts.networks.placing import place
 
+    named = ("diffusers", "AutoencoderTiny")
     with quiet():
         try:
-            vae = AutoencoderTiny.from_pretrained(tiny_folder(id), dtype=dtype, use_safetensors=True)
-            check_filled(vae)
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+            vae: Any = load_part(tiny_folder(id), named, None, dtype)
+        except (WeightsError, OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
             raise WeightsError(f"preview {id}: cannot be loaded ({' '.join(str(error).split())[:300]})") from None
     return decoder(place(vae, device))

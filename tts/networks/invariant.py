@@ -27,8 +27,9 @@ def _kernel() -> Any:
         stride: tl.constexpr, pad_h: tl.constexpr, pad_w: tl.constexpr, kernel_h: tl.constexpr, kernel_w: tl.constexpr,
         biased: tl.constexpr, precision: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
     ):  # fmt: skip
-        at = tl.program_id(0) * BM + tl.arange(0, BM)
-        out = tl.program_id(1) * BN + tl.arange(0, BN)
+        tiles = (outs + BN - 1) // BN  # neighbours read the same rows, which are then near
+        at = tl.program_id(0) // tiles * BM + tl.arange(0, BM)
+        out = tl.program_id(0) % tiles * BN + tl.arange(0, BN)
         across, rest = at % wide, at // wide
         down, image = rest % high, rest // high
         total = tl.zeros((BM, BN), dtype=tl.float32)
@@ -80,7 +81,7 @@ def convolution(
     rows, (wide_n, wide_k) = batch * high * wide, ((64, 32) if single else (128, 64))
     wide_n = 64 if outs <= 64 else wide_n
     wide_k = min(wide_k, max(16, triton.next_power_of_2(x.shape[1])))
-    _kernel()[(triton.cdiv(rows, 128), triton.cdiv(outs, wide_n))](
+    _kernel()[(triton.cdiv(rows, 128) * triton.cdiv(outs, wide_n),)](
         x, weight, weight if bias is None else bias, y, rows, x.shape[2], x.shape[3], x.shape[1], outs, high, wide,
         stride=stride, pad_h=padding[0], pad_w=padding[1], kernel_h=kernel[0], kernel_w=kernel[1],
         biased=bias is not None, precision="tf32" if single and torch.backends.cudnn.allow_tf32 else "ieee",

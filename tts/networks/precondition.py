@@ -62,13 +62,13 @@ def edm_loss(denoiser: Callable[..., Tensor], x: Tensor, labels: Tensor, generat
         denoiser: an :class:`EDMPrecond`, or a compiled one, with ``sigma_data`` 0.5.
         x: clean images in [-1, 1], ``[B, C, H, W]`` float32.
         labels: class indices, ``[B]`` int64.
-        generator: the only source of randomness.
+        generator: the only source of randomness, a CPU's.
 
     Returns:
         Mean loss, scalar float32.
     """
-    sigma = (1.2 * torch.randn(len(x), generator=generator) - 1.2).exp()
-    noise = torch.randn(x.shape, generator=generator)
+    sigma = (1.2 * torch.randn(len(x), generator=generator) - 1.2).exp().to(x.device)
+    noise = torch.randn(x.shape, generator=generator).to(x.device)
     weight = (sigma**2 + 0.25) / (0.5 * sigma) ** 2
     D = denoiser(x + _rows(sigma, x) * noise, sigma, labels)
     loss: Tensor = (_rows(weight, x) * (D - x).float().square()).mean()

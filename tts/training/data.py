@@ -66,7 +66,7 @@ def to_unit(pixels: Tensor) -> Tensor:
 
 def flip(pixels: Tensor, generator: torch.Generator) -> Tensor:
     """Each image mirrored left to right with probability 1/2."""
-    chosen = torch.rand(len(pixels), generator=generator) < 0.5
+    chosen = (torch.rand(len(pixels), generator=generator) < 0.5).to(pixels.device)
     return torch.where(chosen[:, None, None, None], pixels.flip(-1), pixels)
 
 
@@ -75,8 +75,8 @@ def shift(pixels: Tensor, generator: torch.Generator, by: int = 4) -> Tensor:
     n, _, height, width = pixels.shape
     padded = torch.nn.functional.pad(pixels.float(), (by,) * 4, mode="reflect").to(pixels.dtype)
     top, left = torch.randint(0, 2 * by + 1, (2, n, 1), generator=generator)
-    rows, columns = top + torch.arange(height), left + torch.arange(width)
-    batch = torch.arange(n)[:, None, None]
+    rows, columns = ((first + torch.arange(size)).to(pixels.device) for first, size in ((top, height), (left, width)))
+    batch = torch.arange(n, device=pixels.device)[:, None, None]
     return padded.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
@@ -85,6 +85,7 @@ def tint(pixels: Tensor, generator: torch.Generator, by: float = 0.2) -> Tensor:
     n = len(pixels)
     gain = 1 + by * (2 * torch.rand(n, 1, 1, 1, generator=generator) - 1)
     move = 64 * by * (2 * torch.rand(n, 3, 1, 1, generator=generator) - 1)
+    gain, move = gain.to(pixels.device), move.to(pixels.device)
     return (gain * (pixels.float() - 127.5) + 127.5 + move).round().clamp(0, 255).to(pixels.dtype)
 
 
@@ -96,4 +97,4 @@ def cut(pixels: Tensor, generator: torch.Generator, reach: int = 4) -> Tensor:
     n, _, height, width = pixels.shape
     y, x = torch.randint(0, height, (2, n, 1), generator=generator)
     rows, columns = (torch.arange(height) - y).abs() < reach, (torch.arange(width) - x).abs() < reach
-    return pixels.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 127)
+    return pixels.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None].to(pixels.device), 127)

@@ -52,6 +52,27 @@ def save(found: Moments, path: Path, extractor: str) -> None:
     weights_file.write({**tensors, "n": np.array(found.n)}, path, {"extractor": extractor})
 
 
+def save_rows(features: NDArray[Any], path: Path, extractor: str) -> None:
+    """Write features ``[N, F]`` of single images in float16.
+
+    Args:
+        extractor: digest of the weights of the network whose features they are.
+    """
+    weights_file.write({"features": features.astype(np.float16)}, path, {"extractor": extractor})
+
+
+def load_rows(path: Path, extractor: str) -> NDArray[np.float32]:
+    """Features that :func:`save_rows` wrote, ``[N, F]``.
+
+    Args:
+        extractor: as given there.
+
+    Raises:
+        WeightsError: the file is missing, damaged or of another network's features.
+    """
+    return _tensors(path, extractor, ["features"])[0].astype(np.float32)
+
+
 def load(path: Path, extractor: str) -> Moments:
     """Moments that :func:`save` wrote.
 
@@ -61,11 +82,18 @@ def load(path: Path, extractor: str) -> Moments:
     Raises:
         WeightsError: the file is missing, damaged or of another network's features.
     """
-    from safetensors import safe_open
+    n, mean, covariance = _tensors(path, extractor, ["n", "mean", "covariance"])
+    return Moments(int(n), mean.astype(np.float64), covariance.astype(np.float64))
+
+
+def _tensors(path: Path, extractor: str, names: list[str]) -> list[NDArray[Any]]:
+    from safetensors import SafetensorError, safe_open
 
     weights_file.digest(path)
     with safe_open(path, framework="numpy") as file:
         if (file.metadata() or {}).get("extractor") != extractor:
-            raise WeightsError(f"weights {path}: moments of another network's features")
-        mean, covariance = (file.get_tensor(name).astype(np.float64) for name in ("mean", "covariance"))
-        return Moments(int(file.get_tensor("n")), mean, covariance)
+            raise WeightsError(f"weights {path}: of another network's features")
+        try:
+            return [file.get_tensor(name) for name in names]
+        except SafetensorError:
+            raise WeightsError(f"weights {path}: lacks {' or '.join(names)}") from None

@@ -75,7 +75,7 @@ class Trainer:
     """Trains a network and its moving average.
 
     Args:
-        network: trained in place.
+        network: trained in place, on the device that it is on.
         loss: the loss of a batch; draws randomness only from the generator that it is given.
         data: the training set.
         schedule: how long and how fast.
@@ -99,6 +99,7 @@ class Trainer:
             raise DataError(f"the data set has {len(data.labels)} images, fewer than one batch of {schedule.batch}")
         self.network, self.loss, self.data, self.schedule = network, loss, data, schedule
         self.precision, self.step = precision, 0
+        self.device = next(network.parameters()).device
         self.forward = torch.compile(network) if compiled else network
         self.average = AveragedModel(network, multi_avg_fn=self._blend, use_buffers=True)
         self.optimizer = torch.optim.AdamW(
@@ -124,7 +125,7 @@ class Trainer:
         batch = self._batch(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rate(self.step)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.precision == torch.bfloat16):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == torch.bfloat16):
             loss = self.loss(self.forward, batch, generator)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -140,7 +141,7 @@ class Trainer:
         epoch, place = divmod(step, size // batch)
         order = torch.randperm(size, generator=torch.Generator().manual_seed(self.schedule.seed + epoch))
         chosen = order[place * batch : (place + 1) * batch]
-        return Images(self.data.pixels[chosen], self.data.labels[chosen])
+        return Images(self.data.pixels[chosen].to(self.device), self.data.labels[chosen].to(self.device))
 
     def save(self, path: Path) -> None:
         """Write everything that :meth:`load` needs; the file is whole or is the old one."""
@@ -164,7 +165,7 @@ class Trainer:
             WeightsError: the checkpoint is damaged or belongs to another network.
         """
         try:
-            state = torch.load(path, weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True)
             self.network.load_state_dict(state["network"])
             self.average.module.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])

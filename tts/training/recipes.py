@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from tts.networks.folded_unet import FoldedUNet
+from tts.errors import SettingError
+from tts.networks.folded_unet import GROUPS, FoldedUNet
 from tts.networks.precondition import EDMPrecond, edm_loss
 from tts.networks.small_resnet import SmallResNet
 from tts.networks.small_vgg import SmallVGG
 from tts.training.data import Images, cut, flip, shift, tint, to_unit
 from tts.training.loop import Schedule, WorkerFailure
+
+LEVELS = 5
+"""Of 16x16 pixels, each level having half the side of the one before."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,20 @@ def channels_last(network: nn.Module) -> nn.Module:
     return network.to(memory_format=torch.channels_last)
 
 
+def denoiser(widths: Sequence[int]) -> nn.Module:
+    """The embedded denoiser, wider or narrower.
+
+    Raises:
+        SettingError: no network is of these widths.
+    """
+    if not 2 <= len(widths) <= LEVELS or any(width < GROUPS or width % GROUPS for width in widths):
+        raise SettingError(f"--widths: two to {LEVELS} multiples of {GROUPS}, for example 96,160,160")
+    return channels_last(EDMPrecond(FoldedUNet(tuple(widths))))
+
+
 RECIPES = {
     "denoiser": Recipe(
-        build=lambda: channels_last(EDMPrecond(FoldedUNet())),
+        build=lambda: denoiser((64, 128, 128)),
         loss=denoiser_loss,
         schedule=Schedule(images=440_000),
     ),

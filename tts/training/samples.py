@@ -26,20 +26,21 @@ def sample(denoiser: EDMPrecond, labels: list[int], batch: int = 64, seed: int =
     Returns:
         ``[N, 3, 32, 32]`` uint8.
     """
-    model = PixelEDM(denoiser, StochasticHeun(), (3, 32, 32), "cpu")
+    device = next(denoiser.parameters()).device
+    model = PixelEDM(denoiser, StochasticHeun(), (3, 32, 32), str(device))
     return torch.cat([_batch(model, labels[i : i + batch], i, seed) for i in range(0, len(labels), batch)])
 
 
 def _batch(model: PixelEDM, labels: list[int], first: int, seed: int) -> Tensor:
     def noise(step: int) -> Tensor:
         seeds = [derive_seed(seed, step, first + k) for k in range(len(labels))]
-        return torch.stack([torch.from_numpy(normal(s, model.shape)) for s in seeds])
+        return torch.stack([torch.from_numpy(normal(s, model.shape)) for s in seeds]).to(model.device)
 
     def answer(call: Call) -> Tensor:
         return model.denoise(call.x, torch.full((len(labels),), call.level, dtype=torch.float64), labels)
 
     noises = [noise(index) if injects else None for index, injects in enumerate(model.sampler.plan.injects)]
-    return model.decode(drive(follow(model.sampler, noise(-1), noises), answer).x)
+    return model.decode(drive(follow(model.sampler, noise(-1), noises), answer).x).cpu()
 
 
 def grid(denoiser: EDMPrecond, columns: int = 8) -> Tensor:

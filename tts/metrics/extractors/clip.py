@@ -83,8 +83,10 @@ class CLIP(ExtractorSettings):
         """The network on a device."""
         import torch
 
+        from tts.networks.placing import place
+
         resized = torch_fidelity("interpolate_compat_tensorflow").interpolate_bilinear_2d_like_tensorflow1x
-        network, side = self._network().to(device), self._tower().side
+        network, side = place(self._network(), device), self._tower().side
         mean, std = (255 * torch.tensor(each, device=device).view(3, 1, 1) for each in (MEAN, STD))
 
         def look(images: Tensor) -> Mapping[str, Tensor]:

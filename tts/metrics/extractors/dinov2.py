@@ -76,7 +76,9 @@ class DINOv2(ExtractorSettings):
         import torch
         from torch.nn.functional import interpolate
 
-        network = self._network().to(device)
+        from tts.networks.placing import place
+
+        network = place(self._network(), device)
         mean, std = (torch.tensor(each, device=device).view(3, 1, 1) for each in (MEAN, STD))
 
         def look(images: Tensor) -> Mapping[str, Tensor]:

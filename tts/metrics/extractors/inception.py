@@ -59,7 +59,9 @@ class Inception(ExtractorSettings):
 
     def look(self, device: str) -> Look:
         """The network on a device."""
-        network: Any = inception(self.path()).to(device)
+        from tts.networks.placing import place
+
+        network: Any = place(inception(self.path()), device)
         kept: dict[str, Tensor] = {}
         network.Mixed_6d.branch1x1.register_forward_hook(lambda _, __, out: kept.update(spatial=out))
 

@@ -24,6 +24,7 @@ class Judge(ExtractorSettings):
     family: ClassVar = "cifar10-judge"
     weights: ClassVar = weights_file.SHIPPED / "cifar10-judge.safetensors"
     moments: ClassVar = weights_file.SHIPPED / "cifar10-judge-moments.safetensors"
+    rows: ClassVar = weights_file.SHIPPED / "cifar10-judge-features.safetensors"
 
     name: Literal["judge"] = Field("judge", description="the embedded model's judge")
 

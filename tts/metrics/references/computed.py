@@ -18,6 +18,7 @@ from tts.files import downloads
 from tts.files.digests import sha256
 from tts.metrics.extractors.base import ExtractorSettings
 from tts.metrics.references import images
+from tts.metrics.references.sample import drawn
 from tts.training.frechet import Moments
 
 BATCH = 64
@@ -52,7 +53,7 @@ def moments(path: Path, features: ExtractorSettings, layer: str) -> Moments:
 
 
 def vectors(path: Path, features: ExtractorSettings, layer: str, most: int) -> NDArray[np.float32]:
-    """A layer's features of images at a path, ``[N, F]``; of ``most`` images evenly spread, where there are more.
+    """A layer's features of images at a path, ``[N, F]``; of ``most`` drawn ones, where there are more.
 
     Raises:
         DataError: the images cannot be read, or are too few.
@@ -61,7 +62,7 @@ def vectors(path: Path, features: ExtractorSettings, layer: str, most: int) -> N
     def make() -> dict[str, NDArray[Any]]:
         return {"features": np.concatenate([*_features(path, features, layer, most)])}
 
-    return _kept(path, features, layer, f"features-{most}", make)["features"]
+    return _kept(path, features, layer, f"drawn-{most}", make)["features"]
 
 
 def _features(path: Path, features: ExtractorSettings, layer: str, most: int | None) -> Iterator[NDArray[np.float32]]:
@@ -72,8 +73,7 @@ def _features(path: Path, features: ExtractorSettings, layer: str, most: int | N
         if count < 2:
             raise DataError(f"reference {path}: holds a single image; a metric needs more")
         look = features.look(device)
-        numbers = range(count) if most is None or most >= count else np.linspace(0, count - 1, most).astype(int)
-        for batch in _batches(read(int(number)) for number in numbers):
+        for batch in _batches(read(int(number)) for number in drawn(count, most)):
             given = torch.from_numpy(batch.transpose(0, 3, 1, 2).copy()).to(device)
             yield look(given)[layer].cpu().numpy()
 
