@@ -91,6 +91,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make a folder for locks, in the process that starts the others."""
     if not hasattr(config, "workerinput"):
         os.environ[LOCKS] = tempfile.mkdtemp(prefix="tts-bench-tests-")
+        os.environ["TTS_CACHE"] = str(Path(os.environ[LOCKS]) / "cache")  # nothing of theirs lies in their user's
         config.add_cleanup(lambda: shutil.rmtree(os.environ[LOCKS]))
 
 
