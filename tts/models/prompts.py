@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from pydantic import Field
 
@@ -29,6 +29,9 @@ KEPT = 512
 
 class PromptSettings(PipelineSettings):
     """Settings of a latent model whose conditions are prompts."""
+
+    FOLDED: ClassVar[int] = 1
+    """Cells of the autoencoder's latent in a cell of the model's."""
 
     negative_prompt: str | None = Field(None, description="what guidance leads away from")
     size: Side | tuple[Side, Side] | None = Field(
@@ -68,6 +71,7 @@ class PromptSettings(PipelineSettings):
             raise SettingError(f"size = {self.size}: this model's images are multiples of {self.multiple}")
         if self.preview is not None:
             autoencoder.tiny_weights(self.preview)
+            autoencoder.check_tiny(self.preview, self.latent_channels * self.FOLDED, self.factor)
 
     def identity(self) -> dict[str, Any]:
         """The settings, and digests of the weights, of the schedule and of the preview in place of their address."""
@@ -78,6 +82,12 @@ class PromptSettings(PipelineSettings):
     def factor(self) -> int:
         """Pixels along a side of a latent's cell."""
         return int(2 ** (len(self.config_of("vae").get("block_out_channels", (0,))) - 1))
+
+    @property
+    def latent_channels(self) -> int:
+        """Of the autoencoder's latents."""
+        vae = self.config_of("vae")
+        return int(vae.get("latent_channels", vae.get("z_dim", 4)))
 
     @property
     def multiple(self) -> int:
