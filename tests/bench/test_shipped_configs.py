@@ -15,6 +15,8 @@ from tts.registry import MODELS, REWARDS
 
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 TRIALS = {
+    "cifar10-algorithms": 50 * 98 * 3,
+    "cifar10-algorithms-pilot": 20 * 87 * 3,
     "cifar10-fid": 5000 * 13,
     "cifar10-frontier": 1000 * 9,
     "cifar10-reference": 50 * 19 * 3,

@@ -142,7 +142,11 @@ class TextToImageSettings(PromptSettings):
         def answer(x: Tensor, s: Tensor, encoded: Sequence[Encoded], scale: Tensor | None) -> Tensor:
             return self.ask(network, x.to(network.dtype), s.float(), self.collate(encoded), scale)
 
-        return PromptedNetwork(network, lambda prompt: self.encode(pipeline, prompt, device), answer)
+        return PromptedNetwork(network, self.prompts(pipeline, device), answer)
+
+    def encoder(self, pipeline: Any, device: str) -> Callable[[str | None], Encoded]:
+        """Encodes a prompt, or for None what guidance leads away from."""
+        return lambda prompt: self.encode(pipeline, prompt, device)
 
     def load(self, device: str = "cpu") -> Model:
         """The model in its precision; prompts are encoded when they are first asked for."""
