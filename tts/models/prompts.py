@@ -34,6 +34,8 @@ wanted."""
 class PromptSettings(PipelineSettings):
     """Settings of a latent model whose conditions are prompts."""
 
+    FOLDED: ClassVar[int] = 1
+    """Cells of the autoencoder's latent in a cell of the model's."""
     STORED: ClassVar[bool] = True
     """Whether its encoded prompts can be had from a store."""
 
@@ -75,6 +77,7 @@ class PromptSettings(PipelineSettings):
             raise SettingError(f"size = {self.size}: this model's images are multiples of {self.multiple}")
         if self.preview is not None:
             autoencoder.tiny_weights(self.preview)
+            autoencoder.check_tiny(self.preview, self.latent_channels * self.FOLDED, self.factor)
 
     def identity(self) -> dict[str, Any]:
         """The settings, and digests of the weights, of the schedule and of the preview in place of their address."""
@@ -85,6 +88,12 @@ class PromptSettings(PipelineSettings):
     def factor(self) -> int:
         """Pixels along a side of a latent's cell."""
         return int(2 ** (len(self.config_of("vae").get("block_out_channels", (0,))) - 1))
+
+    @property
+    def latent_channels(self) -> int:
+        """Of the autoencoder's latents."""
+        vae = self.config_of("vae")
+        return int(vae.get("latent_channels", vae.get("z_dim", 4)))
 
     @property
     def multiple(self) -> int:
