@@ -67,6 +67,13 @@ MODELS: dict[str, Check] = {
         "tts/test_few_steps.py::test_presets_draw_what_their_pipelines_draw",
         abs=1e-4,
     ),
+    "sit": Check(
+        "`sit`, of SiT and REPA",
+        "diffusers: DiTTransformer2DModel at the published frequencies, stepped as both programs step",
+        "answers of the network, and latents after 5 steps, as a share of the largest",
+        "tts/test_sit.py::test_answers_as_diffusers_network_at_the_published_frequencies",
+        abs=1e-5,
+    ),
     "any-pipeline": Check(
         "`diffusers`, any pipeline through its own call",
         "the families of the same checkpoints",

@@ -183,6 +183,7 @@ MODELS: Registry[ModelSettings] = Registry(
         "qwen-image": "tts.models.families.qwen_image:QwenImage",
         "sana": "tts.models.families.sana:Sana",
         "sana-sprint": "tts.models.families.sana_sprint:SanaSprint",
+        "sit": "tts.models.sit:SiT",
         "stable-diffusion": "tts.models.stable_diffusion:StableDiffusion",
         "stable-diffusion-3": "tts.models.families.stable_diffusion_3:StableDiffusion3",
         "stable-diffusion-xl": "tts.models.stable_diffusion_xl:StableDiffusionXL",

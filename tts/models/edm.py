@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from tts.errors import SettingError, WeightsError
 from tts.files.digests import sha256
 from tts.files.edm_pickle import Checkpoint, read
 from tts.files.locate import locate
+from tts.models.addresses import Digest, FileOrAddress
 from tts.models.base import Model, ModelSettings
 from tts.models.classes import class_condition, class_label
 from tts.models.guidance import Autoguidance, Guidance, Unguided
@@ -38,26 +39,19 @@ PUBLISHED = "https://nvlabs-fi-cdn.nvidia.com/edm/pretrained/edm-imagenet-64x64-
 class EDM(ModelSettings):
     """EDM's networks on pixels, from NVIDIA's pickles: ImageNet at 64x64 unless told otherwise; stochastic Heun."""
 
-    checkpoint: str = Field(PUBLISHED, description="pickle of an EDMPrecond: a file, or an address fetched once")
+    checkpoint: FileOrAddress = Field(
+        PUBLISHED, description="pickle of an EDMPrecond: a file, or an address fetched once"
+    )
     classes: int = Field(1000, ge=0, description="classes of the network; 0 for one without labels")
     precision: Precision = Field("fp32", description="of the network; states and preconditioning are float32")
-    sha256: str | None = Field(
+    sha256: Digest | None = Field(
         None,
-        pattern="^[0-9a-fA-F]{8,64}$",
         description="SHA-256 of the checkpoint at an address, or its first digits; left out: whatever comes is taken",
     )
     sampler: HeunByDefault = Field(default_factory=StochasticHeun, description="the sampler: {name: heun, ...}")
     guidance: EDMGuidance = Field(
         NoGuidance(), description="none, or {name: autoguidance, scale: 2, checkpoint: of a weaker network}"
     )
-
-    @field_validator("checkpoint", mode="before")
-    @classmethod
-    def _file_or_address(cls, value: object) -> object:
-        scheme, separator, _ = str(value).partition("://")
-        if separator and scheme not in ("http", "https"):
-            raise ValueError("name a file or an https address")
-        return str(value) if isinstance(value, Path) else value
 
     @property
     def path(self) -> Path:

@@ -92,7 +92,7 @@ class TextToImageSettings(PromptSettings):
         if self.passes == 1 and self.negative_prompt is not None:
             raise SettingError("negative_prompt: without classifier-free guidance it changes nothing; leave it out")
         if self.preview is not None:
-            autoencoder.check_tiny(self.preview, self.channels)
+            autoencoder.tiny(self.preview).check(self.channels)
 
     def cutter(self) -> Callable[[str], Cut | None]:
         """What says of a prompt what is cut of it; None: nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,53 +72,85 @@ def normalised_decoder(vae: Any) -> Callable[[Tensor], Tensor]:
     return decode
 
 
-def tiny_folder(id: str) -> Path:
-    """Folder of an ``AutoencoderTiny``, local or fetched from the hub."""
-    return folder(id, ("config.json", "*.safetensors"), "preview")
+@dataclass(frozen=True)
+class Lone:
+    """An autoencoder that lies by itself, and not among a pipeline's parts.
 
-
-def tiny_weights(id: str) -> list[str]:
-    """Digests of its weights, after a look at each.
-
-    Raises:
-        WeightsError: they are missing or damaged.
+    Args:
+        id: local folder, or name of a repository on the hub.
+        kind: its class in diffusers.
+        setting: the setting that named it, for messages.
     """
-    files = [file for file in sorted(tiny_folder(id).glob("*")) if WEIGHTS.fullmatch(file.name)]
-    if not files:
-        raise WeightsError(f"preview {id}: has no safetensors weights of an AutoencoderTiny")
-    for file in files:
-        check_safetensors(file)
-    return [sha256(file, "preview") for file in files]
 
+    id: str
+    kind: str
+    setting: str
 
-def check_tiny(id: str, channels: int) -> None:
-    """Look at its configuration.
+    @property
+    def folder(self) -> Path:
+        """Where it lies, fetched from the hub if need be."""
+        return folder(self.id, ("config.json", "*.safetensors"), self.setting)
 
-    Raises:
-        SettingError: it decodes latents of other channels.
-    """
-    try:
-        found = json.loads((tiny_folder(id) / "config.json").read_text()).get("latent_channels", 4)
-    except (OSError, ValueError, AttributeError) as error:
-        raise WeightsError(f"preview {id}: its config.json cannot be read ({error})") from None
-    if found != channels:
-        raise SettingError(f"preview {id}: decodes latents of {found} channels, and this model's have {channels}")
+    def weights(self) -> list[str]:
+        """Digests of its weights, after a look at each.
 
+        Raises:
+            WeightsError: they are missing or damaged.
+        """
+        files = [file for file in sorted(self.folder.glob("*")) if WEIGHTS.fullmatch(file.name)]
+        if not files:
+            raise WeightsError(f"{self.setting} {self.id}: has no safetensors weights of an {self.kind}")
+        for file in files:
+            check_safetensors(file)
+        return [sha256(file, self.setting) for file in files]
 
-def load_tiny(id: str, dtype: torch.dtype, device: str) -> Callable[[Tensor], Tensor]:
-    """Its decoder.
+    def config(self) -> dict[str, Any]:
+        """Its configuration.
 
-    Raises:
-        WeightsError: the weights are of another network.
-    """
-    from diffusers import AutoencoderTiny
-
-    from tts.networks.placing import place
-
-    with quiet():
+        Raises:
+            WeightsError: there is none, or it is of another class.
+        """
         try:
-            vae = AutoencoderTiny.from_pretrained(tiny_folder(id), dtype=dtype, use_safetensors=True)
-            check_filled(vae)
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-            raise WeightsError(f"preview {id}: cannot be loaded ({' '.join(str(error).split())[:300]})") from None
-    return decoder(place(vae, device))
+            found: dict[str, Any] = json.loads((self.folder / "config.json").read_text())
+            kind = found.get("_class_name")
+        except (OSError, ValueError, AttributeError) as error:
+            raise WeightsError(f"{self.setting} {self.id}: its config.json cannot be read ({error})") from None
+        if kind not in (None, self.kind):
+            raise WeightsError(f"{self.setting} {self.id}: holds {kind}, not {self.kind}")
+        return found
+
+    def check(self, channels: int) -> None:
+        """Look at its configuration.
+
+        Raises:
+            SettingError: it decodes latents of other channels.
+        """
+        found = self.config().get("latent_channels", 4)
+        if found != channels:
+            raise SettingError(
+                f"{self.setting} {self.id}: decodes latents of {found} channels, and this model's have {channels}"
+            )
+
+    def load(self, dtype: torch.dtype, device: str) -> Any:
+        """The autoencoder on a device.
+
+        Raises:
+            WeightsError: the weights are of another network.
+        """
+        import diffusers
+
+        from tts.networks.placing import place
+
+        with quiet():
+            try:
+                vae = getattr(diffusers, self.kind).from_pretrained(self.folder, dtype=dtype, use_safetensors=True)
+                check_filled(vae)
+            except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+                text = " ".join(str(error).split())
+                raise WeightsError(f"{self.setting} {self.id}: cannot be loaded ({text[:300]})") from None
+        return place(vae, device)
+
+
+def tiny(id: str) -> Lone:
+    """A small decoder of predicted images."""
+    return Lone(id, "AutoencoderTiny", "preview")
