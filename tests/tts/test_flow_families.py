@@ -62,8 +62,10 @@ def settings(family: Family, folder: Path, share: float = 0.0, **values: Any) ->
 
 @pytest.fixture(scope="module")
 def model(name: str, saved: Path) -> Model:
-    """Loaded once, without noise."""
-    return settings(FAMILIES[name], saved).load()
+    """Found whole, and loaded once, without noise."""
+    found = settings(FAMILIES[name], saved)
+    found.check()
+    return found.load()
 
 
 def drawn(shape: tuple[int, ...], rows: Sequence[int]) -> Tensor:

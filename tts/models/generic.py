@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from tts.errors import SettingError, WeightsError
 from tts.models.base import Model
+from tts.models.built_keys import table_of
 from tts.models.checkpoint import INDEX
+from tts.models.config_keys import TABLES, check_keys
 from tts.models.flow import FlowDenoiser
+from tts.models.flow_keys import scheduler_table
 from tts.models.flow_schedule import FlowSchedule
 from tts.models.guidance import Unguided
-from tts.models.latent import Denoiser, LatentDenoiser, LatentModel
+from tts.models.latent import SCHEDULER, Denoiser, LatentDenoiser, LatentModel
 from tts.models.parameterisation import PARAMETERISATIONS
 from tts.models.pipeline_calls import PipelineCalls
 from tts.models.prompts import PromptSettings
@@ -96,6 +100,17 @@ class AnyPipeline(PromptSettings):
             raise SettingError("preview: model diffusers decodes by its pipeline alone; leave it out")
         self.checkpoint.check(str(name), self.components)
         self.stepper()
+        self.check_configurations()
+
+    def check_configurations(self) -> None:
+        """Refuse keys that no class of the installed releases takes, and those of a schedule that is not known."""
+        self.checkpoint.check_classes(self.components)
+        index, config = self.checkpoint.config(INDEX), self.scheduler_config()
+        for part in self.components:
+            table = self._explained(partial(table_of, index[part], ""))
+            self._explained(partial(check_keys, f"{part}/config.json", self.config_of(part), table))
+        table = scheduler_table(config) if self.of_flow else TABLES["scheduler"]
+        self._explained(partial(check_keys, SCHEDULER, config, table))
 
     @property
     def of_flow(self) -> bool:

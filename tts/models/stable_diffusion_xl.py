@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from tts.models.agreements import check_sizes_told
 from tts.models.guiding import LatentGuidance, Scale
 from tts.models.latent import GUIDANCE
 from tts.models.prompted import PromptedSettings
@@ -17,7 +18,10 @@ class StableDiffusionXL(PromptedSettings):
     """Stable Diffusion XL's base model: prompts, DDIM with noise, 1024x1024 unless told otherwise."""
 
     PIPELINE: ClassVar[str] = "StableDiffusionXLPipeline"
-    KEYS: ClassVar[dict[str, str]] = {"unet": "UNet2DConditionModel of SDXL"}
+    KEYS: ClassVar[dict[str, str]] = {
+        "UNet2DConditionModel": "UNet2DConditionModel of SDXL",
+        "AutoencoderKL": "AutoencoderKL of SDXL",
+    }
     COMPONENTS: ClassVar[dict[str, str]] = {
         "unet": "UNet2DConditionModel",
         "vae": "AutoencoderKL",
@@ -30,6 +34,12 @@ class StableDiffusionXL(PromptedSettings):
         description="local folder, or name of a repository on the hub (owner/name)",
     )
     guidance: LatentGuidance = Field(Scale(scale=5.0), description=GUIDANCE)
+
+    def check_configurations(self) -> None:
+        """Also of what the UNet is told beside its prompt."""
+        super().check_configurations()
+        unet, text = self.config_of("unet"), self.config_of("text_encoder_2")
+        self._explained(lambda: check_sizes_told(unet, text))
 
     def absent(self) -> dict[str, Any]:
         """Parts that take images, and the watermark."""

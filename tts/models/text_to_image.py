@@ -6,6 +6,7 @@ unlike the others', it says so, too.
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from tts.errors import SettingError
+from tts.errors import SettingError, WeightsError
 from tts.models.base import Model
+from tts.models.checkpoint import INDEX
+from tts.models.config_keys import TABLES, Key, check_keys
 from tts.models.latent import Denoiser, LatentModel, Network
 from tts.models.prompts import Encoded, PromptedNetwork, PromptSettings, stacked
 from tts.networks import autoencoder
@@ -30,6 +33,8 @@ class TextToImageSettings(PromptSettings):
 
     PATCH: ClassVar[int] = 2
     """Cells of a latent along a side of the network's tokens."""
+    FOLDED: ClassVar[int] = 1
+    """Cells of the autoencoder's latent in a cell of the model's."""
     PIXELS: ClassVar[int | None] = 1024
     """Height and width where none are set; None: the network's own."""
     TOKENIZER: ClassVar[tuple[str, int]]
@@ -93,6 +98,23 @@ class TextToImageSettings(PromptSettings):
             raise SettingError("negative_prompt: without classifier-free guidance it changes nothing; leave it out")
         if self.preview is not None:
             autoencoder.tiny(self.preview).check(self.channels)
+
+    def check_configurations(self) -> None:
+        """Also of the whole, and of the network's channels."""
+        super().check_configurations()
+        import diffusers
+
+        kind = getattr(diffusers, self.PIPELINE)
+        pipeline = dict.fromkeys(inspect.signature(kind.__init__).parameters, Key("built", "the pipeline"))
+        index = partial(check_keys, INDEX, self.checkpoint.config(INDEX), {**TABLES["index"], **pipeline})
+        self._explained(index)
+        vae = self.config_of("vae")
+        latent = vae.get("latent_channels", vae.get("z_dim"))
+        if latent is not None and latent * self.FOLDED != self.channels:
+            raise WeightsError(
+                f"id {self.id}: its {self.network} takes {self.channels} channels, and a latent has "
+                f"{latent * self.FOLDED}; a network that is told an image, or another vae: set another id"
+            )
 
     def cutter(self) -> Callable[[str], Cut | None]:
         """What says of a prompt what is cut of it; None: nothing."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from tts.errors import SettingError, WeightsError
 from tts.files.digests import sha256
 from tts.files.hub import folder
-from tts.models.checkpoint import check_filled, check_safetensors
+from tts.models.checkpoint import check_safetensors
+from tts.models.parts import load_part
 from tts.quiet import quiet
 
 if TYPE_CHECKING:
@@ -137,15 +138,12 @@ class Lone:
         Raises:
             WeightsError: the weights are of another network.
         """
-        import diffusers
-
         from tts.networks.placing import place
 
         with quiet():
             try:
-                vae = getattr(diffusers, self.kind).from_pretrained(self.folder, dtype=dtype, use_safetensors=True)
-                check_filled(vae)
-            except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+                vae: Any = load_part(self.folder, ("diffusers", self.kind), None, dtype)
+            except (WeightsError, OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
                 text = " ".join(str(error).split())
                 raise WeightsError(f"{self.setting} {self.id}: cannot be loaded ({text[:300]})") from None
         return place(vae, device)
