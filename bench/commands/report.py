@@ -34,10 +34,13 @@ def report(
 
     It opens offline. The folder report/ beside it has every figure as PNG and SVG, and every table as CSV.
     """
+    from bench.report.controls import with_controls
     from bench.report.html.page import write_report
     from bench.report.prices import parsed_prices
 
-    written = write_report([*runs], output, baseline, features, over.value, trust, parsed_prices(price or []))
+    written = write_report(
+        with_controls(runs), output, baseline, features, over.value, trust, parsed_prices(price or [])
+    )
     out.print(f"{written.page}: {written.size / 1e6:.1f} MB", highlight=False, markup=False, soft_wrap=True)
     beside = f"{written.page.removesuffix('.html')}/: {written.files} files"
     out.print(beside, highlight=False, markup=False, soft_wrap=True)

@@ -163,6 +163,10 @@ class RunConfig(Settings):
     searches: list[str | dict[str, Any]] = Field(
         min_length=1, description="names, or {name: ..., setting: value, budget: {setting: [value, ...]}}"
     )
+    compute: Literal["search", "more-steps"] = Field(
+        "search",
+        description="more-steps: besides, plain samples with the steps that each budget pays for, in OUTPUT/more-steps",
+    )
     problems: Problems = Field(default_factory=Problems, description="what to draw")
     engines: Engines = Field(default_factory=Engines, description="where to compute")
     seed: int = Field(0, ge=0, description="seed of the whole run")
