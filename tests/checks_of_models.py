@@ -74,6 +74,13 @@ MODELS: dict[str, Check] = {
         "tts/test_sit.py::test_answers_as_diffusers_network_at_the_published_frequencies",
         abs=1e-5,
     ),
+    "edm2": Check(
+        "`edm2`: the folded network, guidance by a second one, and Heun's steps without churn",
+        "the published computation, weights normalised at every call, in float64",
+        "predicted latents, and latents after 4 steps, of deviation about 1",
+        "tts/test_edm2.py::test_denoises_as_the_published_network_does",
+        abs=2e-5,
+    ),
     "any-pipeline": Check(
         "`diffusers`, any pipeline through its own call",
         "the families of the same checkpoints",

@@ -175,6 +175,7 @@ MODELS: Registry[ModelSettings] = Registry(
         "diffusers": "tts.models.generic:AnyPipeline",
         "dit": "tts.models.dit:DiT",
         "edm": "tts.models.edm:EDM",
+        "edm2": "tts.models.edm2:EDM2",
         "flux": "tts.models.families.flux:Flux",
         "flux2": "tts.models.families.flux2:Flux2",
         "flux2-klein": "tts.models.families.flux2_klein:Flux2Klein",
