@@ -73,7 +73,7 @@ def test_overrides_reach_into_nested_settings(tmp_path: Path) -> None:
     ]
     config, before = load(written(tmp_path / "mine.yaml"), overrides), load(written(tmp_path / "mine.yaml"))
     assert (config.seed, config.images, config.output) == (7, False, Path("a=b"))
-    assert config.problems.model_dump() == {"conditions": [1, "cat"], "seeds": 2}
+    assert config.problems.model_dump() == {"conditions": [1, "cat"], "seeds": 2, "random": None}
     assert config.engines == before.engines.model_copy(update={"batch": 3})
     assert config.model == {"name": "cifar10", "sampler": {"steps": 4, "S_churn": 2.5}}
     assert config.searches == ["naive", {"name": "random", "N": 2}]

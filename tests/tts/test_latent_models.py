@@ -125,7 +125,7 @@ def test_prompts_are_encoded_once_each(name: str, make: Any, monkeypatch: pytest
 
 
 def test_prompts_kept_are_bounded(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tts.models.prompts.KEPT", 3)
+    monkeypatch.setattr("tts.models.prompts.KEPT_BYTES", 3 * 16 * 32 * 4)
     model = make("stable-diffusion").load()
     for letter in "abcdef":
         denoised(model, [letter])

@@ -155,7 +155,7 @@ class EDM(ModelSettings):
         """Sigma_data, the network's form, and what makes the network."""
         found = read(self.path)
         try:
-            edm_constants.check(found.architecture, found.modules)
+            edm_constants.check(found.architecture, found.modules, found.tensors)
             shape, build = self._form(found)
             edm_constants.check_preconditioning(found.levels, shape.label_dim, self._levels())
         except (SettingError, WeightsError) as error:

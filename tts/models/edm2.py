@@ -65,7 +65,7 @@ class EDM2(EDM):
             return
         for part in self._decoders():
             part.weights()
-            part.check(4)
+            part.check(4, self._decoders()[0].factor)
 
     def identity(self) -> dict[str, Any]:
         """Sampler, precision, and the digests of all weights, wherever they lie."""

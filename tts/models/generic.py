@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -38,6 +38,8 @@ WITHOUT_WEIGHTS = ("Scheduler", "Tokenizer", "Processor", "Extractor", "Tokenize
 
 class AnyPipeline(PromptSettings):
     """Any text-to-image pipeline of diffusers: slower than a family of its own, and its levels are not all known."""
+
+    STORED: ClassVar[bool] = False
 
     id: str = Field(description="local folder, or name of a repository on the hub (owner/name)")
     precision: Precision = Field("bf16", description="of the networks; states and noise levels are float32")
@@ -133,9 +135,9 @@ class AnyPipeline(PromptSettings):
         """Nothing is known of its tokenizers."""
         return lambda _: None
 
-    def pipeline(self) -> Any:
+    def pipeline(self, parts: Collection[str] | None = None) -> Any:
         """The pipeline of the class that the checkpoint names."""
-        return self.loaded(str(self.checkpoint.config(INDEX)["_class_name"]))
+        return self.loaded(str(self.checkpoint.config(INDEX)["_class_name"]), parts)
 
     def load(self, device: str = "cpu") -> Model:
         """The model, after two calls that say how its pipeline asks its network."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -119,33 +119,36 @@ class PipelineSettings(ModelSettings):
             "weights": self.checkpoint.identity(self.components),
         }
 
-    def pipeline(self) -> DiffusionPipeline:
+    def pipeline(self, parts: Collection[str] | None = None) -> DiffusionPipeline:
         """The pipeline in host memory, without the parts that are not needed.
+
+        Args:
+            parts: those with weights that are wanted; None: all.
 
         Raises:
             WeightsError: its weights do not fit its configuration.
         """
-        return self.loaded(self.PIPELINE)
+        return self.loaded(self.PIPELINE, parts)
 
-    def loaded(self, name: str) -> DiffusionPipeline:
+    def loaded(self, name: str, parts: Collection[str] | None = None) -> DiffusionPipeline:
         """:meth:`pipeline` of a class of diffusers."""
         import diffusers
 
         self.check_configurations()
         kind = getattr(diffusers, name)
         folder, file = self.checkpoint.folder(), self.checkpoint.single_file()
-        common = {"dtype": dtype(self.precision), "local_files_only": True, **self.absent()}
-        self.checkpoint.check_weights(self.components)
+        common = {"dtype": dtype(self.precision), "local_files_only": True, **self.absent(), **self._without(parts)}
+        self.checkpoint.check_weights({part: self.components[part] for part in self._wanted(parts)})
         self.checkpoint.check_file(self.components)  # nothing else is opened
         with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of schedulers' settings that are older than their keys
             try:
                 if file is not None:
                     found = kind.from_single_file(str(file), config=str(folder), **common)
-                    for component in self.components:
+                    for component in self._wanted(parts):
                         check_filled(getattr(found, component), f"its {component}")
                 else:
-                    found = kind.from_pretrained(folder, **self._parts(folder), **common)
+                    found = kind.from_pretrained(folder, **{**common, **self._parts(folder, self._wanted(parts))})
             except WeightsError as error:
                 raise WeightsError(f"id {self.id}: {error}") from None
             except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
@@ -153,21 +156,29 @@ class PipelineSettings(ModelSettings):
                 raise WeightsError(f"id {self.id}: its parts cannot be loaded ({text[:300]})") from None
         return found
 
-    def _parts(self, folder: Path) -> dict[str, nn.Module]:
-        """The networks, in host memory."""
+    def _parts(self, folder: Path, wanted: Collection[str]) -> dict[str, nn.Module]:
+        """Networks, in host memory."""
         index = self.checkpoint.config(INDEX)
-        return {
-            part: load_part(folder / part, index[part], self.variant, dtype(self.precision)) for part in self.components
-        }
+        return {part: load_part(folder / part, index[part], self.variant, dtype(self.precision)) for part in wanted}
 
-    def placed(self, device: str) -> Any:
-        """The pipeline with its parts on a device, ready to compute."""
+    def placed(self, device: str, parts: Collection[str] | None = None) -> Any:
+        """The pipeline with its parts, or some of them, on a device, ready to compute."""
         from tts.networks.placing import place
 
-        pipeline = self.pipeline()
-        for part in self.components:
+        pipeline = self.pipeline(parts)
+        for part in self._wanted(parts):
             place(getattr(pipeline, part), device)
         return pipeline
+
+    def _wanted(self, parts: Collection[str] | None) -> list[str]:
+        return [part for part in self.components if parts is None or part in parts]
+
+    def _without(self, parts: Collection[str] | None) -> dict[str, Any]:
+        """Parts with weights that are not wanted, and their tokenizers."""
+        wanted = self._wanted(parts)
+        unwanted = [part for part in self.components if part not in wanted]
+        tokenizers = [part.replace("text_encoder", "tokenizer") for part in unwanted]
+        return dict.fromkeys([*unwanted, *tokenizers])
 
     def absent(self) -> dict[str, Any]:
         """Parts to leave out, and those that the checkpoint lacks."""

@@ -105,7 +105,7 @@ class PromptedSettings(PromptSettings, LatentSettings):
             )[0]
             return output
 
-        return PromptedNetwork(unet, self.encoder(pipeline, device), answer)
+        return PromptedNetwork(unet, self.prompts(pipeline, device), answer)
 
     def load(self, device: str = "cpu") -> Model:
         """The model in its precision, its decoder as the checkpoint asks."""

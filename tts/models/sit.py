@@ -113,10 +113,10 @@ class SiT(ModelSettings):
         """Read the checkpoint, and look at the decoders."""
         shape = self._opened().shape
         self._vae.weights()
-        self._vae.check(shape.channels)
+        self._vae.check(shape.channels, self._vae.factor)
         if self.preview is not None:
             autoencoder.tiny(self.preview).weights()
-            autoencoder.tiny(self.preview).check(shape.channels)
+            autoencoder.tiny(self.preview).check(shape.channels, self._vae.factor)
         self.stepper()
 
     def identity(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -45,10 +45,10 @@ class StableDiffusionXL(PromptedSettings):
         """Parts that take images, and the watermark."""
         return {"feature_extractor": None, "image_encoder": None, "add_watermarker": False}
 
-    def pipeline(self) -> Any:
+    def pipeline(self, parts: Collection[str] | None = None) -> Any:
         """Its autoencoder overflows in float16, and then computes in float32, as the checkpoint asks."""
-        pipeline = super().pipeline()
-        if self.precision == "fp16" and pipeline.vae.config.force_upcast:
+        pipeline = super().pipeline(parts)
+        if self.precision == "fp16" and pipeline.vae is not None and pipeline.vae.config.force_upcast:
             pipeline.vae.float()
         return pipeline
 

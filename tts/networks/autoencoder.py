@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from tts.errors import SettingError, WeightsError
 from tts.files.digests import sha256
 from tts.files.hub import folder
+from tts.models.built_keys import defaults_of, table_of
 from tts.models.checkpoint import check_safetensors
+from tts.models.config_keys import check_keys
 from tts.models.parts import load_part
 from tts.quiet import quiet
 
@@ -109,27 +111,51 @@ class Lone:
         """Its configuration.
 
         Raises:
-            WeightsError: there is none, or it is of another class.
+            WeightsError: there is none, it is of another class, or asks for what is not done here.
         """
+        named = ("diffusers", self.kind)
         try:
             found: dict[str, Any] = json.loads((self.folder / "config.json").read_text())
-            kind = found.get("_class_name")
-        except (OSError, ValueError, AttributeError) as error:
+            kind = found.get("_class_name", self.kind)
+            if kind == self.kind:
+                check_keys("config.json", {**defaults_of(named, self.kind), **found}, table_of(named, self.kind))
+        except WeightsError as error:
+            raise WeightsError(f"{self.setting} {self.id}: {error}") from None
+        except (OSError, ValueError, AttributeError, TypeError) as error:
             raise WeightsError(f"{self.setting} {self.id}: its config.json cannot be read ({error})") from None
-        if kind not in (None, self.kind):
+        if kind != self.kind:
             raise WeightsError(f"{self.setting} {self.id}: holds {kind}, not {self.kind}")
         return found
 
-    def check(self, channels: int) -> None:
+    @property
+    def factor(self) -> int:
+        """Pixels along a side of a latent's cell."""
+        config = self.config()
+        if self.kind == "AutoencoderTiny":
+            levels = len(config.get("decoder_block_out_channels", range(4)))
+            return int(config.get("upsampling_scaling_factor", 2) ** (levels - 1))
+        return int(2 ** (len(config.get("block_out_channels", (0,))) - 1))
+
+    def check(self, channels: int, factor: int) -> None:
         """Look at its configuration.
 
+        Args:
+            channels: of the model's latents.
+            factor: pixels along a side of their cells.
+
         Raises:
-            SettingError: it decodes latents of other channels.
+            SettingError: it decodes other latents, or to images of another size.
+            WeightsError: it asks for what is not done here.
         """
         found = self.config().get("latent_channels", 4)
         if found != channels:
             raise SettingError(
                 f"{self.setting} {self.id}: decodes latents of {found} channels, and this model's have {channels}"
+            )
+        if (larger := self.factor) != factor:
+            raise SettingError(
+                f"{self.setting} {self.id}: makes {larger} pixels of a cell's side, and this model's images have "
+                f"{factor}"
             )
 
     def load(self, dtype: torch.dtype, device: str) -> Any:

@@ -188,7 +188,8 @@ class Folding:
         weights = self.take(f"{key}.weight", *shape)
         fan = weights[0].numel()
         length = torch.linalg.vector_norm(weights.flatten(1), dim=1).view(-1, *[1] * (weights.ndim - 1))
-        return (weights * gain / ((EPSILON + length / math.sqrt(fan)) * math.sqrt(fan))).float()
+        found: Tensor = weights * gain / ((EPSILON + length / math.sqrt(fan)) * math.sqrt(fan))
+        return found.float()
 
     def linear(self, key: str, ins: int, outs: int, gain: float = 1.0) -> nn.Linear:
         """A linear layer."""

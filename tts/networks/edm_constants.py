@@ -11,7 +11,7 @@ from typing import Any
 
 from tts.errors import WeightsError
 from tts.files.edm_pickle import Module
-from tts.networks.adm_weights import HEAD, groups
+from tts.networks.adm_weights import HEAD, Arrays, groups
 
 Wanted = Mapping[str, Callable[[Module], tuple[Any, ...]]]
 """By attribute, the values that a module may have."""
@@ -55,11 +55,12 @@ CONSTANTS: dict[str, dict[str, Wanted]] = {
 """Of the published networks, by architecture and class."""
 
 
-def check(architecture: str, modules: Iterable[Module]) -> None:
+def check(architecture: str, modules: Iterable[Module], tensors: Arrays) -> None:
     """Refuse a network whose constants are others than those that are computed with.
 
     Args:
         modules: all parts of the network, as the file has them.
+        tensors: its weights.
 
     Raises:
         WeightsError: one has another, or is of a class that no published network has; the message names it.
@@ -67,6 +68,9 @@ def check(architecture: str, modules: Iterable[Module]) -> None:
     constants = CONSTANTS.get(architecture)
     if constants is None:
         raise WeightsError(f"its network is a {architecture}; {', '.join(CONSTANTS)} can be read")
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind != "f":
+            raise WeightsError(f"its '{name}' is {tensor.dtype}: quantised weights are not read")
     for module in modules:
         if module.class_name not in CLASSES:
             raise WeightsError(f"its '{module.name}' is a {module.class_name}, which no published network has")

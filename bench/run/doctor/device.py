@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, get_args
 from bench.run.doctor.finding import Finding, Verdict, judged
 from bench.study.config import Engines
 from bench.study.study import Study
-from bench.workers.pool import describe_device, set_numerics
+from bench.workers.numerics import set_numerics
+from bench.workers.pool import describe_device
 from bench.workers.rates import Rate, loaded, rates_of
 from tts.errors import DeviceMemoryError, TTSError, first_line
 from tts.precision import Precision

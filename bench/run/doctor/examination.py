@@ -13,7 +13,7 @@ from bench.run.doctor.speed import speed
 from bench.store.storage import LocalStorage, place
 from bench.study.config import AUTO
 from bench.study.study import Study
-from bench.workers.pool import set_numerics
+from bench.workers.numerics import set_numerics
 from tts.errors import TTSError, first_line
 
 Watch = Callable[[str], None]
