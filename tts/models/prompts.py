@@ -71,12 +71,13 @@ class PromptSettings(AdaptedSettings):
         if any(side % self.multiple for side in self.pixels):
             raise SettingError(f"size = {self.size}: this model's images are multiples of {self.multiple}")
         if self.preview is not None:
-            autoencoder.tiny_weights(self.preview)
-            autoencoder.check_tiny(self.preview, self.latent_channels * self.FOLDED, self.factor)
+            preview = autoencoder.tiny(self.preview)
+            preview.weights()
+            preview.check(self.latent_channels * self.FOLDED, self.factor)
 
     def identity(self) -> dict[str, Any]:
         """The settings, and digests of the weights, of the schedule and of the preview in place of their address."""
-        preview = None if self.preview is None else autoencoder.tiny_weights(self.preview)
+        preview = None if self.preview is None else autoencoder.tiny(self.preview).weights()
         return {**super().identity(), "preview": preview}
 
     @property
@@ -160,7 +161,8 @@ class PromptSettings(AdaptedSettings):
         """The preview's decoder, if there is to be one."""
         if self.preview is None:
             return None
-        return autoencoder.load_tiny(self.preview, getattr(pipeline, self.network).dtype, device)
+        dtype = getattr(pipeline, self.network).dtype
+        return autoencoder.decoder(autoencoder.tiny(self.preview).load(dtype, device))
 
 
 class PromptedNetwork:
