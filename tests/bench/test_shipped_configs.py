@@ -23,6 +23,8 @@ TRIALS = {
     "cifar10-frontier": 1000 * 9,
     "cifar10-reference": 50 * 19 * 3,
     "imagenet256-dit": 1000 * 50 * 3,
+    "imagenet256-sit": 1000 * 50 * 4,
+    "imagenet512-edm2": 1000 * 50 * 3,
     "imagenet64-eval": 1000 * 50 * 3,
     "quickstart": 10 * 15 * 3,
     "study-edm": 36 * 8 * 3,
