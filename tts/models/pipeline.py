@@ -167,7 +167,7 @@ class PipelineSettings(ModelSettings):
 
         pipeline = self.pipeline(parts)
         for part in self._wanted(parts):
-            place(getattr(pipeline, part), device)
+            place(getattr(pipeline, part), device, part=part)
         return pipeline
 
     def _wanted(self, parts: Collection[str] | None) -> list[str]:
