@@ -42,6 +42,11 @@ OWN: dict[str, Mapping[str, Key]] = {
         ),
         **idle("it has none", "ada_norm_bias", *OFF),
     },
+    "AutoencoderTiny": {
+        **used("it decodes latents as the network has them", "scaling_factor", 1),
+        **used("it decodes latents as the network has them", "shift_factor", 0, None),
+        **idle("of its encoder", "block_out_channels"),
+    },
     "AutoencoderKLFlux2": used("the latents' cells", "patch_size", [2, 2]),
 }
 """Keys that are not left to a class of diffusers, by the class or by what is said of it."""

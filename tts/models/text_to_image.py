@@ -33,8 +33,6 @@ class TextToImageSettings(PromptSettings):
 
     PATCH: ClassVar[int] = 2
     """Cells of a latent along a side of the network's tokens."""
-    FOLDED: ClassVar[int] = 1
-    """Cells of the autoencoder's latent in a cell of the model's."""
     PIXELS: ClassVar[int | None] = 1024
     """Height and width where none are set; None: the network's own."""
     TOKENIZER: ClassVar[tuple[str, int]]
@@ -96,8 +94,6 @@ class TextToImageSettings(PromptSettings):
         super().check()
         if self.passes == 1 and self.negative_prompt is not None:
             raise SettingError("negative_prompt: without classifier-free guidance it changes nothing; leave it out")
-        if self.preview is not None:
-            autoencoder.check_tiny(self.preview, self.channels)
 
     def check_configurations(self) -> None:
         """Also of the whole, and of the network's channels."""
@@ -108,12 +104,10 @@ class TextToImageSettings(PromptSettings):
         pipeline = dict.fromkeys(inspect.signature(kind.__init__).parameters, Key("built", "the pipeline"))
         index = partial(check_keys, INDEX, self.checkpoint.config(INDEX), {**TABLES["index"], **pipeline})
         self._explained(index)
-        vae = self.config_of("vae")
-        latent = vae.get("latent_channels", vae.get("z_dim"))
-        if latent is not None and latent * self.FOLDED != self.channels:
+        if (latent := self.latent_channels * self.FOLDED) != self.channels:
             raise WeightsError(
-                f"id {self.id}: its {self.network} takes {self.channels} channels, and a latent has "
-                f"{latent * self.FOLDED}; a network that is told an image, or another vae: set another id"
+                f"id {self.id}: its {self.network} takes {self.channels} channels, and a latent has {latent}; a "
+                "network that is told an image, or another vae: set another id"
             )
 
     def cutter(self) -> Callable[[str], Cut | None]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tts.errors import WeightsError
 from tts.files.edm_pickle import Module
-from tts.networks.adm_weights import HEAD, groups
+from tts.networks.adm_weights import HEAD, Arrays, groups
 
 Wanted = Mapping[str, Callable[[Module], tuple[Any, ...]]]
 """By attribute, the values that a module may have."""
@@ -19,6 +19,7 @@ Wanted = Mapping[str, Callable[[Module], tuple[Any, ...]]]
 CLASSES = {
     *("Conv2d", "DhariwalUNet", "EDMPrecond", "FourierEmbedding", "GroupNorm", "Linear", "ModuleDict"),
     *("PositionalEmbedding", "SongUNet", "UNetBlock"),
+    *("Block", "MPConv", "MPFourier", "UNet"),
 }
 
 
@@ -49,22 +50,27 @@ CONSTANTS: dict[str, dict[str, Wanted]] = {
         "GroupNorm": _norm(1e-6),
         "PositionalEmbedding": {"max_positions": _always(10000), "endpoint": _always(True)},
     },
+    "UNet": {},
 }
 """Of the published networks, by architecture and class."""
 
 
-def check(architecture: str, modules: Iterable[Module]) -> None:
+def check(architecture: str, modules: Iterable[Module], tensors: Arrays) -> None:
     """Refuse a network whose constants are others than those that are computed with.
 
     Args:
         modules: all parts of the network, as the file has them.
+        tensors: its weights.
 
     Raises:
         WeightsError: one has another, or is of a class that no published network has; the message names it.
     """
     constants = CONSTANTS.get(architecture)
     if constants is None:
-        raise WeightsError(f"its network is a {architecture}; {' and '.join(CONSTANTS)} can be read")
+        raise WeightsError(f"its network is a {architecture}; {', '.join(CONSTANTS)} can be read")
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind != "f":
+            raise WeightsError(f"its '{name}' is {tensor.dtype}: quantised weights are not read")
     for module in modules:
         if module.class_name not in CLASSES:
             raise WeightsError(f"its '{module.name}' is a {module.class_name}, which no published network has")

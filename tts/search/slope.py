@@ -41,6 +41,10 @@ class Slope(Search):
     random search.
     """
 
+    advice: ClassVar[str] = (
+        "Rewards that are smooth in the noise, from some eight candidates a step on: it tries mixtures that "
+        "should climb, and keeps a fresh noise where they do not."
+    )
     budget: ClassVar[str] = "N"
     N: int = Field(16, ge=2, description="candidates at each step")
     m: int | None = Field(None, ge=0, description="mixtures among them; left out: 2, 1 below N = 7, 0 below 4")
