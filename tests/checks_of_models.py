@@ -60,6 +60,13 @@ MODELS: dict[str, Check] = {
         "tts/test_flow_families.py::test_without_noise_the_latents_are_the_pipelines",
         abs=1e-4,
     ),
+    "few-steps": Check(
+        "SD-Turbo, SDXL-Turbo, SDXL-Lightning and LCM as the README has them",
+        "diffusers: their pipelines with Euler's ancestral, Euler's and LCM's scheduler, and the same noises",
+        "latents after 1, 2 or 4 steps, as a share of the largest",
+        "tts/test_few_steps.py::test_presets_draw_what_their_pipelines_draw",
+        abs=1e-4,
+    ),
     "any-pipeline": Check(
         "`diffusers`, any pipeline through its own call",
         "the families of the same checkpoints",

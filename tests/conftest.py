@@ -19,10 +19,13 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from ray_cluster import SharedCluster
 from rooms import room
 
 # Ray reads these when it is imported, and some modules of tests import it before anything of ours.
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
+# No processes that wait for work of any kind: engines have variables of their own, and start theirs.
+os.environ |= {"RAY_enable_worker_prestart": "0", "RAY_prestart_worker_first_driver": "0"}
 
 # As many threads in one process of tests as in two: a sum of floats may depend on it, and two processes have two cores.
 os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -88,6 +91,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make a folder for locks, in the process that starts the others."""
     if not hasattr(config, "workerinput"):
         os.environ[LOCKS] = tempfile.mkdtemp(prefix="tts-bench-tests-")
+        os.environ["TTS_CACHE"] = str(Path(os.environ[LOCKS]) / "cache")  # nothing of theirs lies in their user's
         config.add_cleanup(lambda: shutil.rmtree(os.environ[LOCKS]))
 
 
@@ -118,6 +122,21 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Let a test that is to be alone wait for those of other processes, and them for it."""
     with room(Path(os.environ[LOCKS]), alone=item.get_closest_marker("alone") is not None):
         return (yield)
+
+
+_cluster = SharedCluster()
+
+
+@pytest.fixture
+def ray_address() -> str:
+    """Address of a cluster that all tests of :data:`ON_RAY` share."""
+    return _cluster.address
+
+
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """End the cluster after the last test that may need it."""
+    if nextitem is None or nextitem.path.stem not in ON_RAY:
+        _cluster.close()
 
 
 @pytest.fixture(scope="session")

@@ -7,14 +7,17 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from tts.plan import Condition, Plan
 from tts.search.base import Problem, Run, Search
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 WELL_UNDER_WAY = 2  # calls; the first few are an engine's checks of itself
+FOLDER = "TTS_BENCH_TEST_LOCKS"
+"""Names a folder that all processes of a run of tests know, engines among them."""
 POISON = 3
 """The condition that ends a process which runs :class:`Deadly`."""
 
@@ -42,11 +45,11 @@ calls: Iterator[int] = itertools.count()
 
 
 def mishaps(images: Tensor, captions: Sequence[Condition]) -> list[float]:
-    """Redness; each mishap that a file in ``$MISHAPS`` stands for happens once, to an engine that is well under way."""
+    """Redness; each mishap that a file in :data:`FOLDER` stands for happens once, to an engine well under way."""
     global calls
     for happen in (_memory, _hang) if next(calls) > WELL_UNDER_WAY else ():
         try:
-            (Path(os.environ["MISHAPS"]) / happen.__name__).unlink()
+            (Path(os.environ[FOLDER]) / happen.__name__).unlink()
         except FileNotFoundError:
             continue
         calls = itertools.repeat(0)  # one mishap is enough for one process
@@ -55,6 +58,8 @@ def mishaps(images: Tensor, captions: Sequence[Condition]) -> list[float]:
 
 
 def _memory() -> None:
+    import torch
+
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
 

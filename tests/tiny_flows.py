@@ -227,7 +227,11 @@ def sana(sprint: bool = False) -> Any:
         decoder_qkv_multiscales=((), (5,)),
     )
     encoder, words = gemma(32)
-    scheduler = SCMScheduler() if sprint else DPMSolverMultistepScheduler(use_flow_sigmas=True, flow_shift=3.0)
+    scheduler = (
+        SCMScheduler()
+        if sprint
+        else DPMSolverMultistepScheduler(use_flow_sigmas=True, flow_shift=3.0, prediction_type="flow_prediction")
+    )
     kind = SanaSprintPipeline if sprint else SanaPipeline
     return kind(words, encoder, randomised(dc, 5), randomised(transformer), scheduler)
 

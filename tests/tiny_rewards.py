@@ -166,7 +166,7 @@ def image_reward(folder: Path, seed: int = 0) -> dict[str, Any]:
     return {"weights": str(folder / "ImageReward.pt"), "tokenizer": str(folder / "bert")}
 
 
-def image_reward_state(seed: int, width: int = 64, layers: int = 2, vocabulary: int = 64) -> dict[str, Tensor]:
+def image_reward_state(seed: int, width: int = 64, layers: int = 2, vocabulary: int = 59) -> dict[str, Tensor]:
     """Random weights of an image encoder for 32 pixels, a text encoder and a head."""
     draw = torch.Generator().manual_seed(seed)
     state: dict[str, Tensor] = {}

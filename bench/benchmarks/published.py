@@ -6,7 +6,7 @@ Their images are noise; prompts are encoded as random states of the published fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -68,6 +68,8 @@ class Random(PipelineSettings):
     STATES: ClassVar[dict[str, tuple[int, ...]]] = {}
     """An encoded prompt: shapes by names."""
 
+    STORED: ClassVar[bool] = False
+
     id: str = Field("random", description="nothing is fetched")
 
     def config_of(self, component: str) -> dict[str, Any]:
@@ -89,7 +91,7 @@ class Random(PipelineSettings):
         """The settings, and which network."""
         return {**self.record(), "weights": "random", "network": type(self).__name__}
 
-    def placed(self, device: str) -> Any:
+    def placed(self, device: str, parts: Collection[str] | None = None) -> Any:
         """The denoiser and the decoder, made where they are used."""
         kinds = {part: self.COMPONENTS[part] for part in (next(iter(self.COMPONENTS)), "vae")}
         return SimpleNamespace(**{part: self._made(part, kind, device) for part, kind in kinds.items()})

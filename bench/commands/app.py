@@ -14,6 +14,7 @@ from bench.commands.calibrate import calibrate
 from bench.commands.check import check
 from bench.commands.compare import compare
 from bench.commands.curves import curves
+from bench.commands.doctor import doctor
 from bench.commands.export import export
 from bench.commands.generate import generate
 from bench.commands.list import list_plugins
@@ -41,6 +42,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     run,
     scale,
     calibrate,
+    doctor,
     plan,
     status,
     curves,

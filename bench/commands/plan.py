@@ -34,17 +34,20 @@ def plan(
     The searches play some problems on an engine that computes nothing, so that common work is counted once; weights
     need not be here.
     """
-    from bench.report.forecast_table import lines, points_table, problems_table
+    from bench.report.forecast_table import control_lines, lines, points_table, problems_table
     from bench.run.forecast import forecast
     from bench.study.config import load
+    from bench.study.controls import controls
 
     if (pilot is None) != (difference is None):
         raise SettingError("--pilot and --difference go together: a run, and the difference that is to be seen")
     settings = load(config, overrides)
+    after = controls(settings)
     found = forecast(settings)
     out.print(points_table(found))
     rate = _measured(settings) if measure else rate
-    for line in lines(found, rate, settings.engines.count, price):
+    told = [*lines(found, rate, settings.engines.count, price), *control_lines([forecast(each) for each in after])]
+    for line in told:
         out.print(line, markup=False, highlight=False, soft_wrap=True)
     if pilot is not None and difference is not None:
         from bench.report.summary import read_trials

@@ -36,22 +36,28 @@ def run(
     Exit codes: 0 done; 1 no engine is left; 2 a setting is wrong; 3 done, but some trials have failed; 130 and 143
     stopped by Ctrl-C or SIGTERM, everything finished is stored.
     """
+    from bench.report.controls import with_controls
     from bench.report.summary import failures, report
     from bench.run.signals import Interrupted, gently
     from bench.run.start import run as run_study
     from bench.study.config import load
+    from bench.study.controls import controls
 
     given = {"engines.address": address, "shard": shard}
     settings = load(config, [*(overrides or []), *(f"{key}={dumps(value)}" for key, value in given.items() if value)])
+    after = controls(settings)
     try:
         with gently(err):
             finished = run_study(settings, out, retry_errors)
+            for control in after:
+                run_study(control, out, retry_errors)
     except KeyboardInterrupt as stop:
         err.print("stopped; what was finished is stored, and the same command goes on from there")
         raise typer.Exit(stop.code if isinstance(stop, Interrupted) else 130) from None
     if not finished.study.shard_size:
         out.print(f"shard {shard}: has no trials; there are fewer of them than shards", highlight=False)
         return
-    failed = report([settings.output], out, trust=True) if summary else failures(settings.output)
+    runs = with_controls([settings.output])
+    failed = report(runs, out, trust=True) if summary else sum(failures(run) for run in runs)
     if failed and not errors_ok:
         raise typer.Exit(3)

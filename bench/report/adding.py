@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from bench.report.metrics import stored_metrics, write_values
+from bench.report.done import images_drawn
+from bench.report.metrics import stored_metrics, stored_protocol, write_values
 from bench.report.summary import read_trials
 from bench.run.featuring import Featured, Featuring
 from bench.statistics.set_metrics import set_metrics
@@ -32,11 +33,13 @@ class Added:
         metrics: by name.
         values: as :func:`bench.statistics.set_metrics.set_metrics` gives them.
         done: what had to be computed for them.
+        drawn: how the images were drawn.
     """
 
     metrics: dict[str, MetricSettings]
     values: pd.DataFrame
     done: Featured
+    drawn: str
 
 
 def add_metrics(
@@ -76,9 +79,9 @@ def add_metrics(
     done = Featuring(where, metrics, chosen_device(device), batch, trust).run(progress)
     if new:
         write_added(where, [*read_added(where), *new])
-    values = set_metrics(where, trials, metrics)
+    values = set_metrics(where, trials, metrics, *stored_protocol(where))
     write_values(values, where)
-    return Added(metrics, values, done)
+    return Added(metrics, values, done, images_drawn(where))
 
 
 def _check(where: Storage, own: list[Any], trust: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import pandas as pd
@@ -67,6 +67,17 @@ def lines(found: Forecast, rate: float | None, engines: int, price: float | None
         yield "time: not known; give --rate (forwards a second of one engine), or have it measured with --measure"
         return
     yield from _time(found, rate, engines, price)
+
+
+def control_lines(found: Sequence[Forecast]) -> Iterator[str]:
+    """What the control costs besides: plain samples with more steps, a run for each number of them."""
+    if found:
+        trials, computed = (sum(each) for each in zip(*((one.trials, one.computed) for one in found), strict=True))
+        costs = ", ".join(f"{one.points[0].nfe:,.0f}" for one in found)
+        yield (
+            f"besides, compute: more-steps: {trials:,} trials in {len(found)} run{'s' if len(found) > 1 else ''} of "
+            f"plain samples, {computed:,} forwards ({costs} a trial)"
+        )
 
 
 def _time(found: Forecast, rate: float, engines: int, price: float | None) -> Iterator[str]:

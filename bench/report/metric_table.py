@@ -9,6 +9,7 @@ import pandas as pd
 from rich.table import Table
 
 from bench.report.adding import Added
+from bench.report.done import about
 from bench.report.html.cells import measured
 from bench.report.metrics import warnings
 from tts.metrics.base import MetricSettings
@@ -45,6 +46,7 @@ def _cell(row: dict[Any, Any]) -> str:
 def notes(found: Added) -> list[str]:
     """What was done for the numbers, and why some should not be trusted."""
     lines = [f"{name}: {about(metric)}" for name, metric in found.metrics.items()]
+    lines.append(f"images: {found.drawn}")
     lines += [f"* {line}" for line in warnings(found.values)]
     for extractor, computed in found.done.computed.items():
         lines.append(f"features of {extractor}: {computed:,} computed, {found.done.there[extractor]:,} were there")
@@ -53,12 +55,3 @@ def notes(found: Added) -> list[str]:
         ours = f"; {differ:,} have other pixels than the run's" if differ else ", all with the run's pixels where known"
         lines.append(f"{found.done.replayed:,} images were made again from their recipes{ours}")
     return lines
-
-
-def about(metric: MetricSettings) -> str:
-    """What a metric is of, in words and digests: features, reference, settings."""
-    identity = metric.identity()
-    parts = [str(identity.pop("extractor"))]
-    if "reference" in identity:
-        parts.append(f"against {str(identity.pop('reference'))[:12]}")
-    return ", ".join([*parts, *(f"{name} = {value}" for name, value in identity.items())])

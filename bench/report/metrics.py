@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from bench.report.done import about, images_drawn
 from bench.statistics.curves import parquet
 from bench.statistics.set_metrics import set_metrics
 from bench.store import reader as store
@@ -16,6 +17,7 @@ from bench.store.added import read_added
 from bench.store.schema import Field
 from bench.store.storage import Output, Storage, place
 from bench.study.named import named
+from bench.study.protocol import Problems, Protocol
 from bench.study.trust import refuse_foreign
 from tts.errors import DataError, SettingError, TTSError
 from tts.metrics.base import MetricSettings
@@ -36,6 +38,7 @@ FIELDS = (
     Field("value", pa.float64(), "the metric of these images; null: cannot be said"),
     Field("low", pa.float64(), "lower end of its 95 % interval; null: none"),
     Field("high", pa.float64(), "upper end; null: none"),
+    Field("repeats", pa.string(), "values of all sets of which one is quoted, JSON; null: there is one set"),
     Field("warning", pa.string(), "why the value should not be trusted; null: nothing said"),
 )
 """Columns of metrics.parquet."""
@@ -60,7 +63,7 @@ def write_metrics(trials: pd.DataFrame, source: Output, to: Storage, trust: bool
         metrics = stored_metrics(source, trust)
         if not metrics:
             return []
-        found = set_metrics(source, trials, metrics)
+        found = set_metrics(source, trials, metrics, *stored_protocol(source))
     except TTSError as error:
         return [f"no metrics: {error}"]
     write_values(found, to)
@@ -74,17 +77,28 @@ def write_values(found: pd.DataFrame, to: Storage) -> None:
         SettingError: it cannot be written.
     """
     try:
-        to.write(FILE, parquet(found.astype({"budget": object, "warning": object})))
+        to.write(FILE, parquet(found.astype({"budget": object, "warning": object, "repeats": object})))
     except OSError as error:
         raise SettingError(f"output {to}: cannot be written to ({error.strerror or error})") from None
 
 
 @dataclass(frozen=True)
 class SetMetrics:
-    """Rows of :func:`bench.statistics.set_metrics.set_metrics`, and why some runs have none."""
+    """Rows of :func:`bench.statistics.set_metrics.set_metrics`, and why some runs have none.
+
+    Args:
+        values: the rows.
+        notes: why there are none.
+        done: what each metric is of, by its name.
+        drawn: how the images were drawn, a sentence a run.
+        kinds: what each metric tells of, by its name: quality, diversity or both.
+    """
 
     values: pd.DataFrame
     notes: list[str]
+    done: dict[str, str]
+    drawn: list[str]
+    kinds: dict[str, str]
 
 
 def metrics_of(runs: Sequence[Output], trials: Sequence[pd.DataFrame], trust: bool = False) -> SetMetrics:
@@ -95,14 +109,31 @@ def metrics_of(runs: Sequence[Output], trials: Sequence[pd.DataFrame], trust: bo
         trials: of each, as :func:`set_metrics` takes them.
         trust: manifests may name code of their own.
     """
-    frames, notes = [pd.DataFrame()], []
+    frames, notes, drawn = [pd.DataFrame()], list[str](), list[str]()
+    done, kinds = dict[str, str](), dict[str, str]()
     for run, rows in zip(runs, trials, strict=True):
         try:
             metrics = stored_metrics(run, trust)
-            frames += [set_metrics(run, rows, metrics)] if metrics else []
+            frames += [set_metrics(run, rows, metrics, *stored_protocol(run))] if metrics else []
+            done |= {name: about(metric) for name, metric in metrics.items()}
+            kinds |= {name: metric.tells for name, metric in metrics.items()}
+            drawn += [images_drawn(run)] if metrics else []
         except TTSError as error:
             notes.append(f"{error}.")
-    return SetMetrics(pd.concat(frames, ignore_index=True), notes)
+    return SetMetrics(pd.concat(frames, ignore_index=True), notes, done, list(dict.fromkeys(drawn)), kinds)
+
+
+def stored_protocol(output: Output) -> tuple[Protocol, Problems]:
+    """How a run's metrics are quoted, and its problems, as its manifest tells them.
+
+    Raises:
+        DataError: it tells them in another form.
+    """
+    given = store.read_manifest(output)["config"]
+    try:
+        return Protocol.model_validate(given.get("protocol", {})), Problems.model_validate(given.get("problems", {}))
+    except ValueError as error:
+        raise DataError(f"{place(output)}: its manifest has no usable protocol ({error})") from None
 
 
 def stored_metrics(output: Output, trust: bool = False, own: Sequence[Any] = ()) -> dict[str, MetricSettings]:

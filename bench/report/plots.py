@@ -138,7 +138,7 @@ def _panel(panel: Axes, curves: pd.DataFrame, axis: Axis, looks: dict[str, Curve
     for curve, look in behind.items():
         points = curves[curves["curve"] == curve].sort_values(axis.column).rename(columns={axis.column: "x"})
         if len(points):
-            _draw_behind(panel, points, look)
+            draw_behind(panel, points, look)
     draw_curves(panel, curves, axis, {label: look for label, look in looks.items() if label in front}, markers)
     frame_panel(panel, axis)
 
@@ -167,9 +167,9 @@ def frame_panel(panel: Axes, axis: Axis) -> None:
     panel.spines[["left", "bottom"]].set_color("#aaaaaa")
 
 
-def _draw_behind(panel: Axes, points: pd.DataFrame, look: CurveStyle) -> None:
+def draw_behind(panel: Axes, points: pd.DataFrame, look: CurveStyle) -> None:
     """A thin grey line without a band; its markers tell which curve it is."""
-    faint = {**_strokes(replace(look, colour=BEHIND)), "linewidth": 0.9, "markersize": 4.0, "zorder": 1.5}
+    faint = {**strokes(replace(look, colour=BEHIND)), "linewidth": 0.9, "markersize": 4.0, "zorder": 1.5}
     panel.plot(points["x"].to_numpy(float), points["mean"].to_numpy(float), label=look.name, **faint)
 
 
@@ -179,10 +179,10 @@ def _draw_line(panel: Axes, points: pd.DataFrame, look: CurveStyle, markers: boo
     low, high = points["low"].to_numpy(float), points["high"].to_numpy(float)
     panel.fill_between(x, low, high, color=look.colour, alpha=0.11, linewidth=0)
     derived = _derived(points)
-    strokes = _strokes(look) if markers else {**_strokes(look), "marker": "none"}
-    panel.plot(x, mean, label=look.name, markevery=list(np.flatnonzero(~derived)), **strokes)
+    line = strokes(look) if markers else {**strokes(look), "marker": "none"}
+    panel.plot(x, mean, label=look.name, markevery=list(np.flatnonzero(~derived)), **line)
     if derived.any():
-        hollow = _strokes(replace(look, filled=False))
+        hollow = strokes(replace(look, filled=False))
         panel.plot(x[derived], mean[derived], **{**hollow, "linestyle": "none"})
 
 
@@ -204,11 +204,11 @@ def _draw_point(panel: Axes, points: pd.DataFrame, look: CurveStyle) -> None:
         capsize=3,
         elinewidth=1.2,
         zorder=4,
-        **{**_strokes(look), "linestyle": "none"},
+        **{**strokes(look), "linestyle": "none"},
     )
 
 
-def _strokes(look: CurveStyle) -> dict[str, Any]:
+def strokes(look: CurveStyle) -> dict[str, Any]:
     """A curve's look as matplotlib's arguments."""
     return {
         "color": look.colour,
@@ -247,13 +247,13 @@ def _legend(figure: Figure, curves: pd.DataFrame, looks: dict[str, CurveStyle], 
     """One legend below all panels, in the order of the searches."""
     alone = curves.groupby(["curve", "reward"]).size().groupby("curve").max() == 1
     lines = [
-        Line2D([], [], label=look.name, **{**_strokes(look), **({"linestyle": "none"} if alone[curve] else {})})
+        Line2D([], [], label=look.name, **{**strokes(look), **({"linestyle": "none"} if alone[curve] else {})})
         for curve, look in looks.items()
     ]
     figure.legend(
         handles=lines,
         loc="outside lower center",
-        ncols=_legend_columns([look.name for look in looks.values()], width),
+        ncols=legend_columns([look.name for look in looks.values()], width),
         frameon=False,
         fontsize=9,
         labelcolor=INK,
@@ -261,7 +261,7 @@ def _legend(figure: Figure, curves: pd.DataFrame, looks: dict[str, CurveStyle], 
     )
 
 
-def _legend_columns(names: list[str], width: float) -> int:
+def legend_columns(names: list[str], width: float) -> int:
     """As many columns as fit into a figure's width in inches, evenly filled."""
     inches = [0.085 * len(name) + 0.72 for name in names]
     if sum(inches) < width:

@@ -92,10 +92,17 @@ def stored_study(folder: Output, trust: bool = False) -> Study:
     manifest = store.read_manifest(folder)
     if not trust:
         refuse_foreign(manifest["config"], str(folder))
-    study = Study(parse(RunConfig, manifest["config"], str(folder)))
+    study = Study(_without_places(parse(RunConfig, manifest["config"], str(folder))))
     if study.digest() != manifest["digest"]:
         raise SettingError(f"{folder}: was made with other weights or by another version than this one")
     return study
+
+
+def _without_places(config: RunConfig) -> RunConfig:
+    """A manifest's configuration, whose folder of encoded prompts may be anywhere, and is not opened."""
+    if config.engines.prompts == "memory":
+        return config
+    return config.model_copy(update={"engines": config.engines.model_copy(update={"prompts": "cache"})})
 
 
 def evaluate(study: Study, segment: Segment) -> EvalResult:

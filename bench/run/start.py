@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from bench.run.driver import Driver, RunProgress
+from bench.run.encoding import encode_prompts
 from bench.run.progress import run_progress
 from bench.run.signals import held
 from bench.run.status import Reporter
@@ -98,6 +99,7 @@ def _run(
     study: Study, output: Storage, console: Console, retry_errors: bool, measured: Calibration | None
 ) -> RunProgress:
     config = study.config
+    encode_prompts(study, console)
     with console.status("starting the engines"):
         pool = make_pool(study)
     sink = Store(

@@ -87,7 +87,13 @@ def matched(
         SettingError: no such axis, or a point has several trials of one problem.
     """
     check_axis(axis)
-    found = panels(observations(trials, flops))
+    return matched_of(panels(observations(trials, flops)), at, axis, over, baseline)
+
+
+def matched_of(
+    found: Sequence[Panel], at: Sequence[float] | None, axis: str, over: Over = "problems", baseline: str = BASELINE
+) -> pd.DataFrame:
+    """:func:`matched` of panels, of any of their costs."""
     rows = [row for panel in found for row in _matched(panel, at, axis, over, baseline)]
     return pd.DataFrame(rows, columns=COLUMNS)
 

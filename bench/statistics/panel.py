@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,9 @@ from bench.statistics.intervals import Labels, Vector
 from bench.statistics.observations import COSTS, POINT, PROBLEM
 from tts.errors import SettingError
 from tts.settings import nearest
+
+Key: TypeAlias = tuple[str, str, str | None]
+"""Search, settings as JSON and budget."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +49,21 @@ class Panel:
         return float(self.points[axis].iloc[point])
 
 
-def panels(trials: pd.DataFrame) -> list[Panel]:
+def panels(
+    trials: pd.DataFrame, labels: dict[Key, str] | None = None, costs: Sequence[str] = tuple(COSTS)
+) -> list[Panel]:
     """One panel for each reward, by name.
 
     Args:
         trials: as :func:`bench.statistics.observations.observations` returns them.
+        labels: of the curve of every (search, settings, budget); None: as :func:`curve_labels` gives them.
+        costs: columns of the trials that are costs.
 
     Raises:
         SettingError: a point has several trials of one problem.
     """
-    labels = curve_labels(trials)
-    return [_panel(str(reward), part, labels) for reward, part in trials.groupby("reward")]
+    labels = curve_labels(trials) if labels is None else labels
+    return [_panel(str(reward), part, labels, costs) for reward, part in trials.groupby("reward")]
 
 
 def check_axis(axis: str) -> None:
@@ -64,7 +72,7 @@ def check_axis(axis: str) -> None:
         raise SettingError(f"axis '{axis}': no such cost; {nearest(axis, COSTS)}")
 
 
-def _panel(reward: str, trials: pd.DataFrame, labels: dict[tuple[str, str, str | None], str]) -> Panel:
+def _panel(reward: str, trials: pd.DataFrame, labels: dict[Key, str], of_costs: Sequence[str]) -> Panel:
     groups = trials.groupby(POINT, dropna=False, sort=False)
     problems = trials.groupby(PROBLEM)
     places, rows = problems.ngroup().to_numpy(), problems.ngroups
@@ -74,7 +82,7 @@ def _panel(reward: str, trials: pd.DataFrame, labels: dict[tuple[str, str, str |
     if len(np.unique(places * len(points) + column)) < len(trials):
         raise SettingError(f"reward '{reward}': a search has several trials of one problem; are these of one run?")
     values[places, column] = trials["value"].to_numpy(np.float64)
-    costs = groups[[*COSTS, "derived"]].mean().reset_index(drop=True)
+    costs = groups[[*of_costs, "derived"]].mean().reset_index(drop=True)
     frame = pd.DataFrame(points).join(costs).assign(curve=[label(labels, point) for point in points])
     frame["derived"] = frame["derived"].astype(bool)
     order = frame.sort_values(["curve", "nfe", "budget_value", "settings"]).index.to_numpy()

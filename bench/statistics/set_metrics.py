@@ -11,28 +11,39 @@ import pandas as pd
 
 from bench.statistics.curves import curve_labels, label
 from bench.statistics.observations import POINT
+from bench.statistics.quoting import OfSet, quoted, sets_of
 from bench.store import features
 from bench.store.storage import Output
+from bench.study.protocol import Problems, Protocol
 from tts.errors import DataError, first_line
 from tts.metrics.base import MetricSettings, MetricValue
 
-COLUMNS = ["metric", *POINT[:2], "curve", *POINT[2:], "n", "missing", "value", "low", "high", "warning"]
+COLUMNS = ["metric", *POINT[:2], "curve", *POINT[2:], "n", "missing", "value", "low", "high", "repeats", "warning"]
 
 HELD_BYTES = 1 << 30
 """Features of as many points are held at once as take about this; of one point at least."""
 
 
-def set_metrics(output: Output, trials: pd.DataFrame, metrics: Mapping[str, MetricSettings]) -> pd.DataFrame:
+def set_metrics(
+    output: Output,
+    trials: pd.DataFrame,
+    metrics: Mapping[str, MetricSettings],
+    protocol: Protocol = Protocol(),  # noqa: B008  (frozen)
+    problems: Problems = Problems(),  # noqa: B008  (frozen)
+) -> pd.DataFrame:
     """One row for each metric and point.
 
     Args:
         output: the run that stores the features.
         trials: of it, one row per trial, as the store reads them; failed ones are left out.
         metrics: by name.
+        protocol, problems: the run's; of several sets of images each has a value, of which one is quoted.
 
     Returns:
         The columns :data:`COLUMNS`: ``n`` images have features, ``missing`` finished trials have none; ``value`` with
         its 95 % interval (NaN: cannot be said), and a ``warning`` where there are fewer images than the metric needs.
+        ``repeats`` are the values of all sets as JSON, None of a single one. Of several sets ``n`` is that of the
+        smallest; the least value's interval is that of its set alone, the mean's is Student's over sets.
 
     Raises:
         DataError: a part is damaged.
@@ -40,15 +51,18 @@ def set_metrics(output: Output, trials: pd.DataFrame, metrics: Mapping[str, Metr
     trials = trials[trials["error"].isna()] if "error" in trials else trials
     labels = curve_labels(trials)
     groups = [(dict(zip(POINT, key, strict=True)), part) for key, part in trials.groupby(POINT, dropna=False)]
-    members = [part["trial"].drop_duplicates().sort_values().tolist() for _, part in groups]
+    sets = [sets_of(part, protocol, problems) for _, part in groups]
+    members = [trials for point in sets for trials in point]
     rows = []
     for name, metric in metrics.items():
         reference = metric.reference() if groups else None
-        for place, found in _gathered(output, metric.extractor, members):
-            point = groups[place][0]
-            value = _value(name, metric, found, reference)
-            numbers = {"n": len(found), "missing": len(members[place]) - len(found), **value._asdict()}
-            warning = _warning(len(found), numbers["missing"], metric.enough)
+        values = [
+            OfSet(_value(name, metric, found, reference), len(found), len(members[place]) - len(found))
+            for place, found in _gathered(output, metric.extractor, members)
+        ]
+        for k, (point, _) in enumerate(groups):
+            numbers = quoted(values[k * protocol.repeats : (k + 1) * protocol.repeats], protocol.quote)
+            warning = _warning(numbers["n"], numbers["missing"], metric.enough)
             rows.append({**point, "metric": name, "curve": label(labels, point), **numbers, "warning": warning})
     return pd.DataFrame(rows, columns=COLUMNS).sort_values(COLUMNS[:6], ignore_index=True)
 

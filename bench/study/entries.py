@@ -50,7 +50,7 @@ def entries_of(given: str | dict[str, Any]) -> list[Entry]:
 
 def _entry(values: dict[str, Any], budget: str | None) -> Entry:
     name, algorithm = SEARCHES.make(values)
-    if budget is not None and not _is_number(algorithm.record()[budget]):
+    if budget is not None and not _is_number(algorithm.model_dump(by_alias=True)[budget]):
         raise SettingError(f"search {name}: budget '{budget}' is not a number")
     return Entry(name, algorithm, budget)
 

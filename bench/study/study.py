@@ -168,7 +168,7 @@ class Study:
     @property
     def problems(self) -> int:
         """How many problems there are."""
-        return len(self.conditions) * self.config.problems.seeds
+        return self.config.problems.random or len(self.conditions) * self.config.problems.seeds
 
     @property
     def size(self) -> int:
@@ -179,11 +179,17 @@ class Study:
         """Every trial, problem by problem, as trials of one have work in common; the longest of each come first."""
         return self._trials_of(range(self.problems))
 
+    def _problem(self, number: int) -> tuple[Condition, int]:
+        """Condition and seed of a problem, by its number."""
+        if self.config.problems.random is None:
+            seed, place = divmod(number, len(self.conditions))
+            return self.conditions[place], seed
+        return self.conditions[derive_seed("condition", self.config.seed, number) % len(self.conditions)], number
+
     def _trials_of(self, problems: Iterable[int]) -> Iterator[Trial]:
         longest_first = sorted(self.entries, key=lambda entry: -entry.algorithm.depth(self.plan))
         for problem in problems:
-            seed, place = divmod(problem, len(self.conditions))
-            condition = self.conditions[place]
+            condition, seed = self._problem(problem)
             problem_seed = derive_seed("problem", self.config.seed, text(condition), seed)
             for entry, reward in product(longest_first, self.searched):
                 yield Trial(
@@ -232,6 +238,7 @@ class Study:
             "searches": [[entry.name, entry.algorithm.record(), entry.budget] for entry in self.entries],
             "conditions": self.conditions,
             "seeds": self.config.problems.seeds,
+            **({} if self.config.problems.random is None else {"random": self.config.problems.random}),
             "seed": self.config.seed,
         }
 

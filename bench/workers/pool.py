@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from bench.study.config import Engines
 from bench.study.study import Study
+from bench.workers.numerics import set_numerics
+from bench.workers.prompts import load_model
 from bench.workers.simulated import SimulatedEngine
 from tts.engine.requests import EngineCounters
 from tts.errors import EngineError
@@ -162,25 +163,11 @@ def build_engine(study: Study, batches: Sequence[int] = ()) -> Engine | Simulate
         return _build(study, batches or [engines.batch])
 
 
-def set_numerics(engines: Engines) -> None:
-    """Have torch compute in this process as a configuration says, whatever its environment says."""
-    import torch
-
-    from tts.networks.placing import set_invariant
-
-    torch.set_num_threads(engines.threads)
-    set_invariant(engines.invariant)
-    if engines.device == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = engines.tf32 == "all"
-        torch.backends.cudnn.allow_tf32 = engines.tf32 != "none"
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-
-
 def _build(study: Study, batches: Sequence[int]) -> Engine:
     from tts.engine.batching import Engine, flops_of
 
     engines, condition = study.config.engines, study.conditions[0]
-    model = study.model.load(engines.device)
+    model = load_model(study)
     flops = flops_of(model, condition, engines.device)
     if engines.compile:
         model.module.compile(dynamic=False)

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.study.study import Study
-from bench.workers.pool import load_metrics, set_numerics
+from bench.workers.numerics import set_numerics
+from bench.workers.pool import load_metrics
+from bench.workers.prompts import load_model
 from tts.errors import EngineError
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ def rates_of(
 
 def loaded(study: Study) -> Model:
     """The model as a study's engines have it: compiled, if they compile it."""
-    model = study.model.load(study.config.engines.device)
+    model = load_model(study)
     if study.config.engines.compile:
         model.module.compile(dynamic=False)
     return model

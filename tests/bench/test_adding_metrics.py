@@ -20,7 +20,7 @@ from test_metrics import stored_features
 from tiny_study import TINY
 
 from bench.run import featuring as module
-from bench.store import features
+from bench.store import features, writer
 from bench.store import reader as store
 from bench.store.added import FILE
 from bench.study.named import named
@@ -40,8 +40,10 @@ def made(folder: Path, **changes: Any) -> Path:
     problems = {"conditions": [0, 1], "seeds": 4}
     config = {**TINY, "searches": SEARCHES, "rewards": ["brightness"], "problems": problems, **changes}
     path = folder / "study.json"
-    path.write_text(json.dumps({**config, "output": str(folder / "run"), "flush_seconds": 0}))
-    result = bench("run", path)
+    path.write_text(json.dumps({**config, "output": str(folder / "run")}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer, "FLUSH_BYTES", 6000)
+        result = bench("run", path)
     assert result.code == 0, result.err
     return folder / "run"
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from command_line import bench, refused
+from driver_processes import write
 from rich.console import Console
-from test_kill import write
 from test_memory import SMALL, room_for
 
 from bench.run import start as running

@@ -61,7 +61,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_command_and_option_has_a_help_text() -> None:
     assert set(COMMANDS) == {
         *("run", "status", "curves", "report", "compare", "replay", "export"),
-        *("list", "check", "train", "generate", "scale", "calibrate", "plan", "verify", "metrics"),
+        *("list", "check", "train", "generate", "scale", "calibrate", "doctor", "plan", "verify", "metrics"),
     }
     for name, command in COMMANDS.items():
         assert command.help, name

@@ -73,7 +73,7 @@ def test_overrides_reach_into_nested_settings(tmp_path: Path) -> None:
     ]
     config, before = load(written(tmp_path / "mine.yaml"), overrides), load(written(tmp_path / "mine.yaml"))
     assert (config.seed, config.images, config.output) == (7, False, Path("a=b"))
-    assert config.problems.model_dump() == {"conditions": [1, "cat"], "seeds": 2}
+    assert config.problems.model_dump() == {"conditions": [1, "cat"], "seeds": 2, "random": None}
     assert config.engines == before.engines.model_copy(update={"batch": 3})
     assert config.model == {"name": "cifar10", "sampler": {"steps": 4, "S_churn": 2.5}}
     assert config.searches == ["naive", {"name": "random", "N": 2}]
@@ -99,7 +99,7 @@ def test_the_later_override_wins(tmp_path: Path) -> None:
         ("engines.batch.x=3", "'engines.batch' holds no settings; replace it whole: --set engines.batch=..."),
         ("searches.0=naive", "'searches' holds no settings; replace it whole: --set searches=..."),
         ("engines.cout=2", "unknown key 'engines.cout'; did you mean 'count'?"),
-        ("=3", "unknown key ''; known: engines, "),
+        ("=3", "unknown key ''; known: compute, "),
         ("seed=", "seed = None: Input should be a valid integer"),
     ],
 )
@@ -115,7 +115,7 @@ def test_a_bad_override_is_refused(override: str, message: str, tmp_path: Path) 
     [
         ({"enginse": {}}, "here: unknown key 'enginse'; did you mean 'engines'?"),
         ({"SEED": 3}, "here: unknown key 'SEED'; did you mean 'seed'?"),
-        ({"xyz": 1}, "here: unknown key 'xyz'; known: engines, "),
+        ({"xyz": 1}, "here: unknown key 'xyz'; known: compute, "),
         ({"engines": {"cout": 2}}, "here: unknown key 'engines.cout'; did you mean 'count'?"),
         ({"problems": {"seed": 2}}, "here: unknown key 'problems.seed'; did you mean 'seeds'?"),
         ({"model": 5}, "here: model = 5: Input should be a valid string or a valid dictionary"),

@@ -42,7 +42,7 @@ def test_what_listens_and_never_answers_is_given_up_in_time(monkeypatch: pytest.
     monkeypatch.setattr(ray, "init", lambda **_: done.wait(60))
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(EngineError, match=rf"= {address}: no Ray cluster .* start_seconds = 0.2"):
+        with pytest.raises(EngineError, match=rf"= {address}: no Ray cluster .* engines.start_seconds = 0.2"):
             connect(engines(address, 0.2), 1)
     done.set()
 

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from command_line import bench, refused
+from driver_processes import DriverProcess, kill_after_progress, table, write
 from stored_runs import rows, stored
-from test_kill import kill_after_progress, start, table, write
 
 from bench.run.replay import stored_study
 from bench.statistics import set_metrics as module
@@ -68,7 +68,7 @@ def test_a_run_that_is_killed_and_resumed_has_the_features_of_every_image_once(t
     """With searches beside the engine, as on a cluster; the driver's are in the tests below."""
     killed = study_of(tiny, "killed", flush_seconds=0.0, engines={"search_on": "engine"})
     path, moments_ = write(killed, tmp_path / "killed.yaml"), random.Random(0)
-    assert all(kill_after_progress(start(path), killed.output, moments_.uniform(0.0, 0.05)) for _ in range(2))
+    assert all(kill_after_progress(DriverProcess(path), killed.output, moments_.uniform(0.0, 0.05)) for _ in range(2))
     assert 0 < len(store.done(killed.output)) < 30
     orphan = killed.output / "features" / features.part_of("part-gone-00000.parquet", "mean colour")
     orphan.write_bytes(b"written before its trials, which never were")

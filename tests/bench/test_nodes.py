@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from test_kill import start, table, write
+from driver_processes import DriverProcess, table, write
 
 from bench.study.config import RunConfig
 
@@ -102,7 +102,7 @@ def test_one_study_through_every_mishap(tiny: Callable[..., RunConfig], tmp_path
     problems = {"conditions": "all", "seeds": 3}
     study = {"problems": problems, "rewards": ["brightness"], "searches": SEARCHES, "flush_seconds": 0.0}
     calm = tiny(output="calm", **study)
-    undisturbed = start(write(calm, tmp_path / "calm.yaml"))
+    undisturbed = DriverProcess(write(calm, tmp_path / "calm.yaml"))
     took: dict[str, float] = {}
     with cluster() as ours:
         first, second = ours.add(), ours.add()
@@ -110,7 +110,7 @@ def test_one_study_through_every_mishap(tiny: Callable[..., RunConfig], tmp_path
         config = tiny(output="run", engines=engines, **study)
         path, folder = write(config, tmp_path / "run.yaml"), tmp_path / "run"
         assert undisturbed.wait() == 0
-        driver = start(path)
+        driver = DriverProcess(path)
         waited("two engines", lambda: there(folder) == 2)
 
         [victim] = ours.engines_of(first)
@@ -133,7 +133,7 @@ def test_one_study_through_every_mishap(tiny: Callable[..., RunConfig], tmp_path
         driver.wait()
         assert 0 < len(table(folder)) < len(table(tmp_path / "calm"))
         begin = time.monotonic()
-        assert start(path).wait() == 0
+        assert DriverProcess(path).wait() == 0
         took["resumed to the end"] = time.monotonic() - begin
     print({name: round(seconds, 1) for name, seconds in took.items()})  # noqa: T201  (shown with -s)
     assert table(folder) == table(tmp_path / "calm")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import bench
-from test_kill import start, table, write
+from driver_processes import DriverProcess, table, write
 
 from bench.store import reader as store
 from bench.store.row import TrialRow
@@ -158,13 +159,13 @@ def test_a_killed_run_in_a_bucket_resumes(address: str, tiny: Make, tmp_path: Pa
     calm = tiny(output="calm", **study)
     assert bench("run", write(calm, tmp_path / "calm.yaml")).code == 0
     path = write(tiny(**study).model_copy(update={"output": address}), tmp_path / "there.yaml")
-    driver, deadline = start(path), time.monotonic() + 120
+    driver, deadline = DriverProcess(path), time.monotonic() + 120
     while not len(store.done(address)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    driver.kill()
+    driver.send_signal(signal.SIGKILL)
     driver.wait()
     assert 0 < len(store.done(address)) < 20
-    assert start(path).wait() == 0
+    assert DriverProcess(path).wait() == 0
     assert rows_of(address) == table(tmp_path / "calm")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ import pytest
 from tiny_study import TINY
 
 from bench.run.driver import Driver
-from bench.run.replay import evaluate
 from bench.store.row import TrialRow
 from bench.store.schema import TIMED
-from bench.study.config import RunConfig
+from bench.study.config import Engines, RunConfig
 from bench.study.study import Study
 from bench.workers.backends import make_pool
+from bench.workers.on_ray.connecting import connect
 from bench.workers.pool import LocalPool, Pool
+from tts.engine.requests import EvalRequest, EvalResult
 from tts.errors import DeviceError, EngineError, SettingError
 from tts.noise import from_record
 from tts.search.segment import ALL, Segment
@@ -79,19 +81,24 @@ def test_searches_beside_the_engine_in_this_process(reference: dict[str, dict[st
     assert run(study, make_pool(study), shuffle=2) == reference
 
 
-@pytest.mark.parametrize("search_on", ["driver", "engine"])
 def test_ray_actors_in_another_order(
-    search_on: str, reference: dict[str, dict[str, Any]], tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reference: dict[str, dict[str, Any]], tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the names of modules in the working folder are."""
+    """On a cluster that a run starts for itself; whatever the names of modules in the working folder are."""
     for name in ("bench", "tts", "yaml", "statistics"):
         (tmp_path / f"{name}.py").write_text("raise AssertionError('imported from the working folder')\n")
     monkeypatch.chdir(tmp_path)
-    study = Study(tiny(engines={"backend": "ray", "count": 2, "search_on": search_on}))
+    study = Study(tiny(engines={"backend": "ray", "count": 2, "search_on": "driver"}))
     handler = signal.getsignal(signal.SIGTERM)
     pool = make_pool(study)
     assert signal.getsignal(signal.SIGTERM) is handler  # Ray would have its own, and store nothing
     assert run(study, pool, shuffle=3) == reference
+
+
+def test_searches_beside_ray_actors(reference: dict[str, dict[str, Any]], tiny: Make, ray_address: str) -> None:
+    """On a cluster that is there already."""
+    study = Study(tiny(engines={"backend": "ray", "address": ray_address, "count": 2, "search_on": "engine"}))
+    assert run(study, make_pool(study), shuffle=4) == reference
 
 
 def test_searches_run_beside_many_engines_or_with_many_trials(tiny: Make) -> None:
@@ -116,16 +123,28 @@ def test_nfe_of_a_row_is_the_formula(reference: dict[str, dict[str, Any]], tiny:
 
 def test_every_row_can_be_made_again_from_its_recipe(reference: dict[str, dict[str, Any]], tiny: Make) -> None:
     study = Study(tiny())
-    for trial in list(study.trials())[::7]:
-        row = reference[trial.key]
-        first, *others = [from_record(record) for record in row["noises"]]
-        assert first is not None
-        outcome = evaluate(study, Segment(first, tuple(others), trial.condition, ALL))
-        assert outcome.image == row["image"]
-        assert outcome.scores[trial.reward] == row["value"]
+    trials = list(study.trials())[::7]
+    rows = [reference[trial.key] for trial in trials]
+    recipes = [[from_record(record) for record in row["noises"]] for row in rows]
+    requests = [
+        EvalRequest(k, Segment(first, tuple(others), trial.condition, ALL))  # type: ignore[arg-type]
+        for k, (trial, (first, *others)) in enumerate(zip(trials, recipes, strict=True))
+    ]
+    found: dict[int, EvalResult] = {}
+    with closing(LocalPool(study)) as pool:
+        pool.submit(0, requests, [])
+        while len(found) < len(trials):
+            found |= {outcome.ticket: outcome for report in pool.wait() for outcome in report.outcomes}
+    for k, (trial, row) in enumerate(zip(trials, rows, strict=True)):
+        assert found[k].image == row["image"]
+        assert found[k].scores[trial.reward] == row["value"]
 
 
-def test_more_engines_than_the_cluster_has_place_for_are_refused(tiny: Make) -> None:
+def test_more_engines_than_the_cluster_has_place_for_are_refused(
+    tiny: Make, ray_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = Engines(address=ray_address)
+    monkeypatch.setattr("bench.workers.on_ray.pool.connect", lambda *_: connect(shared, 0))
     with pytest.raises(EngineError, match=r"engines\.count = 99: each needs 1 GPU.*place for 0.*engines\.device=cpu"):
         make_pool(Study(tiny(engines={"backend": "ray", "count": 99, "device": "cuda"})))
 

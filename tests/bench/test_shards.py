@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from command_line import Result, bench, refused, size, tree
+from driver_processes import table
 from own_searches import BROKEN
 from rich.console import Console
-from test_kill import table
 from tiny_study import TINY
 
 from bench.run.start import run

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bench.study.config import RunConfig
+from bench.study.entries import entries_of
 from bench.study.study import Study
 from tts.errors import RunMismatchError, SettingError, TTSError, UnknownNameError, WeightsError
 from tts.files.weights_file import SHIPPED
@@ -282,3 +283,9 @@ def test_a_reward_refuses_a_model_that_it_cannot_judge(tiny: Make) -> None:
 def test_initial_noises_differ_even_where_none_is_injected(tiny: Make) -> None:
     idle = {"name": "cifar10", "sampler": {"steps": 4, "S_churn": 0}}
     assert Study(tiny(model=idle, searches=["naive", {"name": "best_of_n", "N": 2}])).plan.noisy_steps == ()
+
+
+def test_a_budget_may_begin_at_a_settings_default() -> None:
+    """Defaults that stay out of the record are points of a curve as well."""
+    [first, second] = entries_of({"name": "random", "N": 2, "budget": {"alpha": [0.0, 0.1]}})
+    assert [first.budget, second.budget] == ["alpha", "alpha"]

@@ -12,7 +12,7 @@ import torch
 from bench.store.row import identity_columns
 from bench.study.config import Engines
 from bench.study.trial import Context, Trial, identity
-from bench.workers.pool import set_numerics
+from bench.workers.numerics import set_numerics
 from tts.search.eps_greedy import EpsGreedy
 from tts.search.naive import Naive
 from tts.settings import canonical

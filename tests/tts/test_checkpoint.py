@@ -144,7 +144,9 @@ def test_what_is_neither_folder_nor_repository_is_named(id: str) -> None:
 
 
 def test_a_file_is_no_folder(own: Path) -> None:
-    assert "name a folder (a single-file checkpoint is set as 'file')" in refusal("stable-diffusion", own / UNET)
+    assert "a file; name a folder (stable-diffusion and stable-diffusion-xl take a single file as 'file')" in refusal(
+        "stable-diffusion", own / UNET
+    )
 
 
 def test_eta_0_with_a_search_is_refused(saved: dict[str, Path]) -> None:

@@ -9,13 +9,27 @@ from typing import Any
 
 import diffusers
 import pytest
+import tiny_flows
 import tiny_pipelines
 import torch
 import transformers
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 
 from tts.errors import WeightsError
-from tts.models.config_keys import INDEX, OFF, SCHEDULER, TABLES, TEXT, TOKENIZER, TRANSFORMER, UNET, UNET_XL, VAE
+from tts.models.config_keys import (
+    INDEX,
+    OFF,
+    SCHEDULER,
+    TABLES,
+    TEXT,
+    TOKENIZER,
+    TRANSFORMER,
+    UNET,
+    UNET_XL,
+    VAE,
+    VAE_FLOW,
+    VAE_XL,
+)
 from tts.models.schedule import CheckpointSchedule, prediction_type
 from tts.noise import normal
 from tts.registry import MODELS
@@ -54,6 +68,8 @@ def union(*kinds: Any) -> dict[str, Any]:
 CLASSES: dict[str, tuple[Any, dict[str, Any]]] = {
     "UNet2DConditionModel": (UNET, signature(diffusers.UNet2DConditionModel)),
     "AutoencoderKL": (VAE, signature(diffusers.AutoencoderKL)),
+    "AutoencoderKL of SDXL": (VAE_XL, signature(diffusers.AutoencoderKL)),
+    "AutoencoderKL of a flow": (VAE_FLOW, signature(diffusers.AutoencoderKL)),
     "DiTTransformer2DModel": (TRANSFORMER, union(Transformer2DModel, diffusers.DiTTransformer2DModel)),
     "schedulers": (SCHEDULER, union(*[getattr(diffusers, name) for name in WITH_BETAS])),
     "CLIPTextConfig": (TEXT, transformers.CLIPTextConfig().to_dict()),
@@ -227,27 +243,96 @@ def test_a_dit_is_found_under_its_former_name(edited: Any, saved: dict[str, Path
     assert torch.equal(*images)
 
 
-def test_scale_and_shift_of_latents_are_undone(edited: Any) -> None:
-    """By the formulas of diffusers' pipelines that have them."""
-    values = {"scaling_factor": 0.5, "shift_factor": 0.25}
+def test_so_is_a_pixart(tmp_path: Path) -> None:
+    """PixArt-Sigma, too, was published before its class had a name of its own."""
+    folder = tiny_pipelines.save(tiny_flows.pixart_sigma(), tmp_path / "it")
+    for file in ("model_index.json", "transformer/config.json"):
+        path = folder / file
+        path.write_text(path.read_text().replace("PixArtTransformer2DModel", "Transformer2DModel"))
+    settings = MODELS.make({"name": "pixart-sigma", "id": str(folder)})[1]
+    settings.check()
+    assert type(settings.load().module).__name__ == "PixArtTransformer2DModel"
+
+
+def test_mean_and_deviation_of_latents_are_undone(edited: Any) -> None:
+    """By the formula of SDXL's pipeline."""
     stats = {"scaling_factor": 0.5, "latents_mean": [0.1, 0.2, 0.3, 0.4], "latents_std": [1.0, 2.0, 3.0, 4.0]}
     x = torch.from_numpy(normal(1, (4, 8, 8)))[None]
+    settings = edited("stable-diffusion-xl", "vae/config.json", **stats)
     with torch.inference_mode():
-        for changes in (values, stats):
-            settings = edited("stable-diffusion", "vae/config.json", **{**{"shift_factor": None}, **changes})
-            vae = settings.pipeline().vae
-            mean, std = (torch.tensor(changes.get(f"latents_{name}", [d])) for name, d in (("mean", 0.0), ("std", 1.0)))
-            latents = x * std.view(-1, 1, 1) / 0.5 + changes.get("shift_factor", 0.0) + mean.view(-1, 1, 1)
-            expected = ((vae.decode(latents).sample / 2 + 0.5).clamp(0, 1) * 255).round()
-            assert (settings.load().decode(x).int() - expected.int()).abs().max() <= 1
+        mean, std = (torch.tensor(stats[f"latents_{name}"]).view(-1, 1, 1) for name in ("mean", "std"))
+        vae = settings.pipeline().vae
+        expected = ((vae.decode(x * std / 0.5 + mean).sample / 2 + 0.5).clamp(0, 1) * 255).round()
+        assert (settings.load().decode(x).int() - expected.int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("name", ["stable-diffusion", "dit"])
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"shift_factor": 0.3}, "shift_factor = 0.3, not None, 0: its pipeline does not shift latents"),
+        (
+            {"latents_mean": [0.5] * 4, "latents_std": [2.0] * 4},
+            "latents_mean = .*, not None: its pipeline does not normalise latents",
+        ),
+    ],
+)
+def test_what_a_pipeline_leaves_out_is_not_done_here(
+    name: str, changes: dict[str, Any], said: str, edited: Any
+) -> None:
+    """Diffusers' own would draw another image of the same checkpoint."""
+    for use in ("check", "load"):
+        with pytest.raises(WeightsError, match=said):
+            getattr(edited(name, "vae/config.json", **changes), use)()
+
+
+AGREEMENTS: dict[str, tuple[str, str, dict[str, Any], str]] = {
+    "no scale": ("dit", "vae", {"scaling_factor": None}, "scaling_factor is None, no number above 0"),
+    "a scale of nothing": ("dit", "vae", {"scaling_factor": 0}, "scaling_factor is 0, no number above 0"),
+    "a scale in letters": (
+        "stable-diffusion",
+        "vae",
+        {"scaling_factor": "0.18"},
+        "scaling_factor is '0.18', no number",
+    ),
+    "a mean alone": (
+        *("stable-diffusion-xl", "vae", {"latents_mean": [0.0] * 4, "latents_std": None}),
+        "its vae has latents_mean or latents_std alone",
+    ),
+    "a mean of other channels": (
+        *("stable-diffusion-xl", "vae", {"latents_mean": [0.0], "latents_std": [1.0]}),
+        "its vae's latents_mean and latents_std are not of 4 channels",
+    ),
+    "a UNet of wider prompts": (
+        *("stable-diffusion", "unet", {"cross_attention_dim": 768}),
+        "its unet reads prompts of 768 numbers a token, and its text encoders give 32",
+    ),
+    "a refiner": (
+        *("stable-diffusion-xl", "unet", {"projection_class_embeddings_input_dim": 72}),
+        "its unet is told 72 numbers beside its prompt, and six sizes and a pooled prompt are 80",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", AGREEMENTS)
+def test_parts_that_do_not_agree_are_refused(case: str, edited: Any) -> None:
+    name, part, changes, said = AGREEMENTS[case]
+    for use in ("check", "load"):
+        with pytest.raises(WeightsError, match=f"^id [^\n]*{said}[^\n]*$"):
+            getattr(edited(name, f"{part}/config.json", **changes), use)()
+
+
+@pytest.mark.parametrize("length", [None, 20, 10**30, 16.0, 2])
+@pytest.mark.parametrize("words", ["tokenizer", "tokenizer_2"])
+def test_prompts_are_no_longer_than_the_text_encoder_reads(words: str, length: Any, edited: Any) -> None:
+    """A tokenizer that does not say its length pads prompts without end."""
+    settings = edited("stable-diffusion-xl", f"{words}/tokenizer_config.json", model_max_length=length)
+    for use in ("check", "load"):
+        with pytest.raises(
+            WeightsError, match=rf"its {words}'s model_max_length is \S+, and its text encoder reads 16"
+        ):
+            getattr(settings, use)()
 
 
 def test_tables_name_what_they_are_of() -> None:
     assert all(key.why for table in TABLES.values() for key in table.values())
-
-
-def test_a_mean_of_latents_wants_a_deviation(edited: Any) -> None:
-    settings = edited("stable-diffusion", "vae/config.json", latents_mean=[0.0] * 4, latents_std=None)
-    for use in ("check", "load"):
-        with pytest.raises(WeightsError, match="its vae has latents_mean or latents_std alone"):
-            getattr(settings, use)()

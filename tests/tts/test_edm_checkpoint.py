@@ -9,6 +9,7 @@ from typing import Any
 import edm_pickles
 import numpy as np
 import pytest
+import song_pickles
 import torch
 from edm_pickles import TINY
 from toy_engine import Player, Trial
@@ -142,6 +143,61 @@ def test_other_wrappers_and_networks_are_named(tmp_path: Path) -> None:
     network = edm_pickles.network(**TINY)
     renamed(network.model, "OtherUNet")
     assert "its network is a OtherUNet; DhariwalUNet and SongUNet can be read" in refusal(network, tmp_path)
+
+
+CONSTANTS: list[tuple[str, str, str, Any, str]] = [
+    ("adm", "UNetBlock", "skip_scale", np.sqrt(0.5), "'enc.8x8_block0' has skip_scale = 0.707107, and only 1 can be"),
+    ("vp", "UNetBlock", "skip_scale", 1, "'enc.8x8_block0' has skip_scale = 1, and only 0.707107 can be"),
+    ("ve", "UNetBlock", "adaptive_scale", True, "has adaptive_scale = 1, and only 0 can be"),
+    ("vp", "UNetBlock", "num_heads", 2, "has num_heads = 2, and only 0 or 1 can be"),
+    ("adm", "UNetBlock", "num_heads", 2, "has num_heads = 2, and only 0 can be"),
+    ("adm", "GroupNorm", "eps", 1e-6, "'enc.8x8_block0.norm0' has eps = 1e-06, and only 1e-05 can be"),
+    ("ve", "GroupNorm", "eps", 1e-5, "has eps = 1e-05, and only 1e-06 can be"),
+    ("vp", "GroupNorm", "num_groups", 32, "has num_groups = 32, and only 8 can be"),
+    ("vp", "PositionalEmbedding", "endpoint", False, "'map_noise' has endpoint = 0, and only 1 can be"),
+    ("vp", "PositionalEmbedding", "max_positions", 1000, "has max_positions = 1000, and only 10000 can be"),
+    ("adm", "EDMPrecond", "sigma_max", 50, "made for noise levels from 0 to 50, and the sampler's are 0.002 to 80"),
+    (
+        "ve",
+        "EDMPrecond",
+        "sigma_min",
+        0.02,
+        "made for noise levels from 0.02 to inf, and the sampler's are 0.002 to 80",
+    ),
+    ("adm", "EDMPrecond", "label_dim", 7, "its preconditioning has label_dim = 7, and its network 4"),
+]
+"""Networks, and a constant of a changed program that nothing else of a file tells."""
+
+
+@pytest.mark.parametrize(("network", "kind", "name", "value", "message"), CONSTANTS)
+def test_constants_of_a_changed_program_are_refused(
+    network: str, kind: str, name: str, value: Any, message: str, tmp_path: Path
+) -> None:
+    """NVIDIA's own classes keep these, and a network of others answered with ours was off by up to twice its spread."""
+    makers = {"adm": edm_pickles.network(**TINY), "vp": song_pickles.network(**song_pickles.VP)}
+    it = makers[network] if network in makers else song_pickles.network(**song_pickles.VE)
+    for module in it.modules():
+        if type(module).__name__ == kind:
+            setattr(module, name, value)
+    assert message in refusal(it, tmp_path)
+
+
+def test_the_published_constants_are_no_obstacle(tmp_path: Path) -> None:
+    """As NVIDIA's classes write them; their parts are known, and no others."""
+    adm, vp = edm_pickles.network(**TINY), song_pickles.network(**song_pickles.VP)
+    for it, scale, eps, end in ((adm, 1, 1e-5, False), (vp, np.sqrt(0.5), 1e-6, True)):
+        published = {
+            "UNetBlock": {"skip_scale": scale, "adaptive_scale": it is adm, "num_heads": 0},
+            "GroupNorm": {"eps": eps},
+            "PositionalEmbedding": {"max_positions": 10000, "endpoint": end},
+            "EDMPrecond": {"sigma_min": 0, "sigma_max": float("inf"), "label_dim": 4},
+        }
+        for module in it.modules():
+            for name, value in published.get(type(module).__name__, {}).items():
+                setattr(module, name, value)
+        settings(edm_pickles.save(it, tmp_path / "x.pkl")).check()
+    renamed(vp.model.map_layer0, "SpectralLinear")
+    assert "its 'map_layer0' is a SpectralLinear, which no published network has" in refusal(vp, tmp_path)
 
 
 @pytest.mark.parametrize(

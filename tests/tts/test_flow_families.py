@@ -20,7 +20,9 @@ from torch import Tensor
 from tts.errors import TTSError, WeightsError
 from tts.media import quantised_as_diffusers
 from tts.models.base import Model, ModelSettings
+from tts.models.encoding import encode_lacking, prompts_from
 from tts.models.flow import FlowSettings
+from tts.models.prompt_store import PromptStore
 from tts.noise import normal
 from tts.quiet import quiet
 from tts.registry import MODELS
@@ -62,8 +64,27 @@ def settings(family: Family, folder: Path, share: float = 0.0, **values: Any) ->
 
 @pytest.fixture(scope="module")
 def model(name: str, saved: Path) -> Model:
-    """Loaded once, without noise."""
-    return settings(FAMILIES[name], saved).load()
+    """Found whole, and loaded once, without noise."""
+    found = settings(FAMILIES[name], saved)
+    found.check()
+    return found.load()
+
+
+def test_prompts_of_a_store_are_those_of_its_text_encoders(
+    name: str, saved: Path, model: Model, tmp_path: Path
+) -> None:
+    given, store = settings(FAMILIES[name], saved), PromptStore(tmp_path, {"device": "cpu"})
+    assert encode_lacking(given, PROMPTS, store, "cpu") == 3
+    with prompts_from(store):
+        stored: Any = given.load()
+    network: Any = model
+    network = network.denoiser.network
+    for prompt in (None, *PROMPTS):
+        theirs, ours = network.encode(prompt), stored.denoiser.network.encode(prompt)
+        assert theirs.keys() == ours.keys()
+        assert all(torch.equal(theirs[key], ours[key]) for key in ours)
+    x = drawn(model.shape, range(2))
+    assert torch.equal(denoised(stored, x, [0.7, 0.7], PROMPTS), denoised(model, x, [0.7, 0.7], PROMPTS))
 
 
 def drawn(shape: tuple[int, ...], rows: Sequence[int]) -> Tensor:

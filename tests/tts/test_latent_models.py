@@ -125,7 +125,7 @@ def test_prompts_are_encoded_once_each(name: str, make: Any, monkeypatch: pytest
 
 
 def test_prompts_kept_are_bounded(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tts.models.prompts.KEPT", 3)
+    monkeypatch.setattr("tts.models.prompts.KEPT_BYTES", 3 * 16 * 32 * 4)
     model = make("stable-diffusion").load()
     for letter in "abcdef":
         denoised(model, [letter])
@@ -217,7 +217,7 @@ def test_previews_that_cannot_be_used_are_named(make: Any, saved: dict[str, Path
         with pytest.raises(WeightsError, match=f"preview {preview}"):
             make("stable-diffusion", preview=preview).check()
     vae = saved["stable-diffusion"] / "vae"
-    with pytest.raises(WeightsError, match=r"preview .*vae: cannot be loaded \(it has no weights for"):
+    with pytest.raises(WeightsError, match=r"preview .*vae: cannot be loaded \(its vae has no weights for"):
         make("stable-diffusion", preview=str(vae)).load()
 
 

@@ -20,6 +20,7 @@ EVERY = [(kind, name) for kind in (MODELS, REWARDS, SEARCHES) for name in kind.t
 NEEDED: dict[str, dict[str, Any]] = {
     "weighted": {"of": [{"reward": "brightness", "weight": 1.0}]},
     "rank_average": {"of": ["brightness"], "reference": "a-run"},
+    "diffusers": {"id": "owner/name"},
 }
 """Settings without a default."""
 

@@ -97,7 +97,7 @@ FOREIGN: dict[str, tuple[list[str], str]] = {
     "nothing": ([], "holds other tensors (0: ), but no UNet"),
 }
 MARKS: dict[str, tuple[list[str], str]] = {
-    "velocity": (["v_pred"], "predicts velocities, and the scheduler beside id says it does not"),
+    "velocity": (["v_pred"], "predicts 'v_prediction', and the scheduler beside id says 'epsilon'"),
     "no signal": (["ztsnr"], "trained without signal at the first step, and the scheduler beside id has no rescale"),
     "EDM": (["edm_mean", "edm_std"], "is told noise levels of EDM"),
     "a scale": ([f"{UNET}time_embed.cond_proj.weight"], "its UNet is told the scale of guidance, and the one of id is"),

@@ -14,6 +14,7 @@ from tts.noise import Mixture, Noise, NoiseBank
 from tts.plan import Plan
 from tts.recipe import Recipe
 from tts.search.base import Problem
+from tts.search.linear_fit import slope_of, solved
 from tts.search.random import PerStepRandom
 from tts.search.segment import Segment
 from tts.search.slope import Slope, leaning
@@ -73,23 +74,24 @@ def test_where_rewards_are_flat_it_is_per_step_random(score: object, trust: floa
 def test_a_step_is_at_least_the_best_of_its_fresh_noises(score: object, seed: int) -> None:
     """These are per-step random's first; whatever the mixtures do, the best of all goes on."""
     world = World(EVERY, score)  # type: ignore[arg-type]
-    world.play(Slope(N=6, trust=0), seed)
+    world.play(Slope(N=8, trust=0), seed)
     problem = Problem(3, seed, EVERY, "toy")
     after = [*[segments[0].start for segments in world.rounds[3::2]], None]
     for step in range(4):
         fresh, more = world.answers[1 + 2 * step], world.answers[2 + 2 * step]
-        assert [last(segment) for segment in world.rounds[1 + 2 * step]] == [problem.noise(step, k) for k in range(4)]
+        assert [last(segment) for segment in world.rounds[1 + 2 * step]] == [problem.noise(step, k) for k in range(6)]
         chosen = max([*fresh, *more], key=lambda answer: answer.value)
         assert after[step] in (None, chosen.state)
         assert chosen.value >= max(answer.value for answer in fresh)
 
 
-@pytest.mark.parametrize("n", [4, 6, 8, 16])
-def test_where_the_reward_is_linear_it_gains_more_than_the_best_of_as_many(n: int) -> None:
+@pytest.mark.parametrize("rounds", [1, 2])
+@pytest.mark.parametrize("n", [2, 3, 4, 6, 8, 16])
+def test_where_the_reward_is_linear_it_gains_more_than_the_best_of_as_many(n: int, rounds: int) -> None:
     """Its mean over 160 steps; the mixture's gain a step is sqrt(n - 1), that of the best of n 1.03 to 1.77."""
     gains = [
         fmean(World(LONG, linear).play(search, seed).value for seed in range(8)) / 20
-        for search in (Slope(N=n), PerStepRandom(N=n))
+        for search in (Slope(N=n, rounds=rounds), PerStepRandom(N=n))
     ]
     assert gains[0] > gains[1]
     if n >= 8:
@@ -99,8 +101,9 @@ def test_where_the_reward_is_linear_it_gains_more_than_the_best_of_as_many(n: in
 
 def test_mixtures_are_weighted_by_rewards_and_lean_on_the_best() -> None:
     scores = [1.0, -1.0, 0.5, -0.5]
-    first, second, third = leaning(scores, 3)
+    units = [[float(k == n) for k in range(4)] for n in range(4)]
     length = math.sqrt(2.5)
+    first, second, third = leaning(slope_of(units, scores), units[0], 3)
     assert second == pytest.approx([score / length for score in scores])
     assert first == pytest.approx([1 / length + 1, *[score / length for score in scores[1:]]])
     assert third == pytest.approx([1 / length + 0.5, *[score / length for score in scores[1:]]])
@@ -133,7 +136,7 @@ def test_mixtures_that_lose_are_given_up_for_a_while() -> None:
     assert share(chaotic, 0.8) < 0.4
 
 
-@pytest.mark.parametrize(("n", "m"), [(2, 0), (3, 0), (4, 1), (5, 2), (16, 2)])
+@pytest.mark.parametrize(("n", "m"), [(2, 0), (3, 0), (4, 1), (6, 1), (7, 2), (16, 2)])
 def test_mixtures_at_small_n(n: int, m: int) -> None:
     assert Slope(N=n).mixtures == m
 
@@ -141,3 +144,31 @@ def test_mixtures_at_small_n(n: int, m: int) -> None:
 def test_too_many_mixtures_are_refused() -> None:
     with pytest.raises(SettingError, match="m must be at most N - 2 = 2, so that there are two noises to mix"):
         parse(Slope, {"N": 4, "m": 3}, "slope")
+
+
+def test_the_second_of_few_candidates_is_the_opposite_of_the_first() -> None:
+    world = World(EVERY, linear)
+    world.play(Slope(N=3), 1)
+    for segments in world.rounds[1:5]:
+        first, second, third = map(last, segments)
+        assert BANK(second) == pytest.approx(-BANK(first), rel=0.1)
+        assert not third.moves
+
+
+def test_later_groups_of_fresh_noises_are_around_the_slope_of_the_earlier_ones() -> None:
+    world = World(EVERY, linear)
+    world.play(Slope(N=10, rounds=2), 1)
+    assert [mixed(segments) for segments in world.rounds[1:7]] == [0, 4, 2, 0, 4, 2]
+    assert world.depth == Slope(N=10, rounds=2).depth(EVERY)
+
+
+def test_a_slope_is_the_ridge_regressions() -> None:
+    """Against numpy, for candidates that are not orthogonal."""
+    draw = np.random.default_rng(0)
+    rows, values = draw.normal(size=(5, 8)), draw.normal(size=5)
+    kernel = rows @ rows.T + 0.01 * np.eye(5)
+    assert solved(kernel.tolist(), values.tolist()) == pytest.approx(np.linalg.solve(kernel, values))
+    inverse = np.linalg.inv(kernel)
+    level = (inverse @ values).sum() / inverse.sum()
+    expected = (inverse @ (values - level)) @ rows
+    assert slope_of(rows.tolist(), values.tolist()) == pytest.approx(expected / np.linalg.norm(expected))

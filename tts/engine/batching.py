@@ -25,6 +25,7 @@ from tts.metrics.base import Metric
 from tts.models.base import Model
 from tts.noise import Array, Noise, NoiseBank
 from tts.plan import Condition
+from tts.prompts import lengthened
 from tts.rewards.base import Reward
 from tts.samplers.base import Call, Position, drive, follow
 from tts.search.segment import Segment, State
@@ -227,7 +228,7 @@ def _unlike(condition: Condition, batch: int) -> list[Condition]:
     """A class for every row; of a prompt also a long one, in another turn than levels, the last row's the short one."""
     if isinstance(condition, int):
         return [condition] * batch
-    long = ", ".join([condition] * 9)
+    long = lengthened(condition)
     return [long if (place + 1) // 2 % 2 else condition for place in reversed(range(batch))]
 
 

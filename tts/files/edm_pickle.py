@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,23 @@ SCALARS = {"b1", "f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8
 
 
 @dataclass(frozen=True)
+class Module:
+    """A part of a network.
+
+    Args:
+        name: dotted.
+        class_name: as the file has it.
+        numbers: what it keeps beside weights and parts.
+        width: length of its weight; 0 for none.
+    """
+
+    name: str
+    class_name: str
+    numbers: dict[str, float]
+    width: int = 0
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """An EDM network taken apart.
 
@@ -46,12 +63,16 @@ class Checkpoint:
         architecture: class name of the raw network.
         arguments: what its constructor was called with, by name.
         tensors: its parameters and buffers by dotted name.
+        levels: numbers of the preconditioning.
+        modules: all of its parts.
     """
 
     sigma_data: float
     architecture: str
     arguments: dict[str, Any]
     tensors: dict[str, npt.NDArray[Any]]
+    levels: dict[str, float] = field(default_factory=dict)
+    modules: tuple[Module, ...] = ()
 
 
 def read(path: Path) -> Checkpoint:
@@ -212,7 +233,8 @@ def _taken_apart(precond: _Module) -> Checkpoint:
         raise WeightsError(f"its {network.class_name} was built from unnamed arguments")
     arguments = {key: _plain(value) for key, value in network.state["_init_kwargs"].items()}
     sigma_data = float(_plain(precond.state["sigma_data"]))
-    return Checkpoint(sigma_data, network.class_name, arguments, dict(_tensors(network, "")))
+    tensors, modules = dict(_tensors(network, "")), tuple(_modules(network, ""))
+    return Checkpoint(sigma_data, network.class_name, arguments, tensors, _numbers(precond), modules)
 
 
 def _plain(value: Any) -> Any:
@@ -226,3 +248,16 @@ def _tensors(module: _Module, prefix: str) -> Iterator[tuple[str, npt.NDArray[An
     for name, child in module.state["_modules"].items():
         if child is not None:
             yield from _tensors(child, f"{prefix}{name}.")
+
+
+def _modules(module: _Module, name: str) -> Iterator[Module]:
+    weight = module.state["_parameters"].get("weight")
+    yield Module(name, module.class_name, _numbers(module), 0 if weight is None else len(weight.array))
+    for part, child in module.state["_modules"].items():
+        if child is not None:
+            yield from _modules(child, f"{name}.{part}" if name else part)
+
+
+def _numbers(module: _Module) -> dict[str, float]:
+    plain = {name: _plain(value) for name, value in module.state.items()}
+    return {name: value for name, value in plain.items() if isinstance(value, bool | int | float)}

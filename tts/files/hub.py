@@ -47,7 +47,10 @@ def local_folder(id: str, setting: str) -> Path | None:
     if path.is_dir():
         return near(path)
     if path.is_file():
-        raise WeightsError(f"{setting} {id}: name a folder (a single-file checkpoint is set as 'file')")
+        raise WeightsError(
+            f"{setting} {id}: a file; name a folder (stable-diffusion and "
+            "stable-diffusion-xl take a single file as 'file')"
+        )
     if id.startswith(("/", ".", "~")) or id.count("/") != 1:
         raise WeightsError(f"{setting} {id}: no such folder, and no name of a repository on the hub (owner/name)")
     return None

@@ -60,12 +60,26 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     Raises:
         WeightsError: they are another network's; the message names the first that does not fit.
     """
-    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    own = network.state_dict()
+    wanted = {name: tuple(tensor.shape) for name, tensor in own.items()}
     for name in sorted(wanted.keys() | tensors.keys()):
         found = tuple(tensors[name].shape) if name in tensors else None
         if found != wanted.get(name):
             raise WeightsError(f"{where}: has {found} in place of {wanted.get(name)} for '{name}'")
+    refuse_whole({name: tensors[name] for name, tensor in own.items() if tensor.is_floating_point()}, where)
     network.load_state_dict(dict(tensors), assign=True)
+
+
+def refuse_whole(tensors: Mapping[str, Tensor], where: str) -> None:
+    """Refuse weights that are whole numbers, whose scales are elsewhere.
+
+    Raises:
+        WeightsError: the message names the first.
+    """
+    name = next((name for name, tensor in sorted(tensors.items()) if not tensor.is_floating_point()), None)
+    if name is not None:
+        kind = str(tensors[name].dtype).removeprefix("torch.")
+        raise WeightsError(f"{where}: '{name}' is {kind}: quantised weights are not read; name others")
 
 
 def _short(error: BaseException) -> str:

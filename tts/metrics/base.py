@@ -48,6 +48,9 @@ class MetricSettings(Settings):
     dtype: ClassVar[Literal["float32", "float16"]] = "float32"
     """In which features are stored; they are computed and handed back in float32."""
 
+    tells: ClassVar[Literal["quality", "diversity", "both"]] = "both"
+    """What a value tells of: how good images are, how different they are, or both in one number."""
+
     @property
     @abstractmethod
     def extractor(self) -> str:

@@ -26,6 +26,7 @@ class InceptionScore(OnFeatures):
     """
 
     layer: ClassVar = LOGITS
+    tells: ClassVar = "quality"
 
     splits: int = Field(10, ge=1, description="parts that are averaged; published values are of 10")
 

@@ -36,6 +36,8 @@ class _Balls(ComparedByImages):
 class Precision(_Balls):
     """Share of images that lie among real ones (Kynkaanniemi et al. 2019, arXiv 1904.06991, Eq. 1): quality."""
 
+    tells: ClassVar = "quality"
+
     k: int = Field(3, ge=1, description="nearest neighbours that a ball reaches to")
 
     def aggregate(self, features: NDArray[np.float32], reference: Manifold) -> MetricValue:
@@ -47,6 +49,8 @@ class Precision(_Balls):
 
 class Recall(_Balls):
     """Share of real images that lie among these (Kynkaanniemi et al. 2019, arXiv 1904.06991, Eq. 1): diversity."""
+
+    tells: ClassVar = "diversity"
 
     k: int = Field(3, ge=1, description="nearest neighbours that a ball reaches to")
 
@@ -63,6 +67,8 @@ class Density(_Balls):
     Unlike precision, a lone real image with a large ball counts for little.
     """
 
+    tells: ClassVar = "quality"
+
     k: int = Field(5, ge=1, description="nearest neighbours that a ball reaches to")
 
     def aggregate(self, features: NDArray[np.float32], reference: Manifold) -> MetricValue:
@@ -74,6 +80,8 @@ class Density(_Balls):
 
 class Coverage(_Balls):
     """Share of real images whose balls hold one of these (Naeem et al. 2020, arXiv 2002.09797, Eq. 5): diversity."""
+
+    tells: ClassVar = "diversity"
 
     k: int = Field(5, ge=1, description="nearest neighbours that a ball reaches to")
 

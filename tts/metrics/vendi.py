@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ class Vendi(OnFeatures):
     ``exp(-sum l log l)``, l being the eigenvalues of K/n with K the cosines between features: from 1, all being alike,
     to the smaller of n and F. It knows no real images; higher is more diverse.
     """
+
+    tells: ClassVar = "diversity"
 
     @property
     def enough(self) -> int:

@@ -8,26 +8,27 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tts.errors import WeightsError, first_line
 from tts.files.digests import sha256
 from tts.files.hub import hub_file, hub_folder, local_folder, unreachable
 from tts.files.locate import locate
 from tts.files.reading import obstacle
-from tts.models.single_file import check_form, check_whole, names_of
+from tts.models.parts import tensors_of
+from tts.models.schedule import CheckpointSchedule
+from tts.models.single_file import PREFIXES, Contents, check_count, check_form, check_whole, contents_of
 from tts.quiet import quiet
-
-if TYPE_CHECKING:
-    from torch import nn
 
 INDEX = "model_index.json"
 UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
 """Parts of Stable Diffusion's repositories that drawing images does not need."""
-FORMER = {"DiTTransformer2DModel": "Transformer2DModel"}
+FORMER = dict.fromkeys(("DiTTransformer2DModel", "PixArtTransformer2DModel"), "Transformer2DModel")
 """What classes were called when checkpoints were published."""
 TEXTS = ("*.json", "*.txt", "*.model")
 """Configurations and vocabularies."""
+WHOLE = {"I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64", "BOOL"}
+"""Types of whole numbers."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,20 @@ class Checkpoint:
         """The single file, fetched first if need be."""
         return None if self.file is None else locate(self.file, "file")
 
+    def contents(self) -> Contents | None:
+        """What the single file says of itself, if there is one."""
+        file = self.single_file()
+        if file is None:
+            return None
+        check_safetensors(file)
+        return contents_of(file)
+
     def check(self, pipeline: str, components: Mapping[str, str], also: Collection[str] = ()) -> None:
         """Find what is missing or damaged before anything is loaded.
 
         Args:
             pipeline: the class that the checkpoint must name.
-            components: parts with weights, and the class of each.
+            components: parts with weights, and the class (or the library) of each.
             also: other classes that it may name.
 
         Raises:
@@ -98,11 +107,31 @@ class Checkpoint:
             raise WeightsError(f"id {self.id}: holds a {index.get('_class_name')}, not a {pipeline}; set another model")
         for component, kind in components.items():
             found = index.get(component)
-            if not isinstance(found, list) or found[-1] not in (kind, FORMER.get(kind)):
+            if not isinstance(found, list) or not names_of(kind) & {str(name) for name in found}:
                 raise WeightsError(f"id {self.id}: its {component} is {found}, not a {kind}")
+        self.check_weights(components)
+        self.check_file(components)
+
+    def check_classes(self, components: Collection[str]) -> None:
+        """Compare the classes that the parts' own configurations name with the index's.
+
+        Raises:
+            WeightsError: some are others.
+        """
+        index = self.config(INDEX)
+        for part in components:
+            named, own = str((index.get(part) or [""])[-1]), self.config(f"{part}/config.json").get("_class_name")
+            if own is not None and not names_of(named) & names_of(own):
+                raise WeightsError(f"id {self.id}: its {part}'s config is of a {own}, not a {named}; set another id")
+
+    def check_weights(self, components: Mapping[str, str]) -> None:
+        """Find weights that are missing, damaged or no plain numbers.
+
+        Raises:
+            WeightsError: there are some.
+        """
         for file in self._weights(components):
             check_safetensors(file)
-        self.check_file(components)
 
     def check_file(self, components: Mapping[str, str]) -> None:
         """Find what the single file lacks, if there is one, and whether the configuration that it is used with fits.
@@ -110,16 +139,20 @@ class Checkpoint:
         Raises:
             WeightsError: it holds something else; the message says what.
         """
-        file = self.single_file()
-        if file is None:
+        found = self.contents()
+        if found is None:
             return
-        check_safetensors(file)
-        names = names_of(file)
+        scheduler = self.config("scheduler/scheduler_config.json")
         try:
-            check_whole(names, components)
-            check_form(names, self.config("unet/config.json"), self.config("scheduler/scheduler_config.json"))
+            check_whole(found.names, components)
+            alphas = CheckpointSchedule(scheduler).alphas if found.alphas else ()
+            check_form(found, self.config("unet/config.json"), scheduler, alphas)
+            check_count(found.names, {part: self._tensors(part, components[part]) for part in PREFIXES})
         except WeightsError as error:
             raise WeightsError(f"file {self.file}: {error}") from None
+
+    def _tensors(self, part: str, kind: str) -> int:
+        return tensors_of(("diffusers", kind), self.config(f"{part}/config.json"))
 
     def identity(self, components: Mapping[str, str]) -> dict[str, str]:
         """Digest of every file that decides what the parts compute, by its name in the checkpoint."""
@@ -149,6 +182,10 @@ class Checkpoint:
                 f"id {self.id}: its {folder.name} has no {wanted}; set variant to what it has, or save it as "
                 "safetensors (pickled weights are not opened)"
             )
+        index = re.compile(rf"(diffusion_pytorch_)?model\.safetensors\.index{infix}\.json")
+        listed = {name for file in folder.glob("*.json") if index.fullmatch(file.name) for name in _shards(file)}
+        if lacking := sorted(listed - {file.name for file in files}):
+            raise WeightsError(f"id {self.id}: its {folder.name} lacks {', '.join(lacking)}; fetch it anew")
         return files
 
 
@@ -169,30 +206,35 @@ def _fetch(checkpoint: Checkpoint) -> Path:
     return Path(folder)
 
 
-def check_filled(module: nn.Module) -> None:
-    """Refuse a network that diffusers has not filled, which it only warns of.
-
-    Raises:
-        ValueError: it names a parameter without a value.
-    """
-    empty = next((name for name, value in module.state_dict().items() if value.is_meta), None)
-    if empty is not None:
-        raise ValueError(f"it has no weights for '{empty}'")
+def names_of(kind: str) -> set[str]:
+    """What a class is called, and was."""
+    return {kind, FORMER.get(kind, kind)}
 
 
 def check_safetensors(path: Path) -> None:
-    """A file that is cut short or no safetensors file is known by its header and size."""
+    """A file that is cut short, quantised or no safetensors file is known by its header and size."""
     from safetensors import SafetensorError, safe_open
 
     if path.is_dir():
         raise WeightsError(f"weights {path}: a folder; name a file, or set id to the folder")
     try:
-        with safe_open(path, framework="numpy"):
-            pass
+        with safe_open(path, framework="numpy") as file:
+            kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise WeightsError(f"weights {path}: {obstacle(path)}") from None
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"weights {path}: damaged or not a safetensors file ({first_line(error)})") from None
+    whole = next((name for name, kind in kinds.items() if kind in WHOLE and name.endswith((".weight", ".bias"))), None)
+    if whole is not None:
+        raise WeightsError(f"weights {path}: '{whole}' is {kinds[whole]}: quantised weights are not read; name others")
+
+
+def _shards(path: Path) -> set[str]:
+    """Names of the files among which weights are shared out."""
+    try:
+        return set(json.loads(path.read_text())["weight_map"].values())
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise WeightsError(f"weights {path}: cannot be read ({first_line(error)})") from None
 
 
 def _digest(path: Path) -> str:

@@ -95,7 +95,9 @@ TRANSFORMER = {
 
 VAE = {
     **SAVED,
-    **used("scale and shift of latents", "scaling_factor shift_factor latents_mean latents_std"),
+    **used("scale of latents", "scaling_factor"),
+    **used("its pipeline does not shift latents", "shift_factor", None, 0),
+    **used("its pipeline does not normalise latents", "latents_mean latents_std", None),
     **used("pixels along a side of a latent's cell", "block_out_channels"),
     **used("shape of a latent", "latent_channels"),
     **used("SDXL's decoder in float16", "force_upcast"),
@@ -108,6 +110,12 @@ VAE = {
     **idle("of tiles, which are not used", "sample_size"),
 }
 """``AutoencoderKL``."""
+
+VAE_XL = {**VAE, **used("mean and deviation of latents", "latents_mean latents_std")}
+"""The same of SDXL."""
+
+VAE_FLOW = {**VAE, **used("shift of latents", "shift_factor")}
+"""The same of flows."""
 
 SOLVER = "of another solver; the sampler is a setting"
 SCHEDULER = {
@@ -180,6 +188,8 @@ TABLES: dict[str, Mapping[str, Key]] = {
     "UNet2DConditionModel of SDXL": UNET_XL,
     "DiTTransformer2DModel": TRANSFORMER,
     "AutoencoderKL": VAE,
+    "AutoencoderKL of SDXL": VAE_XL,
+    "AutoencoderKL of a flow": VAE_FLOW,
     "CLIPTextModel": TEXT,
     "CLIPTextModelWithProjection": TEXT,
     "CLIPTokenizer": TOKENIZER,
@@ -209,7 +219,7 @@ def check_keys(file: str, config: Mapping[str, Any], table: Mapping[str, Key]) -
                 f"{file} has {name} = {_shown(value)}, which is not known here; if it changes nothing, take it out of "
                 "a copy, and set id to that folder"
             )
-        if key.values and value not in key.values:
+        if key.values and (list(value) if isinstance(value, tuple) else value) not in key.values:
             known = ", ".join(map(repr, key.values))
             raise WeightsError(f"{file} has {name} = {_shown(value)}, not {known}: {key.why}; set another id")
 

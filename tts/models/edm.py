@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from tts.models.classes import class_condition, class_label
 from tts.models.guidance import Autoguidance, Guidance, Unguided
 from tts.models.guiding import EDMGuidance, NoGuidance, WeakerPickle
 from tts.models.pixel_edm import PixelEDM, predictor
+from tts.networks import edm_constants
 from tts.plan import Condition, Plan
 from tts.precision import Precision, dtype
 from tts.samplers.heun import StochasticHeun
@@ -149,10 +151,16 @@ class EDM(ModelSettings):
         """Sigma_data, the network's form, and what makes the network."""
         found = read(self.path)
         try:
+            edm_constants.check(found.architecture, found.modules, found.tensors)
             shape, build = self._adm(found) if found.architecture == "DhariwalUNet" else self._song(found)
+            edm_constants.check_preconditioning(found.levels, shape.label_dim, self._levels())
         except (SettingError, WeightsError) as error:
             raise WeightsError(f"checkpoint {self.path}: {error}") from None
         return found.sigma_data, shape, build
+
+    def _levels(self) -> tuple[float, float]:
+        """The sampler's last noise level above 0, and its first; of one that does not say them, any."""
+        return getattr(self.sampler, "sigma_min", math.inf), getattr(self.sampler, "sigma_max", 0.0)
 
     def _adm(self, found: Checkpoint) -> tuple[ADMShape, Callable[[], nn.Module]]:
         """Without torch, until the network is made."""
@@ -170,8 +178,6 @@ class EDM(ModelSettings):
         return shape, build
 
     def _song(self, found: Checkpoint) -> tuple[SongShape, Callable[[], nn.Module]]:
-        if found.architecture != "SongUNet":
-            raise WeightsError(f"its network is a {found.architecture}; DhariwalUNet and SongUNet can be read")
         from tts.networks.song import Song, SongShape
 
         shape = parse(SongShape, found.arguments, "its SongUNet's arguments")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from tts.errors import SettingError
+from tts.models.config_keys import check_keys
+from tts.models.flow_keys import scheduler_table
 from tts.models.flow_schedule import FlowSchedule
 from tts.models.guidance import Guidance, classifier_free
-from tts.models.latent import Network
+from tts.models.latent import SCHEDULER, Network
 from tts.models.parameterisation import FlowVelocity
 from tts.models.text_to_image import TextToImageSettings
 from tts.plan import Condition
@@ -37,6 +40,7 @@ def stepped(steps: int, **noise: Any) -> Any:
 class FlowSettings(TextToImageSettings):
     """Settings of a flow that draws prompts."""
 
+    KEYS: ClassVar[Mapping[str, str]] = {"AutoencoderKL": "AutoencoderKL of a flow"}
     EVEN: ClassVar[bool] = True
     """Whether its pipeline hands even levels to the scheduler."""
 
@@ -79,6 +83,12 @@ class FlowSettings(TextToImageSettings):
         """Find missing, damaged and foreign parts, and settings that do not fit them."""
         super().check()
         self.stepper()
+
+    def check_configurations(self) -> None:
+        """Also of the scheduler."""
+        super().check_configurations()
+        config = self.scheduler_config()
+        self._explained(partial(check_keys, SCHEDULER, config, scheduler_table(config)))
 
     def denoiser(self, network: Network, device: str) -> FlowDenoiser:
         """What a network on a device and the settings make."""

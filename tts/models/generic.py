@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from tts.errors import SettingError, WeightsError
 from tts.models.base import Model
+from tts.models.built_keys import table_of
 from tts.models.checkpoint import INDEX
+from tts.models.config_keys import TABLES, check_keys
 from tts.models.flow import FlowDenoiser
+from tts.models.flow_keys import scheduler_table
 from tts.models.flow_schedule import FlowSchedule
 from tts.models.guidance import Unguided
-from tts.models.latent import Denoiser, LatentDenoiser, LatentModel
+from tts.models.latent import SCHEDULER, Denoiser, LatentDenoiser, LatentModel
 from tts.models.parameterisation import PARAMETERISATIONS
 from tts.models.pipeline_calls import PipelineCalls
 from tts.models.prompts import PromptSettings
@@ -34,6 +38,8 @@ WITHOUT_WEIGHTS = ("Scheduler", "Tokenizer", "Processor", "Extractor", "Tokenize
 
 class AnyPipeline(PromptSettings):
     """Any text-to-image pipeline of diffusers: slower than a family of its own, and its levels are not all known."""
+
+    STORED: ClassVar[bool] = False
 
     id: str = Field(description="local folder, or name of a repository on the hub (owner/name)")
     precision: Precision = Field("bf16", description="of the networks; states and noise levels are float32")
@@ -96,6 +102,17 @@ class AnyPipeline(PromptSettings):
             raise SettingError("preview: model diffusers decodes by its pipeline alone; leave it out")
         self.checkpoint.check(str(name), self.components)
         self.stepper()
+        self.check_configurations()
+
+    def check_configurations(self) -> None:
+        """Refuse keys that no class of the installed releases takes, and those of a schedule that is not known."""
+        self.checkpoint.check_classes(self.components)
+        index, config = self.checkpoint.config(INDEX), self.scheduler_config()
+        for part in self.components:
+            table = self._explained(partial(table_of, index[part], ""))
+            self._explained(partial(check_keys, f"{part}/config.json", self.config_of(part), table))
+        table = scheduler_table(config) if self.of_flow else TABLES["scheduler"]
+        self._explained(partial(check_keys, SCHEDULER, config, table))
 
     @property
     def of_flow(self) -> bool:
@@ -118,9 +135,9 @@ class AnyPipeline(PromptSettings):
         """Nothing is known of its tokenizers."""
         return lambda _: None
 
-    def pipeline(self) -> Any:
+    def pipeline(self, parts: Collection[str] | None = None) -> Any:
         """The pipeline of the class that the checkpoint names."""
-        return self.loaded(str(self.checkpoint.config(INDEX)["_class_name"]))
+        return self.loaded(str(self.checkpoint.config(INDEX)["_class_name"]), parts)
 
     def load(self, device: str = "cpu") -> Model:
         """The model, after two calls that say how its pipeline asks its network."""

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import Field
 
 from tts.errors import WeightsError
+from tts.models.agreements import check_latents, check_length
 from tts.models.base import ModelSettings
-from tts.models.checkpoint import INDEX, Checkpoint, check_filled
+from tts.models.built_keys import defaults_of, table_of
+from tts.models.checkpoint import INDEX, Checkpoint
 from tts.models.config_keys import TABLES, check_keys
+from tts.models.parts import check_filled, load_part
 from tts.plan import Plan
 from tts.precision import Precision, dtype
 from tts.quiet import quiet
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from diffusers import DiffusionPipeline
+    from torch import nn
 
     from tts.samplers.base import Sampler
 
@@ -41,7 +47,7 @@ class PipelineSettings(ModelSettings):
     COMPONENTS: ClassVar[Mapping[str, str]]
     """The pipeline's parts with weights, and the class (or the library) of each; the denoiser first."""
     KEYS: ClassVar[Mapping[str, str]] = {}
-    """Parts whose configurations may have other keys than their class says, and of what kind these are."""
+    """Classes whose configurations may have other keys than elsewhere, and the name of the table of these."""
     OPTIONAL: ClassVar[frozenset[str]] = frozenset()
     """Parts that a checkpoint may lack."""
 
@@ -83,14 +89,26 @@ class PipelineSettings(ModelSettings):
         self.check_configurations()
 
     def check_configurations(self) -> None:
-        """Refuse what the parts' configurations ask for and nobody here does, of the kinds whose keys are known.
+        """Refuse what the parts' configurations ask for and nobody here does.
 
         Raises:
-            WeightsError: a key is unknown, or has a value that is not supported.
+            WeightsError: a key is unknown, or has a value that is not supported, or they are of another class.
         """
+        self.checkpoint.check_classes(self.components)
         for part, kind in self.components.items():
-            if (table := TABLES.get(self.KEYS.get(part, kind))) is not None:
-                self._explained(partial(check_keys, f"{part}/config.json", self.config_of(part), table))
+            self._explained(partial(self._check_part, part, kind))
+        if "vae" in self.components:
+            self._explained(lambda: check_latents(self.config_of("vae")))
+
+    def _check_part(self, part: str, kind: str) -> None:
+        index, name = self.checkpoint.config(INDEX), self.KEYS.get(kind, kind)
+        config = {**defaults_of(index[part], name), **self.config_of(part)}
+        check_keys(f"{part}/config.json", config, table_of(index[part], name))
+        words = part.replace("text_encoder", "tokenizer")
+        if kind.startswith("CLIPText") and any(index.get(words) or ()):
+            file = f"{words}/tokenizer_config.json"
+            check_keys(file, self.checkpoint.config(file), TABLES["CLIPTokenizer"])
+            check_length(self.checkpoint.config(file), config, words)
 
     def identity(self) -> dict[str, Any]:
         """The settings, and digests of the weights and of the schedule in place of their address."""
@@ -101,46 +119,66 @@ class PipelineSettings(ModelSettings):
             "weights": self.checkpoint.identity(self.components),
         }
 
-    def pipeline(self) -> DiffusionPipeline:
+    def pipeline(self, parts: Collection[str] | None = None) -> DiffusionPipeline:
         """The pipeline in host memory, without the parts that are not needed.
+
+        Args:
+            parts: those with weights that are wanted; None: all.
 
         Raises:
             WeightsError: its weights do not fit its configuration.
         """
-        return self.loaded(self.PIPELINE)
+        return self.loaded(self.PIPELINE, parts)
 
-    def loaded(self, name: str) -> DiffusionPipeline:
+    def loaded(self, name: str, parts: Collection[str] | None = None) -> DiffusionPipeline:
         """:meth:`pipeline` of a class of diffusers."""
         import diffusers
 
         self.check_configurations()
         kind = getattr(diffusers, name)
         folder, file = self.checkpoint.folder(), self.checkpoint.single_file()
-        common = {"dtype": dtype(self.precision), "local_files_only": True, **self.absent()}
-        if file is not None:
-            self.checkpoint.check_file(self.components)  # nothing else is opened
+        common = {"dtype": dtype(self.precision), "local_files_only": True, **self.absent(), **self._without(parts)}
+        self.checkpoint.check_weights({part: self.components[part] for part in self._wanted(parts)})
+        self.checkpoint.check_file(self.components)  # nothing else is opened
         with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of schedulers' settings that are older than their keys
             try:
                 if file is not None:
                     found = kind.from_single_file(str(file), config=str(folder), **common)
+                    for component in self._wanted(parts):
+                        check_filled(getattr(found, component), f"its {component}")
                 else:
-                    found = kind.from_pretrained(folder, variant=self.variant, use_safetensors=True, **common)
-                for component in self.components:
-                    check_filled(getattr(found, component))
+                    found = kind.from_pretrained(folder, **{**common, **self._parts(folder, self._wanted(parts))})
+            except WeightsError as error:
+                raise WeightsError(f"id {self.id}: {error}") from None
             except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
                 text = " ".join(str(error).split())
                 raise WeightsError(f"id {self.id}: its parts cannot be loaded ({text[:300]})") from None
         return found
 
-    def placed(self, device: str) -> Any:
-        """The pipeline with its parts on a device, ready to compute."""
+    def _parts(self, folder: Path, wanted: Collection[str]) -> dict[str, nn.Module]:
+        """Networks, in host memory."""
+        index = self.checkpoint.config(INDEX)
+        return {part: load_part(folder / part, index[part], self.variant, dtype(self.precision)) for part in wanted}
+
+    def placed(self, device: str, parts: Collection[str] | None = None) -> Any:
+        """The pipeline with its parts, or some of them, on a device, ready to compute."""
         from tts.networks.placing import place
 
-        pipeline = self.pipeline()
-        for part in self.components:
+        pipeline = self.pipeline(parts)
+        for part in self._wanted(parts):
             place(getattr(pipeline, part), device)
         return pipeline
+
+    def _wanted(self, parts: Collection[str] | None) -> list[str]:
+        return [part for part in self.components if parts is None or part in parts]
+
+    def _without(self, parts: Collection[str] | None) -> dict[str, Any]:
+        """Parts with weights that are not wanted, and their tokenizers."""
+        wanted = self._wanted(parts)
+        unwanted = [part for part in self.components if part not in wanted]
+        tokenizers = [part.replace("text_encoder", "tokenizer") for part in unwanted]
+        return dict.fromkeys([*unwanted, *tokenizers])
 
     def absent(self) -> dict[str, Any]:
         """Parts to leave out, and those that the checkpoint lacks."""

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tts.errors import SettingError
-from tts.models.prompts import KEPT
 from tts.plan import Condition
 from tts.quiet import quiet
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+KEPT = 512
+"""Encoded prompts that are kept."""
 PROBES = (750.0, 250.0)
 """Times at which a pipeline is asked what it tells its network of them."""
 

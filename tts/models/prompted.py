@@ -10,17 +10,25 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from tts.errors import SettingError, WeightsError
+from tts.models.agreements import check_widths
 from tts.models.base import Model
 from tts.models.checkpoint import INDEX, Checkpoint
 from tts.models.config_keys import TABLES, check_keys
 from tts.models.latent import LatentModel, LatentSettings
 from tts.models.prompts import Encoded, PromptedNetwork, PromptSettings
+from tts.models.single_file import EMA
 from tts.networks import autoencoder
+from tts.plan import Condition
 from tts.precision import Precision
 from tts.prompts import Cut
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+AVERAGES = (
+    "file {}: has averages of the UNet's weights beside them (model_ema), as the published folders have them; the "
+    "weights themselves are used; to change that name a file of the averages (EMA)"
+)
 
 
 class PromptedSettings(PromptSettings, LatentSettings):
@@ -46,19 +54,19 @@ class PromptedSettings(PromptSettings, LatentSettings):
             raise SettingError(f"negative_prompt: {self.guided.name} guidance leads away from no prompt; leave it out")
 
     def check_configurations(self) -> None:
-        """See :class:`tts.models.latent.LatentSettings`; also of the tokenizers, and of what the UNet is made for."""
+        """See :class:`tts.models.latent.LatentSettings`; also of the whole, and of what the UNet is made for."""
         super().check_configurations()
-        index = self.checkpoint.config(INDEX)
-        self._explained(partial(check_keys, INDEX, index, TABLES["index"]))
-        for part in ("tokenizer", "tokenizer_2"):
-            if any(index.get(part) or ()):
-                name = f"{part}/tokenizer_config.json"
-                self._explained(partial(check_keys, name, self.checkpoint.config(name), TABLES["CLIPTokenizer"]))
-        channels = self.config_of("vae").get("latent_channels", 4)
-        self._explained(partial(check_unet, self.config_of("unet"), channels, self.precision))
-        statistics = [self.config_of("vae").get(name) for name in ("latents_mean", "latents_std")]
-        if any(statistics) and not all(statistics):
-            raise WeightsError(f"id {self.id}: its vae has latents_mean or latents_std alone; set another id")
+        self._explained(partial(check_keys, INDEX, self.checkpoint.config(INDEX), TABLES["index"]))
+        unet, channels = self.config_of("unet"), self.config_of("vae").get("latent_channels", 4)
+        self._explained(partial(check_unet, unet, channels, self.precision))
+        texts = [self.config_of(part) for part in self.components if part.startswith("text_encoder")]
+        self._explained(partial(check_widths, unet, texts))
+
+    def notes(self, conditions: Sequence[Condition]) -> list[str]:
+        """Also of averages in a single file, which are not what is used."""
+        file = self.checkpoint.contents()
+        averages = any(name.startswith(EMA) for name in file.names) if file else False
+        return [AVERAGES.format(self.file)] * averages + super().notes(conditions)
 
     @property
     def embeds(self) -> bool:
@@ -97,7 +105,7 @@ class PromptedSettings(PromptSettings, LatentSettings):
             )[0]
             return output
 
-        return PromptedNetwork(unet, self.encoder(pipeline, device), answer)
+        return PromptedNetwork(unet, self.prompts(pipeline, device), answer)
 
     def load(self, device: str = "cpu") -> Model:
         """The model in its precision, its decoder as the checkpoint asks."""

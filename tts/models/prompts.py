@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 from abc import abstractmethod
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from tts.errors import SettingError
+from tts.models.checkpoint import INDEX
 from tts.models.pipeline import PipelineSettings
+from tts.models.prompt_store import Encoded as Encoded
+from tts.models.prompt_store import Recent, current_source
 from tts.models.sizes import Side, both, sample_size
 from tts.networks import autoencoder
 from tts.plan import Condition
@@ -20,15 +26,18 @@ from tts.quiet import quiet
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Encoded: TypeAlias = "Mapping[str, Tensor]"
-"""An encoded prompt: tensors by names, without a batch dimension."""
-
-KEPT = 512
-"""Encoded prompts that an engine keeps; a study's problems come in order, so that the recent ones are the wanted."""
+KEPT_BYTES = 1 << 30
+"""Encoded prompts that an engine keeps on its device; a study's problems come in order, so that the recent ones are the
+wanted."""
 
 
 class PromptSettings(PipelineSettings):
     """Settings of a latent model whose conditions are prompts."""
+
+    FOLDED: ClassVar[int] = 1
+    """Cells of the autoencoder's latent in a cell of the model's."""
+    STORED: ClassVar[bool] = True
+    """Whether its encoded prompts can be had from a store."""
 
     negative_prompt: str | None = Field(None, description="what guidance leads away from")
     size: Side | tuple[Side, Side] | None = Field(
@@ -68,6 +77,7 @@ class PromptSettings(PipelineSettings):
             raise SettingError(f"size = {self.size}: this model's images are multiples of {self.multiple}")
         if self.preview is not None:
             autoencoder.tiny_weights(self.preview)
+            autoencoder.check_tiny(self.preview, self.latent_channels * self.FOLDED, self.factor)
 
     def identity(self) -> dict[str, Any]:
         """The settings, and digests of the weights, of the schedule and of the preview in place of their address."""
@@ -78,6 +88,12 @@ class PromptSettings(PipelineSettings):
     def factor(self) -> int:
         """Pixels along a side of a latent's cell."""
         return int(2 ** (len(self.config_of("vae").get("block_out_channels", (0,))) - 1))
+
+    @property
+    def latent_channels(self) -> int:
+        """Of the autoencoder's latents."""
+        vae = self.config_of("vae")
+        return int(vae.get("latent_channels", vae.get("z_dim", 4)))
 
     @property
     def multiple(self) -> int:
@@ -100,6 +116,45 @@ class PromptSettings(PipelineSettings):
         """Prompts that are longer than the text encoder reads, and what is cut of each."""
         with quiet():
             return cut_notes([str(prompt) for prompt in conditions], self.cutter())
+
+    @property
+    def encoders(self) -> Mapping[str, str]:
+        """Those of its parts that encode prompts."""
+        return {part: kind for part, kind in self.components.items() if part.startswith("text_encoder")}
+
+    def encoder_identity(self) -> dict[str, Any]:
+        """All that decides what a prompt is encoded to: weights, tokenizers, settings, and the code that uses them."""
+        index = self.checkpoint.config(INDEX)
+        return {
+            "family": type(self).__name__,
+            "code": _code(type(self)),
+            "weights": self.checkpoint.identity(self.encoders),
+            "precision": self.precision,
+            "negative_prompt": self.negative_prompt,
+            "whole": {key: value for key, value in index.items() if key[0] != "_" and not isinstance(value, list)},
+        }
+
+    def encoder(self, pipeline: Any, device: str) -> Callable[[str | None], Encoded]:
+        """Encodes a prompt, or for None what guidance leads away from, by a pipeline whose parts are on a device."""
+        raise NotImplementedError
+
+    def encoding(self, device: str) -> Callable[[str | None], Encoded]:
+        """:meth:`encoder` by text encoders that are loaded without the rest of the pipeline."""
+        pipeline = super().placed(device, self.encoders)
+        # of the network the pipelines read no more than this
+        vars(pipeline)[self.network] = SimpleNamespace(config=SimpleNamespace(**self.config_of(self.network)))
+        return self.encoder(pipeline, device)
+
+    def placed(self, device: str, parts: Collection[str] | None = None) -> Any:
+        """The pipeline with its parts on a device; where prompts come from a store, without text encoders."""
+        if parts is None and self.STORED and current_source() is not None:
+            parts = [part for part in self.components if part not in self.encoders]
+        return super().placed(device, parts)
+
+    def prompts(self, pipeline: Any, device: str) -> Callable[[str | None], Encoded]:
+        """Encodes a prompt, or for None what guidance leads away from; a store's encodings where there is one."""
+        source = current_source() if self.STORED else None
+        return self.encoder(pipeline, device) if source is None else source(self, device)
 
     @abstractmethod
     def cutter(self) -> Callable[[str], Cut | None]:
@@ -129,7 +184,7 @@ class PromptedNetwork:
         answer: Callable[[Tensor, Tensor, Sequence[Encoded], Tensor | None], Tensor],
     ) -> None:
         self.module, self.encode, self.answer = module, encode, answer
-        self._recent: OrderedDict[str | None, Encoded] = OrderedDict()
+        self._recent = Recent(KEPT_BYTES)
 
     def __call__(
         self, x: Tensor, times: Tensor, conditions: Sequence[Condition | None], scale: Tensor | None = None
@@ -143,12 +198,17 @@ class PromptedNetwork:
         if found is None:
             with quiet():
                 found = self.encode(prompt)
-            self._recent[prompt] = found
-            if len(self._recent) > KEPT:
-                self._recent.popitem(last=False)
-        else:
-            self._recent.move_to_end(prompt)
+            self._recent.put(prompt, found)
         return found
+
+
+def _code(kind: type) -> dict[str, str]:
+    """Versions of the libraries that encode, and digest of the source that calls them."""
+    from importlib.metadata import version
+
+    file = inspect.getsourcefile(kind)
+    source = "" if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    return {"source": source, **{name: version(name) for name in ("diffusers", "transformers", "torch")}}
 
 
 def stacked(encoded: Sequence[Encoded]) -> dict[str, Tensor]:

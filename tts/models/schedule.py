@@ -12,6 +12,9 @@ from tts.samplers.schedules import Grid, Spacing, Times
 
 Prediction: TypeAlias = Literal["epsilon", "v_prediction", "sample"]
 
+LCM_STEPS = 50
+"""On which consistency models are distilled, where the checkpoint does not say."""
+
 
 @dataclass(frozen=True)
 class CheckpointSchedule(Times):
@@ -39,6 +42,8 @@ class CheckpointSchedule(Times):
             SettingError: the network was trained with fewer.
             WeightsError: the schedule has no betas, or predictions are thresholded.
         """
+        if spacing == "lcm":
+            return self._consistency_grid(steps)
         scheduler = self._scheduler(spacing)
         train = scheduler.config.num_train_timesteps
         if steps > train:
@@ -54,6 +59,16 @@ class CheckpointSchedule(Times):
             # diffusers would clip where the checkpoint says nothing; latents must not be
             scheduler.config.clip_sample_range if self.config.get("clip_sample") else None,
         )
+
+    def _consistency_grid(self, steps: int) -> Grid:
+        """As diffusers' LCMScheduler has them: each step leads to the next one's level, the last to the image."""
+        known = int(self.config.get("original_inference_steps", LCM_STEPS))
+        if steps > known:
+            raise SettingError(f"steps = {steps}: consistency models are distilled on {known}")
+        apart = len(self.alphas) // known
+        times = tuple((known - k * known // steps) * apart - 1 for k in range(steps))
+        alphas = tuple(self.alphas[time] for time in times)
+        return Grid(times, alphas, (*alphas[1:], 1.0), None)
 
     def _scheduler(self, spacing: Spacing | None) -> Any:
         from diffusers import DDIMScheduler

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,14 @@ ENCODERS = {
 }
 """Prefixes of text encoders, by whose they are."""
 
+ADDED = (
+    (r"(^|[._])lora[._]|\.lora_(up|down|A|B)\.|\.(hada|lokr)_w", "a LoRA"),
+    (r"^control_model\.|^controlnet_|\.controlnet_cond_embedding\.", "a ControlNet"),
+    (r"^(emb_params|string_to_param\.|clip_[lg]$)", "a textual inversion"),
+)
+"""What is added to a checkpoint, by a name that one of its tensors has."""
 OTHERS: tuple[tuple[str, str, str], ...] = (
-    (r"(^|[._])lora[._]|\.lora_(up|down|A|B)\.|\.(hada|lokr)_w", "a LoRA", ""),
-    (r"^control_model\.|^controlnet_|\.controlnet_cond_embedding\.", "a ControlNet", ""),
-    (r"^(emb_params|string_to_param\.|clip_[lg]$)", "a textual inversion", ""),
+    *((pattern, what, "") for pattern, what in ADDED),
     (r"^input_blocks\.", "a UNet without its prefix", "unet"),
     (r"^(down_blocks|up_blocks)\..*(attentions|resnets)\.", "a UNet in diffusers' form", "unet"),
     (r"^(encoder|decoder)\.(down|up|mid)(_block)?s?\.", "a VAE alone", "vae"),
@@ -33,12 +38,65 @@ OTHERS: tuple[tuple[str, str, str], ...] = (
 """What else such files are: a name that one of their tensors has, in words, and which part; the first that fits."""
 
 
-def names_of(path: Path) -> list[str]:
-    """Names of a safetensors file's tensors."""
+EMA = "model_ema."
+"""Averages of the UNet's weights over its training, beside the weights themselves."""
+ALPHAS = "alphas_cumprod"
+PREDICTIONS = {"v": "v_prediction", "v_prediction": "v_prediction", "epsilon": "epsilon"}
+"""As files' notes call them, and schedulers."""
+BESIDE = re.compile(r"first_stage_model\.(loss|model_ema)\.")
+"""Tensors below a part's prefix that only training needs."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a safetensors file says of itself.
+
+    Args:
+        names: of its tensors, some of which are marks without a use of their own.
+        notes: its metadata, as some programs write them.
+        alphas: signal level of every time step, as the authors' own program keeps them among the weights.
+    """
+
+    names: tuple[str, ...]
+    notes: Mapping[str, str] = field(default_factory=dict)
+    alphas: tuple[float, ...] = ()
+
+    @property
+    def prediction(self) -> str | None:
+        """What the UNet predicts, if the file says it."""
+        named = self.notes.get("modelspec.prediction_type", "")
+        if not named and self.notes.get("modelspec.architecture", "").endswith("-v"):
+            named = "v"
+        return PREDICTIONS.get("v" if "v_pred" in self.names else named)
+
+
+def contents_of(path: Path) -> Contents:
+    """Names, notes and levels; no other tensor is read."""
     from safetensors import safe_open
 
-    with safe_open(path, framework="numpy") as file:
-        return sorted(file.keys())
+    with safe_open(path, framework="pt") as file:
+        names = tuple(sorted(file.keys()))
+        alphas = tuple(file.get_tensor(ALPHAS).double().flatten().tolist()) if ALPHAS in names else ()
+        return Contents(names, file.metadata() or {}, alphas)
+
+
+def check_count(names: Collection[str], sizes: Mapping[str, int]) -> None:
+    """Refuse a file some of whose tensors a network would not take, which diffusers does not say.
+
+    Args:
+        names: of its tensors.
+        sizes: tensors that the networks of the configuration beside it have, by part.
+
+    Raises:
+        WeightsError: there are more, or fewer.
+    """
+    for part, prefix in PREFIXES.items():
+        whole = prefix.removesuffix("input_blocks.")
+        found = sum(name.startswith(whole) and not BESIDE.match(name) for name in names)
+        if found != sizes[part]:
+            raise WeightsError(
+                f"has {found} tensors of a {WORDS[part]}, and the one of id has {sizes[part]}; set another id"
+            )
 
 
 def check_whole(names: Collection[str], components: Collection[str]) -> None:
@@ -61,20 +119,31 @@ def check_whole(names: Collection[str], components: Collection[str]) -> None:
         raise WeightsError(f"holds {what}, but {lacking} of {family}; {remedy}")
 
 
-def check_form(names: Collection[str], unet: Mapping[str, Any], scheduler: Mapping[str, Any]) -> None:
+def check_form(
+    file: Contents, unet: Mapping[str, Any], scheduler: Mapping[str, Any], alphas: Sequence[float] = ()
+) -> None:
     """Refuse a file that says of its UNet what the configuration beside it denies.
 
     Args:
-        names: of its tensors, some of which are marks without a use of their own.
         unet, scheduler: the configurations that its weights are used with.
+        alphas: signal level of every time step of that scheduler.
 
     Raises:
         WeightsError: they do not belong together.
     """
+    names = file.names
     if "edm_mean" in names or any(name.startswith("edm_vpred.") for name in names):
         raise WeightsError("its UNet is told noise levels of EDM, which no schedule of betas has")
-    if "v_pred" in names and scheduler.get("prediction_type", "epsilon") != "v_prediction":
-        raise WeightsError("its UNet predicts velocities, and the scheduler beside id says it does not; set another id")
+    for pattern, what in ADDED:
+        if any(re.search(pattern, name) for name in names):
+            raise WeightsError(f"holds {what} beside its parts, which would be left out; name a file that is merged")
+    predicts = scheduler.get("prediction_type", "epsilon")
+    if file.prediction not in (None, predicts):
+        raise WeightsError(
+            f"its UNet predicts '{file.prediction}', and the scheduler beside id says '{predicts}'; set another id"
+        )
+    if file.alphas and not _alike(file.alphas, alphas):
+        raise WeightsError(f"its '{ALPHAS}' are not those of the scheduler beside id; set another id")
     if "ztsnr" in names and not scheduler.get("rescale_betas_zero_snr"):
         raise WeightsError(
             "its UNet was trained without signal at the first step, and the scheduler beside id has no "
@@ -98,6 +167,11 @@ def contents(names: Collection[str]) -> tuple[str, str]:
             return what, part
     shown = ", ".join(f"'{name[:60]}'" for name in sorted(names)[:2])
     return f"other tensors ({len(names)}: {shown}{', ...' if len(names) > 2 else ''})", ""
+
+
+def _alike(some: Sequence[float], others: Sequence[float]) -> bool:
+    """Whether they are the same, but for the rounding of half precision."""
+    return len(some) == len(others) and all(abs(a - b) < 2e-3 for a, b in zip(some, others, strict=True))
 
 
 def _any(names: Collection[str], prefix: str) -> bool:

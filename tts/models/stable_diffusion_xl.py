@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field
 
+from tts.models.agreements import check_sizes_told
 from tts.models.guiding import LatentGuidance, Scale
 from tts.models.latent import GUIDANCE
 from tts.models.prompted import PromptedSettings
@@ -17,7 +18,10 @@ class StableDiffusionXL(PromptedSettings):
     """Stable Diffusion XL's base model: prompts, DDIM with noise, 1024x1024 unless told otherwise."""
 
     PIPELINE: ClassVar[str] = "StableDiffusionXLPipeline"
-    KEYS: ClassVar[dict[str, str]] = {"unet": "UNet2DConditionModel of SDXL"}
+    KEYS: ClassVar[dict[str, str]] = {
+        "UNet2DConditionModel": "UNet2DConditionModel of SDXL",
+        "AutoencoderKL": "AutoencoderKL of SDXL",
+    }
     COMPONENTS: ClassVar[dict[str, str]] = {
         "unet": "UNet2DConditionModel",
         "vae": "AutoencoderKL",
@@ -31,14 +35,20 @@ class StableDiffusionXL(PromptedSettings):
     )
     guidance: LatentGuidance = Field(Scale(scale=5.0), description=GUIDANCE)
 
+    def check_configurations(self) -> None:
+        """Also of what the UNet is told beside its prompt."""
+        super().check_configurations()
+        unet, text = self.config_of("unet"), self.config_of("text_encoder_2")
+        self._explained(lambda: check_sizes_told(unet, text))
+
     def absent(self) -> dict[str, Any]:
         """Parts that take images, and the watermark."""
         return {"feature_extractor": None, "image_encoder": None, "add_watermarker": False}
 
-    def pipeline(self) -> Any:
+    def pipeline(self, parts: Collection[str] | None = None) -> Any:
         """Its autoencoder overflows in float16, and then computes in float32, as the checkpoint asks."""
-        pipeline = super().pipeline()
-        if self.precision == "fp16" and pipeline.vae.config.force_upcast:
+        pipeline = super().pipeline(parts)
+        if self.precision == "fp16" and pipeline.vae is not None and pipeline.vae.config.force_upcast:
             pipeline.vae.float()
         return pipeline
 

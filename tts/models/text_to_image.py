@@ -6,6 +6,7 @@ unlike the others', it says so, too.
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from tts.errors import SettingError
+from tts.errors import SettingError, WeightsError
 from tts.models.base import Model
+from tts.models.checkpoint import INDEX
+from tts.models.config_keys import TABLES, Key, check_keys
 from tts.models.latent import Denoiser, LatentModel, Network
 from tts.models.prompts import Encoded, PromptedNetwork, PromptSettings, stacked
 from tts.networks import autoencoder
@@ -91,8 +94,21 @@ class TextToImageSettings(PromptSettings):
         super().check()
         if self.passes == 1 and self.negative_prompt is not None:
             raise SettingError("negative_prompt: without classifier-free guidance it changes nothing; leave it out")
-        if self.preview is not None:
-            autoencoder.check_tiny(self.preview, self.channels)
+
+    def check_configurations(self) -> None:
+        """Also of the whole, and of the network's channels."""
+        super().check_configurations()
+        import diffusers
+
+        kind = getattr(diffusers, self.PIPELINE)
+        pipeline = dict.fromkeys(inspect.signature(kind.__init__).parameters, Key("built", "the pipeline"))
+        index = partial(check_keys, INDEX, self.checkpoint.config(INDEX), {**TABLES["index"], **pipeline})
+        self._explained(index)
+        if (latent := self.latent_channels * self.FOLDED) != self.channels:
+            raise WeightsError(
+                f"id {self.id}: its {self.network} takes {self.channels} channels, and a latent has {latent}; a "
+                "network that is told an image, or another vae: set another id"
+            )
 
     def cutter(self) -> Callable[[str], Cut | None]:
         """What says of a prompt what is cut of it; None: nothing."""
@@ -126,7 +142,11 @@ class TextToImageSettings(PromptSettings):
         def answer(x: Tensor, s: Tensor, encoded: Sequence[Encoded], scale: Tensor | None) -> Tensor:
             return self.ask(network, x.to(network.dtype), s.float(), self.collate(encoded), scale)
 
-        return PromptedNetwork(network, lambda prompt: self.encode(pipeline, prompt, device), answer)
+        return PromptedNetwork(network, self.prompts(pipeline, device), answer)
+
+    def encoder(self, pipeline: Any, device: str) -> Callable[[str | None], Encoded]:
+        """Encodes a prompt, or for None what guidance leads away from."""
+        return lambda prompt: self.encode(pipeline, prompt, device)
 
     def load(self, device: str = "cpu") -> Model:
         """The model in its precision; prompts are encoded when they are first asked for."""

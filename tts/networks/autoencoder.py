@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any
 from tts.errors import SettingError, WeightsError
 from tts.files.digests import sha256
 from tts.files.hub import folder
-from tts.models.checkpoint import check_filled, check_safetensors
+from tts.models.built_keys import defaults_of, table_of
+from tts.models.checkpoint import check_safetensors
+from tts.models.config_keys import check_keys
+from tts.models.parts import load_part
 from tts.quiet import quiet
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+TINY = ("diffusers", "AutoencoderTiny")
 WEIGHTS = re.compile(r"diffusion_pytorch_model(-\d+-of-\d+)?\.safetensors")
 
 
@@ -90,18 +94,31 @@ def tiny_weights(id: str) -> list[str]:
     return [sha256(file, "preview") for file in files]
 
 
-def check_tiny(id: str, channels: int) -> None:
+def check_tiny(id: str, channels: int, factor: int) -> None:
     """Look at its configuration.
 
+    Args:
+        channels: of the model's latents.
+        factor: pixels along a side of their cells.
+
     Raises:
-        SettingError: it decodes latents of other channels.
+        SettingError: it decodes other latents, or to images of another size.
+        WeightsError: it asks for what is not done here.
     """
     try:
-        found = json.loads((tiny_folder(id) / "config.json").read_text()).get("latent_channels", 4)
-    except (OSError, ValueError, AttributeError) as error:
+        config = json.loads((tiny_folder(id) / "config.json").read_text())
+        check_keys("config.json", {**defaults_of(TINY, TINY[1]), **config}, table_of(TINY, TINY[1]))
+        found, levels = config.get("latent_channels", 4), len(config.get("decoder_block_out_channels", range(4)))
+    except WeightsError as error:
+        raise WeightsError(f"preview {id}: {error}") from None
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise WeightsError(f"preview {id}: its config.json cannot be read ({error})") from None
     if found != channels:
         raise SettingError(f"preview {id}: decodes latents of {found} channels, and this model's have {channels}")
+    if (larger := int(config.get("upsampling_scaling_factor", 2)) ** (levels - 1)) != factor:
+        raise SettingError(
+            f"preview {id}: makes {larger} pixels of a cell's side, and this model's images have {factor}"
+        )
 
 
 def load_tiny(id: str, dtype: torch.dtype, device: str) -> Callable[[Tensor], Tensor]:
@@ -110,14 +127,11 @@ def load_tiny(id: str, dtype: torch.dtype, device: str) -> Callable[[Tensor], Te
     Raises:
         WeightsError: the weights are of another network.
     """
-    from diffusers import AutoencoderTiny
-
     from tts.networks.placing import place
 
     with quiet():
         try:
-            vae = AutoencoderTiny.from_pretrained(tiny_folder(id), dtype=dtype, use_safetensors=True)
-            check_filled(vae)
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+            vae: Any = load_part(tiny_folder(id), TINY, None, dtype)
+        except (WeightsError, OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
             raise WeightsError(f"preview {id}: cannot be loaded ({' '.join(str(error).split())[:300]})") from None
     return decoder(place(vae, device))

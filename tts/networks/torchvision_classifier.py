@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from tts.errors import SettingError
 from tts.files import tensors
 
 if TYPE_CHECKING:
@@ -34,6 +35,22 @@ def entries(model: str) -> dict[str, Any]:
 
     published: Mapping[str, Any] = get_model_weights(model).__members__
     return {name: entry for name, entry in published.items() if entry.meta["categories"]}
+
+
+def short(model: str, name: str) -> str:
+    """The name of published weights without their class, with which torchvision's own programs write it.
+
+    Raises:
+        SettingError: it is another model's class.
+    """
+    from torchvision.models import get_model_weights
+
+    own, (kind, _, rest) = get_model_weights(model).__name__, name.rpartition(".")
+    if not kind.endswith("_Weights") or "/" in kind:
+        return name
+    if kind != own:
+        raise SettingError(f"reward classifier: weights = {name}: of another model than {model}, whose are {own}")
+    return rest
 
 
 def digits(entry: Any) -> str:

@@ -63,6 +63,7 @@ def read(path: Path, name: str, activation: Activation) -> nn.Sequential:
         raise WeightsError(f"head {name}: its layers do not follow one another to one value")
     own = {place: f"{k}." for k, place in enumerate(weights)}
     found = tensors.read(path, "head")
+    tensors.refuse_whole(found, f"head {name}")
     renamed = {_renamed(key, own): tensor.float() for key, tensor in found.items()}
     tensors.fill(nn.Sequential(*layers), renamed, f"head {name}")
     between = [nn.ReLU()] * (activation == "relu")

@@ -158,9 +158,9 @@ class Classifier(RewardSettings):
         models = [*torchvisions.models(), GUIDED]
         if self.model not in models:
             raise SettingError(f"reward classifier: unknown model '{self.model}'; {nearest(self.model, models)}")
-        known = torchvisions.entries(self.model)
-        if self.weights in known or Path(self.weights).suffix or os.sep in self.weights:
-            return known.get(self.weights)
+        known, name = torchvisions.entries(self.model), torchvisions.short(self.model, self.weights)
+        if name in known or Path(name).suffix or os.sep in name:
+            return known.get(name)
         raise SettingError(
             f"reward classifier: unknown weights '{self.weights}' of {self.model}; {nearest(self.weights, known)}, or "
             "name a file"

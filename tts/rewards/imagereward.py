@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from tts.networks.blip_reward import BlipReward
 
 HUB = "hf-hub:"
+PUBLISHED = "hf-hub:zai-org/ImageReward/ImageReward.pt"
+MARKS = 2
+"""Words that BLIP adds to its tokenizer, and that no prompt has."""
+STANDARDISED = (
+    "weights {}: values are standardised by the mean {:.4f} and the deviation {:.4f} of the published ones, as its "
+    "authors' program does for any"
+)
 WORDS = ("*.json", "*.txt")
 TOKENS = 35
 """Length to which prompts are cut and padded."""
@@ -37,7 +44,7 @@ AVERAGE, SPREAD = 0.16717362830052426, 1.0333394966054072
 class ImageReward(RewardSettings):
     """What people who were asked prefer, of mean 0 and deviation 1 over their images."""
 
-    weights: str = Field("hf-hub:zai-org/ImageReward/ImageReward.pt", description="a file, or hf-hub:owner/name/file")
+    weights: str = Field(PUBLISHED, description="a file, or hf-hub:owner/name/file")
     tokenizer: str = Field(
         "google-bert/bert-base-uncased", description="folder, or name on the hub, of the tokenizer of BERT"
     )
@@ -45,19 +52,24 @@ class ImageReward(RewardSettings):
 
     def check(self) -> None:
         """Read the weights whole, and find the tokenizer."""
-        self._network()
-        check_tokenizer(self._words(), "tokenizer")
+        size, found = self._network().sizes["vocab_size"], len(self._tokenizer())
+        if not size - MARKS <= found <= size:
+            raise WeightsError(
+                f"tokenizer {self.tokenizer}: knows {found} words, and the text encoder was trained with "
+                f"{size - MARKS}, and marks; set tokenizer to the one that it was trained with"
+            )
 
     def notes(self, conditions: Sequence[Condition], caption: Caption = str) -> list[str]:
-        """Prompts that are cut."""
+        """Prompts that are cut, and constants that other weights than the published ones may not have."""
         tokenizer = self._tokenizer()
 
         def cut(text: str) -> Cut | None:
             found = tokenizer(text)["input_ids"]
             return Cut(TOKENS - 2, tokenizer.decode(found[TOKENS - 1 : -1])) if len(found) > TOKENS else None
 
+        told = [] if self.weights == PUBLISHED else [STANDARDISED.format(self.weights, AVERAGE, SPREAD)]
         with quiet():
-            return cut_notes([caption(each) for each in conditions], cut)
+            return [*told, *cut_notes([caption(each) for each in conditions], cut)]
 
     def identity(self) -> dict[str, Any]:
         """The settings, with digests in place of addresses; and how the head is kept."""
@@ -78,10 +90,13 @@ class ImageReward(RewardSettings):
         from tts.networks.blip_reward import build
 
         path = self._path()
+        found = tensors.read(path, "weights")
         try:
-            network = build(tensors.read(path, "weights"))
+            network = build(found)
         except KeyError as error:
             raise WeightsError(f"weights {path}: are not of ImageReward (no {error})") from None
+        except WeightsError as error:
+            raise WeightsError(f"weights {path}: {error}") from None
         beside = Path(self.weights).expanduser().parent / "med_config.json"
         if not self.weights.startswith(HUB) and beside.is_file():
             check_bert(read_json(beside, "weights"), network.sizes, f"weights {beside}")

@@ -11,6 +11,8 @@ from pydantic import Field
 from tts.errors import WeightsError
 from tts.files.digests import sha256
 from tts.files.hub import folder
+from tts.models.checkpoint import check_safetensors
+from tts.models.parts import load_part
 from tts.plan import Condition
 from tts.precision import Precision, dtype
 from tts.prompts import Cut, cut_notes
@@ -66,6 +68,8 @@ class PickScore(RewardSettings):
         files = sorted(folder(self.id, WEIGHTS, "id").glob("*.safetensors"))
         if not files:
             raise WeightsError(f"id {self.id}: has no safetensors weights (pickled ones are not opened)")
+        for file in files:
+            check_safetensors(file)
         return files
 
     def _words(self) -> Path:
@@ -95,13 +99,12 @@ class PickScore(RewardSettings):
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
         """See :class:`RewardSettings`."""
         import torch
-        from transformers import CLIPModel
 
         from tts.networks.placing import place
 
         self._config()
         with quiet(), _explained(self.id, "id"):
-            model = CLIPModel.from_pretrained(self._weights()[0].parent, use_safetensors=True, dtype=torch.float32)
+            model: Any = load_part(self._weights()[0].parent, ("transformers", "CLIPModel"), None, torch.float32)
         scale = float(model.logit_scale.detach().exp())  # before it is rounded to the encoders' precision
         place(model, device, dtype(self.precision))
         return PickScoreReward(model, scale, self._tokenizer(), self._prepare(), device, caption)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -80,6 +80,10 @@ class InterpolantSettings(SamplerSettings):
         None, description="of the time steps of a model with betas; left out: the checkpoint's"
     )
 
+    start: Literal["unit", "level"] = Field(
+        "unit", description="deviation of the initial noise: 1, or the first level's as of Euler's samplers (Turbo)"
+    )
+
     def on(self, schedule: Schedule) -> Interpolant:
         """On the levels that the model's schedule has for it.
 
@@ -97,7 +101,7 @@ class InterpolantSettings(SamplerSettings):
             raise SettingError(f"sampler interpolant: spacing = {self.spacing}: a flow has no time steps; leave it out")
         levels = schedule.levels(self.steps)
         path = tuple(Levels(1 - s, s, 1 - after, after) for s, after in pairwise(levels))
-        return Interpolant(levels[:-1], path, self.noise)
+        return Interpolant(levels[:-1], path, self.noise, None, self._first(path))
 
     def _on_times(self, schedule: Times) -> Interpolant:
         if self.noise.of_flows:
@@ -110,4 +114,7 @@ class InterpolantSettings(SamplerSettings):
             Levels(math.sqrt(a), math.sqrt(1 - a), math.sqrt(b), math.sqrt(1 - b))
             for a, b in zip(alphas, targets, strict=True)
         )
-        return Interpolant(times, path, self.noise, clip)
+        return Interpolant(times, path, self.noise, clip, self._first(path))
+
+    def _first(self, path: tuple[Levels, ...]) -> float:
+        return path[0].s if self.start == "level" else 1.0

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 from tts.errors import SettingError
 
-Spacing: TypeAlias = Literal["leading", "trailing", "linspace"]
-"""Of time steps, as diffusers names them."""
+Spacing: TypeAlias = Literal["leading", "trailing", "linspace", "lcm"]
+"""Of time steps, as diffusers names them; ``lcm``: some of the 50 that consistency models are distilled on."""
 
 
 class Schedule(ABC):

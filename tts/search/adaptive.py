@@ -27,6 +27,10 @@ class Adaptive(Search):
     that follow.
     """
 
+    advice: ClassVar[str] = (
+        "Where a trace says at which noise levels choosing pays, or to leave out those at which it does not. With "
+        "equal weights it is per-step random with a budget that need not be a multiple."
+    )
     budget: ClassVar[str] = "NFE"
     exact: ClassVar[bool] = False  # with stop_early the rewards decide
     NFE: int = Field(256, ge=1, description="denoiser forwards in all; never less than a trajectory's")

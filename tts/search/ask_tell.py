@@ -24,6 +24,10 @@ class AskTell(Search):
     be scored, that of the worst of its batch. The steps' noises are those of plain sampling.
     """
 
+    advice: ClassVar[str] = (
+        "To put an optimiser of another library, or of your own, beside these at equal forwards: it chooses the "
+        "weights of a mixture of a few noises."
+    )
     budget: ClassVar[str] = "K"
     needs_injection: ClassVar[bool] = False
     only_initial: ClassVar[bool] = True

@@ -154,6 +154,9 @@ class Search(Settings):
     """Settings that rows were stored without once; at their defaults they stay out of the record, so that those rows
     keep their identity."""
 
+    advice: ClassVar[str] = ""
+    """When to take it, in a sentence or two for a reader who must choose."""
+
     version: ClassVar[int] = 1
     """Of the algorithm; raised whenever the same settings choose other images, so that old rows are not taken for new
     ones."""

@@ -18,6 +18,10 @@ class Beam(Search):
     a coarser grid: diffusion latent beam search (Oshima et al. 2025, arXiv 2501.19252; theirs are 6 of DDIM).
     """
 
+    advice: ClassVar[str] = (
+        "Large budgets, and rewards for which the best step of now is not on the best way: one kept state is "
+        "greedy, two are a good deal less so. With lookahead it judges later images, at their price."
+    )
     budget: ClassVar[str] = "N"
     added: ClassVar[frozenset[str]] = frozenset({"lookahead"})
     N: int = Field(4, ge=1, description="noises tried from each state")

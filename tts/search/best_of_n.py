@@ -14,6 +14,10 @@ from tts.search.segment import best
 class BestOfN(Search):
     """N whole trajectories, each with its own noises; the best final image wins."""
 
+    advice: ClassVar[str] = (
+        "The control at equal compute: it works with every sampler, its samples are independent, and a search "
+        "that cannot beat it is not worth its code. Its gain grows slowly, with the logarithm of N."
+    )
     budget: ClassVar[str] = "N"
     needs_injection: ClassVar[bool] = False  # the initial noises differ
     independent: ClassVar[bool] = True

@@ -24,6 +24,10 @@ class Demon(Search):
     the best of 16 gains 1.8.
     """
 
+    advice: ClassVar[str] = (
+        "Rewards that are smooth in the noise: the mixture of all candidates climbs higher than the best of them. "
+        "It takes the mixture unseen, so that a reward that is not smooth loses."
+    )
     budget: ClassVar[str] = "K"
     K: int = Field(16, ge=1, description="noises at each step")
     weighting: Literal["tanh", "softmax"] = Field("tanh", description="weights by reward")

@@ -19,6 +19,10 @@ class DFS(Search):
     number, in units of the reward.
     """
 
+    advice: ClassVar[str] = (
+        "Where images of a known reward are wanted, and most need no search: it spends only on those below the "
+        "threshold. The threshold must be known for the reward."
+    )
     budget: ClassVar[str] = "tries"
     exact: ClassVar[bool] = False
     needs_injection: ClassVar[bool] = False  # a way back adds noise

@@ -20,6 +20,9 @@ class DSearch(Search):
     a batch of problems (DSearch-R) is not done.
     """
 
+    advice: ClassVar[str] = (
+        "Large budgets where it is early diversity that pays: many starts at first, one well searched state at the end."
+    )
     budget: ClassVar[str] = "w"
     exact: ClassVar[bool] = False  # chance decides which steps are searched
     w: int = Field(5, ge=1, description="noises tried from each state at first")

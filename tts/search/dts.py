@@ -42,6 +42,10 @@ class DTS(Search):
     from the third on, for smaller budgets. Lambda is in units of 1 / reward.
     """
 
+    advice: ClassVar[str] = (
+        "Large budgets with rewards that predictions do not tell: it believes final images only. For small "
+        "budgets it is best of N."
+    )
     budget: ClassVar[str] = "NFE"
     exact: ClassVar[bool] = False
     needs_injection: ClassVar[bool] = False  # the initial noises differ

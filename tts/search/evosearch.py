@@ -42,6 +42,10 @@ class EvoSearch(Search):
     trajectories that have come by this step. All are judged by their final images; the released code has no crossover.
     """
 
+    advice: ClassVar[str] = (
+        "Large budgets with rewards that only final images tell: generations at the initial noise and at later "
+        "steps, where children keep what their parents have drawn."
+    )
     budget: ClassVar[str] = "P"
     needs_injection: ClassVar[bool] = False  # the initial noises differ
     P: int = Field(8, ge=1, description="trajectories of a generation")

@@ -44,6 +44,11 @@ class FK(Search):
     those of the states, with the noise that was just injected.
     """
 
+    advice: ClassVar[str] = (
+        "Where the images should still look like the model's: particles are steered by weight and not by the best "
+        "alone, and no prediction is paid twice. With few particles its gain is that of best of k and a little "
+        "more."
+    )
     budget: ClassVar[str] = "k"
     needs_injection: ClassVar[bool] = False  # the initial noises differ
     k: int = Field(4, ge=1, description="particles")

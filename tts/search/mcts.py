@@ -38,6 +38,10 @@ class MCTS(Search):
     root and keeps its subtree. A simulation that ends in a node without choices earns its known reward for nothing.
     """
 
+    advice: ClassVar[str] = (
+        "To repeat the study. Every simulation runs to the end, so that its price grows with the square of the "
+        "steps that inject noise; with few simulations it is plain sampling, dearly paid."
+    )
     budget: ClassVar[str] = "S"
     exact: ClassVar[bool] = False
     N: int = Field(4, ge=1, description="children of a node")

@@ -11,6 +11,7 @@ from tts.search.base import Problem, Run, Search
 class Naive(Search):
     """One trajectory, nothing searched."""
 
+    advice: ClassVar[str] = "The baseline: what the model draws without search, and what every gain is measured from."
     needs_injection: ClassVar[bool] = False
 
     def run(self, problem: Problem) -> Run:

@@ -19,6 +19,10 @@ class Paths(Search):
     whose steps are free of noise as well, as theirs, all that differs comes from the starts and the ways back.
     """
 
+    advice: ClassVar[str] = (
+        "Models with a good picture of the whole early on: some starts go down together, and noise is added again "
+        "to try other details of the best."
+    )
     budget: ClassVar[str] = "N"
     needs_injection: ClassVar[bool] = False  # a way back adds noise
     N: int = Field(2, ge=1, description="paths")

@@ -19,6 +19,10 @@ class Pruned(Search):
     The defaults are the paper's, after 2, 6 and 11 of 20 steps; its verifier, finetuned for each noise level, is not.
     """
 
+    advice: ClassVar[str] = (
+        "Best of N where early predictions rank images well: it spends on the promising starts what best of N "
+        "spends on all. Where they do not, it throws the best one away."
+    )
     budget: ClassVar[str] = "N"
     needs_injection: ClassVar[bool] = False  # the initial noises differ
     N: int = Field(16, ge=1, description="trajectories at first")

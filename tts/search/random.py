@@ -21,6 +21,11 @@ class PerStepRandom(Search):
     prediction from before a step's noise; here it is the new state's.
     """
 
+    advice: ClassVar[str] = (
+        "The first search to try where steps inject noise: on the embedded model it has the highest reward of the "
+        "study's searches at nearly every cost. With alpha it samples in place of taking the best, which hacks "
+        "less; with block it judges later, where single steps tell little."
+    )
     budget: ClassVar[str] = "N"
     added: ClassVar[frozenset[str]] = frozenset({"alpha", "block"})
     N: int = Field(16, ge=1, description="fresh noises at each step")

@@ -20,6 +20,10 @@ class RBF(Search):
     then every step spends its whole share.
     """
 
+    advice: ClassVar[str] = (
+        "A hard limit on forwards, with most of them where progress is slow. It asks for one image at a time: "
+        "many problems must be open for full batches."
+    )
     budget: ClassVar[str] = "NFE"
     exact: ClassVar[bool] = False  # where noisy steps differ in cost, the rest depends on the way
     NFE: int = Field(256, ge=1, description="denoiser forwards in all; never less than a trajectory's")

@@ -22,6 +22,10 @@ class SES(Search):
     grid. The winner goes through all steps, with the noises of plain sampling.
     """
 
+    advice: ClassVar[str] = (
+        "Few-step models where composition decides the reward: it searches the lowest band of the initial noise "
+        "only, by cheap previews, and makes one image in full."
+    )
     budget: ClassVar[str] = "K"
     needs_injection: ClassVar[bool] = False
     only_initial: ClassVar[bool] = True

@@ -6,36 +6,52 @@ optimisation by rewards (2506.13834), ZeNO's mixture of initial noises (2605.113
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from pydantic import Field, model_validator
 
+from tts.noise import Noise
 from tts.plan import Plan
 from tts.search.base import Problem, Run, Search, searched_nfe, step_by_step
 from tts.search.demon import mixture
+from tts.search.linear_fit import slope_of, unit
 from tts.search.segment import Evaluation, State, best
-from tts.search.weights import standardised
+
+Vector: TypeAlias = list[float]
+"""A candidate: what each of the step's fresh noises weighs in it."""
 
 
 class Slope(Search):
-    """At each step N - m fresh noises, then m mixtures of them by their standardised rewards; the best of all goes on.
+    """At each step N - m fresh noises, then m mixtures of them by their rewards; the best of all goes on.
 
     Were the reward linear in a step's noise, the best of n would gain about 1.8 spreads (n = 16) and their mixture
-    sqrt(n - 1); of two noises less than the best of three. Where it is not, m candidates are lost at most: a mixture is
-    taken only if it is the best that was seen. The first mixture leans on the best noise (the sum of its direction and
-    the mixture's), the second is the mixture itself; others lean less and less on the best.
+    sqrt(n - 1). Where it is not, m candidates are lost at most: a mixture is taken only if it is the best that was
+    seen. The first mixture leans on the best candidate (the sum of its direction and the slope's), the second is the
+    slope itself; others lean less and less on the best.
+
+    With ``rounds`` the fresh noises come in so many groups: those after the first lean on the slope that was seen until
+    then, so that the next one is measured where the search goes. Below N = 4 there is too little for a mixture: the
+    second candidate is the opposite of the first noise, the better of which gains .80 spreads where the best of two
+    gains .56.
 
     With ``trust`` a mixture is tried only while mixtures have been winning: of those tried at the last few steps
     (each step back counts ``memory`` times less) at least that share must have been the step's best. Else, and
-    where the fresh rewards are all equal or fewer than two could be scored, the m candidates are fresh noises, as in
-    per-step random search.
+    where the rewards are all equal or fewer than two could be scored, all candidates are fresh noises, as in per-step
+    random search.
     """
 
+    advice: ClassVar[str] = (
+        "Rewards that are smooth in the noise, from some eight candidates a step on: it tries mixtures that "
+        "should climb, and keeps a fresh noise where they do not."
+    )
     budget: ClassVar[str] = "N"
     N: int = Field(16, ge=2, description="candidates at each step")
-    m: int | None = Field(None, ge=0, description="mixtures among them; left out: 2, 1 at N = 4, 0 below")
+    m: int | None = Field(None, ge=0, description="mixtures among them; left out: 2, 1 below N = 7, 0 below 4")
+    rounds: int = Field(1, ge=1, description="groups in which fresh noises come, each around the slope seen before")
+    opposite: bool | None = Field(
+        None, description="the first noise's opposite is the second candidate; left out: N < 4"
+    )
     trust: float = Field(0.4, ge=0, le=1, description="share of wins below which no mixture is tried; 0: always tried")
     memory: float = Field(0.7, ge=0, le=1, description="weight of a step's win against the next one's")
 
@@ -47,47 +63,79 @@ class Slope(Search):
 
     def run(self, problem: Problem) -> Run:
         """See :class:`Search`."""
-        mixtures, wins, tries = self.mixtures, 0.0, 0.0
+        wins, tries = 0.0, 0.0
 
         def choose(state: State) -> Run:
             nonlocal wins, tries
-            step = state.step
-            noises = [problem.noise(step, k) for k in range(self.N)]
-            fresh, rest = noises[: self.N - mixtures], noises[self.N - mixtures :]
-            found = yield [problem.step(state, noise) for noise in fresh]
-            scores = standardised([each.value for each in found])
-            mixed = any(scores) and (wins + 1) / (tries + 1) >= self.trust
-            if mixed:
-                rest = [mixture(fresh, weights) for weights in leaning(scores, mixtures)]
-            more: list[Evaluation] = (yield [problem.step(state, noise) for noise in rest]) if rest else []
-            chosen = best([*found, *more])
+            noises = [problem.noise(state.step, k) for k in range(self.N)]
+            trusted = (wins + 1) / (tries + 1) >= self.trust
+            made, found, leaned = list[Vector](), list[Evaluation](), list[Evaluation]()
+            for size, mixes in self._groups:
+                slope = slope_of(made, [each.value for each in found]) if trusted else []
+                new = self._next(made, found, slope, size, mixes)
+                made += new
+                answers = yield [problem.step(state, noise_of(noises, vector)) for vector in new]
+                found += answers
+                leaned += answers if slope else []
+            chosen = best(found)
             wins, tries = self.memory * wins, self.memory * tries
-            if mixed:
-                wins, tries = wins + any(chosen is each for each in more), tries + 1
+            if leaned:
+                wins, tries = wins + any(chosen is each for each in leaned), tries + 1
             return chosen
 
         return step_by_step(problem, choose)
+
+    def _next(
+        self, made: Sequence[Vector], found: Sequence[Evaluation], slope: Vector, size: int, mixes: bool
+    ) -> list[Vector]:
+        """The candidates of a group: mixtures, or fresh noises, around the slope if there is one."""
+        if mixes and slope:
+            top = max(range(len(found)), key=lambda k: found[k].value)
+            return leaning(slope, made[top], size)
+        used = sum(any(vector[k] for vector in made) for k in range(self.N))
+        fresh = [[float(k == used + n) for k in range(self.N)] for n in range(size)]
+        if not made and self._opposes:
+            fresh[1:] = [[-value for value in fresh[0]], *fresh[1:-1]]
+        return [[a + b for a, b in zip(slope, vector, strict=True)] for vector in fresh] if slope else fresh
+
+    @property
+    def _groups(self) -> list[tuple[int, bool]]:
+        """Sizes of the groups of candidates, and whether it is of mixtures."""
+        fresh = self.N - self.mixtures
+        rounds = min(self.rounds, fresh // 2) or 1
+        sizes = [(fresh + n) // rounds for n in range(rounds)]
+        return [*((size, False) for size in sizes), *([(self.mixtures, True)] if self.mixtures else [])]
+
+    @property
+    def _opposes(self) -> bool:
+        return self.N < 4 if self.opposite is None else self.opposite
 
     @property
     def mixtures(self) -> int:
         """M, or what stands for it."""
         if self.m is not None:
             return self.m
-        return 0 if self.N < 4 else 1 if self.N < 5 else 2
+        return 0 if self.N < 4 else 1 if self.N < 7 else 2
 
     def nfe(self, plan: Plan) -> int:
         """N C on each step that injects noise, C on the others."""
         return searched_nfe(plan, self.N)
 
     def depth(self, plan: Plan) -> int:
-        """2 C on each step that injects noise, C on the others."""
-        return searched_nfe(plan, 2 if self.mixtures else 1)
+        """As many C as there are groups on each step that injects noise, C on the others."""
+        return searched_nfe(plan, len(self._groups))
 
 
-def leaning(scores: Sequence[float], count: int) -> list[list[float]]:
-    """Weights of mixtures: by standardised rewards at unit length, and less and less of the best noise beside that."""
-    length = math.sqrt(math.fsum(score * score for score in scores))
-    top = max(range(len(scores)), key=lambda k: scores[k])
-    slope = [score / length for score in scores]
+def leaning(slope: Vector, top: Vector, count: int) -> list[Vector]:
+    """Vectors of mixtures: the slope at unit length, and less and less of the best candidate's direction beside it."""
+    beside = unit(top)
     shares = [1.0, *(0.0 if k == 1 else 1 / k for k in range(1, count))][:count]
-    return [[weight + share * (k == top) for k, weight in enumerate(slope)] for share in shares]
+    return [[a + share * b for a, b in zip(slope, beside, strict=True)] for share in shares]
+
+
+def noise_of(noises: Sequence[Noise], vector: Vector) -> Noise:
+    """The noise that a candidate stands for, at a noise's length."""
+    used = [(noise, weight) for noise, weight in zip(noises, vector, strict=True) if weight]
+    if [weight for _, weight in used] == [1.0]:
+        return used[0][0]
+    return mixture([noise for noise, _ in used], [weight for _, weight in used])

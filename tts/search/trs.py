@@ -45,6 +45,10 @@ class TRS(Search):
     drawn by chance where the paper's are Sobol's. Images are final ones; the steps' noises those of plain sampling.
     """
 
+    advice: ClassVar[str] = (
+        "Few-step models and samplers without noise at budgets of hundreds of images: trust regions around the "
+        "best initial noises. At small budgets it trails zero-order search."
+    )
     budget: ClassVar[str] = "K"
     needs_injection: ClassVar[bool] = False
     only_initial: ClassVar[bool] = True

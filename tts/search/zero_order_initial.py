@@ -20,6 +20,10 @@ class ZeroOrderInitial(Search):
     those of plain sampling; the paper's sampler has none.
     """
 
+    advice: ClassVar[str] = (
+        "Samplers without noise, few-step models among them: it moves the initial noise and judges final images, "
+        "so that nothing is predicted. Every candidate costs a whole trajectory."
+    )
     budget: ClassVar[str] = "K"
     needs_injection: ClassVar[bool] = False
     only_initial: ClassVar[bool] = True

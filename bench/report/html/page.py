@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as resources
 from typing import Any
@@ -13,10 +13,14 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from bench.report.html.across import AcrossModels, comparable_models
 from bench.report.html.analysis import Analysis, load
 from bench.report.html.charts import markers
+from bench.report.html.figures import File
 from bench.report.html.page_data import Page
 from bench.report.palette import LOOKS, OTHERS
+from bench.report.prices import Prices
+from bench.report.sections import across
 from bench.report.sections.order import files, heading, part
 from bench.statistics.intervals import Over
 from bench.store.files import check_folder
@@ -52,6 +56,7 @@ def write_report(
     features: bool = True,
     over: Over = "problems",
     trust: bool = False,
+    prices: Prices = Prices(),  # noqa: B008  (frozen)
 ) -> Written:
     """Write ``report.html``, and beside it the folder ``report`` with PNG, SVG and CSV files.
 
@@ -62,6 +67,7 @@ def write_report(
         features: compute features of the images, for diversity and distance from real ones, where that is quick.
         over: what intervals are over: these problems, or conditions like these.
         trust: manifests may name metrics that are code of their own.
+        prices: of an hour of each device.
 
     Raises:
         DataError: there is no run, or no finished trial.
@@ -71,13 +77,13 @@ def write_report(
     where, name = _target(places, to)
     analyses = load(places, baseline, features, over, trust)
     folder = name.removesuffix(".html")
-    html = render(analyses, folder)
+    models = [AcrossModels(group, prices) for group in comparable_models(analyses)]
+    html = render(analyses, folder, models)
     number = 0
     try:
-        for place_of, analysis in enumerate(analyses):
-            for file, content in files(analysis):
-                where.write(f"{_folder(folder, place_of)}/{file}", content)
-                number += 1
+        for file, content in _files(analyses, models, folder):
+            where.write(file, content)
+            number += 1
         where.write(name, html.encode())
     except OSError as error:
         raise SettingError(f"output {where}: cannot be written to ({error.strerror or error})") from None
@@ -101,20 +107,33 @@ def _target(outputs: list[Storage], to: str | None) -> tuple[Storage, str]:
     return where, name
 
 
+def _files(analyses: list[Analysis], models: list[AcrossModels], folder: str) -> Iterator[File]:
+    for number, analysis in enumerate(analyses):
+        yield from ((f"{_folder(folder, number)}/{name}", content) for name, content in files(analysis))
+    for number, one in enumerate(models):
+        yield from ((f"{_across(folder, number)}/{name}", content) for name, content in across.files(one))
+
+
+def _across(folder: str, number: int) -> str:
+    return f"{folder}/across{number + 1 if number else ''}"
+
+
 def _folder(folder: str, number: int) -> str:
     """The files of the first part lie in the folder itself, those of another in one of their own."""
     return f"{folder}/{number + 1}" if number else folder
 
 
-def render(analyses: list[Analysis], folder: str = "report") -> str:
+def render(analyses: list[Analysis], folder: str = "report", models: Sequence[AcrossModels] = ()) -> str:
     """The page as HTML.
 
     Args:
         analyses: one for each part.
         folder: name of the folder with the files that are linked to.
+        models: models that are compared with each other; they come first.
     """
     page = Page(IMAGE_BYTES // len(analyses))
-    parts = [(part(analysis, number, page), _folder(folder, number)) for number, analysis in enumerate(analyses)]
+    parts = [(across.part(one, number, page), _across(folder, number)) for number, one in enumerate(models)]
+    parts += [(part(analysis, number, page), _folder(folder, number)) for number, analysis in enumerate(analyses)]
     looks = {curve["marker"] for chart in page.charts for curve in chart["curves"]}
     names = [*looks, *(look.marker for look in LOOKS.values()), *(marker for _, marker in OTHERS)]
     script = _text("chart.js")

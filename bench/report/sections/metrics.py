@@ -8,11 +8,13 @@ from typing import Any
 import pandas as pd
 
 from bench.report.html.analysis import Analysis
-from bench.report.html.blocks import Block, Cell, Column, Section, Table, Text
+from bench.report.html.blocks import Block, Cell, Column, Section, Sentences, Table, Text
 from bench.report.html.cells import RIGHT, cost, curve_cell, shortened, with_interval
-from bench.report.html.charts import words
-from bench.report.html.figures import File, csv
+from bench.report.html.charts import chart, number, words
+from bench.report.html.figures import File, csv, figure
 from bench.report.html.page_data import Page
+from bench.report.plots import Axis
+from bench.report.quality import QualityTable, figure_quality, quality_table
 
 FILE = "metrics.csv"
 
@@ -24,7 +26,53 @@ def section(analysis: Analysis, page: Page) -> Section:
         why = " ".join(found.notes) or "No run computes metrics (setting metrics)."
         return Section("metrics", title, short, [], why)
     notes = [Text(note, "warning") for note in found.notes]
-    return Section("metrics", title, short, [_table(analysis, found.values), *notes])
+    done = [
+        *((name, f"{what}.") for name, what in found.done.items()),
+        *(("Images", f"{each}.") for each in found.drawn),
+    ]
+    blocks = [*_quality(analysis, page), _table(analysis, found.values), Sentences(done), *notes]
+    return Section("metrics", title, short, blocks)
+
+
+def _quality(analysis: Analysis, page: Page) -> list[Block]:
+    """Quality against diversity, where there are metrics of both."""
+    table = quality_table(analysis.metrics.values, analysis.metrics.kinds)
+    if table is None:
+        return []
+    caption = (
+        "Quality against diversity: each point is all images of a search at a budget; a curve goes on with its budget. "
+        "Rewards that judge images one by one can raise quality, and the inception score with it, while images become "
+        "alike: then a curve goes towards less diversity."
+    )
+    names = [f"{_file(reward)}.{kind}" for reward in dict.fromkeys(table.points["reward"]) for kind in ("png", "svg")]
+    return [page.chart("quality", _chart(analysis, table), caption, names)]
+
+
+def _file(reward: str) -> str:
+    return f"quality-{reward.replace('_', '-')}"
+
+
+def _chart(analysis: Analysis, table: QualityTable) -> dict[str, Any]:
+    numbers = {label: place for place, label in enumerate(analysis.looks)}
+    axes = [Axis(name, words(name), words(name), log=False) for name in table.diversity]
+    panels = []
+    for reward, group in table.points.groupby("reward", sort=False):
+        points = [
+            {
+                "c": numbers[row["curve"]],
+                "x": {name: number(row[name]) for name in table.diversity},
+                "y": {name: _estimate(row, name) for name in table.quality},
+                "about": [] if pd.isna(row["budget_value"]) else [[row["budget"], cost(row["budget_value"])]],
+            }
+            for row in group.to_dict("records")
+            if row["curve"] in numbers
+        ]
+        panels.append({"title": f"searched on {words(str(reward))}", "points": points})
+    return chart(axes, {name: words(name) for name in table.quality}, analysis.looks, panels)
+
+
+def _estimate(row: dict[Any, Any], name: str) -> dict[str, Any]:
+    return {"m": number(row[name]), "l": number(row[f"{name} low"]), "h": number(row[f"{name} high"]), "n": row["n"]}
 
 
 def _table(analysis: Analysis, frame: pd.DataFrame) -> Block:
@@ -59,3 +107,8 @@ def files(analysis: Analysis) -> Iterator[File]:
     """What lies beside the page; one at a time, since pictures are large."""
     if len(analysis.metrics.values):
         yield FILE, csv(analysis.metrics.values)
+    table = quality_table(analysis.metrics.values, analysis.metrics.kinds)
+    if table is None:
+        return
+    for reward in dict.fromkeys(table.points["reward"]):
+        yield from figure(_file(reward), figure_quality(table, reward, analysis.looks))

@@ -39,7 +39,7 @@ def run_once(engines: Engines, what: str, function: Callable[..., T], *arguments
     except RayTaskError as error:
         raise told_by(error) from None
     except RayError as error:
-        raise EngineError(f"{what}: could not be measured ({last_line(error)})") from None
+        raise EngineError(f"{what}: its task was lost ({last_line(error)})") from None
     finally:
         ray.shutdown()
     return found

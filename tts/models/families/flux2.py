@@ -29,6 +29,7 @@ class Flux2(FlowSettings):
         "text_encoder": "transformers",
     }
     PATCH: ClassVar[int] = 1
+    FOLDED: ClassVar[int] = 4
     SCALE: ClassVar[float] = 4.0
     TOKENIZER: ClassVar[tuple[str, int]] = ("tokenizer", 512)
 

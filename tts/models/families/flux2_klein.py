@@ -19,6 +19,7 @@ class Flux2Klein(Flux2):
     """FLUX.2 klein: 4B at 1024x1024 in 4 steps unless told otherwise; the base models are guided."""
 
     PIPELINE: ClassVar[str] = "Flux2KleinPipeline"
+    KEYS: ClassVar[dict[str, str]] = {"Flux2Transformer2DModel": "Flux2Transformer2DModel of klein"}
 
     id: str = Field("black-forest-labs/FLUX.2-klein-4B", description="local folder, or name on the hub")
     sampler: InterpolantByDefault = stepped(4)

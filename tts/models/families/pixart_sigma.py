@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from tts.errors import WeightsError
 from tts.models.guiding import LatentGuidance, Scale
 from tts.models.latent import GUIDANCE, LatentDenoiser, LatentSettings, Network
 from tts.models.prompts import Encoded, PromptedNetwork
@@ -29,6 +30,16 @@ class PixArtSigma(TextToImageSettings, LatentSettings):
 
     id: str = Field("PixArt-alpha/PixArt-Sigma-XL-2-1024-MS", description="local folder, or name on the hub")
     guidance: LatentGuidance = Field(Scale(scale=4.5), description=GUIDANCE)
+
+    def check_configurations(self) -> None:
+        """Also of sizes, which a network of 128 cells is told unless it says that it is not."""
+        super().check_configurations()
+        config = self.config_of("transformer")
+        if config.get("sample_size", 128) == 128 and config.get("use_additional_conditions") is None:
+            raise WeightsError(
+                f"id {self.id}: its transformer is told sizes (use_additional_conditions), as PixArt-alpha's is; set "
+                "another id"
+            )
 
     def denoiser(self, network: Network, device: str) -> LatentDenoiser:
         """Of noise, by the schedule of betas."""

@@ -21,6 +21,7 @@ class SanaSprint(Sana):
     """Sana-Sprint: Sana in one to four steps, a consistency model, which is told its guidance."""
 
     PIPELINE: ClassVar[str] = "SanaSprintPipeline"
+    KEYS: ClassVar[dict[str, str]] = {"SanaTransformer2DModel": "SanaTransformer2DModel of Sprint"}
     ALONE: ClassVar[dict[str, Any]] = {}
 
     id: str = Field("Efficient-Large-Model/Sana_Sprint_1.6B_1024px_diffusers", description="local folder, or hub name")

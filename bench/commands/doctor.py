@@ -1,0 +1,46 @@
+"""``tts-bench doctor``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.commands.options import Overrides, err, out
+
+
+def doctor(
+    config: Annotated[
+        str, typer.Argument(help="A YAML file, or the name of a configuration that ships.")
+    ] = "quickstart",
+    overrides: Overrides = None,
+    save: Annotated[
+        Path | None, typer.Option("--save", metavar="FILE", help="All findings as JSON, to attach to a report.")
+    ] = None,
+) -> None:
+    """Look at this machine before a study is trusted to it, in about two minutes: what a run needs, and what it gets.
+
+    Versions, memory, disk, Ray, the device; at which batches and precisions rows are independent; how far the device
+    is from the CPU; the bare network, the engine, and what the host could feed.
+
+    Exit codes: 0 a run works; 4 it fails here, or its results could not be trusted.
+    """
+    import json
+
+    from bench.report.doctor_table import record, render, sentence
+    from bench.run.doctor.examination import examine
+    from bench.run.doctor.finding import Verdict
+    from bench.store.files import atomic_write
+    from bench.study.config import load
+    from bench.study.study import Study
+
+    study = Study(load(config, overrides))
+    with err.status("looking") as status:
+        found = list(examine(study, lambda what: status.update(f"looking at {what}")))
+    out.print(render(found))
+    out.print(sentence(found), markup=False, highlight=False, soft_wrap=True)
+    if save is not None:
+        atomic_write(save, json.dumps(record(found), indent=2).encode())
+    if any(each.verdict is Verdict.BAD for each in found):
+        raise typer.Exit(4)

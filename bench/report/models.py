@@ -1,0 +1,61 @@
+"""Names of the models of several runs, by what tells them apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+HEX = re.compile("[0-9a-f]{16,}")
+STEPS = "steps"
+
+
+def model_names(manifests: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """For each run the name of its model with its sampler, and that name without the number of steps.
+
+    A name is the model's and those settings that are not the same in all runs, as the resolved configuration has them;
+    of weights it has the file's name, or the first digits of their digest.
+
+    Args:
+        manifests: as the store reads them.
+    """
+    found = [_flat(manifest["resolved"]["model"]) for manifest in manifests]
+    keys = list(dict.fromkeys(key for each in found for key in each if key != "name"))
+    telling = [key for key in keys if len({str(each.get(key)) for each in found}) > 1]
+    return [
+        (_name(each, telling, manifest), _name(each, [key for key in telling if _short(key) != STEPS], manifest))
+        for each, manifest in zip(found, manifests, strict=True)
+    ]
+
+
+def steps_of(manifest: Mapping[str, Any]) -> int | None:
+    """The number of steps of a run's sampler; None: it has none."""
+    found = [value for key, value in _flat(manifest["resolved"]["model"]).items() if _short(key) == STEPS]
+    return found[0] if len(found) == 1 and isinstance(found[0], int) else None
+
+
+def _name(settings: Mapping[str, Any], keys: Sequence[str], manifest: Mapping[str, Any]) -> str:
+    parts = [_part(key, settings[key], manifest) for key in keys if settings.get(key) is not None]
+    return " ".join([str(settings.get("name", "model")), *parts])
+
+
+def _part(key: str, value: Any, manifest: Mapping[str, Any]) -> str:
+    if isinstance(value, str) and HEX.fullmatch(value):
+        given = _flat(manifest.get("config", {}).get("model")).get(key)
+        return PurePosixPath(str(given)).stem if given else value[:6]
+    return f"{value} steps" if _short(key) == STEPS else f"{_short(key)}={value}"
+
+
+def _short(key: str) -> str:
+    return key.rpartition(".")[2]
+
+
+def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings as ``outer.inner``; lists and what else there is are values."""
+    if not isinstance(settings, Mapping):
+        return {}
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found

@@ -1,0 +1,91 @@
+"""Drivers in processes of their own, to be watched and killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import yaml
+
+from bench.store.schema import TIMED
+from bench.study.config import RunConfig
+
+PATIENCE = 120.0  # seconds for a driver to store something, on a busy machine
+
+PRELOADED = ["torch", "bench.commands.run", "bench.report.plots", "bench.run.start", "bench.workers.pool"]
+"""What takes seconds to import: processes are forked from one that has done it, and has never run anything."""
+
+
+class DriverProcess:
+    """``tts-bench run`` of a file, as a process; with what a test needs of ``subprocess.Popen``."""
+
+    def __init__(self, config: Path) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(PRELOADED)
+        self._process: BaseProcess = context.Process(target=_run, args=(str(config), dict(os.environ)), daemon=True)
+        self._process.start()
+
+    def poll(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return self._process.exitcode
+
+    def wait(self) -> int:
+        """Its exit code, when it has ended."""
+        self._process.join()
+        code = self.poll()
+        assert code is not None
+        return code
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send one, if it still runs."""
+        if self.poll() is None:
+            assert self._process.pid is not None
+            os.kill(self._process.pid, number)
+
+
+def _run(config: str, environment: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["tts-bench", "run", config]
+    with Path(os.devnull).open("w") as nowhere:
+        sys.stdout = sys.stderr = nowhere
+        from bench.commands.app import main
+
+        main()
+
+
+def kill_after_progress(driver: DriverProcess, folder: Path, moment: float) -> bool:
+    """SIGKILL a driver at some moment after it has stored a new part; False if it was done before that."""
+    parts, deadline = count_parts(folder), time.monotonic() + PATIENCE
+    while count_parts(folder) == parts and driver.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(moment)
+    alive = driver.poll() is None
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    return alive
+
+
+def count_parts(folder: Path) -> int:
+    """Finished parts of a run."""
+    return len(list((folder / "trials").glob("part-*.parquet")))
+
+
+def table(folder: Path) -> list[dict[str, Any]]:
+    """Every stored row, sorted, without the columns that tell times."""
+    rows = [row for part in (folder / "trials").glob("part-*.parquet") for row in pq.read_table(part).to_pylist()]
+    plain = [{name: value for name, value in row.items() if name not in TIMED} for row in rows]
+    return sorted(plain, key=lambda row: row["trial"])
+
+
+def write(config: RunConfig, path: Path) -> Path:
+    """A configuration as a file."""
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    return path

@@ -1,0 +1,122 @@
+"""Prompts encoded into a store: text encoders alone are loaded, used by one process, and let go."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tts.models.base import ModelSettings
+from tts.models.prompt_store import Encoded, PromptStore, prompts_by
+from tts.models.prompts import PromptSettings
+from tts.quiet import quiet
+
+if TYPE_CHECKING:
+    from tts.plan import Condition
+
+Tell = Callable[[int, int], None]
+"""Told how many prompts of how many are encoded."""
+
+
+def prompted(settings: ModelSettings) -> list[PromptSettings]:
+    """The models whose prompts a store can have: a model and the weaker one that guidance leads away from, or none."""
+    if not isinstance(settings, PromptSettings) or not settings.STORED:
+        return []
+    weaker = getattr(settings, "weaker", lambda: None)()
+    return [settings, *prompted(weaker)] if weaker is not None else [settings]
+
+
+def lacking(settings: ModelSettings, conditions: Iterable[Condition], store: PromptStore) -> int:
+    """How many encodings a store lacks that a model will ask for."""
+    wanted = _wanted(conditions)
+    return sum(len(store.lacking(model.encoder_identity(), wanted)) for model in prompted(settings))
+
+
+def encode_lacking(
+    settings: ModelSettings,
+    conditions: Iterable[Condition],
+    store: PromptStore,
+    device: str,
+    tell: Tell = lambda done, total: None,
+) -> int:
+    """Encode what a store lacks; other processes wait meanwhile, and then find it there.
+
+    Args:
+        conditions: prompts; what guidance leads away from is encoded beside them.
+        device: where the text encoders are loaded.
+
+    Returns:
+        How many prompts this process has encoded.
+
+    Raises:
+        TTSError: the encoders cannot be loaded, or the store cannot be written to.
+    """
+    wanted, count = _wanted(conditions), 0
+    for model in prompted(settings):
+        identity = model.encoder_identity()
+        if store.lacking(identity, wanted):
+            with store.lock(identity):
+                left = store.lacking(identity, wanted)
+                if left:
+                    _encode(model, left, store, device, tell)
+                    _forget(device)
+                count += len(left)
+    return count
+
+
+def _wanted(conditions: Iterable[Condition]) -> list[str | None]:
+    return [None, *map(str, conditions)]
+
+
+def _encode(model: PromptSettings, prompts: list[str | None], store: PromptStore, device: str, tell: Tell) -> None:
+    import torch
+
+    identity = model.encoder_identity()
+    with torch.inference_mode(), quiet():
+        encode = model.encoding(device)
+        for done, prompt in enumerate(prompts):
+            tell(done, len(prompts))
+            store.write(store.key(identity, prompt), encode(prompt))
+    tell(len(prompts), len(prompts))
+
+
+def _forget(device: str) -> None:
+    """Give back the encoders' memory."""
+    import torch
+
+    gc.collect()
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
+
+
+class StoredPrompts:
+    """Encodes prompts by looking them up; one that is not there is encoded by text encoders that are let go again.
+
+    Args:
+        store: has its prompts.
+        settings: of the model.
+        device: where encodings are wanted; text encoders are loaded where the store's were.
+    """
+
+    def __init__(self, store: PromptStore, settings: PromptSettings, device: str) -> None:
+        self.store, self.settings, self.device = store, settings, device
+        self._identity = settings.encoder_identity()
+
+    def __call__(self, prompt: str | None) -> Encoded:
+        """An encoded prompt on the device, or for None what guidance leads away from."""
+        from tts.engine.device_queue import upload
+
+        key = self.store.key(self._identity, prompt)
+        found = self.store.read(key)
+        while found is None:
+            where = str(self.store.computed.get("device", self.device))
+            encode_lacking(self.settings, [] if prompt is None else [prompt], self.store, where)
+            found = self.store.read(key)
+        return {name: upload(tensor, self.device) for name, tensor in found.items()}
+
+
+def prompts_from(store: PromptStore | None) -> AbstractContextManager[None]:
+    """Let models that are loaded inside have their prompts from a store, and no text encoders; None: as ever."""
+    return prompts_by(None if store is None else partial(StoredPrompts, store))

@@ -1,0 +1,176 @@
+"""Encoded prompts on disk: each is encoded once, by one process, and read by all engines."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from tts.errors import SettingError
+from tts.settings import canonical
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+    from torch import Tensor
+
+Encoded: TypeAlias = "Mapping[str, Tensor]"
+"""An encoded prompt: tensors by names, without a batch dimension."""
+
+FORMAT = 1
+"""Changes when files of before cannot be used."""
+HOST_BYTES = 2 << 30
+"""Encoded prompts that a process keeps in host memory."""
+
+
+class Recent:
+    """Encoded prompts in memory, those that were used last, bounded in bytes.
+
+    Args:
+        limit: bytes; the newest stays whatever its size.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.bytes = limit, 0
+        self._kept: OrderedDict[str | None, Encoded] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, key: str | None) -> Encoded | None:
+        """What is kept of a key, which is the newest from now on."""
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+        return found
+
+    def put(self, key: str | None, encoded: Encoded) -> None:
+        """Keep a new one, and let go of the oldest for which there is no room."""
+        self._kept[key] = encoded
+        self.bytes += size(encoded)
+        while self.bytes > self.limit and len(self._kept) > 1:
+            self.bytes -= size(self._kept.popitem(last=False)[1])
+
+
+def size(encoded: Encoded) -> int:
+    """Bytes of an encoded prompt."""
+    return sum(tensor.nbytes for tensor in encoded.values())
+
+
+class PromptStore:
+    """Encoded prompts as safetensors in a folder, which several processes and machines may share.
+
+    Args:
+        folder: is made when something is written.
+        computed: what of the computation can change an encoding's last bit: device, threads.
+        host_bytes: encodings that are kept in host memory.
+    """
+
+    def __init__(self, folder: Path, computed: Mapping[str, Any], host_bytes: int = HOST_BYTES) -> None:
+        self.folder, self.computed = folder, dict(computed)
+        self._recent = Recent(host_bytes)
+
+    def key(self, encoder: Mapping[str, Any], prompt: str | None) -> str:
+        """Digest of all that decides an encoding.
+
+        Args:
+            encoder: identity of the encoders and of how they are used.
+            prompt: None: what guidance leads away from.
+        """
+        text = canonical({"format": FORMAT, "encoder": encoder, "computed": self.computed, "prompt": prompt})
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def path(self, key: str) -> Path:
+        """Where an encoding lies, if it is there."""
+        return self.folder / key[:2] / f"{key}.safetensors"
+
+    def lacking(self, encoder: Mapping[str, Any], prompts: Iterable[str | None]) -> list[str | None]:
+        """Those of some prompts that are not there, each once."""
+        return [prompt for prompt in dict.fromkeys(prompts) if not self.path(self.key(encoder, prompt)).is_file()]
+
+    def read(self, key: str) -> Encoded | None:
+        """An encoding in host memory; None: it is not there, or damaged, and then it is deleted."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        found = self._recent.get(key)
+        if found is None:
+            try:
+                found = load(self.path(key).read_bytes())
+            except FileNotFoundError:
+                return None
+            except SafetensorError:
+                self.path(key).unlink(missing_ok=True)
+                return None
+            except OSError as error:
+                raise self._unusable(error) from None
+            self._recent.put(key, found)
+        return found
+
+    def write(self, key: str, encoded: Encoded) -> None:
+        """Store an encoding, whole or not at all.
+
+        Raises:
+            SettingError: the folder cannot be written to.
+        """
+        from safetensors.torch import save
+
+        path = self.path(key)
+        part = path.with_name(f"{uuid.uuid4().hex}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in encoded.items()}))
+            part.replace(path)
+        except OSError as error:
+            raise self._unusable(error) from None
+        finally:
+            part.unlink(missing_ok=True)
+
+    def lock(self, encoder: Mapping[str, Any]) -> BaseFileLock:
+        """Held by the one process that encodes.
+
+        Raises:
+            SettingError: the folder cannot be written to.
+        """
+        from filelock import FileLock
+
+        name = hashlib.sha256(canonical(encoder).encode()).hexdigest()[:32]
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(self.folder, os.W_OK):
+                raise PermissionError(13, "Permission denied")
+        except OSError as error:
+            raise self._unusable(error) from None
+        return FileLock(self.folder / f"{name}.lock")
+
+    def _unusable(self, error: OSError) -> SettingError:
+        return SettingError(
+            f"engines.prompts: {self.folder} cannot be used ({error.strerror or error}); name a folder that all "
+            "engines can write to"
+        )
+
+
+Source: TypeAlias = "Callable[[Any, str], Callable[[str | None], Encoded]]"
+"""What encodes a model's prompts, of its settings and a device, in place of text encoders."""
+
+_current: ContextVar[Source | None] = ContextVar("source of encoded prompts", default=None)
+
+
+def current_source() -> Source | None:
+    """Where models that are loaded now have their encoded prompts from; None: they encode them."""
+    return _current.get()
+
+
+@contextmanager
+def prompts_by(source: Source | None) -> Iterator[None]:
+    """Let models that are loaded inside have their prompts from a source, and no text encoders."""
+    token = _current.set(source)
+    try:
+        yield
+    finally:
+        _current.reset(token)
