@@ -67,6 +67,20 @@ MODELS: dict[str, Check] = {
         "tts/test_few_steps.py::test_presets_draw_what_their_pipelines_draw",
         abs=1e-4,
     ),
+    "sit": Check(
+        "`sit`, of SiT and REPA",
+        "diffusers: DiTTransformer2DModel at the published frequencies, stepped as both programs step",
+        "answers of the network, and latents after 5 steps, as a share of the largest",
+        "tts/test_sit.py::test_answers_as_diffusers_network_at_the_published_frequencies",
+        abs=1e-5,
+    ),
+    "edm2": Check(
+        "`edm2`: the folded network, guidance by a second one, and Heun's steps without churn",
+        "the published computation, weights normalised at every call, in float64",
+        "predicted latents, and latents after 4 steps, of deviation about 1",
+        "tts/test_edm2.py::test_denoises_as_the_published_network_does",
+        abs=2e-5,
+    ),
     "any-pipeline": Check(
         "`diffusers`, any pipeline through its own call",
         "the families of the same checkpoints",

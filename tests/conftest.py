@@ -64,6 +64,7 @@ SLOW = ON_RAY | {
     "test_samplers",
     "test_simulated",
     # networks of some size
+    "test_adapters",
     "test_checkpoint",
     "test_clip_weights",
     "test_conformance",
@@ -77,6 +78,7 @@ SLOW = ON_RAY | {
     "test_half_precision",
     "test_latent_models",
     "test_latent_parity",
+    "test_prompt_store",
     "test_search_conformance",
     "test_single_file",
     "test_sizes",

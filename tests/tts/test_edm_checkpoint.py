@@ -139,10 +139,10 @@ def renamed(module: Any, name: str) -> Any:
 
 def test_other_wrappers_and_networks_are_named(tmp_path: Path) -> None:
     network = renamed(edm_pickles.network(**TINY), "VPPrecond")
-    assert "wrapped in a VPPrecond; only EDMPrecond can be read" in refusal(network, tmp_path)
+    assert "wrapped in a VPPrecond; only EDMPrecond and Precond can be read" in refusal(network, tmp_path)
     network = edm_pickles.network(**TINY)
     renamed(network.model, "OtherUNet")
-    assert "its network is a OtherUNet; DhariwalUNet and SongUNet can be read" in refusal(network, tmp_path)
+    assert "its network is a OtherUNet; DhariwalUNet, SongUNet, UNet can be read" in refusal(network, tmp_path)
 
 
 CONSTANTS: list[tuple[str, str, str, Any, str]] = [

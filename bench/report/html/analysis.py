@@ -26,6 +26,7 @@ from bench.statistics.matched import matched
 from bench.statistics.observations import observations
 from bench.statistics.returns import returns
 from bench.statistics.saturation import saturation
+from bench.statistics.sensitivity import sensitivity
 from bench.store import reader as store
 from bench.store.storage import Output
 from bench.workers import trace
@@ -182,6 +183,11 @@ class Analysis:
     def saturation(self) -> pd.DataFrame:
         """Fitted saturating curves."""
         return saturation(self.observed, flops=self.flops)
+
+    @cached_property
+    def sensitivity(self) -> pd.DataFrame:
+        """What one setting of each search does at one cost."""
+        return sensitivity(self.curves)
 
     @cached_property
     def matched_times(self) -> dict[str, pd.DataFrame]:
