@@ -175,9 +175,9 @@ class PipelineSettings(ModelSettings):
         devices = devices_of_denoiser()
         for part in self._wanted(parts):
             if part == next(iter(self.COMPONENTS), None) and len(devices) > 1:
-                spread(getattr(pipeline, part), devices)
+                spread(getattr(pipeline, part), devices, part)
             else:
-                place(getattr(pipeline, part), device)
+                place(getattr(pipeline, part), device, part=part)
         return pipeline
 
     def shrink(self, pipeline: Any, parts: Collection[str], device: str) -> None:

@@ -47,11 +47,19 @@ def shares(network: nn.Module, devices: int) -> dict[str, int]:
     return found
 
 
-def spread(network: nn.Module, devices: Sequence[str]) -> nn.Module:
+def spread(network: nn.Module, devices: Sequence[str], part: str | None = None) -> nn.Module:
     """Put a network's blocks on several devices; its inputs and its answer are on the first.
 
     Where a network has parameters outside of its blocks, what blocks answer comes back to the first device each time;
     else it goes on to the next block as it is.
+
+    Args:
+        network: in host memory.
+        devices: states are on the first.
+        part: what the network is, for messages.
+
+    Raises:
+        DeviceError: a device's memory is too small for its share.
     """
     from accelerate.hooks import AlignDevicesHook, add_hook_to_module
 
@@ -61,7 +69,7 @@ def spread(network: nn.Module, devices: Sequence[str]) -> nn.Module:
     loose = [*network.named_parameters(recurse=False), *network.named_buffers(recurse=False)]
     for name, block in _blocks(network):
         device = devices[places[name]]
-        place(block, device)
+        place(block, device, part=f"{part}'s {name}" if part else name)
         add_hook_to_module(block, AlignDevicesHook(execution_device=device, io_same_device=bool(loose)))
     for _, tensor in loose:
         tensor.data = tensor.data.to(devices[0])
