@@ -172,7 +172,7 @@ class PipelineSettings(ModelSettings):
         pipeline = self.pipeline(parts)
         self.shrink(pipeline, self._wanted(parts), device)
         for part in self._wanted(parts):
-            place(getattr(pipeline, part), device)
+            place(getattr(pipeline, part), device, part=part)
         return pipeline
 
     def shrink(self, pipeline: Any, parts: Collection[str], device: str) -> None:
