@@ -15,7 +15,7 @@ from bench.report.html.measured import Measured, Traces
 from bench.report.html.names import settings_text
 from bench.report.metrics import SetMetrics, metrics_of
 from bench.report.palette import CurveStyle, curve_styles
-from bench.report.summary import comparable, read_images, read_trials
+from bench.report.summary import comparable, read_trials, shown_images
 from bench.statistics import trace_analysis
 from bench.statistics.comparisons import compare_to
 from bench.statistics.curves import curves
@@ -256,7 +256,7 @@ class Analysis:
         wanted = self.finished[self.finished["trial"].isin(pictured(self.finished))]
         found: dict[str, bytes | None] = {}
         for place, run in enumerate(self.runs):
-            found |= read_images(run.output, wanted[wanted["run"] == place])
+            found |= shown_images(run.output, wanted[wanted["run"] == place])
         return found
 
     @cached_property
