@@ -80,7 +80,7 @@ def network(model: str, classes: int, entry: Any, weights: Mapping[str, Tensor])
     Raises:
         WeightsError: they are another network's; the message names the first tensor that does not fit.
     """
-    from accelerate import init_empty_weights  # type: ignore[import-untyped]
+    from accelerate import init_empty_weights
     from torch import nn
     from torchvision.models import get_model
 
