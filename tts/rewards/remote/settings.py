@@ -50,7 +50,7 @@ class Remote(RewardSettings):
             raise ValueError("url: name an address that begins with http:// or https://")
         if self.format == "openai" and self.model is None:
             raise ValueError("model: a chat needs the model's name")
-        given = [name for name in OPENAI_ONLY if name in self.model_fields_set]
+        given = [name for name in OPENAI_ONLY if getattr(self, name) != type(self).model_fields[name].default]
         if self.format != "openai" and given:
             raise ValueError(f"{given[0]}: only format openai has it")
         if self.pattern is not None and _groups(self.pattern) < 1:
