@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from tts.errors import SettingError
+from tts.models.adapted import AdaptedSettings
 from tts.models.checkpoint import INDEX
-from tts.models.pipeline import PipelineSettings
 from tts.models.prompt_store import Encoded as Encoded
 from tts.models.prompt_store import Recent, current_source
 from tts.models.sizes import Side, both, sample_size
@@ -31,7 +31,7 @@ KEPT_BYTES = 1 << 30
 wanted."""
 
 
-class PromptSettings(PipelineSettings):
+class PromptSettings(AdaptedSettings):
     """Settings of a latent model whose conditions are prompts."""
 
     FOLDED: ClassVar[int] = 1
@@ -46,11 +46,6 @@ class PromptSettings(PipelineSettings):
     preview: str | None = Field(
         None, description="AutoencoderTiny (folder or hub name) for predicted images; final ones never use it"
     )
-
-    @property
-    def network(self) -> str:
-        """Name of the denoiser's part."""
-        return next(iter(self.COMPONENTS))
 
     def condition(self, value: object) -> Condition:
         """A prompt.
@@ -132,6 +127,7 @@ class PromptSettings(PipelineSettings):
             "weights": self.checkpoint.identity(self.encoders),
             "precision": self.precision,
             "negative_prompt": self.negative_prompt,
+            "loras": [lora.identity() for lora in self.loras],
             "whole": {key: value for key, value in index.items() if key[0] != "_" and not isinstance(value, list)},
         }
 
