@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 from bench.report.metrics import write_metrics
 from bench.report.summary import write_curves_and_pictures
 from bench.store import reader as store
-from bench.store.checks import check_rows
 from bench.store.files import check_folder, write_output
 from bench.store.schema import without_images
 from bench.store.storage import LocalStorage, Output, Storage, place
@@ -38,7 +37,6 @@ def export(run: Output, folder: Path, images: bool) -> int:
     """
     where = place(run)
     rows = store.read(where).sort_by([(name, "ascending") for name in ("reward", "search", "budget_value", "trial")])
-    check_rows(rows.select(["reward", "settings"]).to_pandas(), where)
     check_folder(folder)
     if (folder / "manifest.json").exists():
         raise SettingError(f"output {folder}: holds a run already; choose another folder, or delete it")

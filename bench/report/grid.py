@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import textwrap
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.report.palette import EDGE, FAINT, INK, MISSING, look, rank
+from bench.store.images import opened
 from tts.errors import SettingError
 from tts.settings import nearest
 
@@ -202,7 +202,7 @@ def _tile(image: bytes | None) -> Pixels:
     """
     tile = Image.new("RGB", (TILE, TILE), MISSING if image is None else "white")
     if image is not None:
-        picture = Image.open(io.BytesIO(image)).convert("RGB")
+        picture = opened(image)
         if max(picture.size) > TILE:
             picture.thumbnail((TILE, TILE), Image.Resampling.LANCZOS)
         factor = TILE // max(picture.size)

@@ -8,7 +8,6 @@ import pandas as pd
 import pyarrow as pa
 
 from bench.store import reader as store
-from bench.store.checks import check_rows
 from bench.store.digests import fingerprints, recipe_hash
 from bench.store.images import image_sha256
 from bench.store.schema import TIMED
@@ -36,7 +35,7 @@ def outcomes(output: Output) -> pd.DataFrame:
     frames = [_light(batch, where) for batch in _batches(output, names)]
     if not frames:
         raise DataError(f"{where}: no trial is finished yet")
-    return check_rows(pd.concat(frames, ignore_index=True), where).drop_duplicates("trial", ignore_index=True)
+    return pd.concat(frames, ignore_index=True).drop_duplicates("trial", ignore_index=True)
 
 
 def _batches(output: Output, names: list[str]) -> Iterable[pa.RecordBatch]:

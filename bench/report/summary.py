@@ -18,11 +18,11 @@ from bench.statistics.comparisons import compare_to
 from bench.statistics.curves import curves, parquet
 from bench.statistics.intervals import Over
 from bench.store import reader as store
-from bench.store.checks import check_rows
+from bench.store.images import opened
 from bench.store.reader import check_output
 from bench.store.schema import without_images
 from bench.store.storage import Output, Storage, place
-from tts.errors import SettingError
+from tts.errors import DataError, SettingError
 from tts.settings import canonical
 
 
@@ -84,7 +84,7 @@ def read_trials(output: Output) -> pd.DataFrame:
         DataError: there is no run, or no finished trial.
     """
     names = [name for name in without_images(store.columns(output)) if name != "noises"]
-    frame = check_rows(store.read(output, names).to_pandas(), place(output))
+    frame: pd.DataFrame = store.read(output, names).to_pandas()
     return frame.drop_duplicates("trial", ignore_index=True)
 
 
@@ -107,7 +107,7 @@ def comparable(outputs: Sequence[Output]) -> list[list[int]]:
     """Places of the runs whose trials may stand in one table: same model, rewards, seed and numerics."""
     groups: dict[str, list[int]] = {}
     for number, output in enumerate(outputs):
-        resolved = store.read_manifest(output)["resolved"]
+        resolved = store.read_manifest(output).get("resolved") or {}
         shared = canonical({name: resolved.get(name) for name in ("model", "rewards", "numerics", "seed")})
         groups.setdefault(shared, []).append(number)
     return list(groups.values())
@@ -142,8 +142,24 @@ def write_curves_and_pictures(trials: pd.DataFrame, source: Output, to: Storage,
 
 def _with_images(trials: pd.DataFrame, source: Output) -> pd.DataFrame:
     """The trials with those images that are drawn."""
-    images = read_images(source, trials[trials["trial"].isin(pictured(trials))])
+    images = shown_images(source, trials[trials["trial"].isin(pictured(trials))])
     return trials.assign(image=trials["trial"].map(images))
+
+
+def shown_images(source: Output, trials: pd.DataFrame) -> dict[str, bytes | None]:
+    """Images of some trials of a run, to be drawn.
+
+    Raises:
+        DataError: one is damaged, or no image.
+    """
+    found = read_images(source, trials)
+    for trial, image in found.items():
+        try:
+            if image is not None:
+                opened(image)
+        except OSError as error:
+            raise DataError(f"{place(source)}: the image of trial {trial} is damaged ({error})") from None
+    return found
 
 
 def read_images(source: Output, trials: pd.DataFrame) -> dict[str, bytes | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from bench.store.plain import plain_values
 from bench.store.storage import Output, place
 from tts.errors import DataError
 
@@ -19,8 +20,8 @@ def read_added(output: Output) -> list[Any]:
     """
     where = place(output)
     try:
-        found = json.loads(where.read(FILE) or b"[]")
-    except (OSError, ValueError):
+        found = plain_values(json.loads(where.read(FILE) or b"[]"))
+    except (OSError, ValueError, RecursionError):
         found = None
     if not isinstance(found, list):
         raise DataError(f"{where}: {FILE} is damaged; delete it and add the metrics again")

@@ -5,15 +5,9 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, TypeVar
 
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.store.plain import plain_values
-from tts.errors import DataError
-
-SCORE = "score_"
-CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f]"
-"""Characters that a terminal obeys."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -95,48 +89,3 @@ def parsed(content: bytes, form: type[M]) -> dict[str, Any]:
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     assert isinstance(value, dict)  # a form is a mapping
     return value
-
-
-def check_columns(names: list[str], where: object) -> None:
-    """Refuse columns of rewards whose names are no identifiers, since they become names of files.
-
-    Raises:
-        DataError: there is one.
-    """
-    for name in names:
-        if name.startswith(SCORE) and not name.removeprefix(SCORE).isidentifier():
-            raise DataError(f"{where}: a column holds a reward called {name[:100]!r}, which is no name")
-
-
-def check_rows(trials: pd.DataFrame, where: object) -> pd.DataFrame:
-    """Trials whose names can be trusted to be names, and whose texts can be printed.
-
-    Args:
-        trials: any of the columns of a run's trials.
-        where: the run, for messages.
-
-    Raises:
-        DataError: a reward is no identifier, or settings are no JSON mapping.
-    """
-    check_columns(list(trials.columns), where)
-    for name in trials["reward"].dropna().unique() if "reward" in trials else ():
-        if not str(name).isidentifier():
-            raise DataError(f"{where}: a row names the reward {str(name)[:100]!r}, which is no name")
-    for text in trials["settings"].dropna().unique() if "settings" in trials else ():
-        if not _is_mapping(str(text)):
-            raise DataError(f"{where}: a row has the settings {str(text)[:100]!r}, which are no JSON mapping")
-    columns = [name for name in ("search", "budget", "label", "error", "device") if name in trials]
-    foul = [name for name in columns if trials[name].astype("string").str.contains(CONTROL, na=False).any()]
-    return trials.assign(
-        **{
-            name: trials[name].astype("string").str.replace(CONTROL, "\ufffd", regex=True).astype(object)
-            for name in foul
-        }
-    )
-
-
-def _is_mapping(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        return False

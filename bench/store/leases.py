@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING
 from tts.errors import SettingError
 
 if TYPE_CHECKING:
-    from bench.store.storage import ObjectStorage
+    from bench.store.storage import LocalStorage, ObjectStorage
 
 STALE_SECONDS = 60.0
 """A mark in an object store that is older belongs to a driver that was killed."""
@@ -36,8 +36,8 @@ class Lease(ABC):
 class LocalLease(Lease):
     """A lock that the system lets go of when the process ends, however it ends."""
 
-    def __init__(self, folder: Path, shard: str) -> None:
-        self._folder = folder
+    def __init__(self, place: LocalStorage, shard: str) -> None:
+        self._place = place
         self._files: list[IO[str]] = []
         try:
             whole = self._open(".lock")
@@ -51,14 +51,15 @@ class LocalLease(Lease):
             raise
 
     def _open(self, name: str) -> IO[str]:
-        self._files.append((self._folder / name).open("a+"))
+        path = Path(self._place.path(name))
+        self._files.append(path.open("a+"))
         return self._files[-1]
 
     def _lock(self, file: IO[str], how: int) -> None:
         try:
             fcntl.flock(file, how | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise SettingError(f"output {self._folder}: another run is writing to this folder") from None
+            raise SettingError(f"output {self._place}: another run is writing to this folder") from None
 
     def _share(self, whole: IO[str], number: str) -> None:
         """Hold the folder together with the other shards, if there are as many as this one says."""
@@ -70,7 +71,7 @@ class LocalLease(Lease):
             others = whole.read()
             if others != number:
                 raise SettingError(
-                    f"output {self._folder}: shards of {others} are being written there, and this is one of {number}"
+                    f"output {self._place}: shards of {others} are being written there, and this is one of {number}"
                 ) from None
             return
         whole.truncate(0)

@@ -8,12 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from bench.store.row_checks import LARGEST_COUNT
 from bench.store.schema import EVALUATION_COLUMNS, EVALUATION_KINDS, Field
 from tts.errors import DataError, first_line
 
 LARGEST_STEP = 10**6
-LARGEST_COUNT = 10**12
-"""Sums over all evaluations of a run stay whole numbers of 64 bits."""
 LARGEST_FEATURE = 1 << 16
 """Numbers of one image."""
 LARGEST_PART = 10**7

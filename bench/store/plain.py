@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+"""Control characters but tabs and line feeds, other ends of lines, and marks that turn the order of letters round."""
+REPLACEMENT = "\ufffd"
 
 
 def plain(text: str) -> str:
     """A text without control characters, but for the ends of lines and tabs."""
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else "\ufffd" for letter in text)
+    return re.sub(CONTROL, REPLACEMENT, text)
 
 
 def plain_values(value: Any) -> Any:

@@ -22,11 +22,12 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from bench.store.checks import ManifestForm, check_columns, parsed
+from bench.store.checks import ManifestForm, parsed
 from bench.store.completed import DIGITS, CompletedTrials
 from bench.store.files import check_folder
 from bench.store.part_checks import check_bounds
-from bench.store.schema import schema
+from bench.store.row_checks import check_columns, checked_rows
+from bench.store.schema import of_row, schema
 from bench.store.storage import LocalStorage, Output, Storage, place
 from tts.errors import DataError, RunMismatchError, SettingError, TTSError
 
@@ -124,7 +125,7 @@ def table(
     where = place(output)
     with reading(where):
         found = _dataset(where, parts(where) if of is None else of)
-        return None if found is None else found.to_table(columns=columns, filter=rows)
+        return None if found is None else checked_rows(found.to_table(columns=columns, filter=rows), where)
 
 
 def _dataset(where: Storage, names: list[str]) -> ds.Dataset | None:
@@ -135,7 +136,8 @@ def _dataset(where: Storage, names: list[str]) -> ds.Dataset | None:
     found = ds.dataset(files, format="parquet", filesystem=where.filesystem)
     check_columns(found.schema.names, where)
     both = pa.unify_schemas([found.schema, schema(())], promote_options="permissive")  # structs have grown, too
-    whole = ds.dataset(files, schema=both, format="parquet", filesystem=where.filesystem)
+    types = pa.schema([of_row(field) for field in both])
+    whole = ds.dataset(files, schema=types, format="parquet", filesystem=where.filesystem)
     for name, fragment in zip(names, whole.get_fragments(), strict=True):
         check_bounds(fragment.metadata, f"{where}: trials/{name}")  # read once: a fragment keeps it
     return whole
@@ -154,7 +156,8 @@ def batches(output: Output, columns: list[str], of: list[str] | None = None) -> 
     with reading(where):
         found = _dataset(where, parts(where) if of is None else of)
         if found is not None:
-            yield from found.to_batches(columns=columns, batch_size=512, batch_readahead=2, fragment_readahead=2)
+            few = {"batch_size": 512, "batch_readahead": 2, "fragment_readahead": 2}
+            yield from (checked_rows(batch, where) for batch in found.to_batches(columns=columns, **few))
 
 
 @contextmanager
@@ -192,7 +195,8 @@ def done(output: Output) -> CompletedTrials:
     keys, by_search = [np.empty(0, f"S{DIGITS}")], Counter[tuple[str, str]]()
     with reading(where):
         found = _dataset(where, parts(where))
-        for batch in () if found is None else found.to_batches(columns=["trial", "search", "settings"]):
+        for read in () if found is None else found.to_batches(columns=["trial", "search", "settings"]):
+            batch = checked_rows(read, where)
             keys.append(np.array(batch["trial"].to_pylist(), dtype=f"S{DIGITS}"))
             pairs = pa.table({"search": batch["search"], "settings": batch["settings"]})
             counts = pairs.group_by(["search", "settings"]).aggregate([([], "count_all")])

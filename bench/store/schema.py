@@ -134,6 +134,14 @@ def score_columns(rewards: Iterable[str]) -> list[Field]:
     return [Field(f"score_{name}", pa.float64(), f"{name} of the final image") for name in rewards]
 
 
+def of_row(field: pa.Field) -> pa.Field:
+    """A column of a part of any version with today's type; recipes, and columns that are not known, as they are."""
+    if field.name.startswith("score_"):
+        return field.with_type(pa.float64())
+    types = {column.name: column.type for column in COLUMNS if column.name != "noises"}
+    return field.with_type(types.get(field.name, field.type))
+
+
 def recipe_column(noises: Sequence[Action]) -> list[dict[str, Any] | None]:
     """The recipe of a whole trajectory, initial noise first."""
     return [to_record(action) for action in noises]

@@ -117,6 +117,8 @@ class LocalStorage(Storage):
         path = self.folder / name
         if not path.resolve().is_relative_to(self.folder.resolve()):
             raise DataError(f"{self}: {name!r} is a link that leads out of the run's folder")
+        if path.exists() and not (path.is_file() or path.is_dir()):  # whoever opens a pipe waits for ever
+            raise DataError(f"{self}: {name!r} is neither a file nor a folder")
         return str(path)
 
     def write(self, name: str, data: bytes) -> None:
@@ -129,7 +131,7 @@ class LocalStorage(Storage):
         """See :class:`Storage`; of several drivers that do so at once, one succeeds."""
         if self.read(name) is None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / f".lock-{name}").open("a") as file:
+            with Path(self.path(f".lock-{name}")).open("a") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 if self.read(name) is None:
                     self.write(name, data)
@@ -137,14 +139,14 @@ class LocalStorage(Storage):
     def claim(self, shard: str) -> Lease:
         """See :class:`Storage`."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        return LocalLease(self.folder, shard)
+        return LocalLease(self, shard)
 
     def sweep(self, prefix: str) -> None:
         """See :class:`Storage`."""
-        patterns = [f"{folder}/.{prefix}*.tmp" for folder in ("trials", "evaluations")]
-        patterns += [] if prefix else [".*.tmp", "images/.*.tmp"]
-        for pattern in patterns:
-            for torn in self.folder.glob(pattern):
+        patterns = dict.fromkeys(("trials", "evaluations"), f".{prefix}*.tmp")
+        patterns |= {} if prefix else {"": ".*.tmp", "images": ".*.tmp"}
+        for folder, pattern in patterns.items():
+            for torn in Path(self.path(folder)).glob(pattern):
                 torn.unlink(missing_ok=True)
 
 

@@ -109,10 +109,10 @@ def test_all_sections_are_there_in_order(written: Path) -> None:
     html = (written / "report.html").read_text()
     found = re.findall(r'<section id="([a-z]+)"( class="absent")?>', html)
     assert [name for name, _ in found] == [
-        "summary", "curves", "matched", "significance", "returns", "hacking", "metrics", "images", "trace",
-        "environment",
+        "summary", "curves", "matched", "significance", "returns", "sensitivity", "hacking", "metrics", "images",
+        "trace", "environment",
     ]  # fmt: skip
-    assert [name for name, absent in found if absent] == ["metrics"]
+    assert [name for name, absent in found if absent] == ["sensitivity", "metrics"]
 
 
 def test_the_summary_says_who_wins_by_how_much_and_from_how_much(run: Path) -> None:
@@ -142,6 +142,7 @@ def test_sections_without_data_say_why(tmp_path: Path) -> None:
         "No two curves can be compared at the same number of denoiser calls.",
         "There is nothing to compare with per-step random.",
         "No curve has two points.",
+        "No search was run with three values of a setting at one cost.",
         "There is no second reward, or no naive sampling, to judge by.",
         "No images are stored with these trials",
         "No run computes metrics (setting metrics).",

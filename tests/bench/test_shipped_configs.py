@@ -22,7 +22,10 @@ TRIALS = {
     "cifar10-fid": 5000 * 13,
     "cifar10-frontier": 1000 * 9,
     "cifar10-reference": 50 * 19 * 3,
-    "imagenet256-dit": 1000 * 50 * 3,
+    "imagenet256-dit": 1000 * 50 * 7 * 3,
+    "imagenet64-edm-fid": 50_000 * 13 * 3,
+    "imagenet256-sit": 1000 * 50 * 4,
+    "imagenet512-edm2": 1000 * 50 * 3,
     "imagenet64-eval": 1000 * 50 * 3,
     "quickstart": 10 * 15 * 3,
     "study-edm": 36 * 8 * 3,
@@ -51,7 +54,8 @@ def test_every_name_in_it_is_known_and_its_trials_are_counted(name: str) -> None
     found = [entry for given in run.searches for entry in entries_of(given)]
     rewards = list(named(REWARDS, [*run.rewards, *run.held_out]))
     assert len(set(rewards)) == len(rewards)
-    assert drawn(run) * run.problems.seeds * len(found) * len(run.rewards) == TRIALS[name]
+    problems = run.problems.random or drawn(run) * run.problems.seeds
+    assert problems * len(found) * len(run.rewards) == TRIALS[name]
     assert "random" in [entry.name for entry in found] or not name.startswith("study")  # the control
 
 

@@ -1,4 +1,4 @@
-"""NVIDIA's pickled EDM networks, read without running or importing anything that they name.
+"""NVIDIA's pickled EDM and EDM2 networks, read without running or importing anything that they name.
 
 Such a file is a pickle of ``{'ema': network, ...}``. Every module in it is a call of
 ``torch_utils.persistence._reconstruct_persistent_obj`` with the module's source code, class name and attributes, and
@@ -65,6 +65,7 @@ class Checkpoint:
         tensors: its parameters and buffers by dotted name.
         levels: numbers of the preconditioning.
         modules: all of its parts.
+        encoder: numbers, texts and arrays of what made the states of images, its class as ``class_name``; empty: none.
     """
 
     sigma_data: float
@@ -73,6 +74,7 @@ class Checkpoint:
     tensors: dict[str, npt.NDArray[Any]]
     levels: dict[str, float] = field(default_factory=dict)
     modules: tuple[Module, ...] = ()
+    encoder: dict[str, Any] = field(default_factory=dict)
 
 
 def read(path: Path) -> Checkpoint:
@@ -83,7 +85,7 @@ def read(path: Path) -> Checkpoint:
     """
     try:
         with path.open("rb") as file:
-            return _taken_apart(_Reader(file).load()["ema"])
+            return _taken_apart(_Reader(file).load())
     except _RefusedError as refused:
         raise WeightsError(
             f"checkpoint {path}: refused, because it names {str(refused)!r}, which no EDM network needs; "
@@ -145,6 +147,21 @@ class _Scalar(metaclass=_Sealed):
         self.value = np.frombuffer(data, dtype.code, count=1)[0].item()
 
 
+class _NDArray(metaclass=_Sealed):
+    """Stands for ``numpy.ndarray``, which is only named and never made."""
+
+
+class _Array(metaclass=_Sealed):
+    """A numpy array, from its state."""
+
+    def __init__(self, *_: object) -> None:
+        self.value = np.zeros(0)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, dtype, fortran, data = state
+        self.value = np.frombuffer(data, dtype.code).reshape(shape, order="F" if fortran else "C")
+
+
 class _Storage(metaclass=_Sealed):
     """Numbers that tensors share, from the bytes that ``torch.save`` makes of a storage.
 
@@ -185,7 +202,7 @@ class _Tensor(metaclass=_Sealed):
     def __init__(self, storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> None:
         numbers = storage.numbers
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-        if min(offset, *size, *stride) < 0 or last >= len(numbers):
+        if min((offset, *size, *stride)) < 0 or last >= len(numbers):
             raise ValueError("a tensor reaches beyond its storage")
         strides = tuple(step * numbers.itemsize for step in stride)
         self.array = np.lib.stride_tricks.as_strided(numbers[offset:], size, strides, writeable=False)
@@ -213,9 +230,12 @@ NAMES: dict[str, type] = {
     "builtins.set": set,
     "collections.OrderedDict": dict,
     "dnnlib.util.EasyDict": _EasyDict,
+    "numpy._core.multiarray._reconstruct": _Array,
     "numpy._core.multiarray.scalar": _Scalar,
+    "numpy.core.multiarray._reconstruct": _Array,
     "numpy.core.multiarray.scalar": _Scalar,
     "numpy.dtype": _DType,
+    "numpy.ndarray": _NDArray,
     "torch._utils._rebuild_parameter": _Parameter,
     "torch._utils._rebuild_tensor_v2": _Tensor,
     "torch.nn.modules.container.ModuleDict": _Module,
@@ -225,20 +245,37 @@ NAMES: dict[str, type] = {
 """All that a checkpoint may name, and what stands for it here."""
 
 
-def _taken_apart(precond: _Module) -> Checkpoint:
-    if precond.class_name != "EDMPrecond":
-        raise WeightsError(f"its network is wrapped in a {precond.class_name}; only EDMPrecond can be read")
-    network: _Module = precond.state["_modules"]["model"]
+WRAPPERS = {"EDMPrecond": "model", "Precond": "unet"}
+"""Class names of what wraps a raw network, EDM's and EDM2's, and the network's name there."""
+
+
+def _taken_apart(content: dict[str, Any]) -> Checkpoint:
+    precond: _Module = content["ema"]
+    if precond.class_name not in WRAPPERS:
+        raise WeightsError(
+            f"its network is wrapped in a {precond.class_name}; only {' and '.join(WRAPPERS)} can be read"
+        )
+    network: _Module = precond.state["_modules"][WRAPPERS[precond.class_name]]
     if network.state.get("_init_args"):
         raise WeightsError(f"its {network.class_name} was built from unnamed arguments")
     arguments = {key: _plain(value) for key, value in network.state["_init_kwargs"].items()}
     sigma_data = float(_plain(precond.state["sigma_data"]))
     tensors, modules = dict(_tensors(network, "")), tuple(_modules(network, ""))
-    return Checkpoint(sigma_data, network.class_name, arguments, tensors, _numbers(precond), modules)
+    encoder = _encoder(content.get("encoder"))
+    return Checkpoint(sigma_data, network.class_name, arguments, tensors, _numbers(precond), modules, encoder)
+
+
+def _encoder(found: _Module | None) -> dict[str, Any]:
+    """Attributes of an encoder that are numbers, texts or arrays."""
+    if found is None:
+        return {}
+    attributes = {key: _plain(value) for key, value in found.state.items()}
+    kept = {key: value for key, value in attributes.items() if isinstance(value, str | int | float | np.ndarray)}
+    return {**kept, "class_name": found.class_name}
 
 
 def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, _Scalar) else value
+    return value.value if isinstance(value, _Scalar | _Array) else value
 
 
 def _tensors(module: _Module, prefix: str) -> Iterator[tuple[str, npt.NDArray[Any]]]:

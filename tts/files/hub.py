@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tts.errors import WeightsError, first_line
 from tts.files.staging import near
+
+if TYPE_CHECKING:
+    from huggingface_hub.errors import HfHubHTTPError
 
 
 @lru_cache(maxsize=128)
@@ -64,11 +68,19 @@ def folder(id: str, patterns: tuple[str, ...], setting: str) -> Path:
 @contextmanager
 def unreachable(id: str, setting: str = "id") -> Iterator[None]:
     """Turn whatever the hub's client raises into one line that says what to do."""
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
 
     remedy = f"set {setting} to a local folder, or fetch it on a machine with access: hf download {id}"
     try:
         yield
+    except GatedRepoError as error:
+        raise WeightsError(f"{setting} {id}: {_gated(id, error)}") from None
     except RepositoryNotFoundError:
         raise WeightsError(
             f"{setting} {id}: the hub has no such repository, or it needs a login (hf auth login)"
@@ -77,5 +89,21 @@ def unreachable(id: str, setting: str = "id") -> Iterator[None]:
         raise WeightsError(f"{setting} {id}: is not in the cache, and the hub cannot be reached; {remedy}") from None
     except EntryNotFoundError as error:
         raise WeightsError(f"{setting} {id}: {first_line(error)}") from None
+    except HfHubHTTPError as error:
+        refused = error.response.status_code in (401, 403)
+        said = _gated(id, error) if refused else f"cannot be fetched ({first_line(error)}); {remedy}"
+        raise WeightsError(f"{setting} {id}: {said}") from None
     except (OSError, ValueError) as error:
         raise WeightsError(f"{setting} {id}: cannot be fetched ({first_line(error)}); {remedy}") from None
+
+
+def _gated(id: str, error: HfHubHTTPError) -> str:
+    """What to accept, where, and how to show the hub that it was."""
+    from huggingface_hub.constants import ENDPOINT
+
+    status = error.response.status_code
+    token = "nobody is signed in here" if status == 401 else "the account that is signed in here has not done so"
+    return (
+        f"its authors let those in who accept its terms, and {token} (the hub answers {status}); accept them at "
+        f"{ENDPOINT}/{id}, then sign in on this machine (hf auth login, or HF_TOKEN in the environment)"
+    )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
+from zipfile import is_zipfile
 
 from tts.errors import WeightsError
 from tts.files import torchscript
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def read(path: Path, setting: str) -> dict[str, Tensor]:
+def read(path: Path, setting: str, training: bool = False) -> dict[str, Tensor]:
     """The named tensors of a file; those below ``state_dict``, if there is such an entry.
 
     Nothing in the file is executed or imported: what is no safetensors file is read by torch's restricted
@@ -24,6 +26,8 @@ def read(path: Path, setting: str) -> dict[str, Tensor]:
 
     Args:
         setting: what named the file, for the message.
+        training: files of training programs are read, too, which hold their command line (an ``argparse.Namespace``)
+            beside the weights; those below ``ema`` are taken.
 
     Raises:
         WeightsError: the file is missing or damaged, or holds anything but tensors.
@@ -40,15 +44,19 @@ def read(path: Path, setting: str) -> dict[str, Tensor]:
         else:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of files that other programs pickled; what matters is refused below
-                content = torch.load(path, map_location="cpu", weights_only=True)
+                with torch.serialization.safe_globals([argparse.Namespace] if training else []):
+                    content = torch.load(
+                        path, map_location="cpu", weights_only=True, mmap=training and is_zipfile(path)
+                    )
     except FileNotFoundError:
         raise WeightsError(f"{setting} {path}: {obstacle(path)}") from None
     except (SafetensorError, UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
         raise WeightsError(
             f"{setting} {path}: damaged, or holds more than tensors, and so is not opened ({_short(error)})"
         ) from None
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
+    for entry in ("state_dict", *(["ema"] if training else [])):
+        if isinstance(content, Mapping) and isinstance(content.get(entry), Mapping):
+            content = content[entry]
     if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise WeightsError(f"{setting} {path}: holds no state_dict of tensors")
     return {str(name): tensor for name, tensor in content.items()}

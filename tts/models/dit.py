@@ -1,4 +1,9 @@
-"""Diffusion transformers for ImageNet classes (Peebles and Xie 2023, arXiv 2212.09748)."""
+"""Diffusion transformers for ImageNet classes (Peebles and Xie 2023, arXiv 2212.09748).
+
+The network is diffusers'. It is told a time by waves of the frequencies 10000^(-i/127), i = 0 .. 127, where its
+authors' program has 10000^(-i/128), by which the weights were trained: images are those of diffusers' pipeline, and not
+quite those of the authors' program. The model ``sit`` has the published frequencies.
+"""
 
 from __future__ import annotations
 

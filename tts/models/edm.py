@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from tts.errors import SettingError, WeightsError
 from tts.files.digests import sha256
 from tts.files.edm_pickle import Checkpoint, read
 from tts.files.locate import locate
+from tts.models.addresses import Digest, FileOrAddress
 from tts.models.base import Model, ModelSettings
 from tts.models.classes import class_condition, class_label
 from tts.models.guidance import Autoguidance, Guidance, Unguided
@@ -30,8 +31,13 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tts.networks.adm_weights import ADMShape
+    from tts.networks.edm2_shape import EDM2Shape
     from tts.networks.precondition import EDMPrecond
     from tts.networks.song import SongShape
+
+Shape: TypeAlias = "ADMShape | SongShape | EDM2Shape"
+Form: TypeAlias = "tuple[Shape, Callable[[], nn.Module]]"
+"""A network's form, and what makes the network."""
 
 PUBLISHED = "https://nvlabs-fi-cdn.nvidia.com/edm/pretrained/edm-imagenet-64x64-cond-adm.pkl"
 """The study's network: ImageNet at 64x64, a thousand classes."""
@@ -40,26 +46,19 @@ PUBLISHED = "https://nvlabs-fi-cdn.nvidia.com/edm/pretrained/edm-imagenet-64x64-
 class EDM(ModelSettings):
     """EDM's networks on pixels, from NVIDIA's pickles: ImageNet at 64x64 unless told otherwise; stochastic Heun."""
 
-    checkpoint: str = Field(PUBLISHED, description="pickle of an EDMPrecond: a file, or an address fetched once")
+    checkpoint: FileOrAddress = Field(
+        PUBLISHED, description="pickle of an EDMPrecond: a file, or an address fetched once"
+    )
     classes: int = Field(1000, ge=0, description="classes of the network; 0 for one without labels")
     precision: Precision = Field("fp32", description="of the network; states and preconditioning are float32")
-    sha256: str | None = Field(
+    sha256: Digest | None = Field(
         None,
-        pattern="^[0-9a-fA-F]{8,64}$",
         description="SHA-256 of the checkpoint at an address, or its first digits; left out: whatever comes is taken",
     )
     sampler: HeunByDefault = Field(default_factory=StochasticHeun, description="the sampler: {name: heun, ...}")
     guidance: EDMGuidance = Field(
         NoGuidance(), description="none, or {name: autoguidance, scale: 2, checkpoint: of a weaker network}"
     )
-
-    @field_validator("checkpoint", mode="before")
-    @classmethod
-    def _file_or_address(cls, value: object) -> object:
-        scheme, separator, _ = str(value).partition("://")
-        if separator and scheme not in ("http", "https"):
-            raise ValueError("name a file or an https address")
-        return str(value) if isinstance(value, Path) else value
 
     @property
     def path(self) -> Path:
@@ -88,13 +87,13 @@ class EDM(ModelSettings):
         if (weaker := self.weaker()) is not None:
             self._compare_with(weaker, found[1], weaker._open()[1])
 
-    def weaker(self) -> EDM | None:
+    def weaker(self) -> Self | None:
         """The model whose answer autoguidance leads away from."""
         guided = self.guidance
         if not isinstance(guided, WeakerPickle):
             return None
         classes = self.classes if guided.classes is None else guided.classes
-        return EDM(
+        return type(self)(
             checkpoint=guided.checkpoint,
             classes=classes,
             sha256=guided.sha256,
@@ -102,9 +101,10 @@ class EDM(ModelSettings):
             sampler=self.sampler,
         )
 
-    def _compare_with(self, weaker: EDM, ours: ADMShape | SongShape, theirs: ADMShape | SongShape) -> None:
+    def _compare_with(self, weaker: EDM, ours: Shape, theirs: Shape) -> None:
         """Answers of two networks can be mixed only if they answer the same question."""
-        if theirs.img_resolution != ours.img_resolution or weaker.classes not in (0, self.classes):
+        sizes = {(shape.in_channels, shape.img_resolution) for shape in (ours, theirs)}
+        if len(sizes) > 1 or weaker.classes not in (0, self.classes):
             raise WeightsError(
                 f"guidance.checkpoint {weaker.checkpoint}: draws {weaker.classes} classes at {theirs.img_resolution} "
                 f"pixels, and the network {self.classes} at {ours.img_resolution}, so that answers cannot be mixed"
@@ -127,16 +127,20 @@ class EDM(ModelSettings):
 
     def load(self, device: str = "cpu") -> Model:
         """The denoiser in its precision and channels-last."""
-        denoiser, shape = self._denoiser(device)
-        guidance: Guidance = Unguided()
-        if isinstance(guided := self.guidance, WeakerPickle) and (weaker := self.weaker()) is not None:
-            weak, theirs = weaker._denoiser(device)
-            self._compare_with(weaker, shape, theirs)
-            guidance = Autoguidance(guided.scale, predictor(weak, device))
+        denoiser, shape, guidance = self._guided(device)
         size = (shape.in_channels, *[shape.img_resolution] * 2)
         return PixelEDM(denoiser, self.sampler.on(Sigmas()), size, device, guidance)
 
-    def _denoiser(self, device: str) -> tuple[EDMPrecond, ADMShape | SongShape]:
+    def _guided(self, device: str) -> tuple[EDMPrecond, Shape, Guidance]:
+        """The denoiser on a device, the network's form, and how it is asked."""
+        denoiser, shape = self._denoiser(device)
+        if isinstance(guided := self.guidance, WeakerPickle) and (weaker := self.weaker()) is not None:
+            weak, theirs = weaker._denoiser(device)
+            self._compare_with(weaker, shape, theirs)
+            return denoiser, shape, Autoguidance(guided.scale, predictor(weak, device))
+        return denoiser, shape, Unguided()
+
+    def _denoiser(self, device: str) -> tuple[EDMPrecond, Shape]:
         from tts.networks.placing import place
         from tts.networks.precondition import EDMPrecond
 
@@ -147,22 +151,27 @@ class EDM(ModelSettings):
             raise WeightsError(f"checkpoint {self.path}: {error}") from None
         return place(denoiser, device, dtype(self.precision), channels_last=True), shape
 
-    def _open(self) -> tuple[float, ADMShape | SongShape, Callable[[], nn.Module]]:
+    def _open(self) -> tuple[float, Shape, Callable[[], nn.Module]]:
         """Sigma_data, the network's form, and what makes the network."""
         found = read(self.path)
         try:
             edm_constants.check(found.architecture, found.modules, found.tensors)
-            shape, build = self._adm(found) if found.architecture == "DhariwalUNet" else self._song(found)
+            shape, build = self._form(found)
             edm_constants.check_preconditioning(found.levels, shape.label_dim, self._levels())
         except (SettingError, WeightsError) as error:
             raise WeightsError(f"checkpoint {self.path}: {error}") from None
         return found.sigma_data, shape, build
 
+    def _form(self, found: Checkpoint) -> Form:
+        if found.architecture == "UNet":
+            raise WeightsError("its network is EDM2's; set name: edm2")
+        return self._adm(found) if found.architecture == "DhariwalUNet" else self._song(found)
+
     def _levels(self) -> tuple[float, float]:
         """The sampler's last noise level above 0, and its first; of one that does not say them, any."""
         return getattr(self.sampler, "sigma_min", math.inf), getattr(self.sampler, "sigma_max", 0.0)
 
-    def _adm(self, found: Checkpoint) -> tuple[ADMShape, Callable[[], nn.Module]]:
+    def _adm(self, found: Checkpoint) -> Form:
         """Without torch, until the network is made."""
         from tts.networks.adm_weights import ADMShape, translate
 
@@ -177,7 +186,7 @@ class EDM(ModelSettings):
 
         return shape, build
 
-    def _song(self, found: Checkpoint) -> tuple[SongShape, Callable[[], nn.Module]]:
+    def _song(self, found: Checkpoint) -> Form:
         from tts.networks.song import Song, SongShape
 
         shape = parse(SongShape, found.arguments, "its SongUNet's arguments")
@@ -185,7 +194,7 @@ class EDM(ModelSettings):
         network = Song(shape, found.tensors)
         return shape, lambda: network
 
-    def _compare(self, shape: ADMShape | SongShape) -> None:
+    def _compare(self, shape: Shape) -> None:
         if shape.label_dim != self.classes:
             raise WeightsError(
                 f"its network has {shape.label_dim} classes, but the setting 'classes' says {self.classes}"

@@ -6,6 +6,7 @@ one guided answer takes; all of a batch's rows are guided alike, and a row does 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
@@ -60,6 +61,36 @@ class ClassifierFree:
         both = network(torch.cat([x, x]), torch.cat([levels, levels]), [*[None] * len(conditions), *conditions])
         without, with_condition = both.float().chunk(2)
         return without + self.scale * (with_condition - without)
+
+
+@dataclass(frozen=True)
+class PartlyFree:
+    """Classifier-free guidance of some channels, at some levels; elsewhere the answer with a condition.
+
+    Both answers are computed at all levels, so that every prediction takes as many forwards.
+
+    Args:
+        scale: of the guidance.
+        channels: the first so many are guided; None: all.
+        levels: least and greatest at which there is guidance, both among them (Kynkäänniemi et al. 2024, arXiv
+            2404.07724).
+    """
+
+    scale: float
+    channels: int | None = None
+    levels: tuple[float, float] = (-math.inf, math.inf)
+    passes: ClassVar[int] = 2
+
+    def __call__(self, network: Network, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        """The guided answer, float32."""
+        import torch
+
+        both = network(torch.cat([x, x]), torch.cat([levels, levels]), [*[None] * len(conditions), *conditions])
+        without, with_condition = both.float().chunk(2)
+        here = ((levels >= self.levels[0]) & (levels <= self.levels[1])).view(-1, *[1] * (x.ndim - 1))
+        guided = torch.where(here, without + self.scale * (with_condition - without), with_condition)
+        count = x.shape[1] if self.channels is None else self.channels
+        return torch.cat([guided[:, :count], with_condition[:, count:]], dim=1)
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,11 @@ class PipelineSettings(ModelSettings):
             except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
                 text = " ".join(str(error).split())
                 raise WeightsError(f"id {self.id}: its parts cannot be loaded ({text[:300]})") from None
+        self.adapt(found, self._wanted(parts))
         return found
+
+    def adapt(self, pipeline: Any, parts: Collection[str]) -> None:
+        """Change the weights of a pipeline's parts in host memory, where settings ask for it."""
 
     def _parts(self, folder: Path, wanted: Collection[str]) -> dict[str, nn.Module]:
         """Networks, in host memory."""
@@ -164,11 +168,20 @@ class PipelineSettings(ModelSettings):
     def placed(self, device: str, parts: Collection[str] | None = None) -> Any:
         """The pipeline with its parts, or some of them, on a device, ready to compute."""
         from tts.networks.placing import place
+        from tts.networks.spreading import devices_of_denoiser, spread
 
         pipeline = self.pipeline(parts)
+        self.shrink(pipeline, self._wanted(parts), device)
+        devices = devices_of_denoiser()
         for part in self._wanted(parts):
-            place(getattr(pipeline, part), device)
+            if part == next(iter(self.COMPONENTS), None) and len(devices) > 1:
+                spread(getattr(pipeline, part), devices, part)
+            else:
+                place(getattr(pipeline, part), device, part=part)
         return pipeline
+
+    def shrink(self, pipeline: Any, parts: Collection[str], device: str) -> None:
+        """Round weights for a device, where settings ask for it."""
 
     def _wanted(self, parts: Collection[str] | None) -> list[str]:
         return [part for part in self.components if parts is None or part in parts]

@@ -75,7 +75,7 @@ class PromptedSettings(PromptSettings, LatentSettings):
 
     def elsewhere(self) -> dict[str, Any]:
         """See :class:`tts.models.latent.LatentSettings`."""
-        return {"file": None, "preview": None}
+        return {**super().elsewhere(), "file": None}
 
     def cutter(self) -> Callable[[str], Cut | None]:
         """What says of a prompt what is cut of it; None: nothing."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from tts.errors import SettingError
+from tts.models.adapted import AdaptedSettings
 from tts.models.checkpoint import INDEX
-from tts.models.pipeline import PipelineSettings
 from tts.models.prompt_store import Encoded as Encoded
 from tts.models.prompt_store import Recent, current_source
 from tts.models.sizes import Side, both, sample_size
@@ -31,7 +31,7 @@ KEPT_BYTES = 1 << 30
 wanted."""
 
 
-class PromptSettings(PipelineSettings):
+class PromptSettings(AdaptedSettings):
     """Settings of a latent model whose conditions are prompts."""
 
     FOLDED: ClassVar[int] = 1
@@ -46,11 +46,6 @@ class PromptSettings(PipelineSettings):
     preview: str | None = Field(
         None, description="AutoencoderTiny (folder or hub name) for predicted images; final ones never use it"
     )
-
-    @property
-    def network(self) -> str:
-        """Name of the denoiser's part."""
-        return next(iter(self.COMPONENTS))
 
     def condition(self, value: object) -> Condition:
         """A prompt.
@@ -76,12 +71,13 @@ class PromptSettings(PipelineSettings):
         if any(side % self.multiple for side in self.pixels):
             raise SettingError(f"size = {self.size}: this model's images are multiples of {self.multiple}")
         if self.preview is not None:
-            autoencoder.tiny_weights(self.preview)
-            autoencoder.check_tiny(self.preview, self.latent_channels * self.FOLDED, self.factor)
+            preview = autoencoder.tiny(self.preview)
+            preview.weights()
+            preview.check(self.latent_channels * self.FOLDED, self.factor)
 
     def identity(self) -> dict[str, Any]:
         """The settings, and digests of the weights, of the schedule and of the preview in place of their address."""
-        preview = None if self.preview is None else autoencoder.tiny_weights(self.preview)
+        preview = None if self.preview is None else autoencoder.tiny(self.preview).weights()
         return {**super().identity(), "preview": preview}
 
     @property
@@ -131,6 +127,7 @@ class PromptSettings(PipelineSettings):
             "weights": self.checkpoint.identity(self.encoders),
             "precision": self.precision,
             "negative_prompt": self.negative_prompt,
+            "loras": [lora.identity() for lora in self.loras],
             "whole": {key: value for key, value in index.items() if key[0] != "_" and not isinstance(value, list)},
         }
 
@@ -164,7 +161,8 @@ class PromptSettings(PipelineSettings):
         """The preview's decoder, if there is to be one."""
         if self.preview is None:
             return None
-        return autoencoder.load_tiny(self.preview, getattr(pipeline, self.network).dtype, device)
+        dtype = getattr(pipeline, self.network).dtype
+        return autoencoder.decoder(autoencoder.tiny(self.preview).load(dtype, device))
 
 
 class PromptedNetwork:

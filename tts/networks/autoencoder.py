@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-TINY = ("diffusers", "AutoencoderTiny")
 WEIGHTS = re.compile(r"diffusion_pytorch_model(-\d+-of-\d+)?\.safetensors")
 
 
@@ -75,63 +75,106 @@ def normalised_decoder(vae: Any) -> Callable[[Tensor], Tensor]:
     return decode
 
 
-def tiny_folder(id: str) -> Path:
-    """Folder of an ``AutoencoderTiny``, local or fetched from the hub."""
-    return folder(id, ("config.json", "*.safetensors"), "preview")
-
-
-def tiny_weights(id: str) -> list[str]:
-    """Digests of its weights, after a look at each.
-
-    Raises:
-        WeightsError: they are missing or damaged.
-    """
-    files = [file for file in sorted(tiny_folder(id).glob("*")) if WEIGHTS.fullmatch(file.name)]
-    if not files:
-        raise WeightsError(f"preview {id}: has no safetensors weights of an AutoencoderTiny")
-    for file in files:
-        check_safetensors(file)
-    return [sha256(file, "preview") for file in files]
-
-
-def check_tiny(id: str, channels: int, factor: int) -> None:
-    """Look at its configuration.
+@dataclass(frozen=True)
+class Lone:
+    """An autoencoder that lies by itself, and not among a pipeline's parts.
 
     Args:
-        channels: of the model's latents.
-        factor: pixels along a side of their cells.
-
-    Raises:
-        SettingError: it decodes other latents, or to images of another size.
-        WeightsError: it asks for what is not done here.
+        id: local folder, or name of a repository on the hub.
+        kind: its class in diffusers.
+        setting: the setting that named it, for messages.
     """
-    try:
-        config = json.loads((tiny_folder(id) / "config.json").read_text())
-        check_keys("config.json", {**defaults_of(TINY, TINY[1]), **config}, table_of(TINY, TINY[1]))
-        found, levels = config.get("latent_channels", 4), len(config.get("decoder_block_out_channels", range(4)))
-    except WeightsError as error:
-        raise WeightsError(f"preview {id}: {error}") from None
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise WeightsError(f"preview {id}: its config.json cannot be read ({error})") from None
-    if found != channels:
-        raise SettingError(f"preview {id}: decodes latents of {found} channels, and this model's have {channels}")
-    if (larger := int(config.get("upsampling_scaling_factor", 2)) ** (levels - 1)) != factor:
-        raise SettingError(
-            f"preview {id}: makes {larger} pixels of a cell's side, and this model's images have {factor}"
-        )
 
+    id: str
+    kind: str
+    setting: str
 
-def load_tiny(id: str, dtype: torch.dtype, device: str) -> Callable[[Tensor], Tensor]:
-    """Its decoder.
+    @property
+    def folder(self) -> Path:
+        """Where it lies, fetched from the hub if need be."""
+        return folder(self.id, ("config.json", "*.safetensors"), self.setting)
 
-    Raises:
-        WeightsError: the weights are of another network.
-    """
-    from tts.networks.placing import place
+    def weights(self) -> list[str]:
+        """Digests of its weights, after a look at each.
 
-    with quiet():
+        Raises:
+            WeightsError: they are missing or damaged.
+        """
+        files = [file for file in sorted(self.folder.glob("*")) if WEIGHTS.fullmatch(file.name)]
+        if not files:
+            raise WeightsError(f"{self.setting} {self.id}: has no safetensors weights of an {self.kind}")
+        for file in files:
+            check_safetensors(file)
+        return [sha256(file, self.setting) for file in files]
+
+    def config(self) -> dict[str, Any]:
+        """Its configuration.
+
+        Raises:
+            WeightsError: there is none, it is of another class, or asks for what is not done here.
+        """
+        named = ("diffusers", self.kind)
         try:
-            vae: Any = load_part(tiny_folder(id), TINY, None, dtype)
-        except (WeightsError, OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-            raise WeightsError(f"preview {id}: cannot be loaded ({' '.join(str(error).split())[:300]})") from None
-    return decoder(place(vae, device))
+            found: dict[str, Any] = json.loads((self.folder / "config.json").read_text())
+            kind = found.get("_class_name", self.kind)
+            if kind == self.kind:
+                check_keys("config.json", {**defaults_of(named, self.kind), **found}, table_of(named, self.kind))
+        except WeightsError as error:
+            raise WeightsError(f"{self.setting} {self.id}: {error}") from None
+        except (OSError, ValueError, AttributeError, TypeError) as error:
+            raise WeightsError(f"{self.setting} {self.id}: its config.json cannot be read ({error})") from None
+        if kind != self.kind:
+            raise WeightsError(f"{self.setting} {self.id}: holds {kind}, not {self.kind}")
+        return found
+
+    @property
+    def factor(self) -> int:
+        """Pixels along a side of a latent's cell."""
+        config = self.config()
+        if self.kind == "AutoencoderTiny":
+            levels = len(config.get("decoder_block_out_channels", range(4)))
+            return int(config.get("upsampling_scaling_factor", 2) ** (levels - 1))
+        return int(2 ** (len(config.get("block_out_channels", (0,))) - 1))
+
+    def check(self, channels: int, factor: int) -> None:
+        """Look at its configuration.
+
+        Args:
+            channels: of the model's latents.
+            factor: pixels along a side of their cells.
+
+        Raises:
+            SettingError: it decodes other latents, or to images of another size.
+            WeightsError: it asks for what is not done here.
+        """
+        found = self.config().get("latent_channels", 4)
+        if found != channels:
+            raise SettingError(
+                f"{self.setting} {self.id}: decodes latents of {found} channels, and this model's have {channels}"
+            )
+        if (larger := self.factor) != factor:
+            raise SettingError(
+                f"{self.setting} {self.id}: makes {larger} pixels of a cell's side, and this model's images have "
+                f"{factor}"
+            )
+
+    def load(self, dtype: torch.dtype, device: str) -> Any:
+        """The autoencoder on a device.
+
+        Raises:
+            WeightsError: the weights are of another network.
+        """
+        from tts.networks.placing import place
+
+        with quiet():
+            try:
+                vae: Any = load_part(self.folder, ("diffusers", self.kind), None, dtype)
+            except (WeightsError, OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+                text = " ".join(str(error).split())
+                raise WeightsError(f"{self.setting} {self.id}: cannot be loaded ({text[:300]})") from None
+        return place(vae, device)
+
+
+def tiny(id: str) -> Lone:
+    """A small decoder of predicted images."""
+    return Lone(id, "AutoencoderTiny", "preview")

@@ -19,6 +19,7 @@ Wanted = Mapping[str, Callable[[Module], tuple[Any, ...]]]
 CLASSES = {
     *("Conv2d", "DhariwalUNet", "EDMPrecond", "FourierEmbedding", "GroupNorm", "Linear", "ModuleDict"),
     *("PositionalEmbedding", "SongUNet", "UNetBlock"),
+    *("Block", "MPConv", "MPFourier", "UNet"),
 }
 
 
@@ -49,6 +50,7 @@ CONSTANTS: dict[str, dict[str, Wanted]] = {
         "GroupNorm": _norm(1e-6),
         "PositionalEmbedding": {"max_positions": _always(10000), "endpoint": _always(True)},
     },
+    "UNet": {},
 }
 """Of the published networks, by architecture and class."""
 
@@ -65,7 +67,7 @@ def check(architecture: str, modules: Iterable[Module], tensors: Arrays) -> None
     """
     constants = CONSTANTS.get(architecture)
     if constants is None:
-        raise WeightsError(f"its network is a {architecture}; {' and '.join(CONSTANTS)} can be read")
+        raise WeightsError(f"its network is a {architecture}; {', '.join(CONSTANTS)} can be read")
     for name, tensor in tensors.items():
         if tensor.dtype.kind != "f":
             raise WeightsError(f"its '{name}' is {tensor.dtype}: quantised weights are not read")

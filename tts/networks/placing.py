@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias, TypeVar
 import torch
 from torch import nn
 
+from tts.errors import DeviceError
+
 N = TypeVar("N", bound=nn.Module)
 Invariant: TypeAlias = Literal["none", "convolutions", "all"]
 
@@ -22,12 +24,36 @@ def set_invariant(which: Invariant) -> None:
     _invariant = which
 
 
-def place(network: N, device: str, dtype: torch.dtype | None = None, channels_last: bool = False) -> N:
-    """A network on a device, ready to compute; on a GPU with the kernels that :func:`set_invariant` asks for."""
+def place(
+    network: N, device: str, dtype: torch.dtype | None = None, channels_last: bool = False, part: str | None = None
+) -> N:
+    """A network on a device, ready to compute; on a GPU with the kernels that :func:`set_invariant` asks for.
+
+    Args:
+        part: what it is, for messages; None: its class.
+
+    Raises:
+        DeviceError: the device's memory is too small for its weights.
+    """
     layout = {"memory_format": torch.channels_last} if channels_last else {}
-    network.to(device, dtype, **layout).eval().requires_grad_(False)  # type: ignore[call-overload]
+    try:
+        network.to(device, dtype, **layout).eval().requires_grad_(False)  # type: ignore[call-overload]
+    except torch.OutOfMemoryError:
+        raise DeviceError(_too_large(network, device, dtype, part or type(network).__name__)) from None
     if torch.device(device).type == "cuda" and _invariant != "none":
         from tts.networks.invariant import make_invariant
 
         make_invariant(network, products=_invariant == "all")
     return network
+
+
+def _too_large(network: nn.Module, device: str, dtype: torch.dtype | None, part: str) -> str:
+    tensors = [*network.parameters(), *network.buffers()]
+    sizes = [dtype.itemsize if dtype and each.is_floating_point() else each.element_size() for each in tensors]
+    needed = sum(each.numel() * size for each, size in zip(tensors, sizes, strict=True))
+    free, total = torch.cuda.mem_get_info(device)
+    return (
+        f"out of memory: the weights of {part} take {needed / 1e9:.1f} GB, and {device} has {free / 1e9:.1f} of "
+        f"{total / 1e9:.1f} GB free; set the model's precision to bf16 or fp16, end what else computes there, or set "
+        "engines.device to a larger one"
+    )

@@ -15,7 +15,7 @@ from bench.report.html.measured import Measured, Traces
 from bench.report.html.names import settings_text
 from bench.report.metrics import SetMetrics, metrics_of
 from bench.report.palette import CurveStyle, curve_styles
-from bench.report.summary import comparable, read_images, read_trials
+from bench.report.summary import comparable, read_trials, shown_images
 from bench.statistics import trace_analysis
 from bench.statistics.comparisons import compare_to
 from bench.statistics.curves import curves
@@ -26,6 +26,7 @@ from bench.statistics.matched import matched
 from bench.statistics.observations import observations
 from bench.statistics.returns import returns
 from bench.statistics.saturation import saturation
+from bench.statistics.sensitivity import sensitivity
 from bench.store import reader as store
 from bench.store.storage import Output
 from bench.workers import trace
@@ -184,6 +185,11 @@ class Analysis:
         return saturation(self.observed, flops=self.flops)
 
     @cached_property
+    def sensitivity(self) -> pd.DataFrame:
+        """What one setting of each search does at one cost."""
+        return sensitivity(self.curves)
+
+    @cached_property
     def matched_times(self) -> dict[str, pd.DataFrame]:
         """Who wins at equal time, by the column that measures it; none where devices of several kinds took part."""
         if self.finished["device"].nunique() > 1:
@@ -250,7 +256,7 @@ class Analysis:
         wanted = self.finished[self.finished["trial"].isin(pictured(self.finished))]
         found: dict[str, bytes | None] = {}
         for place, run in enumerate(self.runs):
-            found |= read_images(run.output, wanted[wanted["run"] == place])
+            found |= shown_images(run.output, wanted[wanted["run"] == place])
         return found
 
     @cached_property

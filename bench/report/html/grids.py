@@ -14,6 +14,7 @@ from bench.report.grid import Problem, Row, columns_of, rows_of
 from bench.report.html.blocks import Grid, GridRow, Picture
 from bench.report.html.charts import colours, words
 from bench.report.palette import look
+from bench.store.images import opened
 
 PROBLEMS = 10
 SMALL = 64
@@ -95,10 +96,9 @@ def encoded(image: bytes, limit: int) -> tuple[str | None, bool]:
         image: a PNG file.
         limit: bytes; None is the answer where not even the smallest copy fits.
     """
-    original = Image.open(io.BytesIO(image))
-    if max(original.size) <= SMALL and len(image) <= limit:
+    picture = opened(image)
+    if max(picture.size) <= SMALL and len(image) <= limit:
         return _address(image, "png"), True
-    picture = original.convert("RGB")
     for size, quality in LADDER:
         copy = picture.copy()
         copy.thumbnail((size, size), Image.Resampling.LANCZOS)

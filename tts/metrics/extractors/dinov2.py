@@ -69,7 +69,7 @@ class DINOv2(ExtractorSettings):
 
     def check(self) -> None:
         """The weights are this network's."""
-        self._network()
+        self.network()
 
     def look(self, device: str) -> Look:
         """The network on a device."""
@@ -78,7 +78,7 @@ class DINOv2(ExtractorSettings):
 
         from tts.networks.placing import place
 
-        network = place(self._network(), device)
+        network = place(self.network(), device)
         mean, std = (torch.tensor(each, device=device).view(3, 1, 1) for each in (MEAN, STD))
 
         def look(images: Tensor) -> Mapping[str, Tensor]:
@@ -87,7 +87,7 @@ class DINOv2(ExtractorSettings):
 
         return look
 
-    def _network(self) -> Any:
+    def network(self) -> Any:
         """The network with its weights, in evaluation mode; nothing in the file is executed."""
         import timm
         import torch

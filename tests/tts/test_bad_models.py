@@ -1,0 +1,83 @@
+"""What cannot be loaded is said in one line: gated repositories, and memory too small."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import tiny_pipelines
+import torch
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
+
+from tts.errors import DeviceError, WeightsError
+from tts.files import hub
+from tts.registry import MODELS
+
+
+def refusing(kind: type[HfHubHTTPError], status: int) -> Callable[..., Any]:
+    """The hub's client, as it refuses."""
+
+    def download(id: str, name: str, **_: object) -> None:
+        response: Any = SimpleNamespace(status_code=status, headers={}, request=None)
+        raise kind(f"{status} Client Error.\n\nCannot access {id}'s {name}.", response=response)
+
+    return download
+
+
+@pytest.mark.parametrize("kind", [GatedRepoError, HfHubHTTPError])
+@pytest.mark.parametrize(
+    ("status", "who"), [(401, "nobody is signed in here"), (403, "the account that is signed in here has not done so")]
+)
+def test_a_gated_repository_says_what_to_accept_and_where(
+    kind: type[HfHubHTTPError], status: int, who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", refusing(kind, status))
+    hub.hub_file.cache_clear()
+    model: Any = MODELS.make({"name": "flux", "id": f"owner/gated-{status}"})[1]
+    with pytest.raises(WeightsError) as error:
+        model.check()
+    assert str(error.value) == (
+        f"id owner/gated-{status}: its authors let those in who accept its terms, and {who} (the hub answers "
+        f"{status}); accept them at https://huggingface.co/owner/gated-{status}, then sign in on this machine (hf auth "
+        "login, or HF_TOKEN in the environment)"
+    )
+
+
+def test_other_answers_of_the_hub_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", refusing(HfHubHTTPError, 503))
+    hub.hub_file.cache_clear()
+    model: Any = MODELS.make({"name": "flux", "id": "owner/busy"})[1]
+    with pytest.raises(
+        WeightsError, match=r"^id owner/busy: cannot be fetched \(503 Client Error\.\); set id to a local"
+    ):
+        model.check()
+
+
+def test_memory_too_small_for_the_weights_says_which_part_how_much_and_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the part that did not fit, in the precision that it would have had."""
+    folder = tiny_pipelines.save(tiny_pipelines.stable_diffusion(), tmp_path / "it")
+    model: Any = MODELS.make({"name": "stable-diffusion", "id": str(folder), "precision": "fp16"})[1]
+    to, placed = torch.nn.Module.to, []
+
+    def full(module: torch.nn.Module, *args: Any, **options: Any) -> Any:
+        if type(module).__name__ == "AutoencoderKL" and "cuda" in map(str, args):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB.")
+        placed.append(type(module).__name__)
+        return module if "cuda" in map(str, args) else to(module, *args, **options)
+
+    monkeypatch.setattr(torch.nn.Module, "to", full)
+    monkeypatch.setattr("tts.networks.placing._invariant", "none")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(1.5e9), int(24e9)))
+    with pytest.raises(DeviceError) as error:
+        model.placed("cuda")
+    size = sum(2 * p.numel() for p in tiny_pipelines.vae().parameters()) / 1e9
+    assert str(error.value) == (
+        f"out of memory: the weights of vae take {size:.1f} GB, and cuda has 1.5 of 24.0 GB free; set the model's "
+        "precision to bf16 or fp16, end what else computes there, or set engines.device to a larger one"
+    )
+    assert "UNet2DConditionModel" in placed

@@ -1,0 +1,60 @@
+"""Weights of linear layers in 8 bits, by torchao: half the memory of bfloat16, activations as they were."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from tts.errors import SettingError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Quantization: TypeAlias = Literal["int8", "fp8"]
+
+FP8_SINCE = (8, 9)
+"""Compute capability of the first GPUs that compute in fp8."""
+
+
+def check_installed() -> None:
+    """Refuse where the library is missing.
+
+    Raises:
+        SettingError: it is.
+    """
+    if find_spec("torchao") is None:
+        raise SettingError(
+            "quantization: torchao is needed; install it with pip install 'diffusion-tts-bench[adapters]'"
+        )
+
+
+def check_device(kind: Quantization, device: str) -> None:
+    """Refuse a device that does not compute so.
+
+    Raises:
+        SettingError: it is one.
+    """
+    import torch
+
+    if kind == "fp8" and (torch.device(device).type != "cuda" or torch.cuda.get_device_capability(device) < FP8_SINCE):
+        raise SettingError(
+            f"quantization: fp8 needs a GPU of compute capability 8.9 or later, which {device} is not; set int8"
+        )
+
+
+def quantise(network: nn.Module, kind: Quantization, device: str) -> None:
+    """Round the weights of a network's linear layers in place, each of its rows by a scale of its own.
+
+    Args:
+        network: in host memory, in its precision.
+        kind: int8, or fp8 (e4m3).
+        device: where it is going to compute.
+
+    Raises:
+        SettingError: torchao is missing, or the device cannot.
+    """
+    check_installed()
+    check_device(kind, device)
+    from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
+
+    quantize_(network, Int8WeightOnlyConfig() if kind == "int8" else Float8WeightOnlyConfig())
