@@ -157,7 +157,7 @@ class RowPool:
             held = self.answers if source is Source.ANSWER else self._states
             assert held is not None  # whoever speaks of an answer has had one
             together = held.index_select(0, self._upload([value.at for value in flat]))
-        return together.split([len(values) for values in lists])
+        return together.split_with_sizes([len(values) for values in lists])
 
     def _numbers(self, groups: Sequence[Group]) -> Any:
         """The tapes' numbers, ``[B, 1, ...]`` each, in the order in which they take them."""
@@ -171,7 +171,7 @@ class RowPool:
         if not found:
             return iter(())
         together = torch.from_numpy(np.concatenate(found).reshape(-1, *[1] * len(self.shape)))
-        return iter(upload(together, self.device).split([len(each) for each in found]))
+        return iter(upload(together, self.device).split_with_sizes([len(each) for each in found]))
 
     def _keep(self, values: Sequence[Value], results: Sequence[Tensor]) -> None:
         """Put results into slots."""
