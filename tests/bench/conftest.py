@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_study import TINY
+from tiny_study import TINY, save_weights
 
 from bench.study.config import RunConfig
 from tts.settings import parse
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_network() -> None:
+    """The network of the tiny study is there."""
+    save_weights()
 
 
 @pytest.fixture
