@@ -1,4 +1,4 @@
-"""A study small enough to run in seconds: four steps, two problems, every search, a network of random weights."""
+"""A study small enough to run in seconds: four steps, two problems, every search."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from filelock import FileLock
 
 WEIGHTS = Path(os.environ["TTS_BENCH_TEST_LOCKS"]) / "small-denoiser.safetensors"
 """A network of the shipped one's kind that takes a quarter of its time; there once :func:`save_weights` was called."""
-SMALL: dict[str, Any] = {"name": "cifar10", "weights": str(WEIGHTS)}
-"""The model of this network."""
+SMALL: dict[str, Any] = {"name": "cifar10", "weights": str(WEIGHTS), "sampler": {"steps": 4}}
+"""The tiny study's model with this network, of files that name it ``MODEL``."""
 
 
 def save_weights() -> None:
@@ -28,7 +28,6 @@ def save_weights() -> None:
             weights_file.save(EDMPrecond(FoldedUNet((32, 32))), WEIGHTS)
 
 
-
 SEARCHES: list[Any] = [
     "naive",
     {"name": "best_of_n", "budget": {"N": [2, 3]}},
@@ -40,7 +39,7 @@ SEARCHES: list[Any] = [
 ]
 
 TINY: dict[str, Any] = {
-    "model": {**SMALL, "sampler": {"steps": 4}},
+    "model": {"name": "cifar10", "sampler": {"steps": 4}},
     "rewards": ["brightness", "compressibility", "class_probability"],
     "searches": SEARCHES,
     "problems": {"conditions": [0, "cat"], "seeds": 1},

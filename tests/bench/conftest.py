@@ -20,11 +20,12 @@ def small_network() -> None:
 
 
 @pytest.fixture
-def tiny(tmp_path: Path) -> Callable[..., RunConfig]:
-    """Makes the small study's configuration, with changes, and ``engines`` changed key by key."""
+def tiny(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., RunConfig]:
+    """Makes the small study's configuration, on the file's ``MODEL`` if any, with changes, and ``engines`` changed key by key."""
 
     def make(output: str = "run", engines: dict[str, Any] | None = None, **changes: Any) -> RunConfig:
-        values = {**TINY, "output": str(tmp_path / output), **changes}
+        model = getattr(request.module, "MODEL", TINY["model"])
+        values = {**TINY, "model": model, "output": str(tmp_path / output), **changes}
         values["engines"] = {**TINY["engines"], **(engines or {})}
         return parse(RunConfig, values, "tiny")
 
