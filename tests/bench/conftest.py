@@ -21,7 +21,7 @@ def small_network() -> None:
 
 @pytest.fixture
 def tiny(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., RunConfig]:
-    """Makes the small study's configuration, on the file's ``MODEL`` if any, with changes, and ``engines`` changed key by key."""
+    """Makes the small study's configuration (of the file's ``MODEL``), with changes, ``engines`` changed key by key."""
 
     def make(output: str = "run", engines: dict[str, Any] | None = None, **changes: Any) -> RunConfig:
         model = getattr(request.module, "MODEL", TINY["model"])
