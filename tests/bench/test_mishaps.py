@@ -12,12 +12,10 @@ import pandas as pd
 from command_line import bench
 from deadly import FOLDER, POISON
 from driver_processes import table, write
-from tiny_study import SMALL
 
 from bench.study.config import RunConfig
 
 Make = Callable[..., RunConfig]
-MODEL = SMALL
 RAY: dict[str, Any] = {"backend": "ray", "count": 2}
 PATIENCE = 6.0  # seconds: an engine that lives may stand still for two of them on a busy machine
 
