@@ -120,6 +120,19 @@ def test_texts_are_printed_without_what_a_terminal_obeys(run: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["search", "settings", "budget", "device"])
+def test_names_end_somewhere(name: str, run: Path) -> None:
+    put(run, name, '{"N": "' + "x" * 10**6 + '"}')
+    with pytest.raises(DataError, match=rf"^{run}: {name} of a row has more than 20000 letters$"):
+        store.read(run)
+
+
+@pytest.mark.parametrize("name", ["label", "error"])
+def test_longer_texts_are_cut(name: str, run: Path) -> None:
+    put(run, name, "x" * 10**6)
+    assert store.read(run)[name][0].as_py() == "x" * 10_000
+
+
 def file(kind: str, side: int = 8) -> bytes:
     """A picture in some form."""
     buffer = io.BytesIO()
