@@ -19,8 +19,11 @@ from command_line import refused, tree
 from PIL import Image
 from report_runs import small_run
 from stored_runs import rows, stored
+from synthetic_trials import trials
 
+from bench.report.plots import figure_curves, png, svg
 from bench.report.summary import comparable, read_trials, shown_images
+from bench.statistics.curves import curves
 from bench.store import reader as store
 from bench.store.added import FILE, read_added
 from bench.store.images import image_sha256, opened
@@ -236,3 +239,10 @@ def test_commands_say_so_in_one_line(attack: tuple[str, Any], tmp_path: Path) ->
     run = small_run(tmp_path / "run", 20)
     put(run, *attack)
     refused(f"{run}: ", "curves", run)
+
+
+def test_names_with_dollar_signs_are_no_formulas() -> None:
+    points = curves(trials(4))
+    points = points.assign(curve="$\\bad{$ " + points["curve"], search="$\\bad{$ " + points["search"])
+    assert png(figure_curves(points)).startswith(b"\x89PNG")
+    assert svg(figure_curves(points)).endswith(b"</svg>\n")
