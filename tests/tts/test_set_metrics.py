@@ -214,3 +214,11 @@ def test_shares_and_means_have_intervals_that_hold_them() -> None:
 )
 def test_a_single_image_has_no_value(metric: MetricSettings, reference: Any) -> None:
     assert math.isnan(metric.aggregate(FAKE[:1], reference).value)
+
+
+def test_a_reference_s_own_pairs_are_seen_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference, kid = Manifold(REAL), KID(features="judge")
+    first = kid.aggregate(FAKE, reference)
+    assert first == kernel_with_interval(FAKE, REAL)
+    monkeypatch.setattr(reference, "_known", {"kernel": kernel.mean_of_pairs(REAL) + 1})
+    assert kid.aggregate(FAKE, reference).value == pytest.approx(first.value + 1)
