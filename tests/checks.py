@@ -47,10 +47,11 @@ class Check(NamedTuple):
 
 def tables() -> dict[str, dict[str, Check]]:
     """All tables, by the page's headings."""
+    from checks_of_metrics import METRICS
     from checks_of_models import MODELS
     from checks_of_rewards import REWARDS
 
-    return {"Models and samplers": MODELS, "Rewards": REWARDS}
+    return {"Models and samplers": MODELS, "Rewards": REWARDS, "Metrics of sets": METRICS}
 
 
 INTRODUCTION = """\

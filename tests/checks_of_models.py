@@ -5,6 +5,49 @@ from __future__ import annotations
 from checks import Check
 
 MODELS: dict[str, Check] = {
+    "latents": Check(
+        "`stable-diffusion`, `stable-diffusion-xl` and `dit` on the noises of diffusers' steps, on eight schedules",
+        "diffusers: StableDiffusionPipeline, StableDiffusionXLPipeline, DiTPipeline with DDIM",
+        "latents after 10 steps, as a share of the largest",
+        "tts/test_latent_parity.py::test_same_noises_same_latents",
+        abs=1e-4,
+    ),
+    "latent statistics": Check(
+        "mean and deviation of SDXL's latents",
+        "the formula of diffusers' StableDiffusionXLPipeline",
+        "pixels, 0 to 255",
+        "tts/test_config_keys.py::test_mean_and_deviation_of_latents_are_undone",
+        abs=1,
+    ),
+    "ddim": Check(
+        "`ddim`, of every spacing and kind of prediction, with noise",
+        "diffusers: DDIMScheduler",
+        "states after 13 steps, as a share of the largest",
+        "tts/test_ddim.py::test_equals_diffusers_steps",
+        abs=1e-5,
+    ),
+    "heun": Check(
+        "`heun` with churn",
+        "Algorithm 2 of Karras et al. 2022, written out",
+        "states after every step, of deviation up to 80",
+        "tts/test_heun.py::test_equals_algorithm_2",
+        abs=1e-6,
+        rel=1e-6,
+    ),
+    "adm": Check(
+        "`edm` on pickles of DhariwalUNet, of seven shapes",
+        "the published computation, from its description",
+        "clean images of deviation 0.1 to 1, at four noise levels",
+        "tts/test_edm_checkpoint.py::test_denoises_as_the_published_network_does",
+        abs=1e-5,
+    ),
+    "song": Check(
+        "`edm` on pickles of SongUNet, DDPM++ and NCSN++",
+        "the published computation, from its description",
+        "clean images of deviation 0.1 to 1, at four noise levels",
+        "tts/test_song.py::test_denoises_as_the_published_network_does",
+        abs=1e-5,
+    ),
     "interpolant-euler": Check(
         "`interpolant` without noise, and with `renewal`",
         "diffusers: FlowMatchEulerDiscreteScheduler, plain and with stochastic_sampling",

@@ -69,6 +69,12 @@ class Engines(Settings):
     gpus: float = Field(
         1.0, gt=0, description="GPUs of each engine: 0.5 puts two engines on one; with 2, rewards have the second"
     )
+    model_gpus: int = Field(
+        1, ge=1, description="of an engine's GPUs those that the denoiser is spread over; above 1 they replace gpus"
+    )
+    reward_gpus: Literal[0, 1] | None = Field(
+        None, description="1: rewards have a GPU of their own; left out: only where gpus is 2"
+    )
     patience: float = Field(
         60.0,
         gt=0,
@@ -105,6 +111,10 @@ class Engines(Settings):
             raise ValueError("encode_on: cpu needs prompts: cache, or a folder")
         if self.gpus > 1 and self.gpus != int(self.gpus):
             raise ValueError("gpus: above 1 they are whole")
+        if self.gpus != 1 and (self.model_gpus > 1 or self.reward_gpus is not None):
+            raise ValueError("gpus: follows from model_gpus and reward_gpus; leave it out")
+        if self.model_gpus > 1 and (self.device == "cpu" or self.compile):
+            raise ValueError("model_gpus: a network on several GPUs needs device: cuda, and cannot be compiled")
         return self
 
     def numerics(self) -> dict[str, Any]:
@@ -126,6 +136,23 @@ class Engines(Settings):
             **invariant,
             **simulated,
         }
+
+    @property
+    def gpu_share(self) -> float:
+        """GPUs of each engine, those of its rewards among them."""
+        return self.gpus if self.gpus != 1 else self.model_gpus + (self.reward_gpus or 0)
+
+    @property
+    def model_devices(self) -> tuple[str, ...]:
+        """Devices of the denoiser, as an engine calls them; states are on the first."""
+        return tuple(f"cuda:{place}" for place in range(self.model_gpus)) if self.device == "cuda" else ("cpu",)
+
+    @property
+    def reward_device(self) -> str:
+        """Device of the rewards."""
+        if self.device == "cpu" or (self.reward_gpus is None and self.gpus < 2) or self.reward_gpus == 0:
+            return self.device
+        return f"cuda:{self.model_gpus}"
 
     @property
     def encoder_device(self) -> str:

@@ -171,7 +171,7 @@ def _build(study: Study, batches: Sequence[int]) -> Engine:
     flops = flops_of(model, condition, engines.device)
     if engines.compile:
         model.module.compile(dynamic=False)
-    second = "cuda:1" if engines.device == "cuda" and engines.gpus >= 2 else engines.device
+    second = engines.reward_device
     rewards = {name: settings.load(second, study.model.caption) for name, settings in study.rewards.items()}
     metrics = load_metrics(study, second)
     batch = _first_sound(study, model, Judges(rewards, metrics), batches, second)

@@ -65,10 +65,12 @@ def _asked(study: Study) -> list[Condition]:
 def load_model(study: Study) -> Model:
     """A study's model on the engines' device, without text encoders where there is a store."""
     from tts.models.encoding import prompts_from
+    from tts.networks.spreading import spread_over
 
     encode_here(study)  # nothing, where the driver has seen to it
-    with prompts_from(store_of(study.config.engines)):
-        return study.model.load(study.config.engines.device)
+    engines = study.config.engines
+    with prompts_from(store_of(engines)), spread_over(engines.model_devices):
+        return study.model.load(engines.device)
 
 
 def encode_for(config: RunConfig) -> int:

@@ -90,7 +90,7 @@ def _obstacles(study: Study, model: Model) -> Callable[[int], str | None]:
     from tts.engine.features import first_dependent_features
 
     engines, condition = study.config.engines, study.conditions[0]
-    second = "cuda:1" if engines.device == "cuda" and engines.gpus >= 2 else engines.device
+    second = engines.reward_device
     rewards = {name: settings.load(second, study.model.caption) for name, settings in study.rewards.items()}
 
     metrics = load_metrics(study, second)

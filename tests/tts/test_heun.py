@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from checks_of_models import MODELS as CHECKS
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -74,7 +75,8 @@ def algorithm_2(denoiser: Denoiser, noise: Tensor, noises: list[Tensor]) -> list
 def test_equals_algorithm_2(stop: int) -> None:
     sampler, noises = StochasticHeun(), [drawn(k) for k in range(18)]
     x, _ = sample(sampler, wavy, start(sampler, drawn(99)), list(noises[:stop]))
-    torch.testing.assert_close(x, algorithm_2(wavy, drawn(99), noises)[stop - 1], rtol=1e-6, atol=1e-6)
+    near = CHECKS["heun"]
+    torch.testing.assert_close(x, algorithm_2(wavy, drawn(99), noises)[stop - 1], rtol=near.rel, atol=near.abs)
 
 
 def gaussian(s: float) -> Denoiser:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checks_of_metrics import METRICS as CHECKS
 from scipy.spatial.distance import cdist
 from scipy.special import softmax
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
@@ -77,7 +78,7 @@ def test_the_frechet_distance_is_that_of_the_product_s_eigenvalues() -> None:
 def test_fid_is_torch_fidelity_s() -> None:
     statistics = [fid_features_to_statistics(torch.from_numpy(rows).double()) for rows in (FAKE, REAL)]
     expected = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
-    assert FID(features="judge").aggregate(FAKE, moments(REAL)).value == pytest.approx(expected, rel=1e-6)
+    assert FID(features="judge").aggregate(FAKE, moments(REAL)).value == CHECKS["fid"].near(expected)
 
 
 def same_interval(found: MetricValue, features: np.ndarray, statistic: Callable[[np.ndarray], float]) -> None:
@@ -112,7 +113,7 @@ def test_kid_is_torch_fidelity_s_over_one_subset_of_all() -> None:
     how = {"kid_subsets": 1, "kid_subset_size": 200, "verbose": False}
     expected = kid_features_to_metric(a.double(), b.double(), **how)["kernel_inception_distance_mean"]
     found = KID(reference="x").aggregate(FAKE[:200], Manifold(REAL[:200]))
-    assert found.value == pytest.approx(expected, rel=1e-9)
+    assert found.value == CHECKS["kid"].near(expected)
     assert found.low < found.value < found.high
 
 
@@ -134,7 +135,7 @@ def test_precision_and_recall_are_torch_fidelity_s() -> None:
     close = drawn(230, 3, 2.0, 0.6)
     expected = prc_features_to_metric(torch.from_numpy(close).double(), torch.from_numpy(REAL).double(), **how)
     found = [kind(reference="x").aggregate(close, Manifold(REAL)) for kind in (Precision, Recall)]
-    assert [each.value for each in found] == pytest.approx([expected["precision"], expected["recall"]], abs=1e-6)
+    assert [each.value for each in found] == CHECKS["precision"].near([expected["precision"], expected["recall"]])
     assert all(0 < each.low < each.value < each.high < 1 for each in found)
 
 
@@ -160,7 +161,7 @@ def test_the_inception_score_is_torch_fidelity_s() -> None:
     for splits in (1, 10):
         expected = isc_features_to_metric(torch.from_numpy(logits), splits, shuffle=False)["inception_score_mean"]
         found = InceptionScore(splits=splits).aggregate(logits, None)
-        assert found.value == pytest.approx(expected, rel=1e-6)
+        assert found.value == CHECKS["inception score"].near(expected)
         assert found.low < found.value < found.high
     assert InceptionScore(splits=1).aggregate(logits[:1], None).value == pytest.approx(1)
     same_interval(InceptionScore(splits=1).aggregate(logits, None), logits, one_split)
@@ -213,3 +214,11 @@ def test_shares_and_means_have_intervals_that_hold_them() -> None:
 )
 def test_a_single_image_has_no_value(metric: MetricSettings, reference: Any) -> None:
     assert math.isnan(metric.aggregate(FAKE[:1], reference).value)
+
+
+def test_a_reference_s_own_pairs_are_seen_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference, kid = Manifold(REAL), KID(features="judge")
+    first = kid.aggregate(FAKE, reference)
+    assert first == kernel_with_interval(FAKE, REAL)
+    monkeypatch.setattr(reference, "_known", {"kernel": kernel.mean_of_pairs(REAL) + 1})
+    assert kid.aggregate(FAKE, reference).value == pytest.approx(first.value + 1)

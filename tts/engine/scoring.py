@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as await_all
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -27,6 +28,9 @@ from tts.rewards.base import Reward, Score
 from tts.search.segment import ALL
 
 T = TypeVar("T")
+
+SERVICE_SECONDS = 1.0
+"""For an engine to wait at a time for rewards of a service."""
 
 
 class ScoreRequest(NamedTuple):
@@ -87,6 +91,7 @@ class Scorer:
     ) -> None:
         self.model, self.rewards, self.batch, self.device = model, dict(rewards), batch, device
         self.metrics = dict(metrics or {})
+        self._waits = any(getattr(reward, "waits", False) for reward in rewards.values())
         self.load, self._stream = load or EngineCounters(), stream or CpuQueue()
         kinds = [(preview, final) for final in (False, True) for preview in (False, True)]
         self.waiting: dict[tuple[bool, bool], deque[ScoreRequest]] = {kind: deque() for kind in kinds}
@@ -110,10 +115,13 @@ class Scorer:
                 self._score([waiting.popleft() for _ in range(min(self.batch, len(waiting)))])
 
     def collect(self, wait: bool) -> list[ScoreResult]:
-        """What is scored by now; with ``wait`` at least the oldest batch."""
+        """What is scored by now; with ``wait`` at least the oldest batch, unless a reward waits for its service."""
         done: list[ScoreResult] = []
         while self._pending and (self._pending[0][0].done() or (wait and not done)):
-            future, scored = self._pending.popleft()
+            future, scored = self._pending[0]
+            if not done and self._waits and not await_all([future], timeout=SERVICE_SECONDS).done:
+                return []  # the engine goes on, so that it is not taken for one that hangs
+            self._pending.popleft()
             future.result()
             done += scored
         return done

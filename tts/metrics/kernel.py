@@ -21,7 +21,13 @@ def cubic(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]
     return found
 
 
-def kernel_with_interval(features: NDArray[Any], reference: NDArray[Any]) -> MetricValue:
+def mean_of_pairs(rows: NDArray[Any]) -> float:
+    """The mean of the kernel over all pairs of different rows ``[n, F]``; NaN of a single one."""
+    n = len(rows)
+    return float(_among(rows, np.zeros(n, int)).sum()) / (n * (n - 1)) if n > 1 else float("nan")
+
+
+def kernel_with_interval(features: NDArray[Any], reference: NDArray[Any], real: float | None = None) -> MetricValue:
     r"""Unbiased squared maximum mean discrepancy (Binkowski et al. 2018, arXiv 1801.01401; Gretton et al. 2012, Eq. 3).
 
     ``sum_{i != j} k(x_i, x_j) / n(n-1) + sum_{i != j} k(y_i, y_j) / m(m-1) - 2 sum k(x_i, y_j) / nm`` over all pairs;
@@ -31,15 +37,16 @@ def kernel_with_interval(features: NDArray[Any], reference: NDArray[Any]) -> Met
     Args:
         features: ``[n, F]``; NaN of a single one.
         reference: ``[m, F]``, of real images, m > 1.
+        real: :func:`mean_of_pairs` of the reference, where it is known already.
     """
     n, m, mine = len(features), len(reference), groups(len(features))
     if n < 2 or m < 2:
         return MetricValue(float("nan"))
     among, across = _among(features, mine), _across(features, reference, mine)
-    real = float(_among(reference, np.zeros(m, int)).sum()) / (m * (m - 1))
+    known = mean_of_pairs(reference) if real is None else real
 
     def value(own: float, cross: float, rows: int) -> float:
-        return own / (rows * (rows - 1)) + real - 2 * cross / (rows * m)
+        return own / (rows * (rows - 1)) + known - 2 * cross / (rows * m)
 
     whole = value(float(among.sum()), float(across.sum()), n)
     without = []

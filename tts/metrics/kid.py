@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tts.metrics.base import MetricValue
 from tts.metrics.compared import ComparedByImages
-from tts.metrics.kernel import kernel_with_interval
+from tts.metrics.kernel import kernel_with_interval, mean_of_pairs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,4 +28,4 @@ class KID(ComparedByImages):
 
     def aggregate(self, features: NDArray[np.float32], reference: Manifold) -> MetricValue:
         """The distance over all pairs, with a jackknife interval."""
-        return kernel_with_interval(features, reference.rows)
+        return kernel_with_interval(features, reference.rows, reference.once("kernel", mean_of_pairs))

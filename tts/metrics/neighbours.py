@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,16 @@ class Manifold:
     def __init__(self, rows: NDArray[Any]) -> None:
         self.rows = rows
         self._radii: dict[int, NDArray[np.float64]] = {}
+        self._known: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def once(self, name: str, of: Callable[[NDArray[Any]], float]) -> float:
+        """A number of these rows, computed when it is first asked for: a reference serves every point of a run."""
+        if name not in self._known:
+            self._known[name] = of(self.rows)
+        return self._known[name]
 
     def radii(self, k: int) -> NDArray[np.float64]:
         """Squared distances to the k-th nearest other row, ``[N]``; k < N."""

@@ -168,11 +168,16 @@ class PipelineSettings(ModelSettings):
     def placed(self, device: str, parts: Collection[str] | None = None) -> Any:
         """The pipeline with its parts, or some of them, on a device, ready to compute."""
         from tts.networks.placing import place
+        from tts.networks.spreading import devices_of_denoiser, spread
 
         pipeline = self.pipeline(parts)
         self.shrink(pipeline, self._wanted(parts), device)
+        devices = devices_of_denoiser()
         for part in self._wanted(parts):
-            place(getattr(pipeline, part), device, part=part)
+            if part == next(iter(self.COMPONENTS), None) and len(devices) > 1:
+                spread(getattr(pipeline, part), devices, part)
+            else:
+                place(getattr(pipeline, part), device, part=part)
         return pipeline
 
     def shrink(self, pipeline: Any, parts: Collection[str], device: str) -> None:

@@ -21,7 +21,7 @@ def check_resources(engines: Engines) -> int:
     if engines.simulate is not None:
         return engines.count
     gpu = engines.device == "cuda"
-    kind, each = ("GPU", engines.gpus) if gpu else ("CPU", engines.threads)
+    kind, each = ("GPU", engines.gpu_share) if gpu else ("CPU", engines.threads)
     nodes = [node["Resources"].get(kind, 0) for node in ray.nodes() if node["Alive"]]
     places = sum(int(found / each + 1e-6) for found in nodes)
     if places < engines.count and engines.address == "local":

@@ -79,7 +79,7 @@ class RayPool:
         engines = self.study.config.engines
         connect(engines, engines.count * engines.threads)
         self._expected = check_resources(engines)
-        gpus = engines.gpus if engines.device == "cuda" and engines.simulate is None else 0
+        gpus = engines.gpu_share if engines.device == "cuda" and engines.simulate is None else 0
         cpus = 0 if gpus or engines.simulate is not None else engines.threads
         variables = {name: str(engines.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         if engines.stage is not None:

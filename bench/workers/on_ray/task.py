@@ -30,7 +30,7 @@ def run_once(engines: Engines, what: str, function: Callable[..., T], *arguments
     path = SearchPath.own()
     connect(engines, 0)
     try:
-        gpus = engines.gpus if engines.device == "cuda" else 0
+        gpus = engines.gpu_share if engines.device == "cuda" else 0
         variables = {name: str(engines.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         task = ray.remote(call_on).options(
             num_cpus=0 if gpus else engines.threads, num_gpus=gpus, runtime_env={"env_vars": variables}
