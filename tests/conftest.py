@@ -86,13 +86,14 @@ SLOW = ON_RAY | {
 }
 """Files that ``pytest -m "not slow"`` leaves out: each test of them is marked ``slow``."""
 LOCKS = "TTS_BENCH_TEST_LOCKS"
-"""Names the folder of the locks that the processes of one run share."""
+"""Names the folder of the locks, and of a network, that the processes of one run share."""
+if LOCKS not in os.environ:
+    os.environ[LOCKS] = tempfile.mkdtemp(prefix="tts-bench-tests-")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make a folder for locks, in the process that starts the others."""
+    """Let the process that starts the others remove the folder."""
     if not hasattr(config, "workerinput"):
-        os.environ[LOCKS] = tempfile.mkdtemp(prefix="tts-bench-tests-")
         os.environ["TTS_CACHE"] = str(Path(os.environ[LOCKS]) / "cache")  # nothing of theirs lies in their user's
         config.add_cleanup(lambda: shutil.rmtree(os.environ[LOCKS]))
 

@@ -2,7 +2,31 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
+
+WEIGHTS = Path(os.environ["TTS_BENCH_TEST_LOCKS"]) / "small-denoiser.safetensors"
+"""A network of the shipped one's kind that takes a quarter of its time; there once :func:`save_weights` was called."""
+SMALL: dict[str, Any] = {"name": "cifar10", "weights": str(WEIGHTS), "sampler": {"steps": 4}}
+"""The tiny study's model with this network, of files that name it ``MODEL``."""
+
+
+def save_weights() -> None:
+    """Make the network's file, once for all processes of tests."""
+    import torch
+
+    from tts.files import weights_file
+    from tts.networks.folded_unet import FoldedUNet
+    from tts.networks.precondition import EDMPrecond
+
+    with FileLock(WEIGHTS.with_suffix(".lock")), torch.random.fork_rng(devices=[]):
+        if not WEIGHTS.exists():
+            torch.manual_seed(0)
+            weights_file.save(EDMPrecond(FoldedUNet((32, 32))), WEIGHTS)
+
 
 SEARCHES: list[Any] = [
     "naive",

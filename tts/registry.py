@@ -219,6 +219,7 @@ REWARDS: Registry[RewardSettings] = Registry(
         "imagereward": "tts.rewards.imagereward:ImageReward",
         "pickscore": "tts.rewards.pickscore:PickScore",
         "rank_average": "tts.rewards.ensembles:RankAverage",
+        "remote": "tts.rewards.remote.settings:Remote",
         "weighted": "tts.rewards.ensembles:Weighted",
     },
     wrapper="tts.rewards.own:Own",

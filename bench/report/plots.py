@@ -270,8 +270,18 @@ def legend_columns(names: list[str], width: float) -> int:
     return math.ceil(len(names) / rows)
 
 
+def _take_words_as_they_are(figure: Figure) -> None:
+    """Names come out of rows and may hold dollar signs, which would be read as formulas; ticks are our own."""
+    legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes)]
+    texts = [*figure.texts, *(text for legend in legends if legend is not None for text in legend.get_texts())]
+    texts += [text for axes in figure.axes for text in (axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts)]
+    for text in texts:
+        text.set_parse_math(False)
+
+
 def png(figure: Figure) -> bytes:
     """A figure as the bytes of a PNG file."""
+    _take_words_as_they_are(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=figure.dpi)
     return buffer.getvalue()
@@ -279,6 +289,7 @@ def png(figure: Figure) -> bytes:
 
 def svg(figure: Figure) -> bytes:
     """A figure as the bytes of an SVG file; the same figure gives the same bytes."""
+    _take_words_as_they_are(figure)
     buffer = io.BytesIO()
     with rc_context({"svg.hashsalt": "tts-bench"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})

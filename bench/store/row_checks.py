@@ -18,6 +18,11 @@ LARGEST_COUNT = 10**12
 LARGEST_VALUE = 1e100
 """Squares of values stay finite numbers."""
 
+LONGEST_NAME = 20_000
+"""Letters of what names a point of a curve."""
+LONGEST_TEXT = 10_000
+"""Letters of a prompt or an error that are shown."""
+
 NEVER_NULL = ("trial", "search", "settings", "condition", "label", "seed", "problem_seed", "reward")
 SHOWN = ("search", "budget", "label", "error", "device")
 """Texts that are printed as they are."""
@@ -67,6 +72,13 @@ def checked_rows(rows: Rows, where: object) -> Rows:
         for text in pc.unique(rows[name]).to_pylist() if name in names else ():
             if not is_right(text):
                 raise DataError(f"{where}: a row has the {name} {text[:100]!r}, which is {words}")
+    for name in ("search", "settings", "budget", "device"):
+        if name in names and (pc.max(pc.utf8_length(rows[name])).as_py() or 0) > LONGEST_NAME:
+            raise DataError(f"{where}: {name} of a row has more than {LONGEST_NAME} letters")
+    for name in ("label", "error"):
+        if name in names and (pc.max(pc.utf8_length(rows[name])).as_py() or 0) > LONGEST_TEXT:
+            cut = pc.utf8_slice_codeunits(rows[name], 0, LONGEST_TEXT)
+            rows = rows.set_column(names.index(name), rows.schema.field(name), cut)
     for name in SHOWN:
         if name in names and pc.any(pc.match_substring_regex(rows[name], CONTROL)).as_py():
             shown = pc.replace_substring_regex(rows[name], CONTROL, REPLACEMENT)

@@ -7,18 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_study import TINY
+from tiny_study import TINY, save_weights
 
 from bench.study.config import RunConfig
 from tts.settings import parse
 
 
+@pytest.fixture(scope="session", autouse=True)
+def small_network() -> None:
+    """The network of the tiny study is there."""
+    save_weights()
+
+
 @pytest.fixture
-def tiny(tmp_path: Path) -> Callable[..., RunConfig]:
-    """Makes the small study's configuration, with changes, and ``engines`` changed key by key."""
+def tiny(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., RunConfig]:
+    """Makes the small study's configuration (of the file's ``MODEL``), with changes, ``engines`` changed key by key."""
 
     def make(output: str = "run", engines: dict[str, Any] | None = None, **changes: Any) -> RunConfig:
-        values = {**TINY, "output": str(tmp_path / output), **changes}
+        model = getattr(request.module, "MODEL", TINY["model"])
+        values = {**TINY, "model": model, "output": str(tmp_path / output), **changes}
         values["engines"] = {**TINY["engines"], **(engines or {})}
         return parse(RunConfig, values, "tiny")
 

@@ -19,8 +19,11 @@ from command_line import refused, tree
 from PIL import Image
 from report_runs import small_run
 from stored_runs import rows, stored
+from synthetic_trials import trials
 
+from bench.report.plots import figure_curves, png, svg
 from bench.report.summary import comparable, read_trials, shown_images
+from bench.statistics.curves import curves
 from bench.store import reader as store
 from bench.store.added import FILE, read_added
 from bench.store.images import image_sha256, opened
@@ -118,6 +121,19 @@ def test_texts_are_printed_without_what_a_terminal_obeys(run: Path) -> None:
     assert {found[name][0].as_py() for name in ("search", "label", "device", "error")} == {
         "\ufffd[2J\ufffda b\u3000c\u200dd"  # spaces and joined letters of any script stay
     }
+
+
+@pytest.mark.parametrize("name", ["search", "settings", "budget", "device"])
+def test_names_end_somewhere(name: str, run: Path) -> None:
+    put(run, name, '{"N": "' + "x" * 10**6 + '"}')
+    with pytest.raises(DataError, match=rf"^{run}: {name} of a row has more than 20000 letters$"):
+        store.read(run)
+
+
+@pytest.mark.parametrize("name", ["label", "error"])
+def test_longer_texts_are_cut(name: str, run: Path) -> None:
+    put(run, name, "x" * 10**6)
+    assert store.read(run)[name][0].as_py() == "x" * 10_000
 
 
 def file(kind: str, side: int = 8) -> bytes:
@@ -223,3 +239,10 @@ def test_commands_say_so_in_one_line(attack: tuple[str, Any], tmp_path: Path) ->
     run = small_run(tmp_path / "run", 20)
     put(run, *attack)
     refused(f"{run}: ", "curves", run)
+
+
+def test_names_with_dollar_signs_are_no_formulas() -> None:
+    points = curves(trials(4))
+    points = points.assign(curve="$\\bad{$ " + points["curve"], search="$\\bad{$ " + points["search"])
+    assert png(figure_curves(points)).startswith(b"\x89PNG")
+    assert svg(figure_curves(points)).endswith(b"</svg>\n")

@@ -21,6 +21,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "weighted": {"of": [{"reward": "brightness", "weight": 1.0}]},
     "rank_average": {"of": ["brightness"], "reference": "a-run"},
     "diffusers": {"id": "owner/name"},
+    "remote": {"url": "http://localhost:8000"},
 }
 """Settings without a default."""
 

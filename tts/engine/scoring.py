@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as await_all
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -27,6 +28,9 @@ from tts.rewards.base import Reward, Score
 from tts.search.segment import ALL
 
 T = TypeVar("T")
+
+SERVICE_SECONDS = 1.0
+"""For an engine to wait at a time for rewards of a service."""
 
 
 class ScoreRequest(NamedTuple):
@@ -73,6 +77,7 @@ class Scorer:
         load: where its seconds are counted.
         stream: the device's queue.
         metrics: by extractor; they look at the images that are rendered.
+        gather: makes clean states a batch; None: :func:`pad`.
     """
 
     def __init__(
@@ -84,9 +89,11 @@ class Scorer:
         load: EngineCounters | None = None,
         stream: DeviceQueue | None = None,
         metrics: Mapping[str, Metric] | None = None,
+        gather: Callable[[Sequence[Tensor], int], Tensor] | None = None,
     ) -> None:
         self.model, self.rewards, self.batch, self.device = model, dict(rewards), batch, device
-        self.metrics = dict(metrics or {})
+        self.metrics, self._gather = dict(metrics or {}), gather or pad
+        self._waits = any(getattr(reward, "waits", False) for reward in rewards.values())
         self.load, self._stream = load or EngineCounters(), stream or CpuQueue()
         kinds = [(preview, final) for final in (False, True) for preview in (False, True)]
         self.waiting: dict[tuple[bool, bool], deque[ScoreRequest]] = {kind: deque() for kind in kinds}
@@ -110,10 +117,13 @@ class Scorer:
                 self._score([waiting.popleft() for _ in range(min(self.batch, len(waiting)))])
 
     def collect(self, wait: bool) -> list[ScoreResult]:
-        """What is scored by now; with ``wait`` at least the oldest batch."""
+        """What is scored by now; with ``wait`` at least the oldest batch, unless a reward waits for its service."""
         done: list[ScoreResult] = []
         while self._pending and (self._pending[0][0].done() or (wait and not done)):
-            future, scored = self._pending.popleft()
+            future, scored = self._pending[0]
+            if not done and self._waits and not await_all([future], timeout=SERVICE_SECONDS).done:
+                return []  # the engine goes on, so that it is not taken for one that hangs
+            self._pending.popleft()
             future.result()
             done += scored
         return done
@@ -125,22 +135,23 @@ class Scorer:
     def _score(self, rows: list[ScoreRequest]) -> None:
         """Decode and score; where the device has a second queue, a thread does so, and this one goes on."""
         results = [ScoreResult(row.ticket) for row in rows]
+        clean = self._gather([row.clean for row in rows], self.batch)
         if self._stream.overlaps:
-            future = self._host.submit(self._score_beside, rows, results, self._stream.mark())
+            future = self._host.submit(self._score_beside, rows, clean, results, self._stream.mark())
         else:
-            images = self._score_on_device(rows, results)
+            images = self._score_on_device(rows, clean, results)
             future = self._host.submit(self._score_on_host, rows, images, results)
         self._pending.append((future, results))
 
-    def _score_beside(self, rows: list[ScoreRequest], results: list[ScoreResult], ready: Any) -> None:
+    def _score_beside(self, rows: list[ScoreRequest], clean: Tensor, results: list[ScoreResult], ready: Any) -> None:
         with torch.inference_mode(), self._stream.beside(ready):
-            images = self._score_on_device(rows, results)
+            images = self._score_on_device(rows, clean, results)
         self._score_on_host(rows, images, results)
 
-    def _score_on_device(self, rows: list[ScoreRequest], results: list[ScoreResult]) -> Tensor:
+    def _score_on_device(self, rows: list[ScoreRequest], clean: Tensor, results: list[ScoreResult]) -> Tensor:
         """Decode, ask the device's rewards, and fetch the images, which waits for them."""
         start = time.perf_counter()
-        images = check(self.model.decode(pad([row.clean for row in rows], self.batch), preview=rows[0].preview))
+        images = check(self.model.decode(clean, preview=rows[0].preview))
         decoded = time.perf_counter()
         conditions = padded([row.condition for row in rows], self.batch)
         near = images if self.device is None else images.to(self.device)

@@ -101,7 +101,7 @@ def known(named: Sequence[Any]) -> Iterator[str]:
         kind = class_of(named)
         formers = (DiTTransformer2DModel, PixArtTransformer2DModel) if kind is Transformer2DModel else ()
         for each in (kind, *formers):
-            yield from inspect.signature(each.__init__).parameters
+            yield from list(inspect.signature(each.__init__).parameters)[1:]  # without self
         return
     config = class_of(named).config_class()
     for part in (config, config.get_text_config()):

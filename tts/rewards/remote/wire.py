@@ -1,0 +1,166 @@
+"""Questions to a service over HTTP, asked again while it does not answer."""
+
+from __future__ import annotations
+
+import json as jsons
+import logging
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tts.errors import EngineError, SettingError, first_line
+from tts.files.addresses import shown
+
+if TYPE_CHECKING:
+    import urllib3
+
+log = logging.getLogger(__name__)
+
+AGAIN = {408, 425, 429}
+"""Statuses beside 5xx after which the same question may be asked again."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
+"""Seconds between two attempts: doubled each time, within a half of it at random."""
+
+CONNECTIONS = 64
+"""Kept open at a time."""
+
+ANSWER_BYTES = 16 << 20
+"""Most that is read of an answer: no list of scores is longer."""
+
+
+class Unreadable(Exception):
+    """An answer that is no answer to the question."""
+
+
+@dataclass
+class Service:
+    """A service at an address.
+
+    Args:
+        address: ``http`` or ``https``.
+        timeout: seconds for one answer.
+        patience: seconds for which a service that does not answer is asked again; the engine waits meanwhile.
+        key: environment variable that holds what the service asks for as a bearer token; None: it asks for nothing.
+        name: of the reward, for messages.
+        sleep: waits; tests have another.
+    """
+
+    address: str
+    timeout: float
+    patience: float
+    key: str | None
+    name: str
+    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+
+    def __post_init__(self) -> None:
+        self._pool: urllib3.PoolManager | None = None
+
+    def get(self, path: str) -> bytes:
+        """An answer's bytes; asked once.
+
+        Raises:
+            SettingError: there is none.
+        """
+        import urllib3
+
+        try:
+            status, found, _ = self._request("GET", path, None, {})
+        except urllib3.exceptions.HTTPError as error:
+            raise self._silent(path, first_line(error)) from None
+        if status != 200:
+            raise self._silent(path, f"status {status}")
+        return found
+
+    def _silent(self, path: str, reason: str) -> SettingError:
+        where = f"{shown(self.address)}{path}"
+        return SettingError(f"reward {self.name}: {where} does not answer ({reason}); is the service running?")
+
+    def post(self, path: str, json: Any = None, content: bytes = b"") -> bytes:
+        """An answer's bytes; while the service does not answer, the question is asked again.
+
+        Args:
+            json: the question; None: it is ``content``.
+
+        Raises:
+            EngineError: it refuses the question, or has not answered for :attr:`patience` seconds.
+        """
+        body, kind = (content, "octet-stream") if json is None else (jsons.dumps(json).encode(), "json")
+        start, pause, told = time.monotonic(), FIRST_PAUSE, False
+        while True:
+            reason, wait = self._asked(path, body, {"Content-Type": f"application/{kind}"})
+            if isinstance(reason, bytes):
+                if told:
+                    log.warning("reward %s: %s answers again", self.name, shown(self.address))
+                return reason
+            if time.monotonic() - start > self.patience:
+                raise EngineError(
+                    f"{shown(self.address)} has not answered for {self.patience:.0f} s ({reason}); it may be asked for "
+                    "longer by setting patience"
+                )
+            if not told:
+                log.warning("reward %s: %s: %s; waiting for it", self.name, shown(self.address), reason)
+                told = True
+            self.sleep(max(wait, pause * random.uniform(0.5, 1.0)))  # noqa: S311  (no secret)
+            pause = min(LONGEST_PAUSE, 2 * pause)
+
+    def _asked(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[bytes | str, float]:
+        """The answer; or why there is none, and the seconds that the service asks to wait."""
+        import urllib3
+
+        try:
+            status, found, later = self._request("POST", path, body, headers)
+        except urllib3.exceptions.HTTPError as error:
+            return type(error).__name__, 0.0
+        if status in AGAIN or status >= 500:
+            return f"status {status}", _seconds(later)
+        if status != 200:
+            raise EngineError(f"{shown(self.address)} refuses: status {status}, {_words(found)}")
+        return found, 0.0
+
+    def _request(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> tuple[int, bytes, str | None]:
+        """Status, body and ``Retry-After`` of one attempt; redirections are not followed."""
+        import urllib3
+
+        if self._pool is None:  # made where it is used: a service is sent to engines before it is asked
+            self._pool = urllib3.PoolManager(maxsize=CONNECTIONS)
+        secret = {} if self.key is None else {"Authorization": f"Bearer {self._secret()}"}
+        found = self._pool.request(
+            method,
+            self.address + path,
+            body=body,
+            headers={**headers, **secret},
+            timeout=self.timeout,
+            retries=False,
+            redirect=False,
+            preload_content=False,
+        )
+        try:
+            content = found.read(ANSWER_BYTES + 1)
+        finally:
+            found.release_conn()
+        if len(content) > ANSWER_BYTES:
+            raise Unreadable(f"an answer of more than {ANSWER_BYTES} bytes")
+        return found.status, content, found.headers.get("retry-after")
+
+    def _secret(self) -> str:
+        found = os.environ.get(self.key or "")
+        if not found:
+            raise SettingError(f"reward {self.name}: key: the environment has no {self.key}; set it where engines run")
+        return found
+
+
+def _seconds(text: str | None) -> float:
+    """``Retry-After`` in seconds, a minute at most; dates are not read."""
+    return min(60.0, float(text)) if text is not None and text.isdecimal() else 0.0
+
+
+def _words(content: bytes) -> str:
+    """The beginning of an answer, for a message."""
+    text = content[:400].decode(errors="replace")
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:160] or "no words"
