@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 from tts.engine.device_errors import named
-from tts.engine.device_queue import DeviceQueue, queue_of
+from tts.engine.device_queue import DeviceQueue, queue_of, upload
 from tts.engine.requests import EngineCounters, EvalRequest, EvalResult
-from tts.engine.row_pool import RowPool
 from tts.engine.running import Running, Steps, steps_of
 from tts.engine.scoring import Scorer, ScoreRequest, ScoreResult, ask, pad, padded
 from tts.errors import EngineError
@@ -63,10 +62,7 @@ class Engine:
         self._queued: deque[tuple[Any, Any]] = deque()  # where batches begin and end that are not awaited yet
         self._pass_seconds = 0.0
         self._noise = NoiseBank(model.shape)
-        self._pool = RowPool(model.shape, device, self._made)
-        self._scorer = Scorer(
-            model, rewards, score_batch or batch, reward_device, self.load, self._stream, metrics, self._pool.gather
-        )
+        self._scorer = Scorer(model, rewards, score_batch or batch, reward_device, self.load, self._stream, metrics)
         self._queue: deque[EvalRequest] = deque()
         self._running: list[Running] = []
         self._finishing: dict[int, Running] = {}
@@ -122,38 +118,40 @@ class Engine:
         while self._queue and len(self._running) < self.batch:
             job = self._queue.popleft()
             running = Running(job, self._steps(job.segment))
-            self._pool.begin()
             running.send(None)
             self._running.append(running)
         return self._retire()
 
     def _steps(self, segment: Segment) -> Steps:
         start = segment.start
-        at = self.states[start.key] if isinstance(start, State) else self._pool.noise(start)
-        return steps_of(segment, self.model.sampler, at, self._pool.noise)
+        at = self.states[start.key] if isinstance(start, State) else self._tensor(start)
+        return steps_of(segment, self.model.sampler, at, self._tensor)
+
+    def _tensor(self, noise: Noise) -> Tensor:
+        start = time.perf_counter()
+        tensor = upload(torch.from_numpy(self._made(noise)), self.device)
+        self.load.noise += time.perf_counter() - start
+        return tensor
 
     def _made(self, noise: Noise) -> Array:
-        start = time.perf_counter()
         try:
             return self._noise(noise)
         except ValueError as error:  # a move of another shape
             raise EngineError(
                 f"{error}; set the search's shape to [{', '.join(map(str, self.model.shape))}], and its level to fit it"
             ) from None
-        finally:
-            self.load.noise += time.perf_counter() - start
 
     def _forward(self) -> None:
         while len(self._queued) > self._stream.ahead:
             self._await_batch()
         begin = self._stream.mark()
         calls = [running.call for running in self._running if running.call is not None]
-        x = self._pool.gather([self._pool.row(call.x) for call in calls], self.batch)
+        x = pad([call.x for call in calls], self.batch)
         levels = torch.tensor(padded([call.level for call in calls], self.batch), dtype=torch.float64)
         conditions = padded([running.job.segment.condition for running in self._running], self.batch)
-        self._pool.answers = self.model.denoise(x, levels, conditions)
-        for place, running in enumerate(self._running):  # the padding's answers are dropped
-            running.send(self._pool.answer(place))
+        answers = self.model.denoise(x, levels, conditions)
+        for running, answer in zip(self._running, answers, strict=False):  # the padding's answers are dropped
+            running.send(answer)
             running.outcome.nfe += self.model.passes
         self._queued.append((begin, self._stream.mark()))
         if not self._stream.ahead or not self._pass_seconds:
@@ -184,13 +182,13 @@ class Engine:
         """Keep the state; whether nothing is left to do for the job."""
         assert running.end is not None  # only ended jobs come here
         job = running.job
-        self.states[job.ticket] = Position(*(self._pool.row(tensor) for tensor in running.end.at))
+        # A copy: the last step's state can be a view that would keep (or share) a whole batch.
+        self.states[job.ticket] = Position(*(tensor.clone() for tensor in running.end.at))
         if not job.wants:
             return True
         self._finishing[job.ticket] = running
         preview = self.model.previews and job.segment.stop < self.model.sampler.plan.steps
-        clean = self._pool.row(running.end.clean)
-        self._scorer.add(ScoreRequest(job.ticket, clean, job.segment.condition, job.wants, preview))
+        self._scorer.add(ScoreRequest(job.ticket, running.end.clean, job.segment.condition, job.wants, preview))
         return False
 
     def _finish(self, scored: ScoreResult) -> EvalResult:

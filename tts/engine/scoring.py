@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as await_all
 from dataclasses import dataclass, field
@@ -77,7 +77,6 @@ class Scorer:
         load: where its seconds are counted.
         stream: the device's queue.
         metrics: by extractor; they look at the images that are rendered.
-        gather: makes clean states a batch; None: :func:`pad`.
     """
 
     def __init__(
@@ -89,10 +88,9 @@ class Scorer:
         load: EngineCounters | None = None,
         stream: DeviceQueue | None = None,
         metrics: Mapping[str, Metric] | None = None,
-        gather: Callable[[Sequence[Tensor], int], Tensor] | None = None,
     ) -> None:
         self.model, self.rewards, self.batch, self.device = model, dict(rewards), batch, device
-        self.metrics, self._gather = dict(metrics or {}), gather or pad
+        self.metrics = dict(metrics or {})
         self._waits = any(getattr(reward, "waits", False) for reward in rewards.values())
         self.load, self._stream = load or EngineCounters(), stream or CpuQueue()
         kinds = [(preview, final) for final in (False, True) for preview in (False, True)]
@@ -135,23 +133,22 @@ class Scorer:
     def _score(self, rows: list[ScoreRequest]) -> None:
         """Decode and score; where the device has a second queue, a thread does so, and this one goes on."""
         results = [ScoreResult(row.ticket) for row in rows]
-        clean = self._gather([row.clean for row in rows], self.batch)
         if self._stream.overlaps:
-            future = self._host.submit(self._score_beside, rows, clean, results, self._stream.mark())
+            future = self._host.submit(self._score_beside, rows, results, self._stream.mark())
         else:
-            images = self._score_on_device(rows, clean, results)
+            images = self._score_on_device(rows, results)
             future = self._host.submit(self._score_on_host, rows, images, results)
         self._pending.append((future, results))
 
-    def _score_beside(self, rows: list[ScoreRequest], clean: Tensor, results: list[ScoreResult], ready: Any) -> None:
+    def _score_beside(self, rows: list[ScoreRequest], results: list[ScoreResult], ready: Any) -> None:
         with torch.inference_mode(), self._stream.beside(ready):
-            images = self._score_on_device(rows, clean, results)
+            images = self._score_on_device(rows, results)
         self._score_on_host(rows, images, results)
 
-    def _score_on_device(self, rows: list[ScoreRequest], clean: Tensor, results: list[ScoreResult]) -> Tensor:
+    def _score_on_device(self, rows: list[ScoreRequest], results: list[ScoreResult]) -> Tensor:
         """Decode, ask the device's rewards, and fetch the images, which waits for them."""
         start = time.perf_counter()
-        images = check(self.model.decode(clean, preview=rows[0].preview))
+        images = check(self.model.decode(pad([row.clean for row in rows], self.batch), preview=rows[0].preview))
         decoded = time.perf_counter()
         conditions = padded([row.condition for row in rows], self.batch)
         near = images if self.device is None else images.to(self.device)
