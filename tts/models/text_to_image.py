@@ -38,7 +38,11 @@ class TextToImageSettings(PromptSettings):
     TOKENIZER: ClassVar[tuple[str, int]]
     """The tokenizer that reads most of a prompt, and how many tokens of it are read."""
 
-    precision: Precision = Field("bf16", description="of the networks; states and noise levels are float32")
+    precision: Precision = Field(
+        "bf16",
+        description="of the networks; states and noise levels are float32. FLUX and Qwen-Image round the time inside "
+        "their networks, as their authors' programs do: in bf16 answers are some tenths of a deviation off fp32's",
+    )
 
     @abstractmethod
     def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
