@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import pickle
 import threading
@@ -9,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tts.rewards.brightness import Brightness
 
 Answer = tuple[int, bytes] | None
 """Status and body; None: the connection is dropped."""
@@ -57,3 +61,27 @@ def as_json(value: Any) -> Answer:
 def as_pickle(value: Any) -> Answer:
     """An answer of pickle."""
     return 200, pickle.dumps(value)
+
+
+HEALTH = {"protocol": 1, "identity": "brightness-1"}
+
+
+def scored(body: bytes) -> dict[str, Any]:
+    """A right answer of ``tts-bench serve``: the images' own brightness."""
+    given = json.loads(body)["images"]
+    scores = [{"id": each["id"], "score": _brightness(each["png"])} for each in given]
+    return {"identity": "brightness-1", "scores": scores}
+
+
+def brightness_service(path: str, body: bytes) -> Answer:
+    """A service that scores by brightness."""
+    return as_json(HEALTH if path == "/health" else scored(body))
+
+
+def _brightness(png: str) -> float | None:
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    pixels = np.array(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB"))
+    return Brightness().load().score(torch.from_numpy(pixels).permute(2, 0, 1)[None], [""])[0]

@@ -212,6 +212,25 @@ def image_reward_state(seed: int, width: int = 64, layers: int = 2, vocabulary: 
     return state
 
 
+def dino_classes(folder: Path) -> tuple[dict[str, str], Any]:
+    """Settings of DINOv2's smallest network with random weights and a head, and the same in transformers."""
+    from test_extractors import _authors_names
+    from transformers import Dinov2Config, Dinov2ForImageClassification
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        config = Dinov2Config(hidden_size=384, num_attention_heads=6, image_size=224, patch_size=14, num_labels=1000)
+        network = Dinov2ForImageClassification(config).eval()
+        state = {name.removeprefix("dinov2."): each for name, each in network.dinov2.state_dict().items()}
+        for name, tensor in state.items():
+            if "lambda1" in name or "embeddings" in name:
+                tensor.copy_(torch.randn_like(tensor) * 0.3)
+    weights, head = folder / "dinov2_vits14.pth", folder / "dinov2_head.pth"
+    torch.save(dict(_authors_names(state)), weights)
+    torch.save(network.classifier.state_dict(), head)
+    return {"model": "vit-s-14", "weights": str(weights), "head": str(head)}, network
+
+
 def all_settings(folder: Path) -> dict[str, dict[str, Any]]:
     """Settings of every reward that needs weights, on tiny ones."""
     folder.mkdir(parents=True, exist_ok=True)

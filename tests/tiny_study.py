@@ -11,7 +11,7 @@ from filelock import FileLock
 WEIGHTS = Path(os.environ["TTS_BENCH_TEST_LOCKS"]) / "small-denoiser.safetensors"
 """A network of the shipped one's kind that takes a quarter of its time; there once :func:`save_weights` was called."""
 SMALL: dict[str, Any] = {"name": "cifar10", "weights": str(WEIGHTS), "sampler": {"steps": 4}}
-"""The tiny study's model with this network, of files that name it ``MODEL``."""
+"""The tiny study's model with this network, of files that name it ``TINY_MODEL``."""
 
 
 def save_weights() -> None:

@@ -13,7 +13,7 @@ from bench.store import reader as store
 from bench.study.config import RunConfig
 
 KILLS = 4
-MODEL = SMALL
+TINY_MODEL = SMALL
 
 
 def test_killed_driver_resumes_to_the_undisturbed_table(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:

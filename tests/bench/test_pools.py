@@ -26,7 +26,7 @@ from tts.noise import from_record
 from tts.search.segment import ALL, Segment
 
 Make = Callable[..., RunConfig]
-MODEL = SMALL
+TINY_MODEL = SMALL
 
 
 class Rows:
@@ -61,7 +61,7 @@ def run(study: Study, pool: Pool, shuffle: int | None = None) -> dict[str, dict[
 @pytest.fixture(scope="module")
 def reference() -> dict[str, dict[str, Any]]:
     """The tiny study on the local pool."""
-    study = Study(RunConfig.model_validate({**TINY, "model": MODEL, "output": "unused"}))
+    study = Study(RunConfig.model_validate({**TINY, "model": TINY_MODEL, "output": "unused"}))
     return run(study, LocalPool(study))
 
 

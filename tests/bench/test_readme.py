@@ -82,7 +82,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         result = bench("run", "mine.yaml")
         assert result.code == 0, result.err
         shutil.copytree("results/mine", "results/again")
-        shutil.copytree("results/mine", "results/more")
+        for copy in ("more", "small", "large"):
+            shutil.copytree("results/mine", f"results/{copy}")
         yield place
 
 

@@ -11,7 +11,6 @@ import pytest
 import tiny_rewards
 import torch
 from test_encoders import images, pillow
-from test_extractors import _authors_names
 from torchvision.transforms import v2
 
 from tts import imagenet
@@ -51,21 +50,8 @@ def test_clip_s_logits_are_open_clip_s(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_dino_s_logits_are_transformers_s(tmp_path: Path) -> None:
-    from transformers import Dinov2Config, Dinov2ForImageClassification
-
-    torch.manual_seed(0)
-    config = Dinov2Config(
-        hidden_size=384, num_attention_heads=6, image_size=224, patch_size=14, num_labels=imagenet.CLASSES
-    )
-    network = Dinov2ForImageClassification(config).eval()
-    state = {name.removeprefix("dinov2."): each for name, each in network.dinov2.state_dict().items()}
-    for name, tensor in state.items():
-        if "lambda1" in name or "embeddings" in name:
-            tensor.copy_(torch.randn_like(tensor) * 0.3)
-    weights, head = tmp_path / "dinov2_vits14.pth", tmp_path / "head.pth"
-    torch.save(dict(_authors_names(state)), weights)
-    torch.save(network.classifier.state_dict(), head)
-    reward = DinoClasses(model="vit-s-14", weights=str(weights), head=str(head))
+    settings, network = tiny_rewards.dino_classes(tmp_path)
+    reward = DinoClasses(**settings)
     reward.check()
     given, conditions = images(2, 3, 64, 80), [7, 999]
     prepare = v2.Compose(
@@ -83,7 +69,7 @@ def test_dino_s_logits_are_transformers_s(tmp_path: Path) -> None:
     assert abs(found[0] - found[1]) > 0.05
     assert set(reward.identity()) == {"model", "weights", "head", "value"}
     with pytest.raises(WeightsError, match="is no linear head"):
-        DinoClasses(model="vit-s-14", weights=str(weights), head=str(weights)).check()
+        DinoClasses(**{**settings, "head": settings["weights"]}).check()
 
 
 def test_a_row_s_own_class_is_looked_up() -> None:

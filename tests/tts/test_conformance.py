@@ -15,6 +15,7 @@ import torch
 from noise_table import Shifted
 from own_metrics import ColourSpread
 from pydantic import Field
+from reward_servers import brightness_service, serving
 from torch import Tensor
 
 from tts.metrics.base import Metric, MetricSettings, MetricValue
@@ -84,18 +85,22 @@ class TestPipelines(ModelConformance):
 
 
 @pytest.fixture(scope="module")
-def scorers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RewardSettings]:
-    """Every reward of the package, those with published weights on small ones."""
+def scorers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, RewardSettings]]:
+    """Every reward of the package, those with published weights on small ones, the remote one with a service."""
     folder, two = tmp_path_factory.mktemp("rewards"), ["brightness", "compressibility"]
     settings: dict[str, dict[str, Any]] = {
-        **tiny_rewards.all_settings(folder / "weights"),
+        **(small := tiny_rewards.all_settings(folder / "weights")),
+        "clip_classes": {"model": small["clip"]["model"]},
+        "dino_classes": tiny_rewards.dino_classes(folder)[0],
         "weighted": {"of": [{"reward": name} for name in two]},
         "rank_average": {"of": two, "reference": str(folder)},
     }
     (folder / "trials").mkdir()
     scores = pd.DataFrame({"search": "naive", **{f"score_{name}": [0.4, 0.5, 0.6] for name in two}})
     scores.to_parquet(folder / "trials" / "part-0.parquet")
-    return {name: REWARDS.make({"name": name, **settings.get(name, {})})[1] for name in REWARDS.targets}
+    with serving(brightness_service) as url:
+        settings["remote"] = {"url": url}
+        yield {name: REWARDS.make({"name": name, **settings.get(name, {})})[1] for name in REWARDS.targets}
 
 
 class TestRewards(RewardConformance):

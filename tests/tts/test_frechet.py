@@ -53,7 +53,7 @@ def test_moments_come_back_as_float32(tmp_path: Path) -> None:
 
 def test_moments_of_another_networks_features_are_refused(tmp_path: Path) -> None:
     save(moments(normals(100, 0)), tmp_path / "moments.safetensors", "abc")
-    with pytest.raises(WeightsError, match=r"moments\.safetensors: moments of another network's features"):
+    with pytest.raises(WeightsError, match=r"moments\.safetensors: of another network's features"):
         load(tmp_path / "moments.safetensors", "abd")
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from reward_servers import Answer, as_json, as_pickle, serving
+from reward_servers import HEALTH, Answer, as_json, as_pickle, scored, serving
 
 from tts.errors import EngineError, SettingError
 from tts.registry import REWARDS
-from tts.rewards.base import Reward, Score
+from tts.rewards.base import Reward
 from tts.rewards.brightness import Brightness
 from tts.rewards.remote.formats import Question
 from tts.rewards.remote.numbers import numbers
@@ -22,34 +22,12 @@ from tts.rewards.remote.wire import Unreadable
 
 IMAGES = torch.randint(0, 256, (5, 3, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
 CAPTIONS = [f"a cube, number {k}" for k in range(5)]
-HEALTH = {"protocol": 1, "identity": "brightness-1"}
 
 
 def remote(url: str, **settings: Any) -> Reward:
     made = REWARDS.make({"name": "remote", "url": url, "patience": 5, **settings})[1]
     made.check()
     return made.load()
-
-
-def scored(body: bytes) -> dict[str, Any]:
-    """A right answer: the images' own brightness."""
-    given = json.loads(body)["images"]
-    return {
-        "identity": "brightness-1",
-        "scores": [{"id": each["id"], "score": brightness(each["png"])} for each in given],
-    }
-
-
-def brightness(png: str) -> Score:
-    import base64
-    import io
-
-    import numpy as np
-    from PIL import Image
-
-    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB"))
-    image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]
-    return Brightness().load().score(image, [""])[0]
 
 
 def server(answer: Callable[[bytes], Answer]) -> Callable[[str, bytes], Answer]:

@@ -174,7 +174,7 @@ class PipelineSettings(ModelSettings):
         self.shrink(pipeline, self._wanted(parts), device)
         devices = devices_of_denoiser()
         for part in self._wanted(parts):
-            if part == next(iter(self.COMPONENTS), None) and len(devices) > 1:
+            if part == next(iter(self.components), None) and len(devices) > 1:
                 spread(getattr(pipeline, part), devices, part)
             else:
                 place(getattr(pipeline, part), device, part=part)

@@ -72,7 +72,7 @@ class SiT(ModelSettings):
     sampler: InterpolantByDefault = stepped(50)
     guidance: float = Field(4.0, ge=1, description="scale of classifier-free guidance, 1: none, half the forwards")
     guided: tuple[float, float] = Field(
-        (0.0, 1.0), description="[least, greatest] noise level with guidance; REPA's [0, 0.7]"
+        (0.0, 1.0), description="least and greatest noise level with guidance; REPA's [0, 0.7]"
     )
     last: float | None = Field(
         None, gt=0, lt=1, description="noise level before the last step; left out: even levels; 0.04 in published SDEs"

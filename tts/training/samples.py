@@ -26,7 +26,7 @@ def sample(denoiser: EDMPrecond, labels: list[int], batch: int = 64, seed: int =
     Returns:
         ``[N, 3, 32, 32]`` uint8.
     """
-    device = next(denoiser.parameters()).device
+    device = next((each.device for each in denoiser.parameters()), torch.device("cpu"))
     model = PixelEDM(denoiser, StochasticHeun(), (3, 32, 32), str(device))
     return torch.cat([_batch(model, labels[i : i + batch], i, seed) for i in range(0, len(labels), batch)])
 
