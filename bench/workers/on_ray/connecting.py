@@ -91,7 +91,8 @@ def _join(address: str, seconds: float) -> None:
 
     thread = threading.Thread(target=join, name="joining", daemon=True)
     thread.start()
-    thread.join(max(0.0, deadline - time.monotonic()))
+    while thread.is_alive() and (left := deadline - time.monotonic()) > 0:
+        thread.join(min(KNOCK_SECONDS, left))  # Python can miss a signal that comes just as a long wait begins
     if thread.is_alive():
         raise EngineError(f"engines.address = {address}: no Ray cluster answers within {_set(seconds)}")
     for error in failures:
