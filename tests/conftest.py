@@ -130,6 +130,17 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 _cluster = SharedCluster()
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """As an engine of one thread: with more, the CPU's kernels let a row depend on its place."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def ray_address() -> str:
     """Address of a cluster that all tests of :data:`ON_RAY` share."""

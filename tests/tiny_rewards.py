@@ -192,7 +192,7 @@ def image_reward_state(seed: int, width: int = 64, layers: int = 2, vocabulary: 
         layer(f"{block}.attn.proj", width, width)
         layer(f"{block}.mlp.fc1", 2 * width, width)
         layer(f"{block}.mlp.fc2", width, 2 * width)
-    state[f"{text}.embeddings.word_embeddings.weight"] = torch.randn(vocabulary, width, generator=draw)
+    state[f"{text}.embeddings.word_embeddings.weight"] = torch.randn(64, width, generator=draw)[:vocabulary].clone()
     state[f"{text}.embeddings.position_embeddings.weight"] = torch.randn(40, width, generator=draw)
     norm(f"{text}.embeddings.LayerNorm")
     for k in range(layers):

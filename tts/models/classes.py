@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tts import imagenet
 from tts.errors import SettingError
+from tts.plan import Condition
 
 
 def class_index(value: object, classes: int) -> int:
@@ -32,3 +35,26 @@ def class_label(index: object, classes: int) -> str:
     """The class's name, or its index where it has none."""
     number = class_index(index, classes)
     return imagenet.names()[number] if classes == imagenet.CLASSES else f"class {number}"
+
+
+class OfClasses:
+    """The conditions of a model of ``classes`` classes, for its settings to inherit."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def classes(self) -> int:
+            """Classes of the network."""
+            ...
+
+    def condition(self, value: object) -> Condition:
+        """A class index, or the name of a class of ImageNet."""
+        return class_condition(value, self.classes)
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """The class indices."""
+        return tuple(range(self.classes))
+
+    def label(self, condition: Condition) -> str:
+        """The class's name."""
+        return class_label(condition, self.classes)

@@ -16,7 +16,7 @@ from pydantic import Field
 from tts.errors import WeightsError
 from tts.models.base import Model
 from tts.models.checkpoint import INDEX
-from tts.models.classes import class_condition, class_label
+from tts.models.classes import OfClasses
 from tts.models.config_keys import TABLES, check_keys
 from tts.models.guiding import LatentGuidance, Scale
 from tts.models.latent import GUIDANCE, LatentModel, LatentSettings
@@ -32,7 +32,7 @@ DEFAULTS = {"sample_size": 32, "in_channels": 4}
 """Of diffusers' class, for configurations that leave them out."""
 
 
-class DiT(LatentSettings):
+class DiT(OfClasses, LatentSettings):
     """DiT: class-conditional latent diffusion, DDIM with noise; ImageNet at 256x256 unless told otherwise."""
 
     PIPELINE: ClassVar[str] = "DiTPipeline"
@@ -76,18 +76,6 @@ class DiT(LatentSettings):
                 "one number; set another id"
             )
         return int(config["in_channels"]), height, width
-
-    def condition(self, value: object) -> Condition:
-        """A class index, or the name of a class of ImageNet."""
-        return class_condition(value, self.classes)
-
-    def conditions(self) -> tuple[Condition, ...]:
-        """The class indices."""
-        return tuple(range(self.classes))
-
-    def label(self, condition: Condition) -> str:
-        """The class's name."""
-        return class_label(condition, self.classes)
 
     def raw_network(self, pipeline: Any, device: str) -> ClassTransformer:
         """The transformer with its classes."""

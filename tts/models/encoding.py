@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tts.models.base import ModelSettings
 from tts.models.prompt_store import Encoded, PromptStore, prompts_by
-from tts.models.prompts import PromptSettings
+from tts.models.prompts import EncodedPromptSettings
 from tts.quiet import quiet
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ Tell = Callable[[int, int], None]
 """Told how many prompts of how many are encoded."""
 
 
-def prompted(settings: ModelSettings) -> list[PromptSettings]:
+def prompted(settings: ModelSettings) -> list[EncodedPromptSettings]:
     """The models whose prompts a store can have: a model and the weaker one that guidance leads away from, or none."""
-    if not isinstance(settings, PromptSettings) or not settings.STORED:
+    if not isinstance(settings, EncodedPromptSettings):
         return []
     weaker = getattr(settings, "weaker", lambda: None)()
     return [settings, *prompted(weaker)] if weaker is not None else [settings]
@@ -70,7 +70,9 @@ def _wanted(conditions: Iterable[Condition]) -> list[str | None]:
     return [None, *map(str, conditions)]
 
 
-def _encode(model: PromptSettings, prompts: list[str | None], store: PromptStore, device: str, tell: Tell) -> None:
+def _encode(
+    model: EncodedPromptSettings, prompts: list[str | None], store: PromptStore, device: str, tell: Tell
+) -> None:
     import torch
 
     identity = model.encoder_identity()
@@ -100,7 +102,7 @@ class StoredPrompts:
         device: where encodings are wanted; text encoders are loaded where the store's were.
     """
 
-    def __init__(self, store: PromptStore, settings: PromptSettings, device: str) -> None:
+    def __init__(self, store: PromptStore, settings: EncodedPromptSettings, device: str) -> None:
         self.store, self.settings, self.device = store, settings, device
         self._identity = settings.encoder_identity()
 

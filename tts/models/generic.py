@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -38,8 +38,6 @@ WITHOUT_WEIGHTS = ("Scheduler", "Tokenizer", "Processor", "Extractor", "Tokenize
 
 class AnyPipeline(PromptSettings):
     """Any text-to-image pipeline of diffusers: slower than a family of its own, and its levels are not all known."""
-
-    STORED: ClassVar[bool] = False
 
     id: str = Field(description="local folder, or name of a repository on the hub (owner/name)")
     precision: Precision = Field("bf16", description="of the networks; states and noise levels are float32")

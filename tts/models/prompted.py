@@ -15,7 +15,7 @@ from tts.models.base import Model
 from tts.models.checkpoint import INDEX, Checkpoint
 from tts.models.config_keys import TABLES, check_keys
 from tts.models.latent import LatentModel, LatentSettings
-from tts.models.prompts import Encoded, PromptedNetwork, PromptSettings
+from tts.models.prompts import Encoded, EncodedPromptSettings, PromptedNetwork
 from tts.models.single_file import EMA
 from tts.networks import autoencoder
 from tts.plan import Condition
@@ -31,7 +31,7 @@ AVERAGES = (
 )
 
 
-class PromptedSettings(PromptSettings, LatentSettings):
+class PromptedSettings(EncodedPromptSettings, LatentSettings):
     """Settings of a latent diffusion model with a UNet whose conditions are prompts."""
 
     file: str | None = Field(
@@ -82,10 +82,6 @@ class PromptedSettings(PromptSettings, LatentSettings):
         from transformers import CLIPTokenizer
 
         return partial(cut, CLIPTokenizer.from_pretrained(self.checkpoint.folder() / "tokenizer"))
-
-    @abstractmethod
-    def encoder(self, pipeline: Any, device: str) -> Callable[[str | None], Encoded]:
-        """Encodes a prompt, or for None what guidance leads away from."""
 
     @abstractmethod
     def unet_arguments(self, encoded: Sequence[Encoded]) -> dict[str, Any]:

@@ -36,8 +36,6 @@ class PromptSettings(AdaptedSettings):
 
     FOLDED: ClassVar[int] = 1
     """Cells of the autoencoder's latent in a cell of the model's."""
-    STORED: ClassVar[bool] = True
-    """Whether its encoded prompts can be had from a store."""
 
     negative_prompt: str | None = Field(None, description="what guidance leads away from")
     size: Side | tuple[Side, Side] | None = Field(
@@ -113,6 +111,21 @@ class PromptSettings(AdaptedSettings):
         with quiet():
             return cut_notes([str(prompt) for prompt in conditions], self.cutter())
 
+    @abstractmethod
+    def cutter(self) -> Callable[[str], Cut | None]:
+        """What says of a prompt what is cut of it; None: nothing."""
+
+    def previewer(self, pipeline: Any, device: str) -> Callable[[Tensor], Tensor] | None:
+        """The preview's decoder, if there is to be one."""
+        if self.preview is None:
+            return None
+        dtype = getattr(pipeline, self.network).dtype
+        return autoencoder.decoder(autoencoder.tiny(self.preview).load(dtype, device))
+
+
+class EncodedPromptSettings(PromptSettings):
+    """Settings of one whose prompts are encoded apart from its network, so that a store can have them."""
+
     @property
     def encoders(self) -> Mapping[str, str]:
         """Those of its parts that encode prompts."""
@@ -131,9 +144,9 @@ class PromptSettings(AdaptedSettings):
             "whole": {key: value for key, value in index.items() if key[0] != "_" and not isinstance(value, list)},
         }
 
+    @abstractmethod
     def encoder(self, pipeline: Any, device: str) -> Callable[[str | None], Encoded]:
         """Encodes a prompt, or for None what guidance leads away from, by a pipeline whose parts are on a device."""
-        raise NotImplementedError
 
     def encoding(self, device: str) -> Callable[[str | None], Encoded]:
         """:meth:`encoder` by text encoders that are loaded without the rest of the pipeline."""
@@ -144,25 +157,14 @@ class PromptSettings(AdaptedSettings):
 
     def placed(self, device: str, parts: Collection[str] | None = None) -> Any:
         """The pipeline with its parts on a device; where prompts come from a store, without text encoders."""
-        if parts is None and self.STORED and current_source() is not None:
+        if parts is None and current_source() is not None:
             parts = [part for part in self.components if part not in self.encoders]
         return super().placed(device, parts)
 
     def prompts(self, pipeline: Any, device: str) -> Callable[[str | None], Encoded]:
         """Encodes a prompt, or for None what guidance leads away from; a store's encodings where there is one."""
-        source = current_source() if self.STORED else None
+        source = current_source()
         return self.encoder(pipeline, device) if source is None else source(self, device)
-
-    @abstractmethod
-    def cutter(self) -> Callable[[str], Cut | None]:
-        """What says of a prompt what is cut of it; None: nothing."""
-
-    def previewer(self, pipeline: Any, device: str) -> Callable[[Tensor], Tensor] | None:
-        """The preview's decoder, if there is to be one."""
-        if self.preview is None:
-            return None
-        dtype = getattr(pipeline, self.network).dtype
-        return autoencoder.decoder(autoencoder.tiny(self.preview).load(dtype, device))
 
 
 class PromptedNetwork:

@@ -18,7 +18,7 @@ from tts.files.digests import sha256
 from tts.files.locate import locate
 from tts.models.addresses import Digest, FileOrAddress
 from tts.models.base import Model, ModelSettings
-from tts.models.classes import class_condition, class_label
+from tts.models.classes import OfClasses
 from tts.models.flow import FlowDenoiser, stepped
 from tts.models.guidance import Guidance, PartlyFree, Unguided
 from tts.models.latent import LatentModel
@@ -53,7 +53,7 @@ class EvenLevels(FlowLevels):
         return (*(1 - k * (1 - self.last) / max(1, steps - 1) for k in range(steps)), 0.0)
 
 
-class SiT(ModelSettings):
+class SiT(OfClasses, ModelSettings):
     """SiT or REPA: a class-conditional flow; ImageNet at 256x256 unless told otherwise."""
 
     checkpoint: FileOrAddress = Field(
@@ -96,18 +96,6 @@ class SiT(ModelSettings):
     def plan(self) -> Plan:
         """The trajectory's shape; guidance takes two forwards a prediction."""
         return self.stepper().plan.times(2 if self.guidance > 1 else 1)
-
-    def condition(self, value: object) -> Condition:
-        """A class index, or the name of a class of ImageNet."""
-        return class_condition(value, self.classes)
-
-    def conditions(self) -> tuple[Condition, ...]:
-        """The class indices."""
-        return tuple(range(self.classes))
-
-    def label(self, condition: Condition) -> str:
-        """The class's name."""
-        return class_label(condition, self.classes)
 
     def check(self) -> None:
         """Read the checkpoint, and look at the decoders."""

@@ -19,7 +19,7 @@ from tts.models.base import Model
 from tts.models.checkpoint import INDEX
 from tts.models.config_keys import TABLES, Key, check_keys
 from tts.models.latent import Denoiser, LatentModel, Network
-from tts.models.prompts import Encoded, PromptedNetwork, PromptSettings, stacked
+from tts.models.prompts import Encoded, EncodedPromptSettings, PromptedNetwork, stacked
 from tts.networks import autoencoder
 from tts.precision import Precision
 from tts.prompts import Cut
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class TextToImageSettings(PromptSettings):
+class TextToImageSettings(EncodedPromptSettings):
     """Settings of a transformer that draws prompts."""
 
     PATCH: ClassVar[int] = 2
