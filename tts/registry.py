@@ -245,6 +245,7 @@ SEARCHES: Registry[Search] = Registry(
         "paths": "tts.search.paths:Paths",
         "pruned": "tts.search.pruned:Pruned",
         "random": "tts.search.random:PerStepRandom",
+        "rank_ensemble": "tts.search.rank_ensemble:RankEnsemble",
         "rbf": "tts.search.rbf:RBF",
         "ses": "tts.search.ses:SES",
         "slope": "tts.search.slope:Slope",
