@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,3 +23,15 @@ def quiet() -> Iterator[None]:
         for library, level in levels:
             library.set_verbosity(level)
             library.enable_progress_bar()
+
+
+@contextmanager
+def hushed(logger: str) -> Iterator[None]:
+    """Let one logger speak of errors only."""
+    speaker = logging.getLogger(logger)
+    level = speaker.level
+    speaker.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        speaker.setLevel(level)
