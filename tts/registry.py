@@ -215,6 +215,7 @@ REWARDS: Registry[RewardSettings] = Registry(
         "clip_classes": "tts.rewards.clip_classes:ClipClasses",
         "compressibility": "tts.rewards.compressibility:Compressibility",
         "dino_classes": "tts.rewards.dino_classes:DinoClasses",
+        "geneval": "tts.rewards.geneval.settings:GenEval",
         "hpsv2": "tts.rewards.hpsv2:HPSv2",
         "imagereward": "tts.rewards.imagereward:ImageReward",
         "pickscore": "tts.rewards.pickscore:PickScore",
