@@ -372,7 +372,7 @@ class Counting(ToyModel):
 def test_a_winner_that_was_scored_on_its_final_image_is_not_decoded_again() -> None:
     """One image at a time: of each trajectory once, and none for the choice."""
     model = Counting()
-    trial = Trial(SEARCHES["random"], Problem(1, 2, PLAN, "brightness"))
+    trial = Trial(SEARCHES["best_of_n"], Problem(1, 2, PLAN, "brightness"))
     engine = toy_engine(model, batch=1)
     Player(engine).play([trial])
     asked = [outcome for outcome in trial.outcomes if outcome.scores]
