@@ -46,6 +46,7 @@ __all__ = [
 
 SEARCHES: dict[str, Search] = {
     "naive": Naive(),
+    "naive_seen": Naive(candidate=2, looks=True),
     "best_of_n": BestOfN(N=3),
     "random": PerStepRandom(N=4),
     "random_drawn": PerStepRandom(N=4, alpha=0.2),

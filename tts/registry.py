@@ -188,6 +188,7 @@ MODELS: Registry[ModelSettings] = Registry(
         "stable-diffusion": "tts.models.stable_diffusion:StableDiffusion",
         "stable-diffusion-3": "tts.models.families.stable_diffusion_3:StableDiffusion3",
         "stable-diffusion-xl": "tts.models.stable_diffusion_xl:StableDiffusionXL",
+        "table": "tts.models.table:Table",
         "z-image": "tts.models.families.z_image:ZImage",
     },
 )

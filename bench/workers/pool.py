@@ -14,9 +14,11 @@ from bench.study.study import Study
 from bench.workers.numerics import set_numerics
 from bench.workers.prompts import load_model
 from bench.workers.simulated import SimulatedEngine
+from tts.engine.recorded import RecordedEngine
 from tts.engine.requests import EngineCounters
 from tts.errors import EngineError
 from tts.metrics.base import Metric
+from tts.models.table import Table
 
 if TYPE_CHECKING:
     from tts.engine.batching import Engine
@@ -140,8 +142,8 @@ def collect(engine: int, worker: Worker, outcomes: list[Any], at: float | None =
     return WorkerReport(engine, outcomes, replace(worker.load), **(report() if report else {}), at=at)
 
 
-def build_engine(study: Study, batches: Sequence[int] = ()) -> Engine | SimulatedEngine:
-    """The engine of a study on this machine, checked to keep rows apart.
+def build_engine(study: Study, batches: Sequence[int] = ()) -> Engine | SimulatedEngine | RecordedEngine:
+    """The engine of a study on this machine, checked to keep rows apart; of a table, what looks rewards up in it.
 
     Args:
         batches: sizes to try in this order, the first that keeps rows apart is taken; none: the study's own.
@@ -152,6 +154,8 @@ def build_engine(study: Study, batches: Sequence[int] = ()) -> Engine | Simulate
     engines = study.config.engines
     if engines.simulate is not None:
         return SimulatedEngine(study)
+    if isinstance(study.model, Table):
+        return RecordedEngine(study.model.table, study.rewards)
     import torch
 
     from tts.engine.device_errors import named
@@ -266,7 +270,7 @@ def describe_device(device: str) -> str:
     """The device's own name, as results are compared only between equal ones."""
     import platform
 
-    if device == "simulated":
+    if device in ("simulated", RecordedEngine.device):
         return device
 
     import torch
