@@ -149,7 +149,7 @@ def _table(header: HeaderForm, digest: str, rows: pa.Table, where: str) -> Rewar
         raise DataError(f"{where}: {shape[0]} problems of {shape[1]} candidates are more than it can hold")
     counts = np.zeros(shape, np.int64)
     np.add.at(counts, (problem, candidate, step), 1)
-    there = counts[:, :, first:].all(axis=2)
+    there = np.asarray(counts[:, :, first:].all(axis=2))
     if (counts > 1).any() or counts.sum() != there.sum() * (steps + 1 - first):
         raise DataError(f"{where}: a trajectory has a step twice, or lacks one")
     values = {name: np.full(shape, np.nan) for name in header.rewards}
