@@ -63,6 +63,7 @@ SLOW = ON_RAY | {
     "test_losses",
     "test_samplers",
     "test_simulated",
+    "test_tabulate",
     # networks of some size
     "test_adapters",
     "test_checkpoint",

@@ -59,6 +59,8 @@ class Study:
         self.plan = self.model.plan()
         self._check_costs()
         self._refuse_idle_searches()
+        for entry in self.entries:
+            entry.algorithm.suits(self.plan, self.searched)
         self.model.judged(self.rewards, self.given_rewards, self.metrics)
         judges: list[RewardSettings | MetricSettings] = [*self.rewards.values(), *self.metrics.values()]
         for judge in judges if not self.model.recorded else ():

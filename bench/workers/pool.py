@@ -169,6 +169,7 @@ def build_engine(study: Study, batches: Sequence[int] = ()) -> Engine | Simulate
 
 def _build(study: Study, batches: Sequence[int]) -> Engine:
     from tts.engine.batching import Engine, flops_of
+    from tts.engine.score_checks import Judged, equal_shapes
 
     engines, condition = study.config.engines, study.conditions[0]
     model = load_model(study)
@@ -179,7 +180,19 @@ def _build(study: Study, batches: Sequence[int]) -> Engine:
     rewards = {name: settings.load(second, study.model.caption) for name, settings in study.rewards.items()}
     metrics = load_metrics(study, second)
     batch = _first_sound(study, model, Judges(rewards, metrics), batches, second)
-    engine = Engine(model, rewards, batch, engines.device, engines.score_batch or batch, second, metrics=metrics)
+    scored = engines.score_batch or batch
+    judged = Judged(model, rewards, metrics, condition, engines.device, second)
+    engine = Engine(
+        model,
+        rewards,
+        batch,
+        engines.device,
+        scored,
+        second,
+        metrics=metrics,
+        host_threads=engines.host_threads,
+        score_shapes=equal_shapes(judged, scored),
+    )
     engine.flops = flops
     return engine
 
@@ -210,8 +223,9 @@ def _first_sound(study: Study, model: Model, judges: Judges, batches: Sequence[i
 
 def _obstacle(study: Study, model: Model, judges: Judges, batch: int, second: str) -> str | None:
     """A sentence on what lets a row of a batch depend on the rows beside it; None: nothing."""
-    from tts.engine.batching import first_dependent_score, rows_are_independent
+    from tts.engine.batching import rows_are_independent
     from tts.engine.features import first_dependent_features
+    from tts.engine.score_checks import first_dependent_score
 
     engines, condition = study.config.engines, study.conditions[0]
     if not rows_are_independent(model, batch, condition, engines.device):
