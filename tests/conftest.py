@@ -58,6 +58,7 @@ SLOW = ON_RAY | {
     "test_readme",
     "test_report_browser",
     "test_shards",
+    "test_site",
     # many studies, or engines, from beginning to end
     "test_calibrate",
     "test_losses",
