@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from tts.errors import SettingError
-from tts.quiet import hushed
+from tts.quiet import REGISTRATIONS, hushed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,7 +56,7 @@ def quantise(network: nn.Module, kind: Quantization, device: str) -> None:
     """
     check_installed()
     check_device(kind, device)
-    with hushed("torch.utils._pytree"):  # it warns of how the library registers its own types
+    with hushed(REGISTRATIONS):
         from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
 
     quantize_(network, Int8WeightOnlyConfig() if kind == "int8" else Float8WeightOnlyConfig())
