@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from bench.study.study import Study
 from bench.workers.numerics import set_numerics
 from bench.workers.prompts import load_model
+from bench.workers.scorers.pooled import ScorerPool, with_scorers
 from bench.workers.simulated import SimulatedEngine
 from tts.engine.requests import EngineCounters
 from tts.errors import EngineError
@@ -140,10 +141,13 @@ def collect(engine: int, worker: Worker, outcomes: list[Any], at: float | None =
     return WorkerReport(engine, outcomes, replace(worker.load), **(report() if report else {}), at=at)
 
 
-def build_engine(study: Study, batches: Sequence[int] = ()) -> Engine | SimulatedEngine:
+def build_engine(
+    study: Study, batches: Sequence[int] = (), scorers: ScorerPool | None = None
+) -> Engine | SimulatedEngine:
     """The engine of a study on this machine, checked to keep rows apart.
 
     Args:
+        scorers: compute some of the rewards.
         batches: sizes to try in this order, the first that keeps rows apart is taken; none: the study's own.
 
     Raises:
@@ -160,10 +164,10 @@ def build_engine(study: Study, batches: Sequence[int] = ()) -> Engine | Simulate
         raise EngineError("engines.device: cuda is asked for, but torch finds no GPU; set engines.device=cpu")
     set_numerics(engines)
     with named(engines.batch):
-        return _build(study, batches or [engines.batch])
+        return _build(study, batches or [engines.batch], scorers)
 
 
-def _build(study: Study, batches: Sequence[int]) -> Engine:
+def _build(study: Study, batches: Sequence[int], scorers: ScorerPool | None) -> Engine:
     from tts.engine.batching import Engine, flops_of
     from tts.engine.score_checks import Judged, equal_shapes
 
@@ -173,7 +177,9 @@ def _build(study: Study, batches: Sequence[int]) -> Engine:
     if engines.compile:
         model.module.compile(dynamic=False)
     second = engines.reward_device
-    rewards = {name: settings.load(second, study.model.caption) for name, settings in study.rewards.items()}
+    rewards = with_scorers(
+        list(study.rewards), lambda name: study.rewards[name].load(second, study.model.caption), scorers
+    )
     metrics = load_metrics(study, second)
     batch = _first_sound(study, model, Judges(rewards, metrics), batches, second)
     scored = engines.score_batch or batch
@@ -246,7 +252,8 @@ class LocalPool:
 
     engines = 1
 
-    def __init__(self, study: Study, worker: Worker | None = None) -> None:
+    def __init__(self, study: Study, worker: Worker | None = None, scorers: ScorerPool | None = None) -> None:
+        self._scorers = scorers
         self.worker = build_engine(study) if worker is None else worker
         self._names: list[str | None] = [describe_device(self.worker.device)]
 
@@ -273,6 +280,8 @@ class LocalPool:
 
     def close(self) -> None:
         """See :class:`Pool`."""
+        if self._scorers is not None:
+            self._scorers.close()
         self.worker.close()
 
 

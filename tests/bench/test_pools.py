@@ -200,7 +200,7 @@ def test_what_keeps_an_actor_from_its_engine_is_one_line(tiny: Make, monkeypatch
     from bench.workers.on_ray import actors
     from bench.workers.on_ray.cluster import ours_in
 
-    def fail(_: Study) -> None:
+    def fail(*_: Study) -> None:
         raise KeyError("no such tensor\nset THIS to see more\n")
 
     monkeypatch.setattr(actors, "make_worker", fail)
