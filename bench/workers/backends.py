@@ -21,7 +21,7 @@ def make_pool(study: Study) -> Pool:
 
 
 def _local(study: Study) -> LocalPool:
-    if study.config.scorers is None or study.config.engines.simulate is not None:
+    if study.config.scorers is None or not study.computes_rewards:
         return LocalPool(study, make_worker(study))
     from bench.workers.scorers.processes import ScorerProcesses
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from bench.store.row import TrialRow
 from bench.study.study import Study
 from bench.study.trial import Trial
-from bench.workers.pool import LocalPool, Worker, build_engine
+from bench.workers.building import build_engine
+from bench.workers.pool import LocalPool, Worker
 from bench.workers.scorers.pooled import ScorerPool
 from bench.workers.search_runner import SearchRunner
 from tts.engine.requests import EngineCounters

@@ -104,7 +104,7 @@ def start_scorers(study: Study, digest: str, path: SearchPath, variables: dict[s
         TTSError: a reward cannot be loaded, or the cluster has no place for them.
     """
     config, engines = study.config.scorers, study.config.engines
-    if config is None or engines.simulate is not None:
+    if config is None or not study.computes_rewards:
         return None
     remote = ray.remote(ScorerActor).options(
         num_cpus=0 if config.gpus else engines.threads,
