@@ -16,6 +16,7 @@ from bench.report.html.cells import (
 )
 from bench.report.html.figures import File, csv
 from bench.report.html.page_data import Page
+from bench.run.status import awaited
 
 CONFIG_CHARACTERS = 60_000
 """A configuration is cut after so many; a run may have thousands of prompts."""
@@ -27,7 +28,7 @@ def section(analysis: Analysis, page: Page) -> Section:
     if len(analysis.failed):
         blocks.append(_errors(analysis.failed))
     for run in analysis.runs:
-        blocks += _provenance(run.manifest, str(run.output), analysis)
+        blocks += _provenance(run.manifest, str(run.output), analysis, awaited(run.output))
     return Section("environment", "Environment and configuration", "Environment", blocks)
 
 
@@ -39,7 +40,7 @@ def _errors(failed: pd.DataFrame) -> Table:
     return Table(caption, [Column("reason", "wrap"), Column("trials", RIGHT)], rows, files=["errors.csv"])
 
 
-def _provenance(manifest: dict[str, Any], name: str, analysis: Analysis) -> list[Block]:
+def _provenance(manifest: dict[str, Any], name: str, analysis: Analysis, awaiting: float | None = None) -> list[Block]:
     git = manifest.get("git")
     commit = "no checkout" if git is None else f"{git['commit']}{' (changed since: dirty)' if git['dirty'] else ''}"
     devices = sorted(map(str, analysis.trials["device"].dropna().unique())) or sorted(set(manifest.get("devices", [])))
@@ -49,6 +50,7 @@ def _provenance(manifest: dict[str, Any], name: str, analysis: Analysis) -> list
         "commit": commit,
         "devices": ", ".join(map(str, devices)) or "unknown",
         "engines at the start": f"{len(manifest.get('devices', []))}",
+        "only awaiting rewards": "unknown" if awaiting is None else f"{100 * awaiting:.1f} % of the engines' time",
         "FLOPs a denoiser call": "unknown" if not manifest.get("flops") else f"{manifest['flops']:.4g}",
     }
     versions = {key: str(value) for key, value in manifest.get("versions", {}).items()}
