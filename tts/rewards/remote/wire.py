@@ -118,7 +118,7 @@ class Service:
         if status in AGAIN or status >= 500:
             return f"status {status}", _seconds(later)
         if status != 200:
-            raise EngineError(f"{shown(self.address)} refuses: status {status}, {_words(found)}")
+            raise EngineError(f"{shown(self.address)} refuses: status {status}, {words(found)}")
         return found, 0.0
 
     def _request(
@@ -160,7 +160,7 @@ def _seconds(text: str | None) -> float:
     return min(60.0, float(text)) if text is not None and text.isdecimal() else 0.0
 
 
-def _words(content: bytes) -> str:
+def words(content: bytes) -> str:
     """The beginning of an answer, for a message."""
     text = content[:400].decode(errors="replace")
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:160] or "no words"
