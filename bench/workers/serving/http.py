@@ -12,6 +12,9 @@ from tts.errors import EngineError
 IDLE_SECONDS = 120.0
 """After which a connection that says nothing is closed."""
 
+DISCARDED, CHUNK = 16, 1 << 20
+"""Longest request that is read and dropped, in longest requests; and bytes of it at a time."""
+
 
 class Server(ThreadingHTTPServer):
     """Serves until it is shut down.
@@ -59,9 +62,15 @@ class _Handler(BaseHTTPRequestHandler):
         if not length.isdecimal():
             self._refuse(411, "the request does not say how long it is")
         elif int(length) > self.server.most_bytes:
+            self._discard(min(int(length), DISCARDED * self.server.most_bytes))
             self._refuse(413, f"the request has {length} bytes, and {self.server.most_bytes} are the most; send fewer")
         else:
             self._answer(self.rfile.read(int(length)))
+
+    def _discard(self, length: int) -> None:
+        """Read what nobody wants: a client that is cut off while it sends would not hear why."""
+        while length > 0 and (part := self.rfile.read(min(length, CHUNK))):
+            length -= len(part)
 
     def _answer(self, body: bytes) -> None:
         self._send(*self.server.service.answer(self.command, self.path, body, self.headers.get("Authorization")))

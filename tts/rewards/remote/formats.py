@@ -15,7 +15,7 @@ from typing import Any
 from tts.errors import EngineError
 from tts.rewards.base import Score
 from tts.rewards.remote.numbers import numbers
-from tts.rewards.remote.wire import Service, Unreadable, words
+from tts.rewards.remote.wire import Service, Unreadable, printable
 
 PROTOCOL = 1
 """Of ``tts-bench serve``."""
@@ -89,7 +89,7 @@ class JsonFormat(Format):
             raise Unreadable("its scores are in another order, or of other images")
         for each in scores:
             if each.get("error") is not None:
-                raise EngineError(words(str(each["error"]).encode()))
+                raise EngineError(printable(str(each["error"])))
         return [_score(each.get("score")) for each in scores]
 
 
