@@ -24,7 +24,7 @@ from bench.store.manifest import versions
 from bench.workers.on_ray import serving as on_ray
 from bench.workers.on_ray.paths import SearchPath
 from bench.workers.serving.http import Server
-from bench.workers.serving.served import Served, entries
+from bench.workers.serving.served import Served, entries, token_in
 from bench.workers.serving.service import RewardService
 from tts.engine.asking import ask_places
 from tts.errors import EngineError, SettingError
@@ -195,11 +195,10 @@ def test_a_refusal_s_sentence_reaches_the_client(several: str) -> None:
 
 
 def test_a_token_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    token = "sesame"
-    with running(Served(["brightness"], token=token)) as url:
+    monkeypatch.setenv("MY_KEY", "sesame")
+    with running(Served(["brightness"], token=token_in("MY_KEY"))) as url:
         assert asked(url, "/health")[0] == 401
         assert asked(url, "/health", Authorization="Bearer simsim")[0] == 401
-        monkeypatch.setenv("MY_KEY", "sesame")
         made, reward = remote(url, key="MY_KEY")
         assert reward.score(IMAGES, CAPTIONS) == Brightness().load().score(IMAGES, CAPTIONS)
         assert "sesame" not in json.dumps(made.identity())
