@@ -118,6 +118,7 @@ class Reporter:
             "host": status.where,
             "rows_per_second": status.total.rows / seconds,
             "busy": min(1.0, status.total.seconds / seconds),
+            "waiting": min(1.0, status.total.awaiting / seconds),
             "losses": status.losses,
         }
 
@@ -137,6 +138,16 @@ def read(output: Output) -> list[dict[str, Any]]:
     if not found:
         raise DataError(f"{where}: no run has begun there")
     return sorted(found, key=lambda status: [int(number) for number in (status["shard"] or "0/1").split("/")])
+
+
+def awaited(output: Output) -> float | None:
+    """Share of the engines' time, since the run's last start, in which they only awaited rewards; None: not known."""
+    try:
+        engines = [engine for status in read(output) for engine in status["engines"]]
+    except DataError:
+        return None
+    shares = [engine["waiting"] for engine in engines if "waiting" in engine]
+    return sum(shares) / len(shares) if shares else None
 
 
 def show(output: Output, console: Console) -> None:
@@ -179,7 +190,7 @@ def _line(status: dict[str, Any]) -> str:
 
 
 def _table(engines: list[dict[str, Any]]) -> Table:
-    table = Table("engine", "device", "machine", "rows/s", "busy", "lost")
+    table = Table("engine", "device", "machine", "rows/s", "busy", "awaits rewards", "lost")
     for engine in engines:
         table.add_row(
             str(engine["engine"]),
@@ -187,6 +198,7 @@ def _table(engines: list[dict[str, Any]]) -> Table:
             Text(engine["host"]),
             f"{engine['rows_per_second']:,.1f}",
             f"{100 * engine['busy']:.0f} %",
+            f"{100 * engine['waiting']:.0f} %" if "waiting" in engine else "?",
             str(engine["losses"]),
         )
     return table

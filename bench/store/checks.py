@@ -55,6 +55,7 @@ class _Engine(_Form):
     host: str
     rows_per_second: Rate
     busy: float
+    waiting: float = 0.0
     losses: Count
 
 

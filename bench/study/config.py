@@ -13,6 +13,7 @@ from bench.study import yaml_values
 from bench.study.engines import AUTO as AUTO
 from bench.study.engines import Engines as Engines
 from bench.study.protocol import Problems, Protocol
+from bench.study.scorers import Scorers as Scorers
 from bench.study.trust import texts
 from tts.errors import SettingError
 from tts.files.addresses import refuse_secrets
@@ -48,6 +49,9 @@ class RunConfig(Settings):
     )
     problems: Problems = Field(default_factory=Problems, description="what to draw")
     engines: Engines = Field(default_factory=Engines, description="where to compute")
+    scorers: Scorers | None = Field(
+        None, description="places of their own for slow rewards; left out: engines compute all of them"
+    )
     seed: int = Field(0, ge=0, description="seed of the whole run")
     images: bool | Literal["files"] = Field(
         True, description="keep each trial's image: true in its row, 'files' in images/TRIAL.png, false not at all"
@@ -102,6 +106,12 @@ class RunConfig(Settings):
     def _enough_seeds(self) -> RunConfig:
         if self.protocol.repeats > self.problems.last_seed + 1:
             raise ValueError(f"protocol.repeats: {self.protocol.repeats} sets need as many seeds of each condition")
+        return self
+
+    @model_validator(mode="after")
+    def _gpus_of_scorers(self) -> RunConfig:
+        if self.scorers is not None and self.scorers.gpus and self.engines.backend == "local":
+            raise ValueError("scorers.gpus: scorers with GPUs of their own need engines.backend: ray")
         return self
 
     @property

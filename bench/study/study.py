@@ -52,6 +52,8 @@ class Study:
         self.model_name, self.model = model
         self.searched = tuple(named(REWARDS, config.rewards))
         self.rewards = named(REWARDS, [*config.rewards, *config.held_out])
+        if config.scorers is not None:
+            config.scorers.check(self.rewards)
         self.metrics = named(METRICS, config.metrics)
         self._codes()  # refuses two of one name
         self.entries = distinct([entry for given in config.searches for entry in entries_of(given)])

@@ -16,6 +16,7 @@ from bench.report.html.cells import (
 )
 from bench.report.html.figures import File, csv
 from bench.report.html.page_data import Page
+from bench.run.status import awaited
 from bench.run.status import read as read_status
 from tts.errors import DataError
 
@@ -42,7 +43,7 @@ def _errors(failed: pd.DataFrame) -> Table:
 
 
 def _provenance(run: Run, analysis: Analysis) -> list[Block]:
-    manifest, name = run.manifest, str(run.output)
+    manifest, name, awaiting = run.manifest, str(run.output), awaited(run.output)
     git = manifest.get("git")
     commit = "no checkout" if git is None else f"{git['commit']}{' (changed since: dirty)' if git['dirty'] else ''}"
     devices = sorted(map(str, analysis.trials["device"].dropna().unique())) or sorted(set(manifest.get("devices", [])))
@@ -52,6 +53,7 @@ def _provenance(run: Run, analysis: Analysis) -> list[Block]:
         "commit": commit,
         "devices": ", ".join(map(str, devices)) or "unknown",
         "engines at the start": f"{len(manifest.get('devices', []))}",
+        "only awaiting rewards": "unknown" if awaiting is None else f"{100 * awaiting:.1f} % of the engines' time",
         "FLOPs a denoiser call": "unknown" if not manifest.get("flops") else f"{manifest['flops']:.4g}",
         **_sinks(run),
     }
