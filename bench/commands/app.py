@@ -26,6 +26,7 @@ from bench.commands.replay import replay
 from bench.commands.report import report
 from bench.commands.run import run
 from bench.commands.scale import scale
+from bench.commands.serve import serve
 from bench.commands.status import status
 from bench.commands.tabulate import tabulate
 from bench.commands.train import train
@@ -60,6 +61,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     check,
     train,
     generate,
+    serve,
 )
 """In the order in which the help names them."""
 

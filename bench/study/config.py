@@ -59,6 +59,9 @@ class RunConfig(Settings):
         True, description="keep each trial's image: true in its row, 'files' in images/TRIAL.png, false not at all"
     )
     trace: bool = Field(False, description="keep every evaluation of every trial, in evaluations/part-*.parquet")
+    sinks: list[str | dict[str, Any]] = Field(
+        [], description="where else the run's numbers go: names, or {name: ..., setting: value}; change no result"
+    )
     flush_seconds: float = Field(10.0, ge=0, description="finished trials are stored at least this often")
     store_seconds: float = Field(
         600.0, ge=0, description="how long a store that cannot be written to (full, unreachable) is tried again"

@@ -146,7 +146,7 @@ def own(**changes: Any) -> Study:
 
 def test_a_scorer_gives_an_engines_values_and_its_errors() -> None:
     """Device rewards in whole batches; where one fails, the image that it fails on is told, in the same words."""
-    pool = Direct(Judge(own(engines={**TINY["engines"], "score_batch": 3})))
+    pool = Direct(Judge.of(own(engines={**TINY["engines"], "score_batch": 3})))
     given = torch.from_numpy(IMAGES)
     assert PooledReward("brightness", pool).score(given, [0] * 5) == Brightness().load().score(given, [0] * 5)
     bad = given.clone()
@@ -189,7 +189,7 @@ def test_scorers_that_cannot_be(scorers: dict[str, Any], words: str, tiny: Make)
 def test_a_device_reward_on_another_kind_of_device_is_refused() -> None:
     study = own(engines={"device": "cuda"})
     with pytest.raises(EngineError, match=r"scorers: reward brightness .* set scorers\.gpus"):
-        Judge(study)
+        Judge.of(study)
 
 
 def test_redness_is_what_the_rows_are_compared_by() -> None:

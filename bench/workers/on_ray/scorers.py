@@ -37,7 +37,7 @@ class ScorerActor:
         if study.digest() != digest:
             raise EngineError("scorers: a machine has other weights or another version of this package")
         batch = config.engines.score_batch or config.engines.batch
-        self._batcher = Batcher([_or_end(Judge(study))], batch, config.scorers.queue * batch)
+        self._batcher = Batcher([_or_end(Judge.of(study))], batch, config.scorers.queue * batch)
 
     def ready(self) -> bool:
         """Answers once the rewards are loaded."""

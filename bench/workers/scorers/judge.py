@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from bench.study.study import Study
@@ -32,25 +32,32 @@ class Judge:
     """Scores batches of one reward at a time; rewards of a device get whole batches, as an engine would give them.
 
     Args:
-        study: whose scorers' rewards it loads.
-
-    Raises:
-        EngineError: a reward needs the engines' kind of device, and has another one here.
+        rewards: loaded, by name.
+        batch: images that rewards of a device get.
     """
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, rewards: Mapping[str, Reward], batch: int) -> None:
+        self._rewards, self._batch = rewards, batch
+
+    @classmethod
+    def of(cls, study: Study) -> Judge:
+        """Of the rewards of a study's scorers.
+
+        Raises:
+            EngineError: one needs the engines' kind of device, and would have another one here.
+        """
         config = study.config
         assert config.scorers is not None  # or there would be no scorer
         set_numerics(config.engines)
         device = "cuda" if config.engines.device == "cuda" and config.scorers.gpus > 0 else "cpu"
-        self._batch = config.engines.score_batch or config.engines.batch
-        self._rewards = {name: study.rewards[name].load(device, study.model.caption) for name in config.scorers.rewards}
-        for name, reward in self._rewards.items():
+        rewards = {name: study.rewards[name].load(device, study.model.caption) for name in config.scorers.rewards}
+        for name, reward in rewards.items():
             if not reward.host and device != config.engines.device:
                 raise EngineError(
                     f"scorers: reward {name} would have other values on a CPU than on the engines' GPUs; set "
                     "scorers.gpus, or leave it out of scorers.rewards"
                 )
+        return cls(rewards, config.engines.score_batch or config.engines.batch)
 
     def score(self, name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
         """An answer for each image.
@@ -68,7 +75,7 @@ class Judge:
         from tts.engine.asking import ask_places
         from tts.engine.padding import pad, padded
 
-        reward: Reward = self._rewards[name]
+        reward = self._rewards[name]
         with torch.inference_mode():
             given = pad(list(torch.from_numpy(images.copy())), size)  # what Ray hands over is read-only
             places = {k: k for k in range(len(images))}

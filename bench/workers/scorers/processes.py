@@ -143,7 +143,7 @@ def serve(config: RunConfig, pipe: Connection) -> None:
     """The process's whole life: batches in, answers out, until whoever asks is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver's process hears it, and ends this one
     try:
-        judge = Judge(Study(config))
+        judge = Judge.of(Study(config))
     except TTSError as error:
         pipe.send(error)
         return
