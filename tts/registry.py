@@ -226,6 +226,7 @@ REWARDS: Registry[RewardSettings] = Registry(
         "remote": "tts.rewards.remote.settings:Remote",
         "unified_reward": "tts.rewards.unified_reward:UnifiedReward",
         "vqascore": "tts.rewards.vqascore:VQAScore",
+        "vqascore_t5": "tts.rewards.vqascore_t5:VQAScoreT5",
         "weighted": "tts.rewards.ensembles:Weighted",
     },
     wrapper="tts.rewards.own:Own",
