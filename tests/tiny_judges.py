@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -276,10 +277,29 @@ def clip_t5(folder: Path) -> dict[str, Any]:
     return {name: str(folder / place) for name, place in places.items()} | {"precision": "fp32"}
 
 
+def aesthetic_v2_5(folder: Path) -> dict[str, Any]:
+    """SigLIP as it is published, whole, and a head of five layers; the settings."""
+    from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 24, "intermediate_size": 37, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = SiglipConfig(text_config=sizes, vision_config={**sizes, "image_size": 16, "patch_size": 4})
+    with quiet():
+        SiglipModel(config).save_pretrained(folder / "siglip")
+        SiglipImageProcessor(size={"height": 16, "width": 16}).save_pretrained(folder / "siglip")
+    widths, state = (24, 16, 12, 8, 4, 1), {}
+    for place, (wide, out) in enumerate(pairwise(widths)):
+        state[f"scoring_head.{2 * place}.weight"] = torch.randn(out, wide) / 2
+        state[f"scoring_head.{2 * place}.bias"] = torch.randn(out)
+    torch.save(state, folder / "head.pth")
+    return {"id": str(folder / "siglip"), "head": str(folder / "head.pth"), "precision": "fp32"}
+
+
 def all_settings(folder: Path, prompts: list[str]) -> dict[str, dict[str, Any]]:
     """Settings of every one of these rewards, on tiny networks; some of them know these prompts only."""
     chat = qwen(folder / "chat")
     return {
+        "aesthetic_v2_5": aesthetic_v2_5(folder / "aesthetic_v2_5"),
         "geneval": geneval(folder / "geneval", prompts),
         "hpsv3": hpsv3(folder / "hpsv3"),
         "unified_reward": unified_reward(folder / "unified", chat),

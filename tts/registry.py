@@ -210,6 +210,7 @@ REWARDS: Registry[RewardSettings] = Registry(
     {
         "brightness": "tts.rewards.brightness:Brightness",
         "aesthetic": "tts.rewards.aesthetic:Aesthetic",
+        "aesthetic_v2_5": "tts.rewards.aesthetic_v2_5:AestheticV25",
         "class_judge": "tts.rewards.class_judge:ClassJudge",
         "class_probability": "tts.rewards.class_probability:ClassProbability",
         "classifier": "tts.rewards.classifier:Classifier",
