@@ -21,6 +21,7 @@ from bench.commands.list import list_plugins
 from bench.commands.metrics import metrics
 from bench.commands.options import err
 from bench.commands.plan import plan
+from bench.commands.protocol import protocol
 from bench.commands.replay import replay
 from bench.commands.report import report
 from bench.commands.run import run
@@ -56,6 +57,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     tabulate,
     compare,
     list_plugins,
+    protocol,
     check,
     train,
     generate,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
+from bench.sinks.registry import SINKS
 from tts.registry import METRICS, MODELS, REWARDS, SAMPLERS, SEARCHES
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ REGISTRIES: dict[str, Any] = {
     "rewards": REWARDS,
     "searches": SEARCHES,
     "metrics": METRICS,
+    "sinks": SINKS,
 }
 
 

@@ -34,12 +34,18 @@ class Reporter:
         where: its files.
         show: moves the progress bar.
         warn: takes a line.
+        sinks: tells which sinks fail, and why.
     """
 
     def __init__(
-        self, study: Study, where: Storage, show: Callable[[RunProgress], None], warn: Callable[[str], None]
+        self,
+        study: Study,
+        where: Storage,
+        show: Callable[[RunProgress], None],
+        warn: Callable[[str], None],
+        sinks: Callable[[], dict[str, str]] = dict,
     ) -> None:
-        self._place, self._show, self._warn = where, show, warn
+        self._place, self._show, self._warn, self._sinks = where, show, warn, sinks
         shard, number = study.config.part
         self._shard = study.config.shard
         self._name = "status.json" if number == 1 else f"status-{shard}of{number}.json"
@@ -91,6 +97,7 @@ class Reporter:
             "seconds": seconds,
             "seconds_left": 0.0 if state == "done" else left,
             "last_error": counts.error,
+            **({"sinks": sinks} if (sinks := self._sinks()) else {}),
             "engines": [self._engine(engine, status, now) for engine, status in enumerate(counts.engines)],
         }
         self._written, data = now, json.dumps(content).encode()
@@ -151,6 +158,8 @@ def show(output: Output, console: Console) -> None:
         console.print(f"{name}: {_line(status)}", markup=False, highlight=False, soft_wrap=True)
         if status["last_error"]:
             console.print(f"last error: {status['last_error']}", style="yellow", markup=False, soft_wrap=True)
+        for sink, reason in status.get("sinks", {}).items():
+            console.print(f"sink {sink}: {reason}", style="yellow", markup=False, soft_wrap=True)
         console.print(_table(status["engines"]))
 
 

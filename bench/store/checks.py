@@ -71,6 +71,7 @@ class StatusForm(_Form):
     nfe_per_second: Rate
     seconds_left: Annotated[float, Field(ge=0, le=1e11)] | None
     last_error: str
+    sinks: dict[str, str] = {}
     engines: list[_Engine]
 
 

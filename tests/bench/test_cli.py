@@ -61,7 +61,19 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_command_and_option_has_a_help_text() -> None:
     assert set(COMMANDS) == {
         *("run", "status", "curves", "report", "compare", "replay", "export"),
-        *("list", "check", "train", "generate", "scale", "calibrate", "doctor", "plan", "verify", "metrics"),
+        *(
+            "list",
+            "check",
+            "train",
+            "generate",
+            "scale",
+            "calibrate",
+            "doctor",
+            "plan",
+            "verify",
+            "metrics",
+            "protocol",
+        ),
     }
     for name, command in COMMANDS.items():
         assert command.help, name
