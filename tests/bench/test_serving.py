@@ -220,7 +220,7 @@ def test_a_token_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_cannot_be_served_is_told() -> None:
     refused("unknown reward 'brightnes'; did you mean 'brightness'", "serve", "brightnes")
     refused("is no mapping in YAML", "serve", "{name: ")
-    refused("for prompts use clip", "serve", "{name: classifier, id: x}")
+    refused("for prompts use clip", "serve", "clip_classes")
     refused("its classifier knows CIFAR-10's classes", "serve", "class_probability")
     refused("named twice", "serve", "brightness", "brightness")
     refused("--key NO_SUCH_KEY: the environment has no such variable", "serve", "brightness", "--key", "NO_SUCH_KEY")
