@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +11,8 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from pydantic import Field, model_validator
 
 from tts.errors import SettingError
+from tts.files.addresses import SECRET
 from tts.settings import Settings
-
-SECRET = re.compile("key|token|secret|password|credential", re.IGNORECASE)
 
 
 class CurvePoint(NamedTuple):

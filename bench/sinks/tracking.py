@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from bench.sinks.base import SECRET, CurvePoint, RunFacts, SinkSettings, Tracker
+from bench.sinks.base import CurvePoint, RunFacts, SinkSettings, Tracker
 from bench.sinks.tally import Tally, columns_of
 from bench.store.plain import plain
 from bench.store.row import TrialRow
 from tts.errors import first_line
-from tts.files.addresses import redacted
+from tts.files.addresses import redacted, without_secrets
 
 END_SECONDS = 30.0
 """For a sink to take what is left when a run is done; what takes longer is left behind."""
 STOP_SECONDS = 3.0
 """The same when a run is stopped."""
 SHOWN_LETTERS = 200
-SECRET_LETTERS = 6
 
 
 @dataclass
@@ -99,14 +97,6 @@ class SinkThread:
         if not self._warned:
             self._warned = True
             self._warn(f"sink {self.name}: {self.failure}; the run goes on, and the sink is tried again later")
-
-
-def without_secrets(text: str) -> str:
-    """A text without what the environment keeps secret, in case another package prints it."""
-    for name, value in os.environ.items():
-        if SECRET.search(name) and len(value) >= SECRET_LETTERS:
-            text = text.replace(value, "...")
-    return text
 
 
 class Tracking:
