@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from tts.engine.device_errors import named
 from tts.engine.device_queue import DeviceQueue, queue_of, upload
 from tts.engine.requests import EngineCounters, EvalRequest, EvalResult
-from tts.engine.running import Running, Steps, steps_of
+from tts.engine.routes import Routes
+from tts.engine.running import Group, Row, land, rows_at_once, start
 from tts.engine.scoring import Scorer, ScoreRequest, ScoreResult, ask, pad, padded
+from tts.engine.state_pool import StatePool, States
 from tts.errors import EngineError
 from tts.metrics.base import Metric
 from tts.models.base import Model
@@ -27,8 +30,8 @@ from tts.noise import Array, Noise, NoiseBank
 from tts.plan import Condition
 from tts.prompts import lengthened
 from tts.rewards.base import Reward
-from tts.samplers.base import Call, Position, drive, follow
-from tts.search.segment import Segment, State
+from tts.samplers.base import Call, drive, follow
+from tts.search.segment import State
 
 
 class Engine:
@@ -57,15 +60,18 @@ class Engine:
         self.model, self.rewards, self.batch, self.device = model, dict(rewards), batch, device
         self.flops: float | None = None  # of one forward of one image; whoever counts them sets it
         self.load = EngineCounters()
-        self.states: dict[int, Position] = {}
+        self._pool = StatePool(model.shape, device)
+        self.states = States(self._pool)
         self._stream = stream or queue_of(device)
         self._queued: deque[tuple[Any, Any]] = deque()  # where batches begin and end that are not awaited yet
         self._pass_seconds = 0.0
         self._noise = NoiseBank(model.shape)
         self._scorer = Scorer(model, rewards, score_batch or batch, reward_device, self.load, self._stream, metrics)
         self._queue: deque[EvalRequest] = deque()
-        self._running: list[Running] = []
-        self._finishing: dict[int, Running] = {}
+        self._routes, self._largest = Routes(model.sampler), rows_at_once(model.shape, device)
+        self._groups: list[Group] = []  # rows amid a transition
+        self._between: list[Row] = []  # rows that have begun, at the end of one transition and before the next
+        self._finishing: dict[int, EvalResult] = {}
 
     def submit(self, jobs: Iterable[EvalRequest]) -> None:
         """Queue jobs. A job whose segment starts from a state needs it in :attr:`states`."""
@@ -74,17 +80,21 @@ class Engine:
     def release(self, keys: Iterable[int]) -> None:
         """Forget states that no handle refers to any more."""
         for key in keys:
-            self.states.pop(key, None)
+            self.states.release(key)
 
     @property
     def free_rows(self) -> int:
         """Rows that the next forward pass has to spare."""
-        return max(0, self.batch - len(self._running) - len(self._queue))
+        return max(0, self.batch - self._at_work - len(self._between) - len(self._queue))
 
     @property
     def busy(self) -> bool:
         """Whether :meth:`advance` has anything to do."""
-        return bool(self._queue or self._running or self._scorer.busy)
+        return bool(self._queue or self._between or self._groups or self._scorer.busy)
+
+    @property
+    def _at_work(self) -> int:
+        return sum(len(group.rows) for group in self._groups)
 
     def advance(self) -> list[EvalResult]:
         """One forward pass, and the rewards that are due; returns the jobs that are done by now.
@@ -97,13 +107,13 @@ class Engine:
 
     @torch.inference_mode()
     def _advance(self) -> list[EvalResult]:
-        done = self._admit()
-        if self._running:
+        done = self._fill()
+        if self._groups:
             self._forward()
-            done += self._retire()
+            done += self._settle()
         starved = self.free_rows > 0
         self._scorer.flush(partial=starved)
-        idle = not (self._running or self._queue)
+        idle = not (self._groups or self._between or self._queue)
         start = time.perf_counter()
         scored = self._scorer.collect(wait=idle and not done)
         self.load.idle += time.perf_counter() - start
@@ -113,23 +123,38 @@ class Engine:
         """End the engine's thread."""
         self._scorer.close()
 
-    def _admit(self) -> list[EvalResult]:
-        """Start queued jobs until the batch is full; a job without steps goes straight to scoring."""
-        while self._queue and len(self._running) < self.batch:
-            job = self._queue.popleft()
-            running = Running(job, self._steps(job.segment))
-            running.send(None)
-            self._running.append(running)
-        return self._retire()
+    def _fill(self) -> list[EvalResult]:
+        """Begin transitions until the batch is full; those that need no denoiser are done at once."""
+        done, room = list[EvalResult](), self.batch - self._at_work
+        while room and (rows := self._next(room)):
+            ended = [row for row in rows if row.ended]
+            while begun := [row for row in rows if not row.ended]:
+                groups = list(start(self._noises, self._pool, begun, self._largest))
+                self._groups += [group for group in groups if group.end is None]
+                rows = self._landed([group for group in groups if group.end is not None])
+                ended += [row for row in rows if row.ended]
+            done += self._retire(ended)
+            room = self.batch - self._at_work
+        return done
 
-    def _steps(self, segment: Segment) -> Steps:
-        start = segment.start
-        at = self.states[start.key] if isinstance(start, State) else self._tensor(start)
-        return steps_of(segment, self.model.sampler, at, self._tensor)
+    def _next(self, room: int) -> list[Row]:
+        """Rows whose next transitions begin now: those that have begun, then new ones."""
+        taken, self._between = self._between[:room], self._between[room:]
+        while len(taken) < room and self._queue:
+            taken.append(self._row(self._queue.popleft()))
+        return taken
 
-    def _tensor(self, noise: Noise) -> Tensor:
+    def _row(self, job: EvalRequest) -> Row:
+        start = job.segment.start
+        slot = self._pool.hold(self.states.slot(start.key)) if isinstance(start, State) else None
+        row = Row(job, self._routes.of(job.segment), slot)
+        if slot is not None and not row.kept:
+            row.state = self._pool.hold(slot)
+        return row
+
+    def _noises(self, noises: Sequence[Noise]) -> Tensor:
         start = time.perf_counter()
-        tensor = upload(torch.from_numpy(self._made(noise)), self.device)
+        tensor = upload(torch.from_numpy(np.concatenate([self._made(noise)[None] for noise in noises])), self.device)
         self.load.noise += time.perf_counter() - start
         return tensor
 
@@ -144,19 +169,20 @@ class Engine:
     def _forward(self) -> None:
         while len(self._queued) > self._stream.ahead:
             self._await_batch()
-        begin = self._stream.mark()
-        calls = [running.call for running in self._running if running.call is not None]
-        x = pad([call.x for call in calls], self.batch)
-        levels = torch.tensor(padded([call.level for call in calls], self.batch), dtype=torch.float64)
-        conditions = padded([running.job.segment.condition for running in self._running], self.batch)
-        answers = self.model.denoise(x, levels, conditions)
-        for running, answer in zip(self._running, answers, strict=False):  # the padding's answers are dropped
-            running.send(answer)
-            running.outcome.nfe += self.model.passes
+        begin, groups, rows = self._stream.mark(), self._groups, self._at_work
+        padding, first = self.batch - rows, groups[0]
+        states = [group.x for group in groups] + [first.x[:1].expand(padding, *self.model.shape)] * (padding > 0)
+        levels = np.concatenate([*(group.levels for group in groups), first.levels[:1].repeat(padding)])
+        conditions = [condition for group in groups for condition in group.conditions]
+        conditions += [conditions[0]] * padding
+        answers = self.model.denoise(torch.cat(states), torch.from_numpy(levels), conditions)
+        answered = answers[:rows].split([len(group.rows) for group in groups])  # the padding's answers are dropped
+        for group, answer in zip(groups, answered, strict=True):
+            group.send(answer)
         self._queued.append((begin, self._stream.mark()))
         if not self._stream.ahead or not self._pass_seconds:
             self._await_batch()
-        self._account()
+        self._account(rows)
 
     def _await_batch(self) -> None:
         """Wait for the oldest batch on the device, and measure it."""
@@ -165,34 +191,46 @@ class Engine:
         self._pass_seconds = self._stream.seconds(begin, end)
         self.load.seconds += self._pass_seconds
 
-    def _account(self) -> None:
+    def _account(self, rows: int) -> None:
         """Charge the batch to its rows: its time, or the last one's if it is still on the device."""
-        for running in self._running:
-            running.outcome.seconds += self._pass_seconds / len(self._running)
+        for group in self._groups:
+            group.seconds += self._pass_seconds / rows
         self.load.batches += 1
-        self.load.rows += len(self._running)
+        self.load.rows += rows
 
-    def _retire(self) -> list[EvalResult]:
-        """Take the jobs that have taken their last step out of the batch."""
-        ended = [running for running in self._running if running.end is not None]
-        self._running = [running for running in self._running if running.end is None]
-        return [running.outcome for running in ended if self._retired(running)]
+    def _settle(self) -> list[EvalResult]:
+        """Take the rows whose transitions have ended out of their groups, and those of jobs that have."""
+        ended = [group for group in self._groups if group.end is not None]
+        self._groups = [group for group in self._groups if group.end is None]
+        rows = self._landed(ended)
+        self._between = [row for row in rows if not row.ended] + self._between
+        return self._retire([row for row in rows if row.ended])
 
-    def _retired(self, running: Running) -> bool:
-        """Keep the state; whether nothing is left to do for the job."""
-        assert running.end is not None  # only ended jobs come here
-        job = running.job
-        # A copy: the last step's state can be a view that would keep (or share) a whole batch.
-        self.states[job.ticket] = Position(*(tensor.clone() for tensor in running.end.at))
-        if not job.wants:
-            return True
-        self._finishing[job.ticket] = running
-        preview = self.model.previews and job.segment.stop < self.model.sampler.plan.steps
-        self._scorer.add(ScoreRequest(job.ticket, running.end.clean, job.segment.condition, job.wants, preview))
-        return False
+    def _landed(self, groups: Iterable[Group]) -> list[Row]:
+        for group in (groups := list(groups)):
+            land(group, self._pool)
+        return [row for group in groups for row in group.rows]
+
+    def _retire(self, ended: Sequence[Row]) -> list[EvalResult]:
+        """Keep the states of jobs that have taken their last step; returns those for which nothing is left to do."""
+        scored = [row for row in ended if row.job.wants]
+        for row, clean in zip(scored, self._clean(scored), strict=True):
+            self._finishing[row.job.ticket] = row.outcome(self.model.passes)
+            segment = row.job.segment
+            preview = self.model.previews and segment.stop < self.model.sampler.plan.steps
+            self._scorer.add(ScoreRequest(row.job.ticket, clean, segment.condition, row.job.wants, preview))
+        for row in ended:
+            assert row.slot is not None  # an ended row has a position
+            assert row.state is not None  # and has passed the one that is kept
+            self._pool.drop(row.slot)
+            self.states.keep(row.job.ticket, row.state)
+        return [row.outcome(self.model.passes) for row in ended if not row.job.wants]
+
+    def _clean(self, rows: Sequence[Row]) -> Sequence[Tensor]:
+        return self._pool.clean([row.slot for row in rows if row.slot is not None]) if rows else ()
 
     def _finish(self, scored: ScoreResult) -> EvalResult:
-        outcome = self._finishing.pop(scored.ticket).outcome
+        outcome = self._finishing.pop(scored.ticket)
         outcome.decodes, outcome.reward_calls = 1, len(scored.scores)
         outcome.seconds += scored.seconds
         outcome.scores, outcome.errors, outcome.features = scored.scores, scored.errors, scored.features

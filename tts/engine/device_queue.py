@@ -105,6 +105,8 @@ def queue_of(device: str) -> DeviceQueue:
 
 def upload(values: Tensor, device: torch.device | str) -> Tensor:
     """A tensor of the host's on a device, without waiting for what is queued there."""
+    if device == "cpu":
+        return values
     if torch.device(device).type != "cuda":
         return values.to(device)
     return values.contiguous().pin_memory().to(device, non_blocking=True)  # rows of one value cannot be pinned
