@@ -58,11 +58,13 @@ SLOW = ON_RAY | {
     "test_readme",
     "test_report_browser",
     "test_shards",
+    "test_site",
     # many studies, or engines, from beginning to end
     "test_calibrate",
     "test_losses",
     "test_samplers",
     "test_simulated",
+    "test_tabulate",
     # networks of some size
     "test_adapters",
     "test_checkpoint",

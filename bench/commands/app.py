@@ -26,6 +26,7 @@ from bench.commands.report import report
 from bench.commands.run import run
 from bench.commands.scale import scale
 from bench.commands.status import status
+from bench.commands.tabulate import tabulate
 from bench.commands.train import train
 from bench.commands.verify import verify
 from bench.store.plain import plain
@@ -51,6 +52,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     replay,
     verify,
     export,
+    tabulate,
     compare,
     list_plugins,
     check,

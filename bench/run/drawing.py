@@ -130,6 +130,7 @@ def draw(request: Request) -> Drawn:
         raise SettingError("budget: one image has no curve; set the setting itself, for example --set K=4")
     searches = [search] if name == "naive" else ["naive", search]
     study = Study(parse(RunConfig, {**values, "searches": searches, "output": Path("unused")}, "generate"))
+    study.check_draws()
     worker = build_engine(study, () if request.names_batch else sizes_from(study.config.engines.batch))
     study = study.with_batch(worker.batch)
     pool, rows = LocalPool(study, worker), Rows()

@@ -14,9 +14,11 @@ from bench.study.study import Study
 from bench.workers.numerics import set_numerics
 from bench.workers.prompts import load_model
 from bench.workers.simulated import SimulatedEngine
+from tts.engine.recorded import RecordedEngine
 from tts.engine.requests import EngineCounters
 from tts.errors import EngineError
 from tts.metrics.base import Metric
+from tts.models.table import Table
 
 if TYPE_CHECKING:
     from tts.engine.batching import Engine
@@ -140,8 +142,8 @@ def collect(engine: int, worker: Worker, outcomes: list[Any], at: float | None =
     return WorkerReport(engine, outcomes, replace(worker.load), **(report() if report else {}), at=at)
 
 
-def build_engine(study: Study, batches: Sequence[int] = ()) -> Engine | SimulatedEngine:
-    """The engine of a study on this machine, checked to keep rows apart.
+def build_engine(study: Study, batches: Sequence[int] = ()) -> Engine | SimulatedEngine | RecordedEngine:
+    """The engine of a study on this machine, checked to keep rows apart; of a table, what looks rewards up in it.
 
     Args:
         batches: sizes to try in this order, the first that keeps rows apart is taken; none: the study's own.
@@ -152,6 +154,8 @@ def build_engine(study: Study, batches: Sequence[int] = ()) -> Engine | Simulate
     engines = study.config.engines
     if engines.simulate is not None:
         return SimulatedEngine(study)
+    if isinstance(study.model, Table):
+        return RecordedEngine(study.model.table, study.rewards)
     import torch
 
     from tts.engine.device_errors import named
@@ -165,6 +169,7 @@ def build_engine(study: Study, batches: Sequence[int] = ()) -> Engine | Simulate
 
 def _build(study: Study, batches: Sequence[int]) -> Engine:
     from tts.engine.batching import Engine, flops_of
+    from tts.engine.score_checks import Judged, equal_shapes
 
     engines, condition = study.config.engines, study.conditions[0]
     model = load_model(study)
@@ -175,7 +180,19 @@ def _build(study: Study, batches: Sequence[int]) -> Engine:
     rewards = {name: settings.load(second, study.model.caption) for name, settings in study.rewards.items()}
     metrics = load_metrics(study, second)
     batch = _first_sound(study, model, Judges(rewards, metrics), batches, second)
-    engine = Engine(model, rewards, batch, engines.device, engines.score_batch or batch, second, metrics=metrics)
+    scored = engines.score_batch or batch
+    judged = Judged(model, rewards, metrics, condition, engines.device, second)
+    engine = Engine(
+        model,
+        rewards,
+        batch,
+        engines.device,
+        scored,
+        second,
+        metrics=metrics,
+        host_threads=engines.host_threads,
+        score_shapes=equal_shapes(judged, scored),
+    )
     engine.flops = flops
     return engine
 
@@ -206,8 +223,9 @@ def _first_sound(study: Study, model: Model, judges: Judges, batches: Sequence[i
 
 def _obstacle(study: Study, model: Model, judges: Judges, batch: int, second: str) -> str | None:
     """A sentence on what lets a row of a batch depend on the rows beside it; None: nothing."""
-    from tts.engine.batching import first_dependent_score, rows_are_independent
+    from tts.engine.batching import rows_are_independent
     from tts.engine.features import first_dependent_features
+    from tts.engine.score_checks import first_dependent_score
 
     engines, condition = study.config.engines, study.conditions[0]
     if not rows_are_independent(model, batch, condition, engines.device):
@@ -266,7 +284,7 @@ def describe_device(device: str) -> str:
     """The device's own name, as results are compared only between equal ones."""
     import platform
 
-    if device == "simulated":
+    if device in ("simulated", RecordedEngine.device):
         return device
 
     import torch

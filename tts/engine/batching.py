@@ -18,11 +18,13 @@ from torch import Tensor
 
 from tts.engine.device_errors import named
 from tts.engine.device_queue import DeviceQueue, queue_of, upload
+from tts.engine.padding import pad
 from tts.engine.requests import EngineCounters, EvalRequest, EvalResult
-from tts.engine.routes import Routes
-from tts.engine.running import Group, Row, land, rows_at_once, start
-from tts.engine.scoring import Scorer, ScoreRequest, ScoreResult, ask, pad, padded
-from tts.engine.state_pool import StatePool, States
+from tts.engine.rows import Rows
+from tts.engine.running import Row
+from tts.engine.score_requests import ScoreRequest, ScoreResult
+from tts.engine.scoring import HOST_THREADS, Scorer
+from tts.engine.timeline import Timeline
 from tts.errors import EngineError
 from tts.metrics.base import Metric
 from tts.models.base import Model
@@ -31,7 +33,6 @@ from tts.plan import Condition
 from tts.prompts import lengthened
 from tts.rewards.base import Reward
 from tts.samplers.base import Call, drive, follow
-from tts.search.segment import State
 
 
 class Engine:
@@ -44,6 +45,8 @@ class Engine:
         score_batch: images decoded and scored at once; None: as many.
         reward_device: where device rewards are; None: where the model is.
         stream: the device's queue; left out: as the device needs it.
+        host_threads: that share work on images beside the device, where it can be divided.
+        score_shapes: batches smaller than ``score_batch`` that score images to the same bits.
     """
 
     def __init__(
@@ -56,45 +59,45 @@ class Engine:
         reward_device: str | None = None,
         stream: DeviceQueue | None = None,
         metrics: Mapping[str, Metric] | None = None,
+        host_threads: int = HOST_THREADS,
+        score_shapes: Sequence[int] = (),
     ) -> None:
         self.model, self.rewards, self.batch, self.device = model, dict(rewards), batch, device
         self.flops: float | None = None  # of one forward of one image; whoever counts them sets it
         self.load = EngineCounters()
-        self._pool = StatePool(model.shape, device)
-        self.states = States(self._pool)
         self._stream = stream or queue_of(device)
         self._queued: deque[tuple[Any, Any]] = deque()  # where batches begin and end that are not awaited yet
         self._pass_seconds = 0.0
         self._noise = NoiseBank(model.shape)
-        self._scorer = Scorer(model, rewards, score_batch or batch, reward_device, self.load, self._stream, metrics)
-        self._queue: deque[EvalRequest] = deque()
-        self._routes, self._largest = Routes(model.sampler), rows_at_once(model.shape, device)
-        self._groups: list[Group] = []  # rows amid a transition
-        self._between: list[Row] = []  # rows that have begun, at the end of one transition and before the next
+        self._timeline, self._known = Timeline(self.load), 0.0
+        second, beside = reward_device, (host_threads, score_shapes)
+        self._scorer = Scorer(
+            model, rewards, score_batch or batch, second, self._timeline, self._stream, metrics, *beside
+        )
+        self._rows = Rows(model.sampler, model.shape, batch, device, self._noises)
+        self.states = self._rows.states
         self._finishing: dict[int, EvalResult] = {}
 
     def submit(self, jobs: Iterable[EvalRequest]) -> None:
         """Queue jobs. A job whose segment starts from a state needs it in :attr:`states`."""
-        self._queue.extend(jobs)
+        self._rows.submit(jobs)
 
     def release(self, keys: Iterable[int]) -> None:
         """Forget states that no handle refers to any more."""
+        keys = list(keys)
+        self._scorer.kept.forget(keys)
         for key in keys:
             self.states.release(key)
 
     @property
     def free_rows(self) -> int:
         """Rows that the next forward pass has to spare."""
-        return max(0, self.batch - self._at_work - len(self._between) - len(self._queue))
+        return max(0, self.batch - self._rows.open)
 
     @property
     def busy(self) -> bool:
         """Whether :meth:`advance` has anything to do."""
-        return bool(self._queue or self._between or self._groups or self._scorer.busy)
-
-    @property
-    def _at_work(self) -> int:
-        return sum(len(group.rows) for group in self._groups)
+        return bool(self._rows.open or self._scorer.busy)
 
     def advance(self) -> list[EvalResult]:
         """One forward pass, and the rewards that are due; returns the jobs that are done by now.
@@ -107,55 +110,29 @@ class Engine:
 
     @torch.inference_mode()
     def _advance(self) -> list[EvalResult]:
-        done = self._fill()
-        if self._groups:
+        done = self._retire(self._rows.fill())
+        if self._rows.at_work:
             self._forward()
-            done += self._settle()
+            done += self._retire(self._rows.settle())
         starved = self.free_rows > 0
         self._scorer.flush(partial=starved)
-        idle = not (self._groups or self._between or self._queue)
+        idle = not self._rows.open
         start = time.perf_counter()
         scored = self._scorer.collect(wait=idle and not done)
-        self.load.idle += time.perf_counter() - start
+        self._timeline.add("awaiting", start, time.perf_counter())
+        self._timeline.settle(min(self._scorer.frontier, self._known if self._queued else float("inf")))
         return done + [self._finish(each) for each in scored]
 
     def close(self) -> None:
         """End the engine's thread."""
         self._scorer.close()
 
-    def _fill(self) -> list[EvalResult]:
-        """Begin transitions until the batch is full; those that need no denoiser are done at once."""
-        done, room = list[EvalResult](), self.batch - self._at_work
-        while room and (rows := self._next(room)):
-            ended = [row for row in rows if row.ended]
-            while begun := [row for row in rows if not row.ended]:
-                groups = list(start(self._noises, self._pool, begun, self._largest))
-                self._groups += [group for group in groups if group.end is None]
-                rows = self._landed([group for group in groups if group.end is not None])
-                ended += [row for row in rows if row.ended]
-            done += self._retire(ended)
-            room = self.batch - self._at_work
-        return done
-
-    def _next(self, room: int) -> list[Row]:
-        """Rows whose next transitions begin now: those that have begun, then new ones."""
-        taken, self._between = self._between[:room], self._between[room:]
-        while len(taken) < room and self._queue:
-            taken.append(self._row(self._queue.popleft()))
-        return taken
-
-    def _row(self, job: EvalRequest) -> Row:
-        start = job.segment.start
-        slot = self._pool.hold(self.states.slot(start.key)) if isinstance(start, State) else None
-        row = Row(job, self._routes.of(job.segment), slot)
-        if slot is not None and not row.kept:
-            row.state = self._pool.hold(slot)
-        return row
-
     def _noises(self, noises: Sequence[Noise]) -> Tensor:
+        """Tensors of noises on the device, ``[k, *shape]``: of the transitions that begin now."""
         start = time.perf_counter()
-        tensor = upload(torch.from_numpy(np.concatenate([self._made(noise)[None] for noise in noises])), self.device)
-        self.load.noise += time.perf_counter() - start
+        made = np.concatenate([self._made(noise)[None] for noise in noises])
+        tensor = upload(torch.from_numpy(made), self.device)
+        self._timeline.add("noise", start, time.perf_counter())
         return tensor
 
     def _made(self, noise: Noise) -> Array:
@@ -169,20 +146,12 @@ class Engine:
     def _forward(self) -> None:
         while len(self._queued) > self._stream.ahead:
             self._await_batch()
-        begin, groups, rows = self._stream.mark(), self._groups, self._at_work
-        padding, first = self.batch - rows, groups[0]
-        states = [group.x for group in groups] + [first.x[:1].expand(padding, *self.model.shape)] * (padding > 0)
-        levels = np.concatenate([*(group.levels for group in groups), first.levels[:1].repeat(padding)])
-        conditions = [condition for group in groups for condition in group.conditions]
-        conditions += [conditions[0]] * padding
-        answers = self.model.denoise(torch.cat(states), torch.from_numpy(levels), conditions)
-        answered = answers[:rows].split([len(group.rows) for group in groups])  # the padding's answers are dropped
-        for group, answer in zip(groups, answered, strict=True):
-            group.send(answer)
+        begin = self._stream.mark()
+        self._rows.answer(self.model.denoise(*self._rows.asked()))
         self._queued.append((begin, self._stream.mark()))
         if not self._stream.ahead or not self._pass_seconds:
             self._await_batch()
-        self._account(rows)
+        self._account()
 
     def _await_batch(self) -> None:
         """Wait for the oldest batch on the device, and measure it."""
@@ -190,48 +159,35 @@ class Engine:
         self._stream.wait(end)
         self._pass_seconds = self._stream.seconds(begin, end)
         self.load.seconds += self._pass_seconds
+        self._known = self._stream.at(end)
+        self._timeline.add("pass", self._stream.at(begin), self._known)
 
-    def _account(self, rows: int) -> None:
+    def _account(self) -> None:
         """Charge the batch to its rows: its time, or the last one's if it is still on the device."""
-        for group in self._groups:
-            group.seconds += self._pass_seconds / rows
+        rows = self._rows.at_work
+        self._rows.charge(self._pass_seconds / rows)
         self.load.batches += 1
         self.load.rows += rows
 
-    def _settle(self) -> list[EvalResult]:
-        """Take the rows whose transitions have ended out of their groups, and those of jobs that have."""
-        ended = [group for group in self._groups if group.end is not None]
-        self._groups = [group for group in self._groups if group.end is None]
-        rows = self._landed(ended)
-        self._between = [row for row in rows if not row.ended] + self._between
-        return self._retire([row for row in rows if row.ended])
-
-    def _landed(self, groups: Iterable[Group]) -> list[Row]:
-        for group in (groups := list(groups)):
-            land(group, self._pool)
-        return [row for group in groups for row in group.rows]
-
     def _retire(self, ended: Sequence[Row]) -> list[EvalResult]:
         """Keep the states of jobs that have taken their last step; returns those for which nothing is left to do."""
+        outcomes = [row.outcome(self.model.passes) for row in ended]
         scored = [row for row in ended if row.job.wants]
-        for row, clean in zip(scored, self._clean(scored), strict=True):
-            self._finishing[row.job.ticket] = row.outcome(self.model.passes)
-            segment = row.job.segment
-            preview = self.model.previews and segment.stop < self.model.sampler.plan.steps
-            self._scorer.add(ScoreRequest(row.job.ticket, clean, segment.condition, row.job.wants, preview))
+        for row, clean in zip(scored, self._rows.clean(scored), strict=True):
+            self._scorer.add(self._score_request(row.job, clean))
         for row in ended:
-            assert row.slot is not None  # an ended row has a position
-            assert row.state is not None  # and has passed the one that is kept
-            self._pool.drop(row.slot)
-            self.states.keep(row.job.ticket, row.state)
-        return [row.outcome(self.model.passes) for row in ended if not row.job.wants]
+            self._rows.keep(row)
+        self._finishing |= {each.ticket: each for each, row in zip(outcomes, ended, strict=True) if row.job.wants}
+        return [each for each, row in zip(outcomes, ended, strict=True) if not row.job.wants]
 
-    def _clean(self, rows: Sequence[Row]) -> Sequence[Tensor]:
-        return self._pool.clean([row.slot for row in rows if row.slot is not None]) if rows else ()
+    def _score_request(self, job: EvalRequest, clean: Tensor) -> ScoreRequest:
+        mid = job.segment.stop < self.model.sampler.plan.steps
+        preview, final = self.model.previews and mid, None if mid else job.state
+        return ScoreRequest(job.ticket, clean, job.segment.condition, job.wants, preview, final)
 
     def _finish(self, scored: ScoreResult) -> EvalResult:
         outcome = self._finishing.pop(scored.ticket)
-        outcome.decodes, outcome.reward_calls = 1, len(scored.scores)
+        outcome.decodes, outcome.reward_calls = scored.decodes, len(scored.scores)
         outcome.seconds += scored.seconds
         outcome.scores, outcome.errors, outcome.features = scored.scores, scored.errors, scored.features
         outcome.image, outcome.image_sha256 = scored.image, scored.image_sha256
@@ -268,33 +224,6 @@ def _unlike(condition: Condition, batch: int) -> list[Condition]:
         return [condition] * batch
     long = lengthened(condition)
     return [long if (place + 1) // 2 % 2 else condition for place in reversed(range(batch))]
-
-
-@torch.inference_mode()
-def first_dependent_score(
-    model: Model,
-    rewards: Mapping[str, Reward],
-    batch: int,
-    condition: int | str,
-    device: str = "cpu",
-    reward_device: str | None = None,
-) -> str | None:
-    """Which of the decoder and the rewards gives an image another value at another place among other rows.
-
-    Returns:
-        A word on the first one; None when there is none.
-    """
-    bank, conditions = NoiseBank(model.shape), [condition] * batch
-    clean = torch.stack([torch.from_numpy(bank(Noise(k))) for k in range(batch)]).to(device)
-    for preview in {False, model.previews}:
-        images = model.decode(clean, preview)
-        if not torch.equal(model.decode(clean.flip(0), preview).flip(0), images):
-            return "the decoder of previews" if preview else "the decoder"
-    for name, reward in rewards.items():
-        given = images.cpu() if reward.host else images.to(reward_device or device)
-        if ask(name, reward, given.flip(0), conditions)[::-1] != ask(name, reward, given, conditions):
-            return f"reward {name}"
-    return None
 
 
 def calls_of(model: Model, noise: Array) -> list[Call]:

@@ -136,7 +136,7 @@ def _alone(sampler: Sampler, name: str, *where: Any) -> Callable[[Position, Any,
             return cast(Leaper, sampler).leap(at, *where)
         if name == "returning":
             assert noise is not None  # a way back has one
-            return sampler.back(at, *where, noise)
+            return sampler.back(at, where[0], where[1], noise)
         return sampler.step(at, where[0], noise)
 
     return run

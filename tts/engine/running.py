@@ -120,8 +120,8 @@ def grouped(rows: Iterable[Row], largest: int) -> Iterator[tuple[Kind, list[Row]
                 yield kind, some, [row.leg.noise for row in some if row.leg.noise is not None]
 
 
-def land(group: Group, pool: StatePool) -> None:
-    """Write where a group's transitions lead, and charge its rows."""
+def land(group: Group, pool: StatePool) -> Sequence[Row]:
+    """Write where a group's transitions lead, and charge its rows; returns them."""
     assert group.end is not None  # only ended groups land
     targets = [pool.target(row.slot) for row in group.rows]
     pool.write(targets, group.end)
@@ -132,9 +132,12 @@ def land(group: Group, pool: StatePool) -> None:
         row.seconds += group.seconds
         if row.at == row.kept:
             row.state = pool.hold(slot)
+    return group.rows
 
 
-def start(make: Callable[[Sequence[Noise]], Tensor], pool: StatePool, rows: Iterable[Row], largest: int) -> Iterator[Group]:
+def begun(
+    make: Callable[[Sequence[Noise]], Tensor], pool: StatePool, rows: Iterable[Row], largest: int
+) -> Iterator[Group]:
     """Begin the next transitions of rows.
 
     Args:

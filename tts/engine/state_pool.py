@@ -29,7 +29,8 @@ class StatePool:
 
     def __init__(self, shape: tuple[int, ...], device: str) -> None:
         self.shape, self.device = shape, device
-        self._x, self._predicted = (torch.empty(0, *shape, device=device) for _ in range(2))
+        self._host = device == "cpu"
+        self.x, self.predicted = (torch.empty(0, *shape, device=device) for _ in range(2))
         self._holders: list[int] = []
         self._free: list[int] = []
 
@@ -63,11 +64,11 @@ class StatePool:
 
     def read(self, slots: Sequence[int]) -> StoredPosition:
         """Positions of many rows, ``[R, *shape]``, copied when they are asked for."""
-        return StoredPosition(self._x, self._predicted, slots)
+        return StoredPosition(self, slots)
 
     def clean(self, slots: Sequence[int]) -> Sequence[Tensor]:
         """Predictions, one by one, of a copy of their own."""
-        return read(self._predicted, slots).unbind()
+        return self.copied(self.predicted, slots).unbind()
 
     def write(self, slots: Sequence[int], at: Position) -> None:
         """Keep positions, ``[R, *shape]``.
@@ -75,19 +76,31 @@ class StatePool:
         Raises:
             EngineError: they have another form.
         """
-        for pool, values in ((self._x, at.x), (self._predicted, at.predicted)):
+        for pool, values in ((self.x, at.x), (self.predicted, at.predicted)):
             if values.dtype != pool.dtype or values.shape != (len(slots), *self.shape):
                 raise EngineError(
                     f"the sampler: a state is {values.dtype} {list(values.shape[1:])} where the model's are "
                     f"{pool.dtype} {list(self.shape)}"
                 )
-            write(pool, slots, values)
+            if self._host:
+                pool.numpy()[slots] = values.numpy()
+            else:
+                pool.index_copy_(0, self._places(slots), values)
+
+    def copied(self, pool: Tensor, slots: Sequence[int]) -> Tensor:
+        """Some rows of a tensor of all; on a CPU by numpy, which is several times as fast."""
+        if self._host:
+            return torch.from_numpy(pool.numpy().take(slots, axis=0))
+        return pool.index_select(0, self._places(slots))
+
+    def _places(self, slots: Sequence[int]) -> Tensor:
+        return upload(torch.tensor(slots), self.device)
 
     def _grow(self) -> None:
         before, after = len(self._holders), max(FIRST, 2 * len(self._holders))
         self._holders += [0] * (after - before)
         self._free += reversed(range(before, after))
-        self._x, self._predicted = (self._larger(old, after) for old in (self._x, self._predicted))
+        self.x, self.predicted = (self._larger(old, after) for old in (self.x, self.predicted))
 
     def _larger(self, old: Tensor, size: int) -> Tensor:
         new = torch.empty(size, *self.shape, device=self.device)
@@ -95,41 +108,26 @@ class StatePool:
         return new
 
 
-def read(pool: Tensor, slots: Sequence[int]) -> Tensor:
-    """A copy of some rows; numpy's is several times as fast as torch's, on a CPU."""
-    if pool.is_cpu:
-        return torch.from_numpy(pool.numpy().take(slots, axis=0))
-    return pool.index_select(0, upload(torch.tensor(slots), pool.device))
-
-
-def write(pool: Tensor, slots: Sequence[int], values: Tensor) -> None:
-    """Overwrite some rows."""
-    if pool.is_cpu:
-        pool.numpy()[slots] = values.numpy()
-    else:
-        pool.index_copy_(0, upload(torch.tensor(slots), pool.device), values)
-
-
 class StoredPosition:
     """A :class:`tts.samplers.base.Position` of many rows; a sampler that never asks for the predictions pays for none.
 
     Args:
-        x, predicted: of all slots.
+        pool: where they are.
         slots: the rows'.
     """
 
-    def __init__(self, x: Tensor, predicted: Tensor, slots: Sequence[int]) -> None:
-        self._pools, self._slots = (x, predicted), slots
+    def __init__(self, pool: StatePool, slots: Sequence[int]) -> None:
+        self._pool, self._slots = pool, slots
 
     @cached_property
     def x(self) -> Tensor:
         """The states, ``[R, *shape]``."""
-        return read(self._pools[0], self._slots)
+        return self._pool.copied(self._pool.x, self._slots)
 
     @cached_property
     def predicted(self) -> Tensor:
         """The clean states that are predicted there."""
-        return read(self._pools[1], self._slots)
+        return self._pool.copied(self._pool.predicted, self._slots)
 
 
 class States(Mapping[int, Position]):
