@@ -15,7 +15,8 @@ from torch import Tensor
 
 from tts.errors import SettingError
 from tts.noise import normal
-from tts.samplers.base import Call, Leaper, Position, Sampler, Step, drive, follow
+from tts.recipe import Action
+from tts.samplers.base import Call, Leaper, Position, Sampler, Step, drive, follow, tensors
 from tts.samplers.schedules import FlowLevels, Grid, Schedule, Sigmas, Spacing, Times
 from tts.samplers.settings import SamplerSettings
 from tts.testing.requirement import fail, refuses_unknown_keys, require, round_trip
@@ -200,6 +201,35 @@ class SamplerConformance:
             "a trajectory ends elsewhere when another one runs beside it; keep nothing on the found, draw nothing: "
             "its only noise is the argument",
         )
+
+    def test_together(self, sampler: SamplerSettings | Sampler) -> None:
+        """Many rows at once, of other steps and with or without noises, end where each ends alone."""
+        from tts.engine.batching import Engine
+        from tts.engine.requests import EvalRequest
+        from tts.noise import Noise, NoiseBank
+        from tts.recipe import Back
+        from tts.search.segment import Segment
+        from tts.testing.toy_model import Wavy
+
+        found, bank = self.on(sampler), NoiseBank(self.shape)
+        engine = Engine(Wavy(found, self.shape), {}, 5)
+        recipes = list[tuple[Action, ...]]()
+        for k in range(2 * found.plan.steps):
+            steps = 1 + k % found.plan.steps
+            actions: list[Action] = [None if (k + at) % 3 == 0 else Noise(100 * k + at) for at in range(steps)]
+            recipes.append((*actions, *[Back(Noise(k), steps - 1), None] * (k % 4 == 1)))
+        engine.submit([EvalRequest(k, Segment(Noise(k), each, 0)) for k, each in enumerate(recipes)])
+        while engine.busy:
+            engine.advance()
+        engine.close()
+        for k, recipe in enumerate(recipes):
+            noises = [tensors(action, lambda noise: torch.from_numpy(bank(noise))) for action in recipe]
+            end = drive(follow(found, torch.from_numpy(bank(Noise(k))), noises), wavy)
+            require(
+                torch.equal(engine.states[k].x, end.x) and torch.equal(engine.states[k].predicted, end.predicted),
+                "a trajectory ends elsewhere when others are computed with it; a transition's arithmetic must do to "
+                "each row what it does to one alone, its numbers being tensors, and inject by added()",
+            )
 
     def test_parts(self, sampler: SamplerSettings | Sampler) -> None:
         """A trajectory in parts ends where the whole one ends."""
