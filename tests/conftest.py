@@ -56,6 +56,7 @@ SLOW = ON_RAY | {
     "test_kill",
     "test_object_store",
     "test_readme",
+    "test_scorers",  # a study whose scorers are processes
     "test_report_browser",
     "test_shards",
     "test_site",

@@ -171,6 +171,7 @@ MODELS: Registry[ModelSettings] = Registry(
     "model",
     "tts.models",
     {
+        "auraflow": "tts.models.families.auraflow:AuraFlow",
         "cifar10": "tts.models.cifar10:Cifar10",
         "diffusers": "tts.models.generic:AnyPipeline",
         "dit": "tts.models.dit:DiT",

@@ -12,7 +12,8 @@ from bench.store.row import TrialRow
 from bench.study.config import RunConfig, assignments
 from bench.study.study import Study
 from bench.study.study_flags import translate
-from bench.workers.pool import LocalPool, build_engine
+from bench.workers.building import build_engine
+from bench.workers.pool import LocalPool
 from tts.errors import EngineError, SettingError
 from tts.registry import SEARCHES
 from tts.settings import parse

@@ -73,7 +73,7 @@ def recording(config: RunConfig, candidates: int, folder: Path) -> RunConfig:
     """The run that a table is made of: every candidate's trajectory without search, and all that it predicts."""
     search = {"name": "naive", "looks": True, "budget": {"candidate": list(range(candidates))}}
     changes = {"searches": [search], "trace": True, "images": False, "metrics": [], "compute": "search"}
-    return config.model_copy(update={**changes, "output": folder, "shard": None})
+    return config.model_copy(update={**changes, "output": folder, "shard": None, "sinks": []})
 
 
 def write(study: Study, file: Path) -> Tabulated:

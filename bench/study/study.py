@@ -10,11 +10,13 @@ from functools import cached_property
 from itertools import islice, product
 from typing import Any
 
-from bench.study.conditions import resolve
+from bench.study.conditions import groups, resolve
 from bench.study.config import AUTO, Engines, RunConfig
 from bench.study.entries import distinct, entries_of
+from bench.study.following import Following, following
 from bench.study.named import named, without_alias
 from bench.study.notes import forgotten_starts
+from bench.study.published import published
 from bench.study.trial import IDENTITY_VERSION, Context, Trial, text
 from tts.errors import SettingError
 from tts.metrics.base import MetricSettings
@@ -52,6 +54,8 @@ class Study:
         self.model_name, self.model = model
         self.searched = tuple(named(REWARDS, config.rewards))
         self.rewards = named(REWARDS, [*config.rewards, *config.held_out])
+        if config.scorers is not None:
+            config.scorers.check(self.rewards)
         self.metrics = named(METRICS, config.metrics)
         self._codes()  # refuses two of one name
         self.entries = distinct([entry for given in config.searches for entry in entries_of(given)])
@@ -72,6 +76,7 @@ class Study:
 
     def _conditions(self) -> list[Condition]:
         given = self.config.problems.conditions
+        self._groups = groups(given, published(self.config.protocol.name).column) if self.config.protocol.name else {}
         if isinstance(given, dict):
             given = resolve(given, self.model)
             # a list from here on: whoever gets this configuration may not have the file
@@ -181,13 +186,22 @@ class Study:
                 codes[entry.name] = {**codes.get(entry.name, {}), "version": entry.algorithm.version}
         return codes
 
+    @cached_property
+    def following(self) -> Following | None:
+        """Which published protocol the run follows, and what differs; None: it names none."""
+        name, problems = self.config.protocol.name, self.config.problems
+        if name is None:
+            return None
+        return following(name, self.conditions, self._groups, problems.seeds, problems.random, self.rewards)
+
     def notes(self) -> list[str]:
         """What a user should know before the run, a line each."""
         given, drawn = self.config.model, self.conditions
         old = [] if isinstance(given, str) else self.model.old_keys(given)
         starts = forgotten_starts(((entry.name, entry.algorithm) for entry in self.entries), self.plan)
         of_rewards = reward_notes(self.rewards if self.computes_rewards else {}, drawn, self.model.caption)
-        return [*old, *starts, *self.model.notes(drawn), *of_rewards]
+        protocol = [] if self.following is None else [f"protocol: {self.following.statement}"]
+        return [*protocol, *old, *starts, *self.model.notes(drawn), *of_rewards]
 
     @property
     def problems(self) -> int:
