@@ -18,7 +18,7 @@ import torch
 import typer
 import yaml
 from command_line import bench, refused, size, tree
-from tiny_study import TINY
+from tiny_study import TINY, small
 
 from bench.commands.app import app
 from bench.run.driver import Driver
@@ -32,7 +32,7 @@ COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 STUDY: dict[str, Any] = {
     **TINY,
-    "model": {"name": "cifar10", "sampler": {"steps": 3, "S_max": 90}},
+    "model": small(steps=3, S_max=90),
     "rewards": ["brightness", "compressibility"],
     "searches": ["naive", {"name": "random", "budget": {"N": [2]}}],
     "problems": {"conditions": ["cat"], "seeds": 2},

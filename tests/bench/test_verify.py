@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from command_line import bench, refused
 from PIL import Image
-from tiny_study import TINY
+from tiny_study import SHIPPED, TINY
 
 from bench.report.verify_table import sentence
 from bench.run import verify as module
@@ -33,7 +33,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight trials of one search on one reward, and a row that has failed."""
     folder = tmp_path_factory.mktemp("verify")
     searches, problems = [{"name": "random", "N": 2}], {"conditions": [0, 1], "seeds": 4}
-    config = {**TINY, "searches": searches, "rewards": ["brightness"], "problems": problems}
+    config = {**TINY, "model": SHIPPED, "searches": searches, "rewards": ["brightness"], "problems": problems}
+    config["engines"] = {**TINY["engines"], "batch": 2}  # rows are verified one by one
     (folder / "study.json").write_text(json.dumps({**config, "output": str(folder / "run")}))
     assert bench("run", folder / "study.json").code == 0
     return folder / "run"
