@@ -33,7 +33,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight trials of one search on one reward, and a row that has failed."""
     folder = tmp_path_factory.mktemp("verify")
     searches, problems = [{"name": "random", "N": 2}], {"conditions": [0, 1], "seeds": 4}
-    config = {**TINY, "model": {**SHIPPED, "sampler": {"steps": 3, "S_max": 90}}, "searches": searches, "rewards": ["brightness"], "problems": problems}
+    config = {
+        **TINY,
+        "model": {**SHIPPED, "sampler": {"steps": 3, "S_max": 90}},
+        "searches": searches,
+        "rewards": ["brightness"],
+        "problems": problems,
+    }
     config["engines"] = {**TINY["engines"], "batch": 2}  # rows are verified one by one
     (folder / "study.json").write_text(json.dumps({**config, "output": str(folder / "run")}))
     assert bench("run", folder / "study.json").code == 0
