@@ -18,7 +18,7 @@ import torch
 import typer
 import yaml
 from command_line import bench, refused, size, tree
-from tiny_study import TINY, small
+from tiny_study import TINY
 
 from bench.commands.app import app
 from bench.run.driver import Driver
@@ -32,7 +32,7 @@ COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 STUDY: dict[str, Any] = {
     **TINY,
-    "model": small(steps=3, S_max=90),
+    "model": {"name": "cifar10", "sampler": {"steps": 3, "S_max": 90}},
     "rewards": ["brightness", "compressibility"],
     "searches": ["naive", {"name": "random", "budget": {"N": [2]}}],
     "problems": {"conditions": ["cat"], "seeds": 2},
@@ -61,7 +61,19 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_command_and_option_has_a_help_text() -> None:
     assert set(COMMANDS) == {
         *("run", "status", "curves", "report", "compare", "replay", "export"),
-        *("list", "check", "train", "generate", "scale", "calibrate", "doctor", "plan", "verify", "metrics"),
+        *(
+            "list",
+            "check",
+            "train",
+            "generate",
+            "scale",
+            "calibrate",
+            "doctor",
+            "plan",
+            "verify",
+            "metrics",
+            "protocol",
+        ),
     }
     for name, command in COMMANDS.items():
         assert command.help, name
@@ -104,6 +116,7 @@ def test_a_list_shows_every_name_with_its_settings(kind: str, registry: Any) -> 
     assert (result.code, result.err) == (0, "")
     first_words = {line.strip("│ ").split()[0] for line in result.out.splitlines() if line.strip("│ ")}
     assert set(registry.targets) <= first_words
+    assert ("[height," in result.words) == (kind == "models")  # brackets are no markup
     for name in registry.targets:
         for key, setting in registry.get(name).model_fields.items():
             assert f"{setting.alias or key}" in result.words
