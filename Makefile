@@ -1,4 +1,4 @@
-# make quickstart | test | quick | lint | bench
+# make quickstart | test | quick | lint | bench | docs
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # processes of tests
 WORKERS ?= 2
 
-.PHONY: quickstart test quick lint bench browser
+.PHONY: quickstart test quick lint bench docs browser
 
 quickstart: $(STAMP)
 	$(BIN)/tts-bench run quickstart
@@ -27,6 +27,9 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m bench.benchmarks all
+
+docs: $(STAMP)
+	$(BIN)/zensical build --strict --clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

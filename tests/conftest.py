@@ -56,13 +56,16 @@ SLOW = ON_RAY | {
     "test_kill",
     "test_object_store",
     "test_readme",
+    "test_scorers",  # a study whose scorers are processes
     "test_report_browser",
     "test_shards",
+    "test_site",
     # many studies, or engines, from beginning to end
     "test_calibrate",
     "test_losses",
     "test_samplers",
     "test_simulated",
+    "test_tabulate",
     # networks of some size
     "test_adapters",
     "test_checkpoint",

@@ -19,6 +19,7 @@ from tts.search.naive import Naive
 from tts.search.paths import Paths
 from tts.search.pruned import Pruned
 from tts.search.random import PerStepRandom
+from tts.search.rank_ensemble import RankEnsemble
 from tts.search.rbf import RBF
 from tts.search.ses import SES
 from tts.search.slope import Slope
@@ -46,7 +47,10 @@ __all__ = [
 
 SEARCHES: dict[str, Search] = {
     "naive": Naive(),
+    "naive_seen": Naive(candidate=2, looks=True),
     "best_of_n": BestOfN(N=3),
+    "rank_ensemble": RankEnsemble(size=3),
+    "rank_ensemble_stepwise": RankEnsemble(search={"name": "beam", "B": 2}, size=3),
     "random": PerStepRandom(N=4),
     "random_drawn": PerStepRandom(N=4, alpha=0.2),
     "random_blocks": PerStepRandom(N=3, block=2),

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+REGISTRATIONS = "torch.utils._pytree"
+"""Torch's logger that warns of how torchao registers its own types, whenever that is imported."""
+
+
+@contextmanager
+def hushed(logger: str) -> Iterator[None]:
+    """Let one logger speak of errors only."""
+    speaker = logging.getLogger(logger)
+    level = speaker.level
+    speaker.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        speaker.setLevel(level)
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence diffusers and transformers."""
+    """Silence diffusers, transformers, and what these import."""
     import diffusers.utils.logging as diffusers
     import transformers.utils.logging as transformers
 
-    levels = [(library, library.get_verbosity()) for library in (diffusers, transformers)]
-    for library, _ in levels:
+    before = [(each, each.get_verbosity(), each.is_progress_bar_enabled()) for each in (diffusers, transformers)]
+    for library, _, _ in before:
         library.set_verbosity_error()
         library.disable_progress_bar()
     try:
-        yield
+        with hushed(REGISTRATIONS):
+            yield
     finally:
-        for library, level in levels:
+        for library, level, shown in before:  # as they were: this may be inside another such block
             library.set_verbosity(level)
-            library.enable_progress_bar()
+            if shown:
+                library.enable_progress_bar()

@@ -171,6 +171,7 @@ MODELS: Registry[ModelSettings] = Registry(
     "model",
     "tts.models",
     {
+        "auraflow": "tts.models.families.auraflow:AuraFlow",
         "cifar10": "tts.models.cifar10:Cifar10",
         "diffusers": "tts.models.generic:AnyPipeline",
         "dit": "tts.models.dit:DiT",
@@ -188,6 +189,7 @@ MODELS: Registry[ModelSettings] = Registry(
         "stable-diffusion": "tts.models.stable_diffusion:StableDiffusion",
         "stable-diffusion-3": "tts.models.families.stable_diffusion_3:StableDiffusion3",
         "stable-diffusion-xl": "tts.models.stable_diffusion_xl:StableDiffusionXL",
+        "table": "tts.models.table:Table",
         "z-image": "tts.models.families.z_image:ZImage",
     },
 )
@@ -215,6 +217,7 @@ REWARDS: Registry[RewardSettings] = Registry(
         "clip_classes": "tts.rewards.clip_classes:ClipClasses",
         "compressibility": "tts.rewards.compressibility:Compressibility",
         "dino_classes": "tts.rewards.dino_classes:DinoClasses",
+        "geneval": "tts.rewards.geneval.settings:GenEval",
         "hpsv2": "tts.rewards.hpsv2:HPSv2",
         "imagereward": "tts.rewards.imagereward:ImageReward",
         "pickscore": "tts.rewards.pickscore:PickScore",
@@ -245,6 +248,7 @@ SEARCHES: Registry[Search] = Registry(
         "paths": "tts.search.paths:Paths",
         "pruned": "tts.search.pruned:Pruned",
         "random": "tts.search.random:PerStepRandom",
+        "rank_ensemble": "tts.search.rank_ensemble:RankEnsemble",
         "rbf": "tts.search.rbf:RBF",
         "ses": "tts.search.ses:SES",
         "slope": "tts.search.slope:Slope",

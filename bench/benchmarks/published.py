@@ -68,8 +68,6 @@ class Random(PipelineSettings):
     STATES: ClassVar[dict[str, tuple[int, ...]]] = {}
     """An encoded prompt: shapes by names."""
 
-    STORED: ClassVar[bool] = False
-
     id: str = Field("random", description="nothing is fetched")
 
     def config_of(self, component: str) -> dict[str, Any]:
@@ -117,9 +115,21 @@ class Random(PipelineSettings):
         """Random states of the published form."""
         return {name: noise(*shape).to(device, dtype(self.precision)) for name, shape in self.STATES.items()}
 
+    def encoder(self, pipeline: Any, device: str) -> Callable[[str | None], Encoded]:
+        """The same states for every prompt."""
+        return lambda prompt: self.encode(pipeline, prompt, device)
+
+    def encoding(self, device: str) -> Callable[[str | None], Encoded]:
+        """The same for a store of prompts, by no text encoders."""
+        return self.encoder(None, device)
+
+    def encoder_identity(self) -> dict[str, Any]:
+        """What decides those states."""
+        return {"network": type(self).__name__, "precision": self.precision}
+
 
 class DiTXL(Random, DiT):
-    """DiT-XL/2 at 256x256: 675M, classifier-free guidance."""
+    """DiT-XL/2 at 256x256, classifier-free guidance: 675M, of which diffusers holds the embedders by block: 750M."""
 
     CONFIGS: ClassVar[dict[str, dict[str, Any]]] = {
         "transformer": {
@@ -149,10 +159,7 @@ class SD15(Random, StableDiffusion):
         "vae": AUTOENCODER,
         "scheduler": BETAS,
     }
-
-    def encoder(self, pipeline: Any, device: str) -> Callable[[str | None], Encoded]:
-        """Random states of CLIP's form."""
-        return lambda prompt: {"encoder_hidden_states": noise(77, 768).to(device, dtype(self.precision))}
+    STATES: ClassVar[dict[str, tuple[int, ...]]] = {"encoder_hidden_states": (77, 768)}
 
 
 class SD35Medium(Random, StableDiffusion3):

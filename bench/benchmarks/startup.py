@@ -148,12 +148,13 @@ def _watch(marks: Marks, backend: str) -> None:
 
         marks.mark("import of torch")
         import tts.engine.batching
+        import tts.engine.score_checks
         from tts.models.cifar10 import Cifar10
 
         marks.after(Cifar10, "load", "model")
         _before(marks, tts.engine.batching, "rows_are_independent", "rewards")
         marks.after(tts.engine.batching, "rows_are_independent", "check of the network's rows")
-        marks.after(tts.engine.batching, "first_dependent_score", "check of the rewards' rows")
+        marks.after(tts.engine.score_checks, "first_dependent_score", "check of the rewards' rows")
         _end_with(marks, tts.engine.batching.Engine, "advance")
     else:
         import bench.workers.on_ray.pool

@@ -38,6 +38,7 @@ LOOKS = {
     "naive": CurveStyle("naive", "#333333", "D", SAMPLES),
     "best_of_n": CurveStyle("best of N", "#0072b2", "o", SAMPLES),
     "pruned": CurveStyle("best of N, pruned", "#004e7c", "s", SAMPLES),
+    "rank_ensemble": CurveStyle("rank ensemble", "#2b8cbe", "P", SAMPLES),
     "random": CurveStyle("per-step random", "#56b4e9", "v", STEPWISE),
     "rbf": CurveStyle("rollover budget", "#3d9bd6", "<", STEPWISE),
     "adaptive": CurveStyle("adaptive budget", "#1f84c4", ">", STEPWISE),

@@ -18,8 +18,6 @@ from bench.statistics.panel import Key, Panel, panels
 PLAIN = "naive"
 MORE_STEPS = "more steps"
 MONEY = "money"
-ACROSS_COSTS = ("flops", "device_seconds", MONEY)
-"""Costs that compare between models; a denoiser call is not one, since calls of another network cost something else."""
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,12 @@ class Engines(Settings):
         None, ge=1, description="images decoded and scored at once; left out: as batch. Large images need fewer"
     )
     threads: int = Field(1, ge=1, description="CPU threads of each engine")
+    host_threads: int = Field(
+        4,
+        ge=1,
+        description="threads of each engine beside its device, for JPEG, PNG and digests; rewards of the host and of "
+        "services have threads of their own, so that a slow one delays no other",
+    )
     device: Literal["cpu", "cuda"] = Field("cpu", description="where the model runs")
     compile: bool = Field(
         False,

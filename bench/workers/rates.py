@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.study.study import Study
+from bench.workers.building import load_metrics
 from bench.workers.numerics import set_numerics
-from bench.workers.pool import load_metrics
 from bench.workers.prompts import load_model
 from tts.errors import EngineError
 
@@ -86,8 +86,9 @@ def loaded(study: Study) -> Model:
 
 def _obstacles(study: Study, model: Model) -> Callable[[int], str | None]:
     """What keeps an engine from a batch, by the checks that it makes at its start; all rewards in memory, as there."""
-    from tts.engine.batching import first_dependent_score, rows_are_independent
+    from tts.engine.batching import rows_are_independent
     from tts.engine.features import first_dependent_features
+    from tts.engine.score_checks import first_dependent_score
 
     engines, condition = study.config.engines, study.conditions[0]
     second = engines.reward_device

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from command_line import bench, refused, size
 
-import tts.engine.batching
+import tts.engine.score_checks
 from bench.run.drawing import sizes_from
 from tts.models.base import Model
 
@@ -51,7 +51,7 @@ def test_a_reward_that_looks_at_neighbours_gets_a_batch_of_its_own(
         looked_at.append(batch)
         return "reward brightness" if batch > 1 else None
 
-    monkeypatch.setattr(tts.engine.batching, "first_dependent_score", first)
+    monkeypatch.setattr(tts.engine.score_checks, "first_dependent_score", first)
     result = bench("generate", *SMALL, "--output", tmp_path / "it.png")
     assert result.code == 0, result.err
     assert looked_at == [5, 8, 16, 1]

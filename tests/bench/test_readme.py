@@ -25,6 +25,7 @@ NOT_RUN = {
     "scale": "starts up to 64 engines on Ray; test_scale.py runs the command on fewer",
     "calibrate": "measures for a minute; test_calibrate.py runs it on sizes of its own",
     "train": "trains for hours on a folder of CIFAR-10; test_cli_training.py trains a small network",
+    "--to": "uploads to the hub; test_publish.py does so to a hub of its own",
     "--address": "joins a cluster; the tests of clusters/ do",
 }
 """A command, or an option of one, and why it does not run here."""

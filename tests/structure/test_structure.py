@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
 import pytest
 from structure.imports import ROOT, circles, files, imports, module_of
 
-BENCH = ("commands", "report", "statistics", "run", "workers", "store", "study")
+BENCH = ("commands", "report", "statistics", "run", "sinks", "workers", "store", "study")
 """The rooms of the harness: each imports from those after it."""
 
 RAY = ("bench.workers.on_ray", "bench.benchmarks.virtual")
@@ -18,6 +19,7 @@ TORCHLESS = ("tts.search", "tts.noise", "tts.plan", "tts.settings", "tts.errors"
 
 FILE_LINES = 300
 FUNCTION_LINES = 60
+FAMILY_LINES = 60
 
 
 def room(module: str) -> str:
@@ -89,3 +91,20 @@ def test_functions_are_small() -> None:
         and (node.end_lineno or 0) - node.lineno + 1 > FUNCTION_LINES
     ]
     assert long == []
+
+
+def code_lines(path: Path) -> int:
+    """Lines of a file that are code: neither empty, nor comment, nor docstring."""
+    text = path.read_text(encoding="utf-8")
+    told: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            told.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    lines = enumerate(text.splitlines(), 1)
+    return sum(bool(line.strip()) and number not in told and line.lstrip()[0] != "#" for number, line in lines)
+
+
+def test_families_of_models_are_small() -> None:
+    lines = {path.name: code_lines(path) for path in (ROOT / "tts" / "models" / "families").glob("*.py")}
+    assert len(lines) > 9
+    assert {name: count for name, count in lines.items() if count > FAMILY_LINES} == {}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import tiny_judges
 import tiny_pipelines
 import tiny_rewards
 import torch
@@ -85,6 +86,7 @@ def scorers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Rewa
     settings: dict[str, dict[str, Any]] = {
         **(small := tiny_rewards.all_settings(folder / "weights")),
         "clip_classes": {"model": small["clip"]["model"]},
+        **tiny_judges.all_settings(folder / "judges", [f"a photo of {k}" for k in range(6)]),
         "dino_classes": tiny_rewards.dino_classes(folder)[0],
         "weighted": {"of": [{"reward": name} for name in two]},
         "rank_average": {"of": two, "reference": str(folder)},

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from tts.engine.asking import ask
 from tts.engine.batching import Engine
 from tts.engine.device_errors import named
 from tts.engine.features import extract_places
 from tts.engine.requests import EvalRequest
-from tts.engine.scoring import ask
 from tts.errors import DeviceError, DeviceMemoryError, EngineError
 from tts.noise import Noise
 from tts.plan import Condition

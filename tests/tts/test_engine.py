@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -334,6 +335,9 @@ class Slow:
         assert end in self.awaited
         return 1.0
 
+    def at(self, mark: int) -> float:
+        return float(mark)
+
     @contextmanager
     def beside(self, mark: int) -> Iterator[None]:
         self.beside_of.append(mark)
@@ -353,6 +357,42 @@ def test_a_second_batch_is_queued_and_images_are_scored_beside_it(together: dict
     assert engine.load.seconds == len(slow.awaited)
     assert len(slow.beside_of) > 3
     assert slow.furthest > 2  # a batch is queued while the one before is not awaited
+
+
+class Counting(ToyModel):
+    """Counts the images that it decodes."""
+
+    decoded = 0
+
+    def decode(self, x: Tensor, preview: bool = False) -> Tensor:
+        self.decoded += 1
+        return super().decode(x, preview)
+
+
+def test_a_winner_that_was_scored_on_its_final_image_is_not_decoded_again() -> None:
+    """One image at a time: of each trajectory once, and none for the choice."""
+    model = Counting()
+    trial = Trial(SEARCHES["best_of_n"], Problem(1, 2, PLAN, "brightness"))
+    engine = toy_engine(model, batch=1)
+    Player(engine).play([trial])
+    asked = [outcome for outcome in trial.outcomes if outcome.scores]
+    assert model.decoded == sum(outcome.decodes for outcome in asked) == len(asked) - 1
+    assert trial.final.decodes == 0
+    [fresh] = Player(toy_engine(batch=1)).ask(Segment(trial.recipe[0], trial.recipe[1:], 1, ALL))
+    assert (trial.final.image, trial.final.scores) == (fresh.image, fresh.scores)
+    gc.collect()
+    assert engine._scorer.kept._images == {}
+
+
+def test_an_engines_time_is_made_of_its_parts() -> None:
+    engine = toy_engine(RememberingModel())
+    start = time.perf_counter()
+    Player(engine).play(list(trials().values()))
+    whole, load = time.perf_counter() - start, engine.load
+    parts = (load.seconds, load.decode, load.reward, load.noise, load.idle)
+    assert all(part > 0 for part in parts)
+    assert sum(parts) <= whole
+    assert load.awaiting == load.idle
 
 
 def test_flops_are_counted_for_one_forward_of_one_image() -> None:

@@ -13,7 +13,8 @@ from torch import Tensor
 from toy import SEARCHES
 from toy_engine import Player, Trial
 
-from tts.engine.batching import Engine, first_dependent_score, rows_are_independent
+from tts.engine.batching import Engine, rows_are_independent
+from tts.engine.score_checks import first_dependent_score
 from tts.errors import SettingError, WeightsError
 from tts.noise import Noise, normal
 from tts.plan import Condition

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,9 +17,12 @@ from torch import Tensor
 
 from tts.engine.device_errors import named
 from tts.engine.device_queue import DeviceQueue, queue_of, upload
+from tts.engine.padding import pad, padded
 from tts.engine.requests import EngineCounters, EvalRequest, EvalResult
 from tts.engine.running import Running, Steps, steps_of
-from tts.engine.scoring import Scorer, ScoreRequest, ScoreResult, ask, pad, padded
+from tts.engine.score_requests import ScoreRequest, ScoreResult
+from tts.engine.scoring import HOST_THREADS, Scorer
+from tts.engine.timeline import Timeline
 from tts.errors import EngineError
 from tts.metrics.base import Metric
 from tts.models.base import Model
@@ -41,6 +44,8 @@ class Engine:
         score_batch: images decoded and scored at once; None: as many.
         reward_device: where device rewards are; None: where the model is.
         stream: the device's queue; left out: as the device needs it.
+        host_threads: that share work on images beside the device, where it can be divided.
+        score_shapes: batches smaller than ``score_batch`` that score images to the same bits.
     """
 
     def __init__(
@@ -53,6 +58,8 @@ class Engine:
         reward_device: str | None = None,
         stream: DeviceQueue | None = None,
         metrics: Mapping[str, Metric] | None = None,
+        host_threads: int = HOST_THREADS,
+        score_shapes: Sequence[int] = (),
     ) -> None:
         self.model, self.rewards, self.batch, self.device = model, dict(rewards), batch, device
         self.flops: float | None = None  # of one forward of one image; whoever counts them sets it
@@ -62,7 +69,11 @@ class Engine:
         self._queued: deque[tuple[Any, Any]] = deque()  # where batches begin and end that are not awaited yet
         self._pass_seconds = 0.0
         self._noise = NoiseBank(model.shape)
-        self._scorer = Scorer(model, rewards, score_batch or batch, reward_device, self.load, self._stream, metrics)
+        self._timeline, self._known = Timeline(self.load), 0.0
+        second, beside = reward_device, (host_threads, score_shapes)
+        self._scorer = Scorer(
+            model, rewards, score_batch or batch, second, self._timeline, self._stream, metrics, *beside
+        )
         self._queue: deque[EvalRequest] = deque()
         self._running: list[Running] = []
         self._finishing: dict[int, Running] = {}
@@ -73,6 +84,8 @@ class Engine:
 
     def release(self, keys: Iterable[int]) -> None:
         """Forget states that no handle refers to any more."""
+        keys = list(keys)
+        self._scorer.kept.forget(keys)
         for key in keys:
             self.states.pop(key, None)
 
@@ -106,7 +119,8 @@ class Engine:
         idle = not (self._running or self._queue)
         start = time.perf_counter()
         scored = self._scorer.collect(wait=idle and not done)
-        self.load.idle += time.perf_counter() - start
+        self._timeline.add("awaiting", start, time.perf_counter())
+        self._timeline.settle(min(self._scorer.frontier, self._known if self._queued else float("inf")))
         return done + [self._finish(each) for each in scored]
 
     def close(self) -> None:
@@ -130,7 +144,7 @@ class Engine:
     def _tensor(self, noise: Noise) -> Tensor:
         start = time.perf_counter()
         tensor = upload(torch.from_numpy(self._made(noise)), self.device)
-        self.load.noise += time.perf_counter() - start
+        self._timeline.add("noise", start, time.perf_counter())
         return tensor
 
     def _made(self, noise: Noise) -> Array:
@@ -164,6 +178,8 @@ class Engine:
         self._stream.wait(end)
         self._pass_seconds = self._stream.seconds(begin, end)
         self.load.seconds += self._pass_seconds
+        self._known = self._stream.at(end)
+        self._timeline.add("pass", self._stream.at(begin), self._known)
 
     def _account(self) -> None:
         """Charge the batch to its rows: its time, or the last one's if it is still on the device."""
@@ -187,13 +203,14 @@ class Engine:
         if not job.wants:
             return True
         self._finishing[job.ticket] = running
-        preview = self.model.previews and job.segment.stop < self.model.sampler.plan.steps
-        self._scorer.add(ScoreRequest(job.ticket, running.end.clean, job.segment.condition, job.wants, preview))
+        mid = job.segment.stop < self.model.sampler.plan.steps
+        preview, final = self.model.previews and mid, None if mid else job.state
+        self._scorer.add(ScoreRequest(job.ticket, running.end.clean, job.segment.condition, job.wants, preview, final))
         return False
 
     def _finish(self, scored: ScoreResult) -> EvalResult:
         outcome = self._finishing.pop(scored.ticket).outcome
-        outcome.decodes, outcome.reward_calls = 1, len(scored.scores)
+        outcome.decodes, outcome.reward_calls = scored.decodes, len(scored.scores)
         outcome.seconds += scored.seconds
         outcome.scores, outcome.errors, outcome.features = scored.scores, scored.errors, scored.features
         outcome.image, outcome.image_sha256 = scored.image, scored.image_sha256
@@ -230,33 +247,6 @@ def _unlike(condition: Condition, batch: int) -> list[Condition]:
         return [condition] * batch
     long = lengthened(condition)
     return [long if (place + 1) // 2 % 2 else condition for place in reversed(range(batch))]
-
-
-@torch.inference_mode()
-def first_dependent_score(
-    model: Model,
-    rewards: Mapping[str, Reward],
-    batch: int,
-    condition: int | str,
-    device: str = "cpu",
-    reward_device: str | None = None,
-) -> str | None:
-    """Which of the decoder and the rewards gives an image another value at another place among other rows.
-
-    Returns:
-        A word on the first one; None when there is none.
-    """
-    bank, conditions = NoiseBank(model.shape), [condition] * batch
-    clean = torch.stack([torch.from_numpy(bank(Noise(k))) for k in range(batch)]).to(device)
-    for preview in {False, model.previews}:
-        images = model.decode(clean, preview)
-        if not torch.equal(model.decode(clean.flip(0), preview).flip(0), images):
-            return "the decoder of previews" if preview else "the decoder"
-    for name, reward in rewards.items():
-        given = images.cpu() if reward.host else images.to(reward_device or device)
-        if ask(name, reward, given.flip(0), conditions)[::-1] != ask(name, reward, given, conditions):
-            return f"reward {name}"
-    return None
 
 
 def calls_of(model: Model, noise: Array) -> list[Call]:

@@ -15,6 +15,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+ORIGIN_SECONDS = 10.0
+"""How far a GPU's times are counted from one event: what lies between two is told in 24 bits."""
+
 
 class DeviceQueue(Protocol):
     """A queue of work on a device.
@@ -39,6 +42,10 @@ class DeviceQueue(Protocol):
         """The device's time between two points that it has passed."""
         ...
 
+    def at(self, mark: Any) -> float:
+        """When the device came to a point that it has passed, in seconds of :func:`time.perf_counter`."""
+        ...
+
     def beside(self, mark: Any) -> Any:
         """A context whose work goes to a second queue, after a point of this one."""
         ...
@@ -61,6 +68,10 @@ class CpuQueue:
         """See :class:`DeviceQueue`."""
         return end - begin
 
+    def at(self, mark: float) -> float:
+        """See :class:`DeviceQueue`."""
+        return mark
+
     @contextmanager
     def beside(self, mark: float) -> Iterator[None]:
         """There is no other queue."""
@@ -75,6 +86,9 @@ class CudaQueue:
 
     def __init__(self, device: str) -> None:
         self._side: Any = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        start = self.mark()
+        start.synchronize()
+        self._origin = start, time.perf_counter()
 
     def mark(self) -> torch.cuda.Event:
         """See :class:`DeviceQueue`."""
@@ -85,10 +99,17 @@ class CudaQueue:
     def wait(self, mark: torch.cuda.Event) -> None:
         """See :class:`DeviceQueue`."""
         mark.synchronize()
+        if (now := self.at(mark)) > self._origin[1] + ORIGIN_SECONDS:
+            self._origin = mark, now
 
     def seconds(self, begin: torch.cuda.Event, end: torch.cuda.Event) -> float:
         """See :class:`DeviceQueue`."""
         return float(begin.elapsed_time(end)) / 1e3
+
+    def at(self, mark: torch.cuda.Event) -> float:
+        """See :class:`DeviceQueue`."""
+        origin, seconds = self._origin
+        return seconds + float(origin.elapsed_time(mark)) / 1e3
 
     @contextmanager
     def beside(self, mark: torch.cuda.Event) -> Iterator[None]:

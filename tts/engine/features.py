@@ -79,10 +79,11 @@ def first_dependent_features(
         given = images.cpu() if metric.host else images.to(metric_device or device)
         there, back = extract(name, metric, given), extract(name, metric, given.flip(0))[::-1]
         alone = extract(name, metric, given[:1].expand(batch, *given.shape[1:]))[:1]
-        if any(not _same(a, b) for a, b in zip([*there, *alone], [*back, *there[:1]], strict=True)):
+        if any(not same_features(a, b) for a, b in zip([*there, *alone], [*back, *there[:1]], strict=True)):
             return f"metric {name}"
     return None
 
 
-def _same(a: Features | None, b: Features | None) -> bool:
+def same_features(a: Features | None, b: Features | None) -> bool:
+    """Whether features are equal, as far as both are there."""
     return a is None or b is None or np.array_equal(a, b)

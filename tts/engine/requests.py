@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, NamedTuple
 
-from tts.search.segment import Segment
+from tts.search.segment import Segment, State
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +27,12 @@ class EvalRequest(NamedTuple):
     def wants(self) -> tuple[str, ...]:
         """The rewards that its image is scored by; none: it is not even decoded."""
         return self.segment.rewards if self.rewards is None else self.rewards
+
+    @property
+    def state(self) -> int:
+        """The key of the state that it ends at: its own, or of the state at which it stays."""
+        start = self.segment.start
+        return start.key if isinstance(start, State) and not self.segment.noises else self.ticket
 
 
 @dataclass
@@ -65,9 +71,10 @@ class EngineCounters:
         batches: forward passes.
         rows: rows of them that were not padding.
         seconds: inside them.
-        decode, reward: seconds of decoding, and of rewards on the device.
-        noise: seconds of making noises.
+        decode, reward: seconds of decoding, and of rewards on the device, in which no pass ran beside them.
+        noise: seconds of making noises that the device waited for.
         idle: seconds without anything to do. What is left of the time is the host's own work.
+        awaiting: of the idle seconds those in which rewards beside the device were awaited.
     """
 
     batches: int = 0
@@ -77,6 +84,7 @@ class EngineCounters:
     reward: float = 0.0
     noise: float = 0.0
     idle: float = 0.0
+    awaiting: float = 0.0
 
     def __add__(self, other: EngineCounters) -> EngineCounters:
         return EngineCounters(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))

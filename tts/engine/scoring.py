@@ -1,82 +1,55 @@
-"""Decoding and rewards in batches, CPU rewards beside the device."""
+"""Decoding and rewards in batches: the device's part here, all others in lanes of threads beside it."""
 
 from __future__ import annotations
 
-import math
-import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import wait as await_all
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from tts.engine.device_errors import device_error, of_the_device
+from tts.engine.asking import ask_places
 from tts.engine.device_queue import CpuQueue, DeviceQueue
-from tts.engine.features import Features, extract_places
+from tts.engine.features import extract_places
+from tts.engine.kept_images import KeptImages
+from tts.engine.lanes import Lanes, Work
+from tts.engine.padding import pad, padded
 from tts.engine.requests import EngineCounters
-from tts.errors import DeviceError, EngineError, first_line
+from tts.engine.score_requests import KINDS, Kind, Row, ScoreRequest, ScoreResult
+from tts.engine.timeline import Timeline
 from tts.files.digests import pixels_sha256
 from tts.media import check, png
 from tts.metrics.base import Metric
 from tts.models.base import Model
 from tts.plan import Condition
-from tts.rewards.base import Reward, Score
+from tts.rewards.base import Reward
 from tts.search.segment import ALL
-
-T = TypeVar("T")
 
 SERVICE_SECONDS = 1.0
 """For an engine to wait at a time for rewards of a service."""
 
+HOST_THREADS = 4
+"""Of each lane whose work can be divided, if nothing else is said."""
 
-class ScoreRequest(NamedTuple):
-    """A clean state to be scored by some rewards; with :data:`tts.search.segment.ALL` by all, and rendered.
-
-    ``preview``: decode it by the model's cheaper means for predicted images.
-    """
-
-    ticket: int
-    clean: Tensor
-    condition: Condition
-    rewards: tuple[str, ...]
-    preview: bool = False
-
-    def asks(self, name: str) -> bool:
-        """Whether it is to be scored by a reward."""
-        return name in self.rewards or ALL in self.rewards
-
-
-@dataclass
-class ScoreResult:
-    """What became of a :class:`ScoreRequest`: values by reward, PNG bytes and pixels' digest if rendered, seconds.
-
-    ``features`` of rendered images are by extractor. ``errors`` tells why rewards or metrics failed, by their names.
-    """
-
-    ticket: int
-    scores: dict[str, Score] = field(default_factory=dict)
-    image: bytes | None = None
-    image_sha256: str | None = None
-    seconds: float = 0.0
-    errors: dict[str, str] = field(default_factory=dict)
-    features: dict[str, Features | None] = field(default_factory=dict)
+DEVICE, IMAGES = "the device", "images"
+"""Lanes beside those of rewards, whose names are identifiers, and of metrics."""
 
 
 class Scorer:
-    """Scores clean states in batches of one fixed size.
+    """Scores clean states in batches of one fixed size, or of smaller ones that give the same bits.
 
     Args:
         model: decodes.
         rewards: by the names that segments use.
-        batch: rows that device rewards and the decoder always get; missing ones are padding.
+        batch: rows that device rewards and the decoder get; missing ones are padding.
         device: where device rewards are; None: where the model is.
-        load: where its seconds are counted.
+        timeline: takes note of its time.
         stream: the device's queue.
         metrics: by extractor; they look at the images that are rendered.
+        threads: of each lane whose work can be divided.
+        shapes: smaller batches that give the same bits (:func:`tts.engine.score_checks.equal_shapes`).
     """
 
     def __init__(
@@ -85,28 +58,50 @@ class Scorer:
         rewards: Mapping[str, Reward],
         batch: int,
         device: torch.device | str | None = None,
-        load: EngineCounters | None = None,
+        timeline: Timeline | None = None,
         stream: DeviceQueue | None = None,
         metrics: Mapping[str, Metric] | None = None,
+        threads: int = HOST_THREADS,
+        shapes: Sequence[int] = (),
     ) -> None:
         self.model, self.rewards, self.batch, self.device = model, dict(rewards), batch, device
-        self.metrics = dict(metrics or {})
+        self.metrics, self.threads = dict(metrics or {}), threads
+        self.shapes = sorted({*shapes, batch})
+        self.kept = KeptImages()
+        self.waiting: dict[Kind, deque[Row]] = {kind: deque() for kind in KINDS}
+        self._stream, self._timeline = stream or CpuQueue(), timeline or Timeline(EngineCounters())
         self._waits = any(getattr(reward, "waits", False) for reward in rewards.values())
-        self.load, self._stream = load or EngineCounters(), stream or CpuQueue()
-        kinds = [(preview, final) for final in (False, True) for preview in (False, True)]
-        self.waiting: dict[tuple[bool, bool], deque[ScoreRequest]] = {kind: deque() for kind in kinds}
-        self._host = ThreadPoolExecutor(1, thread_name_prefix="rewards")
-        self._pending: deque[tuple[Future[None], list[ScoreResult]]] = deque()
+        self._order = sorted(self.rewards, key=lambda name: self.rewards[name].host)
+        self._order += [*self.metrics]
+        self._lanes = Lanes(self._widths())
+        self._results: dict[int, ScoreResult] = {}
+        self._under_way, self._frontier = 0, 0.0
+
+    def _widths(self) -> dict[str, int]:
+        rewards = {name: self._width(reward) for name, reward in self.rewards.items() if reward.host}
+        metrics = {f"metric {name}": 1 for name, metric in self.metrics.items() if metric.host}
+        return {DEVICE: 1, IMAGES: self.threads, **rewards, **metrics}
+
+    def _width(self, reward: Reward) -> int:
+        own: int = getattr(reward, "concurrency", 1)
+        return self.threads if getattr(reward, "divisible", False) else own
 
     def add(self, wanted: ScoreRequest) -> None:
         """Queue a state; :meth:`flush` scores it."""
+        kept = self.kept.get(wanted.final)
         looked_at = bool(self.metrics) and ALL in wanted.rewards  # these fill batches of their own
-        self.waiting[wanted.preview, looked_at].append(wanted)
+        row = Row(wanted, kept, ScoreResult(wanted.ticket, decodes=int(kept is None)))
+        self.waiting[Kind(wanted.preview, looked_at, kept is not None)].append(row)
 
     @property
     def busy(self) -> bool:
         """Whether anything is queued or being scored."""
-        return any(self.waiting.values()) or bool(self._pending)
+        return any(self.waiting.values()) or self._lanes.busy
+
+    @property
+    def frontier(self) -> float:
+        """Until when its time is known: the end of the last batch on the device; infinity while none is there."""
+        return self._frontier if self._under_way else float("inf")
 
     def flush(self, partial: bool) -> None:
         """Start scoring whole batches; with ``partial`` what is left as well."""
@@ -115,125 +110,132 @@ class Scorer:
                 self._score([waiting.popleft() for _ in range(min(self.batch, len(waiting)))])
 
     def collect(self, wait: bool) -> list[ScoreResult]:
-        """What is scored by now; with ``wait`` at least the oldest batch, unless a reward waits for its service."""
-        done: list[ScoreResult] = []
-        while self._pending and (self._pending[0][0].done() or (wait and not done)):
-            future, scored = self._pending[0]
-            if not done and self._waits and not await_all([future], timeout=SERVICE_SECONDS).done:
-                return []  # the engine goes on, so that it is not taken for one that hangs
-            self._pending.popleft()
-            future.result()
-            done += scored
-        return done
+        """What is scored by now; with ``wait`` at least one, unless a reward waits for its service."""
+        timeout = (SERVICE_SECONDS if self._waits else None) if wait else 0.0
+        # with a service the engine goes on after a while, so that it is not taken for one that hangs
+        return [self._ordered(self._results.pop(ticket)) for ticket in self._lanes.collect(timeout)]
 
     def close(self) -> None:
-        """End the thread for CPU rewards."""
-        self._host.shutdown()
+        """End the threads."""
+        self._lanes.close()
 
-    def _score(self, rows: list[ScoreRequest]) -> None:
+    def _ordered(self, result: ScoreResult) -> ScoreResult:
+        """Its parts in one order, whichever lane was the first."""
+        result.scores = {name: result.scores[name] for name in self._order if name in result.scores}
+        result.errors = {name: result.errors[name] for name in self._order if name in result.errors}
+        return result
+
+    def _score(self, rows: list[Row]) -> None:
         """Decode and score; where the device has a second queue, a thread does so, and this one goes on."""
-        results = [ScoreResult(row.ticket) for row in rows]
+        tickets = [row.request.ticket for row in rows]
+        self._results.update((row.request.ticket, row.result) for row in rows)
+        self._under_way += 1
         if self._stream.overlaps:
-            future = self._host.submit(self._score_beside, rows, results, self._stream.mark())
+            self._lanes.submit(DEVICE, tickets, [partial(self._score_beside, rows, self._stream.mark())])
         else:
-            images = self._score_on_device(rows, results)
-            future = self._host.submit(self._score_on_host, rows, images, results)
-        self._pending.append((future, results))
+            self._lanes.expect(tickets)
+            self._score_on_host(rows, self._score_on_device(rows))
+            self._lanes.ended(tickets)
 
-    def _score_beside(self, rows: list[ScoreRequest], results: list[ScoreResult], ready: Any) -> None:
-        with torch.inference_mode(), self._stream.beside(ready):
-            images = self._score_on_device(rows, results)
-        self._score_on_host(rows, images, results)
+    def _score_beside(self, rows: list[Row], ready: Any) -> None:
+        with self._stream.beside(ready):
+            images = self._score_on_device(rows)
+        self._score_on_host(rows, images)
 
-    def _score_on_device(self, rows: list[ScoreRequest], results: list[ScoreResult]) -> Tensor:
+    def _score_on_device(self, rows: list[Row]) -> Tensor:
         """Decode, ask the device's rewards, and fetch the images, which waits for them."""
-        start = time.perf_counter()
-        images = check(self.model.decode(pad([row.clean for row in rows], self.batch), preview=rows[0].preview))
-        decoded = time.perf_counter()
-        conditions = padded([row.condition for row in rows], self.batch)
+        requests = [row.request for row in rows]
+        size = next(shape for shape in self.shapes if shape >= len(rows))
+        begin = self._stream.mark()
+        images = self._images(rows, size)
+        decoded = self._stream.mark()
         near = images if self.device is None else images.to(self.device)
+        conditions = padded([request.condition for request in requests], size)
         for name, reward in self.rewards.items():
-            asked = [k for k, row in enumerate(rows) if row.asks(name)]
+            asked = [k for k, request in enumerate(requests) if request.asks(name)]
             if asked and not reward.host:
-                self._ask(name, reward, near, conditions, dict(zip(asked, asked, strict=True)), results)
-        self._look(near, rows, results, host=False)
-        host, end = images[: len(rows)].cpu(), time.perf_counter()
-        self.load.decode += decoded - start
-        self.load.reward += end - decoded
-        for result in results:
-            result.seconds = (end - start) / len(rows)
+                self._ask(name, rows, near, conditions, dict(zip(asked, asked, strict=True)))
+        self._look(near, rows, host=False)
+        end = self._stream.mark()
+        host = images[: len(rows)].cpu()
+        self._account(rows, begin, decoded, end)
+        for row, image in zip(rows, host, strict=True):
+            if row.kept is None and row.request.final is not None and ALL not in row.request.rewards:
+                self.kept.keep(row.request.final, image)
         return host
 
-    def _score_on_host(self, rows: Sequence[ScoreRequest], images: Tensor, results: Sequence[ScoreResult]) -> None:
-        for name, reward in self.rewards.items():
-            asked = [k for k, row in enumerate(rows) if row.asks(name)]
-            if asked and reward.host:
-                places = dict(enumerate(asked))
-                self._ask(name, reward, images[asked], [rows[k].condition for k in asked], places, results)
-        self._look(images, rows, results, host=True)
-        for row, image, result in zip(rows, images, results, strict=True):
-            if ALL in row.rewards:
-                result.image, result.image_sha256 = png(image), pixels_sha256(image.permute(1, 2, 0).numpy())
+    def _images(self, rows: list[Row], size: int) -> Tensor:
+        """Images of the rows, as the host's or the device's memory has them."""
+        kept = [row.kept for row in rows if row.kept is not None]
+        if kept:
+            return pad(kept, size).to(rows[0].request.clean.device)
+        return check(self.model.decode(pad([row.request.clean for row in rows], size), rows[0].request.preview))
 
-    def _look(self, images: Tensor, rows: Sequence[ScoreRequest], results: Sequence[ScoreResult], host: bool) -> None:
-        """Have the metrics of a device look at the images that are to be rendered."""
-        places = [k for k, row in enumerate(rows) if ALL in row.rewards]
-        for name, metric in self.metrics.items() if places else ():
-            if metric.host == host:
-                found, errors = extract_places(name, metric, images, places)
-                for place, features in found.items():
-                    results[place].features[name] = features
-                for place, error in errors.items():
-                    results[place].errors[name] = error
+    def _account(self, rows: list[Row], begin: Any, decoded: Any, end: Any) -> None:
+        """Charge the device's own time, by its marks: not the passes that were queued before."""
+        first, second, third = (self._stream.at(mark) for mark in (begin, decoded, end))
+        self._timeline.add("decode", first, second)
+        self._timeline.add("reward", second, third)
+        self._frontier = third
+        self._under_way -= 1
+        for row in rows:
+            row.result.seconds = (third - first) / len(rows)
+
+    def _score_on_host(self, rows: list[Row], images: Tensor) -> None:
+        """Put into lanes what the host does: rewards, metrics, PNG files."""
+        for name, reward in self.rewards.items():
+            asked = [k for k, row in enumerate(rows) if row.request.asks(name)]
+            if asked and reward.host:
+                divided = self.threads if getattr(reward, "divisible", False) else 1
+                self._part(name, rows, asked, divided, partial(self._ask_host, name, rows, images))
+        whole = [k for k, row in enumerate(rows) if ALL in row.request.rewards]
+        if whole:
+            for name, metric in self.metrics.items():
+                if metric.host:
+                    self._part(f"metric {name}", rows, whole, 1, partial(self._look_at, name, images, rows))
+            self._part(IMAGES, rows, whole, self.threads, partial(self._render, rows, images))
+
+    def _part(
+        self, lane: str, rows: list[Row], places: list[int], pieces: int, work: Callable[[list[int]], None]
+    ) -> None:
+        """Put work on some rows into a lane, in up to so many pieces."""
+        length = -(-len(places) // pieces)
+        parts: list[Work] = [partial(work, places[at : at + length]) for at in range(0, len(places), length)]
+        self._lanes.submit(lane, [rows[k].request.ticket for k in places], parts)
+
+    def _render(self, rows: list[Row], images: Tensor, places: list[int]) -> None:
+        for place in places:
+            image, result = images[place], rows[place].result
+            result.image, result.image_sha256 = png(image), pixels_sha256(image.permute(1, 2, 0).numpy())
+
+    def _ask_host(self, name: str, rows: list[Row], images: Tensor, asked: list[int]) -> None:
+        self._ask(name, rows, images[asked], [rows[k].request.condition for k in asked], dict(enumerate(asked)))
 
     def _ask(
         self,
         name: str,
-        reward: Reward,
+        rows: list[Row],
         images: Tensor,
         conditions: Sequence[Condition],
         places: Mapping[int, int],
-        results: Sequence[ScoreResult],
     ) -> None:
-        """Score the images at some places for the results that want it; where the reward fails, each one alone."""
-        try:
-            values = ask(name, reward, images, conditions)
-        except DeviceError:
-            raise
-        except EngineError:
-            for k, place in places.items():
-                alone, rows = images[k : k + 1], 1 if reward.host else len(images)
-                try:
-                    shape = alone.expand(rows, *alone.shape[1:])
-                    results[place].scores[name] = ask(name, reward, shape, [conditions[k]] * rows)[0]
-                except EngineError as error:
-                    results[place].errors[name] = str(error)
-        else:
-            for k, place in places.items():
-                results[place].scores[name] = values[k]
+        """Score the images at some places for the rows that want it."""
+        found, errors = ask_places(name, self.rewards[name], images, conditions, places)
+        for place, value in found.items():
+            rows[place].result.scores[name] = value
+        for place, error in errors.items():
+            rows[place].result.errors[name] = error
 
+    def _look(self, images: Tensor, rows: list[Row], host: bool) -> None:
+        """Have the metrics of a device look at the images that are to be rendered."""
+        places = [k for k, row in enumerate(rows) if ALL in row.request.rewards]
+        for name, metric in self.metrics.items() if places else ():
+            if metric.host == host:
+                self._look_at(name, images, rows, places)
 
-def ask(name: str, reward: Reward, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-    """A reward's values; one that is no finite number counts as "could not score".
-
-    Raises:
-        DeviceError: the device failed while the reward was asked.
-        EngineError: the reward failed; the message names it.
-    """
-    try:
-        values = reward.score(images, conditions)
-    except Exception as error:
-        if of_the_device(error):
-            raise device_error(f"reward {name}", error) from None
-        raise EngineError(f"reward {name} failed: {type(error).__name__}: {first_line(error)}") from error
-    return [value if value is not None and math.isfinite(value) else None for value in values]
-
-
-def pad(rows: Sequence[Tensor], size: int) -> Tensor:
-    """Rows as one batch ``[size, ...]``, the first row repeated in the places that are left."""
-    return torch.stack(padded(rows, size))
-
-
-def padded(rows: Sequence[T], size: int) -> list[T]:
-    """Rows and copies of the first one up to a size."""
-    return [*rows, *[rows[0]] * (size - len(rows))]
+    def _look_at(self, name: str, images: Tensor, rows: list[Row], places: list[int]) -> None:
+        found, errors = extract_places(name, self.metrics[name], images, places)
+        for place, features in found.items():
+            rows[place].result.features[name] = features
+        for place, error in errors.items():
+            rows[place].result.errors[name] = error

@@ -19,6 +19,7 @@ from tts.models.flow_schedule import FlowSchedule
 from tts.models.guidance import Unguided
 from tts.models.latent import SCHEDULER, Denoiser, LatentDenoiser, LatentModel
 from tts.models.parameterisation import PARAMETERISATIONS
+from tts.models.parts import pipeline_of
 from tts.models.pipeline_calls import PipelineCalls
 from tts.models.prompts import PromptSettings
 from tts.models.schedule import CheckpointSchedule, prediction_type
@@ -88,14 +89,8 @@ class AnyPipeline(PromptSettings):
 
     def check(self) -> None:
         """Find missing, damaged and foreign parts, and pipelines that cannot be used."""
-        import diffusers
-
         name = self.checkpoint.config(INDEX).get("_class_name")
-        kind = getattr(diffusers, str(name), None)
-        if not (isinstance(kind, type) and issubclass(kind, diffusers.DiffusionPipeline)):
-            raise WeightsError(
-                f"id {self.id}: holds a {name}, which is no pipeline of diffusers {diffusers.__version__}"
-            )
+        self._explained(lambda: pipeline_of(str(name)))
         if self.preview is not None:
             raise SettingError("preview: model diffusers decodes by its pipeline alone; leave it out")
         self.checkpoint.check(str(name), self.components)

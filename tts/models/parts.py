@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tts.errors import WeightsError
+from tts.quiet import quiet
 
 if TYPE_CHECKING:
     import torch
+    from diffusers import DiffusionPipeline
     from torch import nn
 
 LIBRARIES = ("diffusers", "transformers")
@@ -53,14 +55,32 @@ def class_of(named: Sequence[Any]) -> Any:
     """
     import diffusers
     import transformers
-    from transformers import PreTrainedModel
 
-    bases = {"diffusers": (diffusers, diffusers.ModelMixin), "transformers": (transformers, PreTrainedModel)}
-    library, base = bases.get(str(named[0]), (None, object))
-    kind = getattr(library, str(named[-1]), None)
+    with quiet():  # the libraries import a class's own needs when it is asked for
+        bases = {
+            "diffusers": (diffusers, diffusers.ModelMixin),
+            "transformers": (transformers, transformers.PreTrainedModel),
+        }
+        library, base = bases.get(str(named[0]), (None, object))
+        kind = getattr(library, str(named[-1]), None)
     if not (isinstance(kind, type) and issubclass(kind, base)):
         raise WeightsError(f"{'.'.join(map(str, named))} is no network of {' or '.join(LIBRARIES)}")
     return kind
+
+
+def pipeline_of(name: str) -> type[DiffusionPipeline]:
+    """A pipeline's class of diffusers.
+
+    Raises:
+        WeightsError: the installed release has none of this name.
+    """
+    import diffusers
+
+    with quiet():
+        kind = getattr(diffusers, name, None)
+        if not (isinstance(kind, type) and issubclass(kind, diffusers.DiffusionPipeline)):
+            raise WeightsError(f"holds a {name}, which is no pipeline of diffusers {diffusers.__version__}")
+        return kind
 
 
 def check_told(told: dict[str, Collection[str]], what: str, others: re.Pattern[str]) -> None:

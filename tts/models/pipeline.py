@@ -16,7 +16,7 @@ from tts.models.base import ModelSettings
 from tts.models.built_keys import defaults_of, table_of
 from tts.models.checkpoint import INDEX, Checkpoint
 from tts.models.config_keys import TABLES, check_keys
-from tts.models.parts import check_filled, load_part
+from tts.models.parts import check_filled, load_part, pipeline_of
 from tts.plan import Plan
 from tts.precision import Precision, dtype
 from tts.quiet import quiet
@@ -132,10 +132,8 @@ class PipelineSettings(ModelSettings):
 
     def loaded(self, name: str, parts: Collection[str] | None = None) -> DiffusionPipeline:
         """:meth:`pipeline` of a class of diffusers."""
-        import diffusers
-
         self.check_configurations()
-        kind = getattr(diffusers, name)
+        kind: Any = pipeline_of(name)
         folder, file = self.checkpoint.folder(), self.checkpoint.single_file()
         common = {"dtype": dtype(self.precision), "local_files_only": True, **self.absent(), **self._without(parts)}
         self.checkpoint.check_weights({part: self.components[part] for part in self._wanted(parts)})

@@ -19,6 +19,7 @@ from tts.models.base import Model
 from tts.models.checkpoint import INDEX
 from tts.models.config_keys import TABLES, Key, check_keys
 from tts.models.latent import Denoiser, LatentModel, Network
+from tts.models.parts import pipeline_of
 from tts.models.prompts import Encoded, EncodedPromptSettings, PromptedNetwork, stacked
 from tts.networks import autoencoder
 from tts.precision import Precision
@@ -102,10 +103,8 @@ class TextToImageSettings(EncodedPromptSettings):
     def check_configurations(self) -> None:
         """Also of the whole, and of the network's channels."""
         super().check_configurations()
-        import diffusers
-
-        kind = getattr(diffusers, self.PIPELINE)
-        pipeline = dict.fromkeys(inspect.signature(kind.__init__).parameters, Key("built", "the pipeline"))
+        made = inspect.signature(self._explained(lambda: pipeline_of(self.PIPELINE)))
+        pipeline = dict.fromkeys(made.parameters, Key("built", "the pipeline"))
         index = partial(check_keys, INDEX, self.checkpoint.config(INDEX), {**TABLES["index"], **pipeline})
         self._explained(index)
         if (latent := self.latent_channels * self.FOLDED) != self.channels:

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from tts.errors import SettingError
+from tts.quiet import REGISTRATIONS, hushed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,6 +56,7 @@ def quantise(network: nn.Module, kind: Quantization, device: str) -> None:
     """
     check_installed()
     check_device(kind, device)
-    from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
+    with hushed(REGISTRATIONS):
+        from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
 
     quantize_(network, Int8WeightOnlyConfig() if kind == "int8" else Float8WeightOnlyConfig())

@@ -35,7 +35,7 @@ class Compressibility(RewardSettings):
 class CompressibilityReward:
     """JPEG size as a reward in [0, 1]; between the known image heights ``max_bytes`` grows with the area."""
 
-    host = True
+    host, divisible = True, True
 
     def __init__(self, quality: int, max_bytes: int | None) -> None:
         self.quality, self.max_bytes = quality, max_bytes

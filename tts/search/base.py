@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from abc import abstractmethod
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
@@ -166,6 +166,14 @@ class Search(Settings):
         found = super().record()
         kept = {name for name in self.added if getattr(self, name) == type(self).model_fields[name].default}
         return {key: value for key, value in found.items() if key not in kept}
+
+    @property
+    def ordinal(self) -> bool:
+        """Whether it only asks which evaluations are best (``best``, ``top``), never by how much."""
+        return False
+
+    def suits(self, plan: Plan, rewards: Sequence[str]) -> None:
+        """Refuse a sampler's steps, or the rewards that a run searches on; raises a ``SettingError``."""
 
     @abstractmethod
     def run(self, problem: Problem) -> Run:

@@ -28,6 +28,11 @@ class Beam(Search):
     B: int = Field(2, ge=1, description="states that survive a step")
     lookahead: int = Field(0, ge=0, description="deterministic steps to the image that a candidate is judged by")
 
+    @property
+    def ordinal(self) -> bool:
+        """It asks for the best only."""
+        return True
+
     def run(self, problem: Problem) -> Run:
         """See :class:`Search`."""
         plan = problem.plan

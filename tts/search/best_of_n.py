@@ -23,6 +23,11 @@ class BestOfN(Search):
     independent: ClassVar[bool] = True
     N: int = Field(4, ge=1, description="trajectories")
 
+    @property
+    def ordinal(self) -> bool:
+        """It asks for the best only."""
+        return True
+
     def run(self, problem: Problem) -> Run:
         """See :class:`Search`."""
         candidates = yield [problem.trajectory(k) for k in range(self.N)]

@@ -32,6 +32,11 @@ class LocalSearch(Search):
         """Probability of a fresh noise in place of a move."""
         return 0.0
 
+    @property
+    def ordinal(self) -> bool:
+        """It asks for the best only."""
+        return True
+
     def run(self, problem: Problem) -> Run:
         """See :class:`Search`."""
         coins = problem.coins()

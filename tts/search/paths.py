@@ -37,6 +37,11 @@ class Paths(Search):
             raise ValueError("on must be more than back")
         return self
 
+    @property
+    def ordinal(self) -> bool:
+        """It asks for the best only."""
+        return True
+
     def run(self, problem: Problem) -> Run:
         """See :class:`Search`."""
         plan = problem.plan

@@ -32,6 +32,11 @@ class PerStepRandom(Search):
     alpha: float = Field(0.0, ge=0, description="temperature of the choice, in units of the reward; 0: the best")
     block: int = Field(1, ge=1, description="steps that candidates go before one is chosen")
 
+    @property
+    def ordinal(self) -> bool:
+        """It asks for the best only, unless it draws."""
+        return not self.alpha
+
     def run(self, problem: Problem) -> Run:
         """See :class:`Search`."""
         coins = problem.coins()

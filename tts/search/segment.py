@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tts.noise import Noise
@@ -109,12 +109,14 @@ class Evaluation:
         reward: the value of the problem's reward; None when it was not asked for or the image could not be scored.
         nfe: denoiser forwards spent on it, those of a look ahead among them.
         rewards: the value of each reward that was asked for; None where the image could not be scored.
+        ranked: rewards by whose ranks among what it is compared with it is judged; empty: by :attr:`reward` alone.
     """
 
     state: State
     reward: float | None
     nfe: int
     rewards: Mapping[str, float | None] = field(default_factory=dict, hash=False)
+    ranked: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, state: State, segment: Segment, scores: Mapping[str, float | None], own: str, nfe: int) -> Evaluation:
@@ -133,7 +135,7 @@ class Evaluation:
     @property
     def value(self) -> float:
         """The reward for comparisons: an unscored evaluation is below all others."""
-        return -float("inf") if self.reward is None else self.reward
+        return _number(self.reward)
 
 
 def canonical_names(names: str | Iterable[str] | None) -> tuple[str, ...]:
@@ -145,9 +147,35 @@ def canonical_names(names: str | Iterable[str] | None) -> tuple[str, ...]:
 
 def best(evaluations: Iterable[Evaluation]) -> Evaluation:
     """The highest reward; the first of equals."""
-    return max(evaluations, key=lambda evaluation: evaluation.value)
+    found = list(evaluations)
+    if found and found[0].ranked:
+        return top(found, 1)[0]
+    return max(found, key=lambda evaluation: evaluation.value)
 
 
 def top(evaluations: Iterable[Evaluation], n: int) -> list[Evaluation]:
-    """The n highest rewards, in order; the earlier of equals first."""
-    return sorted(evaluations, key=lambda evaluation: -evaluation.value)[:n]
+    """The n highest rewards, in order; the earlier of equals first.
+
+    Where they are judged by ranks: the n lowest sums of their ranks among these evaluations.
+    """
+    found = list(evaluations)
+    names = found[0].ranked if found else ()
+    order = [-each.value for each in found] if not names else rank_sums(found, names)
+    return [found[place] for place in sorted(range(len(found)), key=order.__getitem__)[:n]]
+
+
+def rank_sums(evaluations: Sequence[Evaluation], names: Sequence[str]) -> list[float]:
+    """Of each evaluation the sum of its ranks among all, 0 for the best, by some rewards.
+
+    Equal values share the middle of their ranks; what could not be scored is below all others.
+    """
+    columns = [[_number(each.rewards.get(name)) for each in evaluations] for name in names]
+    return [sum(_rank(column, column[place]) for column in columns) for place in range(len(evaluations))]
+
+
+def _rank(column: Sequence[float], value: float) -> float:
+    return sum(other > value for other in column) + (column.count(value) - 1) / 2
+
+
+def _number(value: float | None) -> float:
+    return -float("inf") if value is None else value

@@ -31,6 +31,11 @@ class ZeroOrderInitial(Search):
     K: int = Field(4, ge=0, description="rounds")
     b: float = Field(0.3, gt=0, le=1, description="share of a fresh noise in a neighbour; 1: all of it")
 
+    @property
+    def ordinal(self) -> bool:
+        """It asks for the best only."""
+        return True
+
     def run(self, problem: Problem) -> Run:
         """See :class:`Search`."""
         [pivot] = yield [problem.trajectory()]

@@ -140,7 +140,8 @@ class ModelConformance:
 
     def test_rows(self, model: ModelSettings) -> None:
         """A row's prediction and image do not depend on the rows beside it."""
-        from tts.engine.batching import first_dependent_score, rows_are_independent
+        from tts.engine.batching import rows_are_independent
+        from tts.engine.score_checks import first_dependent_score
 
         found, condition = self.load(model), self.conditions(model)[0]
         require(

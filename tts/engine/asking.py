@@ -1,0 +1,59 @@
+"""Asking rewards for values of images, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from tts.engine.device_errors import device_error, of_the_device
+from tts.errors import DeviceError, EngineError, RewardError, first_line
+from tts.plan import Condition
+from tts.rewards.base import Reward, Score
+
+
+def ask(name: str, reward: Reward, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
+    """A reward's values; one that is no finite number counts as "could not score".
+
+    Raises:
+        DeviceError: the device failed while the reward was asked.
+        EngineError: the reward failed; the message names it.
+    """
+    try:
+        values = reward.score(images, conditions)
+    except RewardError:
+        raise
+    except Exception as error:
+        if of_the_device(error):
+            raise device_error(f"reward {name}", error) from None
+        raise EngineError(f"reward {name} failed: {type(error).__name__}: {first_line(error)}") from error
+    return [value if value is not None and math.isfinite(value) else None for value in values]
+
+
+def ask_places(
+    name: str, reward: Reward, images: Tensor, conditions: Sequence[Condition], places: Mapping[int, int]
+) -> tuple[dict[int, Score], dict[int, str]]:
+    """Values of some of the images, and errors; where the reward fails, each image alone is tried.
+
+    Args:
+        images, conditions: ``[B, 3, H, W]`` uint8, and as many.
+        places: the images that matter, and what each is called in the answer.
+
+    Raises:
+        DeviceError: the device failed.
+    """
+    try:
+        values = ask(name, reward, images, conditions)
+        return {place: values[k] for k, place in places.items()}, {}
+    except DeviceError:
+        raise
+    except EngineError:
+        found, errors, rows = dict[int, Score](), dict[int, str](), 1 if reward.host else len(images)
+    for k, place in places.items():
+        alone = images[k : k + 1]
+        try:
+            found[place] = ask(name, reward, alone.expand(rows, *alone.shape[1:]), [conditions[k]] * rows)[0]
+        except EngineError as error:
+            errors[place] = str(error)
+    return found, errors

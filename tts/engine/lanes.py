@@ -1,0 +1,107 @@
+"""Threads beside the device, in lanes: what is slow in one of them delays nothing in another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
+
+import torch
+
+Work: TypeAlias = Callable[[], None]
+
+
+class Lanes:
+    """Lanes by name, each of some threads, and tickets that are done when all their parts are.
+
+    Args:
+        widths: threads of each lane.
+    """
+
+    def __init__(self, widths: Mapping[str, int]) -> None:
+        self._lanes = {
+            name: ThreadPoolExecutor(width, thread_name_prefix=f"rewards-{name}") for name, width in widths.items()
+        }
+        self._changed = threading.Condition()
+        self._parts: dict[int, int] = {}
+        self._done: list[int] = []
+        self._failure: BaseException | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether any ticket is not collected yet."""
+        return bool(self._parts or self._done)
+
+    def expect(self, tickets: Sequence[int]) -> None:
+        """Let tickets have one more part."""
+        with self._changed:
+            for ticket in tickets:
+                self._parts[ticket] = self._parts.get(ticket, 0) + 1
+
+    def ended(self, tickets: Sequence[int]) -> None:
+        """One part of these tickets is done."""
+        with self._changed:
+            for ticket in tickets:
+                self._parts[ticket] -= 1
+                if not self._parts[ticket]:
+                    del self._parts[ticket]
+                    self._done.append(ticket)
+            self._changed.notify_all()
+
+    def submit(self, lane: str, tickets: Sequence[int], pieces: Sequence[Work]) -> None:
+        """Put one more part of these tickets into a lane: it is done when all its pieces are."""
+        self.expect(tickets)
+        left = _Countdown(len(pieces))
+
+        def work(piece: Work) -> None:
+            try:
+                with torch.inference_mode():
+                    piece()
+            except BaseException as error:  # whoever collects tells it
+                self._fail(error)
+            else:
+                if left.last():
+                    self.ended(tickets)
+
+        for piece in pieces:
+            self._lanes[lane].submit(work, piece)
+
+    def collect(self, timeout: float | None) -> list[int]:
+        """Tickets that are done, in the order in which they were done; waits for one, but no longer than told.
+
+        Args:
+            timeout: seconds; None: for ever.
+
+        Raises:
+            BaseException: what a piece of work raised.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._done or self._failure or not self._parts, timeout)
+            if self._failure is not None:
+                raise self._failure
+            done, self._done = self._done, []
+        return done
+
+    def close(self) -> None:
+        """End the threads; what has not begun is dropped."""
+        for lane in self._lanes.values():
+            lane.shutdown(cancel_futures=True)
+
+    def _fail(self, error: BaseException) -> None:
+        with self._changed:
+            self._failure = self._failure or error
+            self._changed.notify_all()
+
+
+class _Countdown:
+    """Tells who is the last of some."""
+
+    def __init__(self, count: int) -> None:
+        self._left, self._lock = count, threading.Lock()
+
+    def last(self) -> bool:
+        """Whether nobody comes after the caller."""
+        with self._lock:
+            self._left -= 1
+            return not self._left

@@ -1,0 +1,21 @@
+"""Batches of one size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+def pad(rows: Sequence[Tensor], size: int) -> Tensor:
+    """Rows as one batch ``[size, ...]``, the first row repeated in the places that are left."""
+    return torch.stack(padded(rows, size))
+
+
+def padded(rows: Sequence[T], size: int) -> list[T]:
+    """Rows and copies of the first one up to a size."""
+    return [*rows, *[rows[0]] * (size - len(rows))]

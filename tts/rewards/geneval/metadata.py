@@ -1,0 +1,108 @@
+"""GenEval's prompts and what their images must show, in the published form: an object of JSON a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tts.errors import DataError
+
+TASKS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
+"""The six tasks, which the published lines name as their tag."""
+COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white")
+RELATIONS = ("left of", "right of", "above", "below")
+
+
+@dataclass(frozen=True)
+class Clause:
+    """Objects that an image must show.
+
+    Args:
+        name: class of the objects.
+        count: how many, at least.
+        colour: of these; None: any.
+        relation: where each of these must be, as seen from the objects of another clause; None: anywhere.
+        target: which clause that is, from 0.
+    """
+
+    name: str
+    count: int
+    colour: str | None = None
+    relation: str | None = None
+    target: int = 0
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What the image of a prompt must show, all of it.
+
+    Args:
+        task: one of :data:`TASKS`.
+        include: objects that it must show.
+        exclude: objects, so many of which it must not show.
+    """
+
+    task: str
+    prompt: str
+    include: tuple[Clause, ...]
+    exclude: tuple[Clause, ...]
+
+    @property
+    def classes(self) -> list[str]:
+        """All that it is about."""
+        return list(dict.fromkeys(clause.name for clause in (*self.include, *self.exclude)))
+
+
+def read(path: Path) -> list[Demand]:
+    """The lines of a metadata file, in their order.
+
+    Raises:
+        DataError: it cannot be read, or a line is not of the published form; the message has its number.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"metadata {path}: cannot be read ({error})") from None
+    found = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                found.append(_demand(json.loads(line)))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise DataError(f"metadata {path}, line {number}: is not of GenEval's form ({error})") from None
+    if not found:
+        raise DataError(f"metadata {path}: has no lines")
+    return found
+
+
+def grouped(demands: Iterable[Demand]) -> dict[str, list[Demand]]:
+    """The lines of each task, in the order of :data:`TASKS`."""
+    found = list(demands)
+    groups = {task: [each for each in found if each.task == task] for task in TASKS}
+    return {task: group for task, group in groups.items() if group}
+
+
+def _demand(line: Mapping[str, Any]) -> Demand:
+    include = tuple(_clause(each) for each in line["include"])
+    exclude = tuple(_clause(each) for each in line.get("exclude", ()))
+    for place, clause in enumerate(include):
+        if clause.relation is not None and not 0 <= clause.target < place:
+            raise ValueError(f"{clause.name} is {clause.relation} objects that are not named before it")
+    if line["tag"] not in TASKS:
+        raise ValueError(f"tag {line['tag']!r} is none of {', '.join(TASKS)}")
+    return Demand(line["tag"], str(line["prompt"]).strip(), include, exclude)
+
+
+def _clause(given: Mapping[str, Any]) -> Clause:
+    relation, target = given.get("position") or (None, 0)
+    clause = Clause(str(given["class"]), int(given["count"]), given.get("color"), relation, int(target))
+    if clause.colour not in (None, *COLOURS):
+        raise ValueError(f"color {clause.colour!r} is none of {', '.join(COLOURS)}")
+    if relation not in (None, *RELATIONS):
+        raise ValueError(f"position {relation!r} is none of {', '.join(RELATIONS)}")
+    if clause.count < 1:
+        raise ValueError(f"count {clause.count} is below 1")
+    return clause

@@ -1,0 +1,57 @@
+"""Networks of transformers from a folder of files: all of their weights and no others, nothing pickled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tts.errors import WeightsError
+from tts.models.checkpoint import check_safetensors
+from tts.models.parts import load_part
+from tts.quiet import quiet
+
+if TYPE_CHECKING:
+    import torch
+
+
+def weight_files(folder: Path, name: str, setting: str = "id") -> list[Path]:
+    """The safetensors files of a folder, looked at by their headers.
+
+    Args:
+        name: as the configuration names the folder, for messages.
+
+    Raises:
+        WeightsError: there is none, or one is damaged.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise WeightsError(f"{setting} {name}: has no safetensors weights (pickled ones are not opened)")
+    for file in files:
+        check_safetensors(file)
+    return files
+
+
+def load_network(folder: Path, kind: str, dtype: torch.dtype, setting: str, name: str) -> Any:
+    """A network with its weights.
+
+    Args:
+        kind: its class in transformers.
+
+    Raises:
+        WeightsError: its files are missing, damaged, or of another network.
+    """
+    weight_files(folder, name, setting)
+    with quiet(), explained(name, setting):
+        return load_part(folder, ("transformers", kind), None, dtype)
+
+
+@contextmanager
+def explained(name: str, setting: str) -> Iterator[None]:
+    """Whatever transformers raises of files, in one line."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
+        line = " ".join(str(error).split())[:300]
+        raise WeightsError(f"{setting} {name}: cannot be loaded ({line})") from None
