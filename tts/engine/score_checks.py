@@ -36,14 +36,15 @@ def first_dependent_score(
     Returns:
         A word on the first one; None when there is none.
     """
-    clean, conditions = _states(model, range(batch), device), [condition] * batch
+    clean, conditions, levels = _states(model, range(batch), device), [condition] * batch, [0.0] * batch
     for preview in {False, model.previews}:
         images = model.decode(clean, preview)
         if not torch.equal(model.decode(clean.flip(0), preview).flip(0), images):
             return "the decoder of previews" if preview else "the decoder"
     for name, reward in rewards.items():
         given = images.cpu() if reward.host else images.to(reward_device or device)
-        if ask(name, reward, given.flip(0), conditions)[::-1] != ask(name, reward, given, conditions):
+        values = ask(name, reward, given, conditions, levels)
+        if ask(name, reward, given.flip(0), conditions, levels)[::-1] != values:
             return f"reward {name}"
     return None
 
@@ -73,9 +74,10 @@ class Judged:
         if not all(torch.equal(self.model.decode(clean[place], kind), whole[place]) for kind, whole in images.items()):
             return False
         near = images[False].to(self.second)
-        conditions = [self.condition] * len(near)
+        conditions, levels = [self.condition] * len(near), [0.0] * len(near)
         return all(
-            ask(name, reward, near[place], conditions[place]) == ask(name, reward, near, conditions)[place]
+            ask(name, reward, near[place], conditions[place], levels[place])
+            == ask(name, reward, near, conditions, levels)[place]
             for name, reward in self.rewards.items()
             if not reward.host
         ) and all(
