@@ -25,6 +25,7 @@ from bench.run.driver import RunProgress
 from bench.run.followers import Followers
 from bench.run.start import run
 from bench.run.status import read as status_of
+from bench.run.tabulate import tabulate
 from bench.sinks import tracking
 from bench.sinks.base import CurvePoint, RunFacts
 from bench.sinks.mlflow import MLflow, named
@@ -156,6 +157,16 @@ def test_a_stopped_run_says_so(tmp_path: Path, told: list[tuple[Any, ...]]) -> N
         raise KeyboardInterrupt
     assert told[-1] == ("end", "stopped")
     assert told[-3][1] == 5
+
+
+def test_what_a_results_folder_names_as_sinks_is_not_opened(tmp_path: Path, told: list[tuple[Any, ...]]) -> None:
+    """Its manifest is data; a run that is made of it has none of its sinks."""
+    run(configured(tmp_path / "run", "own_sinks:Kept", problems={"conditions": [0]}), Console(quiet=True))
+    assert store.read_manifest(tmp_path / "run")["config"]["sinks"] == ["own_sinks:Kept"]
+    told.clear()
+    assert tabulate(str(tmp_path / "run"), 2, None, [], True, Console(quiet=True)).trajectories == 2
+    assert bench("curves", tmp_path / "run").code == 0
+    assert told == []
 
 
 def test_sinks_change_no_result_and_no_identity(tmp_path: Path, told: list[tuple[Any, ...]]) -> None:
