@@ -210,6 +210,7 @@ REWARDS: Registry[RewardSettings] = Registry(
     {
         "brightness": "tts.rewards.brightness:Brightness",
         "aesthetic": "tts.rewards.aesthetic:Aesthetic",
+        "aesthetic_v2_5": "tts.rewards.aesthetic_v2_5:AestheticV25",
         "class_judge": "tts.rewards.class_judge:ClassJudge",
         "class_probability": "tts.rewards.class_probability:ClassProbability",
         "classifier": "tts.rewards.classifier:Classifier",
@@ -226,6 +227,7 @@ REWARDS: Registry[RewardSettings] = Registry(
         "remote": "tts.rewards.remote.settings:Remote",
         "unified_reward": "tts.rewards.unified_reward:UnifiedReward",
         "vqascore": "tts.rewards.vqascore:VQAScore",
+        "vqascore_t5": "tts.rewards.vqascore_t5:VQAScoreT5",
         "weighted": "tts.rewards.ensembles:Weighted",
     },
     wrapper="tts.rewards.own:Own",
