@@ -82,7 +82,7 @@ def test_every_block_of_the_page_is_a_file_and_short() -> None:
         (["contrast:redness"], "reward contrast:redness: keeps to all 7 rules"),
         (["contrast:Contrast", "--condition", "a cat"], "reward contrast:Contrast: keeps to all 7 rules"),
         (["colours:Colours", "--set", "sampler.steps=5"], "model colours:Colours: keeps to all 9 rules"),
-        (["tts.samplers.heun:StochasticHeun"], "sampler tts.samplers.heun:StochasticHeun: keeps to all 11 rules"),
+        (["tts.samplers.heun:StochasticHeun"], "sampler tts.samplers.heun:StochasticHeun: keeps to all 12 rules"),
         (["frechet_judge"], "metric frechet_judge: keeps to all 6 rules"),
         (["beam", "--set", "B=3"], "search beam: keeps to all 13 rules"),
     ],

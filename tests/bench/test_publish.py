@@ -17,7 +17,7 @@ from huggingface_hub import DatasetCard, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 from rich.console import Console
 from stored_runs import rows, stored
-from tiny_study import TINY
+from tiny_study import SHIPPED, TINY
 
 from bench.report.data_card import CardFacts, card
 from bench.report.publish import Options, publish
@@ -80,7 +80,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that computes nothing."""
     made = tmp_path_factory.mktemp("runs") / "mine"
     engines = {"backend": "local", "batch": 4, "simulate": 0.0}
-    values = {**TINY, "engines": engines, "rewards": ["brightness"], "held_out": ["compressibility"]}
+    values = {**TINY, "model": SHIPPED, "engines": engines, "rewards": ["brightness"], "held_out": ["compressibility"]}
     run(parse(RunConfig, {**values, "output": str(made)}, "study"), Console(quiet=True))
     return made
 
