@@ -252,6 +252,15 @@ def test_texts_of_a_run_from_anywhere_are_no_markup(tmp_path: Path, tiny: Callab
     assert re.search(r"\n(`{5})yaml\n.*\n\1\n$", text, re.DOTALL)
 
 
+def test_rows_of_a_table_cannot_be_replayed(tmp_path: Path) -> None:
+    made = stored(tmp_path / "run", rows(problems=2))
+    manifest = store.read_manifest(made)
+    manifest["resolved"]["model"] = {"name": "table", "table": "0" * 64}
+    text = card(manifest, read_trials(made), CardFacts("x", "mit", None, True))
+    assert "tts-bench report FOLDER" in text
+    assert "tts-bench replay" not in text
+
+
 def test_prompts_are_text_to_image(tmp_path: Path) -> None:
     made = stored(tmp_path / "run", rows(problems=2))
     trials = read_trials(made).assign(condition='"a red cube"')

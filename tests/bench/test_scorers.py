@@ -161,7 +161,7 @@ def test_a_scorer_gives_an_engines_values_and_its_errors() -> None:
 
 def test_rows_are_the_same_with_scorers_one_of_which_dies() -> None:
     """In processes of their own; the identity does not know of them."""
-    plain, pooled = own(scorers=None), own(scorers={"rewards": ["fragile"], "count": 2})
+    plain, pooled = own(scorers=None), own(scorers={"rewards": ["fragile"]})
     assert plain.digest() == pooled.digest()
     wanted = rows_of(plain, LocalPool(plain))
     with spoil_once() as spoilt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -74,7 +75,7 @@ class Scorer:
         self._order += [*self.metrics]
         self._lanes = Lanes(self._widths())
         self._results: dict[int, ScoreResult] = {}
-        self._under_way, self._frontier = 0, 0.0
+        self._under_way, self._frontier, self._counting = 0, 0.0, threading.Lock()
 
     def _widths(self) -> dict[str, int]:
         rewards = {name: self._width(reward) for name, reward in self.rewards.items() if reward.host}
@@ -115,7 +116,10 @@ class Scorer:
         return [self._ordered(self._results.pop(ticket)) for ticket in self._lanes.collect(timeout)]
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads; rewards that wait for a service do so no longer."""
+        self._lanes.drop()
+        for reward in self.rewards.values():
+            getattr(reward, "close", lambda: None)()
         self._lanes.close()
 
     def _ordered(self, result: ScoreResult) -> ScoreResult:
@@ -128,7 +132,8 @@ class Scorer:
         """Decode and score; where the device has a second queue, a thread does so, and this one goes on."""
         tickets = [row.request.ticket for row in rows]
         self._results.update((row.request.ticket, row.result) for row in rows)
-        self._under_way += 1
+        with self._counting:
+            self._under_way += 1
         if self._stream.overlaps:
             self._lanes.submit(DEVICE, tickets, [partial(self._score_beside, rows, self._stream.mark())])
         else:
@@ -175,8 +180,9 @@ class Scorer:
         first, second, third = (self._stream.at(mark) for mark in (begin, decoded, end))
         self._timeline.add("decode", first, second)
         self._timeline.add("reward", second, third)
-        self._frontier = third
-        self._under_way -= 1
+        with self._counting:
+            self._frontier = third
+            self._under_way -= 1
         for row in rows:
             row.result.seconds = (third - first) / len(rows)
 

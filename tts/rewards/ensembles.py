@@ -149,6 +149,11 @@ class Combined:
         ]
         return [self._sum(row) for row in zip(*columns, strict=True)]
 
+    def close(self) -> None:
+        """Let no member wait any longer."""
+        for member in self.members:
+            getattr(member, "close", lambda: None)()
+
     def _sum(self, row: Sequence[Score]) -> Score:
         values = [value for value in row if value is not None]
         if len(values) < len(row):
