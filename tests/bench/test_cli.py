@@ -69,6 +69,7 @@ def test_every_command_and_option_has_a_help_text() -> None:
             "scale",
             "calibrate",
             "doctor",
+            "duel",
             "plan",
             "verify",
             "metrics",
