@@ -1,4 +1,4 @@
-# make quickstart | test | quick | lint | bench | docs
+# make quickstart | test | quick | lint | bench | docs | reference
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # processes of tests
 WORKERS ?= 2
 
-.PHONY: quickstart test quick lint bench docs browser
+.PHONY: quickstart test quick lint bench docs reference browser
 
 quickstart: $(STAMP)
 	$(BIN)/tts-bench run quickstart
@@ -27,6 +27,10 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m bench.benchmarks all
+
+# the site's pages that are made from the code
+reference: $(STAMP)
+	$(BIN)/python -m bench.commands.pages
 
 docs: $(STAMP)
 	$(BIN)/zensical build --strict --clean

@@ -91,5 +91,5 @@ def test_weights_that_may_not_be_read_are_not_called_missing(tmp_path: Path, mon
 
 
 def test_the_examples_take_no_columns_from_names_of_folders() -> None:
-    text = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "results.md").read_text(encoding="utf-8")
     assert text.count("/*.parquet'") == text.count("hive_partitioning = false") > 3
