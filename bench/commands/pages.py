@@ -55,7 +55,11 @@ def parameters(command: Callable[..., None]) -> list[Parameter]:
 def _parameter(given: inspect.Parameter, hint: Any) -> Parameter:
     [info] = [mark for mark in _marks(hint) if isinstance(mark, OptionInfo | ArgumentInfo)]
     required = given.default is inspect.Parameter.empty
-    shown = "" if required or given.default is None or isinstance(given.default, bool) else f"`{getattr(given.default, 'value', given.default)}`"
+    shown = (
+        ""
+        if required or given.default is None or isinstance(given.default, bool)
+        else f"`{getattr(given.default, 'value', given.default)}`"
+    )
     if isinstance(info, ArgumentInfo):
         word = (info.metavar or given.name).upper()
         return Parameter(word if required else f"[{word}]", shown, info.help or "")

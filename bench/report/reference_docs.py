@@ -27,7 +27,10 @@ LONGEST = 60
 """A default of more letters is cut."""
 
 KINDS: dict[str, tuple[Registry[Any], str]] = {
-    "models": (MODELS, "Where a configuration says `model: {name: NAME, setting: value}`. `model: NAME` takes all defaults."),
+    "models": (
+        MODELS,
+        "Where a configuration says `model: {name: NAME, setting: value}`. `model: NAME` takes all defaults.",
+    ),
     "samplers": (SAMPLERS, "Where a model says `sampler: {name: NAME, setting: value}`."),
     "rewards": (
         REWARDS,
@@ -60,7 +63,9 @@ def plugins(kind: str) -> str:
 
 def configuration() -> str:
     """A page on every key of a study's configuration."""
-    nested = {name: field.annotation for name, field in RunConfig.model_fields.items() if _is_settings(field.annotation)}
+    nested = {
+        name: field.annotation for name, field in RunConfig.model_fields.items() if _is_settings(field.annotation)
+    }
     parts = [
         "# Configuration",
         "A study is a YAML file. Every key can be changed on the command line: `--set engines.count=4`. An unknown key is "
@@ -104,7 +109,10 @@ def settings(found: type[BaseModel]) -> str:
 def kind(field: FieldInfo) -> str:
     """A field's type and limits in words."""
     limits = [
-        f"{word} {getattr(mark, name)}" for mark in field.metadata for name, word in LIMITS.items() if hasattr(mark, name)
+        f"{word} {getattr(mark, name)}"
+        for mark in field.metadata
+        for name, word in LIMITS.items()
+        if hasattr(mark, name)
     ]
     return " ".join([_kind(field.annotation), *limits])
 

@@ -50,13 +50,14 @@ SMALL: dict[str, Any] = {
 """``mine.yaml`` in seconds in place of hours."""
 
 FIXTURES = {
+    "generate": ["--threads", "1"],  # as engines in tests; two would wait for each other on a busy machine
     "--class": ["--set", "model.sampler={steps: 3, S_churn: 40}"],
     "stable-diffusion": ["--set", "model.id=sd", "--set", "model.steps=3", "--set", "K=1"],
     "sd": ["--set", "model.id=sd", "--set", "model.steps=3", "--K", "1"],
     "clip": ["--set", "reward.model=clip"],
     "problems.seeds=50": ["--set", "engines.simulate=0"],
     "--pilot": ["--set", "problems.seeds=2"],
-    "imagenet64-eval": ["--set", "problems.conditions=[0]", "--set", "problems.seeds=1", "--set", "model.sampler.steps=3"],
+    "imagenet64-eval": ["--set", "problems.conditions=[0]", "--set", "problems.seeds=1"],
 }
 """What follows a command that has a word: small random weights in place of published ones, fewer steps and rounds."""
 
@@ -129,9 +130,7 @@ def test_it_runs_as_printed(words: tuple[str, ...], folder: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("block", site_pages.blocks("yaml"), ids=lambda block: block.place)
-def test_its_yaml_is_a_study_or_a_part_of_one(
-    block: Block, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_its_yaml_is_a_study_or_a_part_of_one(block: Block, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     if block.text.startswith("conditions:"):
         for line in block.text.splitlines():
