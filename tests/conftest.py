@@ -56,6 +56,7 @@ SLOW = ON_RAY | {
     "test_kill",
     "test_object_store",
     "test_readme",
+    "test_scorers",  # a study whose scorers are processes
     "test_report_browser",
     "test_shards",
     "test_site",
@@ -64,6 +65,7 @@ SLOW = ON_RAY | {
     "test_losses",
     "test_samplers",
     "test_simulated",
+    "test_tabulate",
     # networks of some size
     "test_adapters",
     "test_checkpoint",

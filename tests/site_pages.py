@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 
-GENERATED = {"commands.md", "configuration.md", "metrics.md", "models.md", "rewards.md", "samplers.md"}
+GENERATED = {"commands.md", "configuration.md", "metrics.md", "models.md", "rewards.md", "samplers.md", "sinks.md"}
 """Pages of docs/reference that test_reference.py makes again; those of docs/searches are test_search_docs.py's."""
 
 NEEDS = "# needs "

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import torch
 from diffusers import (
+    AuraFlowPipeline,
+    AuraFlowTransformer2DModel,
     AutoencoderDC,
     AutoencoderKLFlux2,
     AutoencoderKLQwenImage,
@@ -50,6 +52,8 @@ from transformers import (
     T5Config,
     T5EncoderModel,
     T5Tokenizer,
+    UMT5Config,
+    UMT5EncoderModel,
 )
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
@@ -368,6 +372,30 @@ def pixart_sigma() -> PixArtSigmaPipeline:
     )
 
 
+def auraflow() -> AuraFlowPipeline:
+    """AuraFlow's form."""
+    transformer = AuraFlowTransformer2DModel(
+        sample_size=8,
+        patch_size=2,
+        in_channels=4,
+        num_mmdit_layers=1,
+        num_single_dit_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        joint_attention_dim=32,
+        caption_projection_dim=32,
+        pos_embed_max_size=64,
+    )
+    text = UMT5Config(vocab_size=2 * len(LETTERS) + 4, d_model=32, d_kv=8, d_ff=37, num_layers=2, num_heads=4)
+    return AuraFlowPipeline(
+        t5_tokenizer(),
+        randomised(UMT5EncoderModel(text), 1, 0.3),
+        vae(scaling_factor=0.13025).eval(),
+        randomised(transformer),
+        FlowMatchEulerDiscreteScheduler(shift=1.73),
+    )
+
+
 class Family(NamedTuple):
     """A family, and how its own pipeline is asked.
 
@@ -455,6 +483,7 @@ FAMILIES: dict[str, Family] = {
         (16, 4, 4),
         unpacked=lambda x, shape: x.transpose(1, 2).reshape(-1, *shape),
     ),
+    "auraflow": Family("auraflow", auraflow, {"guidance": 3}, {"guidance_scale": 3}, (4, 8, 8)),
     "pixart-sigma": Family(
         "pixart-sigma",
         pixart_sigma,

@@ -47,6 +47,7 @@ __all__ = [
 
 SEARCHES: dict[str, Search] = {
     "naive": Naive(),
+    "naive_seen": Naive(candidate=2, looks=True),
     "best_of_n": BestOfN(N=3),
     "rank_ensemble": RankEnsemble(size=3),
     "rank_ensemble_stepwise": RankEnsemble(search={"name": "beam", "B": 2}, size=3),

@@ -9,6 +9,7 @@
     ├── DataError (OSError)              a data set is missing or has another form
     ├── SearchError (ValueError)         a search broke a rule; the message says what a search must do
     └── EngineError (RuntimeError)       an engine could not go on
+        ├── RewardError                  a reward failed on an image; the message names the reward
         └── DeviceError                  its device failed
             └── DeviceMemoryError        its device has too little memory
 
@@ -54,6 +55,10 @@ class SearchError(TTSError, ValueError):
 
 class EngineError(TTSError, RuntimeError):
     """An engine failed while it evaluated segments."""
+
+
+class RewardError(EngineError):
+    """A reward failed on an image, and has said so elsewhere."""
 
 
 class DeviceError(EngineError):

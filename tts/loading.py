@@ -29,8 +29,8 @@ class LoadedModel:
 
     @property
     def plan(self) -> Plan:
-        """The trajectory's shape."""
-        return self.model.sampler.plan
+        """The trajectory's shape; guidance may take two forwards a prediction."""
+        return self.model.sampler.plan.times(self.passes)
 
     @property
     def sampler(self) -> Sampler:

@@ -215,7 +215,7 @@ def _fitted(problem: Problem, engine: Engine) -> Problem:
         if name not in rewards:
             known = nearest(name, rewards) if rewards else "it has none"
             raise UnknownNameError(f"reward '{name}' is not among the engine's; {known}")
-    if problem.plan != engine.model.sampler.plan:
+    if problem.plan != engine.model.sampler.plan.times(engine.model.passes):
         raise SettingError("problem.plan is another than the model's; make the problem by model.problem(...)")
     for name in problem.rewards:
         _check_pair(engine.model, rewards[name], engine.device)

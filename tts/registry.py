@@ -171,6 +171,7 @@ MODELS: Registry[ModelSettings] = Registry(
     "model",
     "tts.models",
     {
+        "auraflow": "tts.models.families.auraflow:AuraFlow",
         "cifar10": "tts.models.cifar10:Cifar10",
         "diffusers": "tts.models.generic:AnyPipeline",
         "dit": "tts.models.dit:DiT",
@@ -188,6 +189,7 @@ MODELS: Registry[ModelSettings] = Registry(
         "stable-diffusion": "tts.models.stable_diffusion:StableDiffusion",
         "stable-diffusion-3": "tts.models.families.stable_diffusion_3:StableDiffusion3",
         "stable-diffusion-xl": "tts.models.stable_diffusion_xl:StableDiffusionXL",
+        "table": "tts.models.table:Table",
         "z-image": "tts.models.families.z_image:ZImage",
     },
 )

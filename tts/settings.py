@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -99,6 +99,7 @@ def _place(error: ErrorDetails) -> str:
 def _known_keys(kind: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
     for part in path:
         field = kind.model_fields.get(str(part))
-        if field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            kind = field.annotation
+        for each in (field.annotation, *get_args(field.annotation)) if field is not None else ():
+            if isinstance(each, type) and issubclass(each, BaseModel):
+                kind = each
     return [field.alias or name for name, field in kind.model_fields.items()]

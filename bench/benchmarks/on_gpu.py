@@ -17,7 +17,8 @@ from bench.benchmarks.harness import CURVE, endless
 from bench.benchmarks.windows import SHARES, Length, Window, steady
 from bench.study.config import RunConfig
 from bench.study.study import Study
-from bench.workers.pool import LocalPool, build_engine
+from bench.workers.building import build_engine
+from bench.workers.pool import LocalPool
 from bench.workers.rates import loaded, one_pass, pass_seconds
 from tts.errors import TTSError, first_line
 from tts.settings import parse

@@ -21,11 +21,14 @@ from bench.commands.list import list_plugins
 from bench.commands.metrics import metrics
 from bench.commands.options import err
 from bench.commands.plan import plan
+from bench.commands.protocol import protocol
 from bench.commands.replay import replay
 from bench.commands.report import report
 from bench.commands.run import run
 from bench.commands.scale import scale
+from bench.commands.serve import serve
 from bench.commands.status import status
+from bench.commands.tabulate import tabulate
 from bench.commands.train import train
 from bench.commands.verify import verify
 from bench.store.plain import plain
@@ -51,11 +54,14 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     replay,
     verify,
     export,
+    tabulate,
     compare,
     list_plugins,
+    protocol,
     check,
     train,
     generate,
+    serve,
 )
 """In the order in which the help names them."""
 

@@ -7,18 +7,54 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import Run, out
+from bench.commands.options import Run, err, out
+from tts.errors import SettingError
+
+HUB = "With --to"
 
 
 def export(
     run: Run,
-    folder: Annotated[Path, typer.Argument(help="New folder.")],
+    folder: Annotated[Path | None, typer.Argument(help="New folder; or give --to.")] = None,
     images: Annotated[bool, typer.Option(help="Keep the images in the rows.")] = True,
     npz: Annotated[
         bool, typer.Option("--npz", help="Write images alone: a .npz a point, arr_0 uint8 [N, H, W, 3], as ADM's.")
     ] = False,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE", help="A folder, or hf://datasets/OWNER/NAME on the hub; gets a data card (README.md), too."
+        ),
+    ] = None,
+    license: Annotated[
+        str, typer.Option(metavar="ID", help="Of the data, as the hub writes it: cc-by-4.0.", rich_help_panel=HUB)
+    ] = "unknown",
+    public: Annotated[
+        bool, typer.Option("--public", help="A new repository is for everyone; else private.", rich_help_panel=HUB)
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace all that the repository holds.", rich_help_panel=HUB)
+    ] = False,
 ) -> None:
-    """Copy a run into a small folder to hand on: one part, curves, pictures; images can be left out."""
+    """Copy a run into a small folder to hand on: one part, curves, pictures; images can be left out.
+
+    With --to it is a data set: a card says what it is and how to replay it. To upload it, sign in (hf auth login) or
+    set HF_TOKEN in the environment.
+    """
+    if (folder is None) == (to is None):
+        raise SettingError("export: give a folder, or --to PLACE")
+    if to is not None:
+        if npz:
+            raise SettingError("--npz: images alone have no card; give a folder in place of --to")
+        from bench.report.publish import Options, publish
+
+        found = publish(run, to, Options(images, license, public, overwrite))
+        for name in found.names:
+            note = f"its manifest names something of this machine: {name}"
+            err.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"{found.place}: {found.rows} trials", markup=False, highlight=False, soft_wrap=True)
+        return
+    assert folder is not None  # one of them is given
     if npz:
         from bench.report.npz import export_npz
 

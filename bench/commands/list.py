@@ -18,10 +18,11 @@ class Plugins(StrEnum):
     rewards = "rewards"
     searches = "searches"
     metrics = "metrics"
+    sinks = "sinks"
 
 
 def list_plugins(kind: Annotated[Plugins, typer.Argument(help="What to list.")]) -> None:
-    """List models, samplers, rewards, searches or metrics with their settings and defaults."""
+    """List models, samplers, rewards, searches, metrics or sinks with their settings and defaults."""
     from bench.report.listing import listing
 
     out.print(listing(kind.value))

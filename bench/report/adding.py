@@ -90,7 +90,9 @@ def _check(where: Storage, own: list[Any], trust: bool) -> None:
     if not trust:
         refuse_foreign({"model": given}, str(where), ["model"])
     model: ModelSettings = MODELS.make(given)[1]
-    for metric in named(METRICS, own).values():
+    found = named(METRICS, own)
+    model.judged({}, {}, found)
+    for metric in found.values():
         metric.suits(model)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
 from rich.table import Table
 
+from bench.sinks.registry import SINKS
 from tts.registry import METRICS, MODELS, REWARDS, SAMPLERS, SEARCHES
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ REGISTRIES: dict[str, Any] = {
     "rewards": REWARDS,
     "searches": SEARCHES,
     "metrics": METRICS,
+    "sinks": SINKS,
 }
 
 
@@ -26,7 +29,8 @@ def listing(kind: str) -> Table:
     registry = REGISTRIES[kind]
     for name in registry.targets:
         settings = registry.get(name)
-        table.add_row(name, (settings.__doc__ or "").strip().splitlines()[0], _settings(settings))
+        about = (settings.__doc__ or "").strip().splitlines()[0]
+        table.add_row(name, escape(about), escape(_settings(settings)))
     return table
 
 

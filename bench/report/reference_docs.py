@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from bench.report.search_docs import cell, plain
+from bench.sinks.registry import SINKS
 from bench.study.conditions import PromptFile
 from bench.study.config import CONFIGS, RunConfig
 from tts.registry import METRICS, MODELS, REWARDS, SAMPLERS, Registry
@@ -34,10 +35,11 @@ KINDS: dict[str, tuple[Registry[Any], str]] = {
     "samplers": (SAMPLERS, "Where a model says `sampler: {name: NAME, setting: value}`."),
     "rewards": (
         REWARDS,
-        "Where a configuration lists `rewards` (searched on, one by one) and `held_out` (no search sees them). Every one "
-        "also takes `as: ANOTHER_NAME`, for two of a kind.",
+        "Where a configuration lists `rewards` (searched on, one by one) and `held_out` (no search sees them). "
+        "Every one also takes `as: ANOTHER_NAME`, for two of a kind.",
     ),
     "metrics": (METRICS, "Where a configuration lists `metrics`, or `tts-bench metrics RUN --add` names one."),
+    "sinks": (SINKS, "Where a configuration lists `sinks`."),
 }
 """Kinds of plug-ins with a page each, and where they are named."""
 
@@ -53,7 +55,8 @@ def pages() -> dict[Path, str]:
 def plugins(kind: str) -> str:
     """A page on every registered plug-in of a kind."""
     registry, where = KINDS[kind]
-    own = f"One of your own is named `module:Class`; see [extend](../extend/{registry.kind}.md)."
+    page = "sinks" if kind == "sinks" else f"extend/{registry.kind}"
+    own = f"One of your own is named `module:Class`; see [how](../{page}.md)."
     parts = [f"# {kind.capitalize()}", where, own]
     for name in registry.targets:
         found: type[BaseModel] = registry.get(name)
@@ -68,8 +71,8 @@ def configuration() -> str:
     }
     parts = [
         "# Configuration",
-        "A study is a YAML file. Every key can be changed on the command line: `--set engines.count=4`. An unknown key is "
-        "refused, with the one that was meant.",
+        "A study is a YAML file. Every key can be changed on the command line: `--set engines.count=4`. "
+        "An unknown key is refused, with the one that was meant.",
         "## At the top",
         settings(RunConfig),
     ]

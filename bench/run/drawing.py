@@ -12,7 +12,8 @@ from bench.store.row import TrialRow
 from bench.study.config import RunConfig, assignments
 from bench.study.study import Study
 from bench.study.study_flags import translate
-from bench.workers.pool import LocalPool, build_engine
+from bench.workers.building import build_engine
+from bench.workers.pool import LocalPool
 from tts.errors import EngineError, SettingError
 from tts.registry import SEARCHES
 from tts.settings import parse
@@ -130,6 +131,7 @@ def draw(request: Request) -> Drawn:
         raise SettingError("budget: one image has no curve; set the setting itself, for example --set K=4")
     searches = [search] if name == "naive" else ["naive", search]
     study = Study(parse(RunConfig, {**values, "searches": searches, "output": Path("unused")}, "generate"))
+    study.check_draws()
     worker = build_engine(study, () if request.names_batch else sizes_from(study.config.engines.batch))
     study = study.with_batch(worker.batch)
     pool, rows = LocalPool(study, worker), Rows()

@@ -87,7 +87,7 @@ def stored_study(folder: Output, trust: bool = False) -> Study:
 
     Raises:
         UntrustedError: the manifest names code, files or addresses, and ``trust`` is not given.
-        SettingError: weights, settings or code have changed since.
+        SettingError: weights, settings or code have changed since, or its model draws no images.
     """
     manifest = store.read_manifest(folder)
     if not trust:
@@ -95,6 +95,7 @@ def stored_study(folder: Output, trust: bool = False) -> Study:
     study = Study(_without_places(parse(RunConfig, manifest["config"], str(folder))))
     if study.digest() != manifest["digest"]:
         raise SettingError(f"{folder}: was made with other weights or by another version than this one")
+    study.check_draws()
     return study
 
 

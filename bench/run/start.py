@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bench.run.driver import Driver, RunProgress
 from bench.run.encoding import encode_prompts
+from bench.run.followers import Followers, check_sinks
 from bench.run.progress import run_progress
 from bench.run.signals import held
 from bench.run.status import Reporter
@@ -44,6 +45,7 @@ def run(config: RunConfig, console: Console, retry_errors: bool = False) -> Fini
     Raises:
         TTSError: a setting cannot be used, or no engine is left; what was finished is stored.
     """
+    check_sinks(config)
     output = place(config.output)
     chosen = choose(config, output, console)
     try:
@@ -126,10 +128,12 @@ def _run(
             console.print(line, style="yellow", markup=False, soft_wrap=True)
 
         with held() as stop, run_progress(console) as show:
-            reporter, writer = Reporter(study, output, show, warn), Writer(sink, config.store_seconds, warn)
-            driver = Driver(study, pool, writer, done, reporter.tell)
-            with reporter.reporting(driver.counts), closing(writer):  # done is what is stored
-                return driver.run(stop.check)
+            followers = Followers(study, output, warn)
+            reporter = Reporter(study, output, show, warn, followers.failures)
+            writer = Writer(sink, config.store_seconds, warn)
+            driver = Driver(study, pool, followers.beside(writer), done, followers.after(reporter.tell))
+            with reporter.reporting(driver.counts), followers.told(driver.counts), closing(writer):
+                return driver.run(stop.check)  # done is what is stored
 
 
 @contextmanager

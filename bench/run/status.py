@@ -34,12 +34,18 @@ class Reporter:
         where: its files.
         show: moves the progress bar.
         warn: takes a line.
+        sinks: tells which sinks fail, and why.
     """
 
     def __init__(
-        self, study: Study, where: Storage, show: Callable[[RunProgress], None], warn: Callable[[str], None]
+        self,
+        study: Study,
+        where: Storage,
+        show: Callable[[RunProgress], None],
+        warn: Callable[[str], None],
+        sinks: Callable[[], dict[str, str]] = dict,
     ) -> None:
-        self._place, self._show, self._warn = where, show, warn
+        self._place, self._show, self._warn, self._sinks = where, show, warn, sinks
         shard, number = study.config.part
         self._shard = study.config.shard
         self._name = "status.json" if number == 1 else f"status-{shard}of{number}.json"
@@ -91,6 +97,7 @@ class Reporter:
             "seconds": seconds,
             "seconds_left": 0.0 if state == "done" else left,
             "last_error": counts.error,
+            **({"sinks": sinks} if (sinks := self._sinks()) else {}),
             "engines": [self._engine(engine, status, now) for engine, status in enumerate(counts.engines)],
         }
         self._written, data = now, json.dumps(content).encode()
@@ -111,6 +118,7 @@ class Reporter:
             "host": status.where,
             "rows_per_second": status.total.rows / seconds,
             "busy": min(1.0, status.total.seconds / seconds),
+            "waiting": min(1.0, status.total.awaiting / seconds),
             "losses": status.losses,
         }
 
@@ -132,6 +140,16 @@ def read(output: Output) -> list[dict[str, Any]]:
     return sorted(found, key=lambda status: [int(number) for number in (status["shard"] or "0/1").split("/")])
 
 
+def awaited(output: Output) -> float | None:
+    """Share of the engines' time, since the run's last start, in which they only awaited rewards; None: not known."""
+    try:
+        engines = [engine for status in read(output) for engine in status["engines"]]
+    except DataError:
+        return None
+    shares = [engine["waiting"] for engine in engines if "waiting" in engine]
+    return sum(shares) / len(shares) if shares else None
+
+
 def show(output: Output, console: Console) -> None:
     """Print how a run is getting on."""
     where = place(output)
@@ -140,6 +158,8 @@ def show(output: Output, console: Console) -> None:
         console.print(f"{name}: {_line(status)}", markup=False, highlight=False, soft_wrap=True)
         if status["last_error"]:
             console.print(f"last error: {status['last_error']}", style="yellow", markup=False, soft_wrap=True)
+        for sink, reason in status.get("sinks", {}).items():
+            console.print(f"sink {sink}: {reason}", style="yellow", markup=False, soft_wrap=True)
         console.print(_table(status["engines"]))
 
 
@@ -170,7 +190,7 @@ def _line(status: dict[str, Any]) -> str:
 
 
 def _table(engines: list[dict[str, Any]]) -> Table:
-    table = Table("engine", "device", "machine", "rows/s", "busy", "lost")
+    table = Table("engine", "device", "machine", "rows/s", "busy", "awaits rewards", "lost")
     for engine in engines:
         table.add_row(
             str(engine["engine"]),
@@ -178,6 +198,7 @@ def _table(engines: list[dict[str, Any]]) -> Table:
             Text(engine["host"]),
             f"{engine['rows_per_second']:,.1f}",
             f"{100 * engine['busy']:.0f} %",
+            f"{100 * engine['waiting']:.0f} %" if "waiting" in engine else "?",
             str(engine["losses"]),
         )
     return table

@@ -55,6 +55,7 @@ class _Engine(_Form):
     host: str
     rows_per_second: Rate
     busy: float
+    waiting: float = 0.0
     losses: Count
 
 
@@ -70,6 +71,7 @@ class StatusForm(_Form):
     nfe_per_second: Rate
     seconds_left: Annotated[float, Field(ge=0, le=1e11)] | None
     last_error: str
+    sinks: dict[str, str] = {}
     engines: list[_Engine]
 
 

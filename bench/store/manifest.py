@@ -41,6 +41,7 @@ def build(study: Study, devices: list[str], flops: float | None = None) -> dict[
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "config": study.config.model_dump(mode="json"),
         "resolved": study.resolved(),
+        **({} if study.following is None else {"protocol": study.following.record()}),
         "trials": study.size,
         "devices": devices,
         "flops": flops,

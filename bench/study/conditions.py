@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import Field, StrictInt
 
-from bench.study import prompt_files
+from bench.study import prompt_files, prompt_places
 from bench.study.prompt_files import Cell, PromptTable
 from tts.errors import DataError, SettingError
 from tts.models.base import ModelSettings, with_article
@@ -59,7 +58,10 @@ class PromptFile(Selection):
     inside a structure.
     """
 
-    file: Path = Field(description="path; without a suffix of a table, each line is a prompt, # begins a comment")
+    file: str = Field(
+        description="path, https address, or hf://datasets/OWNER/NAME/FILE; without a suffix of a table, each line is "
+        "a prompt, # begins a comment; of a folder, all files, whose names are the column 'file'"
+    )
     column: str | None = Field(None, description="of a table; left out: the published lists' own, or the only one")
     format: Literal["drawbench", "partiprompts", "geneval"] | None = Field(
         None, description="published list that the file must be; left out: known by its columns"
@@ -75,13 +77,20 @@ class PromptFile(Selection):
             SettingError: a column or a value is not there, or the file's form cannot be told.
             DataError: the file is not there, or not what its name says.
         """
-        table = prompt_files.read(self.file.expanduser(), self.column)
+        return self.select(list(dict.fromkeys(prompt for prompt, _ in self._rows())))
+
+    def groups(self, column: str) -> dict[str, str]:
+        """What each prompt has in another column; empty where the table has none of this name."""
+        return {prompt: str(row[column]) for prompt, row in self._rows() if row.get(column)}
+
+    def _rows(self) -> list[tuple[str, dict[str, Cell]]]:
+        """Prompts, each with the row that it stands in."""
+        table = prompt_files.read(prompt_places.located(self.file), self.column)
         column = self._column(table)
         kept = [(line, row) for line, row in zip(table.lines, table.rows, strict=True) if self._keeps(row)]
         if not kept:
             raise SettingError(f"problems.conditions: no row of {self.file} has {self.where}")
-        found = [prompt for line, row in kept for prompt in self._prompts(row, column, f"{table.unit} {line}")]
-        return self.select(list(dict.fromkeys(found)))
+        return [(prompt, row) for line, row in kept for prompt in self._prompts(row, column, f"{table.unit} {line}")]
 
     def _prompts(self, row: dict[str, Cell], column: str, where: str) -> list[str]:
         """What a row has in the column."""
@@ -166,3 +175,10 @@ def resolve(given: dict[str, Any], model: ModelSettings) -> list[Any]:
     if len(found) != 1:
         raise SettingError("problems.conditions: say where they are from: 'file: PATH' or 'imagenet: all'")
     return parse(found[0], given, "problems.conditions").conditions(model)
+
+
+def groups(given: object, column: str | None) -> dict[str, str]:
+    """The group of each prompt that a mapping of a file describes, by a column of it; empty where it has none."""
+    if column is None or not isinstance(given, dict) or "file" not in given:
+        return {}
+    return parse(PromptFile, given, "problems.conditions").groups(column)

@@ -12,7 +12,8 @@ from pydantic import Field, field_validator, model_validator
 from bench.study import yaml_values
 from bench.study.engines import AUTO as AUTO
 from bench.study.engines import Engines as Engines
-from bench.study.protocol import Problems, Protocol
+from bench.study.protocol import Problems, Protocol, with_protocol
+from bench.study.scorers import Scorers as Scorers
 from bench.study.trust import texts
 from tts.errors import SettingError
 from tts.files.addresses import refuse_secrets
@@ -38,7 +39,9 @@ class RunConfig(Settings):
     metrics: list[str | dict[str, Any]] = Field(
         [], description="metrics of sets of final images, whose features are stored; names, or {name: ..., as: ...}"
     )
-    protocol: Protocol = Field(default_factory=Protocol, description="how metrics are quoted")
+    protocol: Protocol = Field(
+        default_factory=Protocol, description="a published protocol's name, or {name: ..., repeats: ..., quote: ...}"
+    )
     searches: list[str | dict[str, Any]] = Field(
         min_length=1, description="names, or {name: ..., setting: value, budget: {setting: [value, ...]}}"
     )
@@ -48,11 +51,17 @@ class RunConfig(Settings):
     )
     problems: Problems = Field(default_factory=Problems, description="what to draw")
     engines: Engines = Field(default_factory=Engines, description="where to compute")
+    scorers: Scorers | None = Field(
+        None, description="places of their own for slow rewards; left out: engines compute all of them"
+    )
     seed: int = Field(0, ge=0, description="seed of the whole run")
     images: bool | Literal["files"] = Field(
         True, description="keep each trial's image: true in its row, 'files' in images/TRIAL.png, false not at all"
     )
     trace: bool = Field(False, description="keep every evaluation of every trial, in evaluations/part-*.parquet")
+    sinks: list[str | dict[str, Any]] = Field(
+        [], description="where else the run's numbers go: names, or {name: ..., setting: value}; change no result"
+    )
     flush_seconds: float = Field(10.0, ge=0, description="finished trials are stored at least this often")
     store_seconds: float = Field(
         600.0, ge=0, description="how long a store that cannot be written to (full, unreachable) is tried again"
@@ -86,6 +95,11 @@ class RunConfig(Settings):
                         refuse_secrets(text, key)
         return values
 
+    @model_validator(mode="before")
+    @classmethod
+    def _protocol(cls, values: object) -> object:
+        return with_protocol(values) if isinstance(values, dict) else values
+
     @field_validator("shard")
     @classmethod
     def _shard(cls, value: str | None) -> str | None:
@@ -99,6 +113,12 @@ class RunConfig(Settings):
     def _enough_seeds(self) -> RunConfig:
         if self.protocol.repeats > self.problems.last_seed + 1:
             raise ValueError(f"protocol.repeats: {self.protocol.repeats} sets need as many seeds of each condition")
+        return self
+
+    @model_validator(mode="after")
+    def _gpus_of_scorers(self) -> RunConfig:
+        if self.scorers is not None and self.scorers.gpus and self.engines.backend == "local":
+            raise ValueError("scorers.gpus: scorers with GPUs of their own need engines.backend: ray")
         return self
 
     @property

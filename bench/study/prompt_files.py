@@ -19,6 +19,9 @@ Cell: TypeAlias = str | list[str] | None
 Parsed: TypeAlias = tuple[list[dict[str, Any]], list[int]]
 """Rows of any values, and the line or row that each begins in, from 1."""
 
+SUFFIXES = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
+"""Of the files of a folder that are read."""
+
 KNOWN = {"prompt", "prompts", "caption", "captions", "text", "texts"}
 """Columns by which a table is known in a file whose name does not say so."""
 
@@ -58,6 +61,8 @@ def read(path: Path, column: str | None = None) -> PromptTable:
         DataError: it cannot be read, is not what its suffix says, or has no row.
         SettingError: its form cannot be told.
     """
+    if path.is_dir():
+        return _folder(path, column)
     suffix = path.suffix.lower()
     try:
         if suffix == ".parquet":
@@ -74,6 +79,21 @@ def read(path: Path, column: str | None = None) -> PromptTable:
     if not table.rows:
         raise DataError(f"{path}: has no prompts")
     return table
+
+
+def _folder(path: Path, column: str | None) -> PromptTable:
+    """The tables of a folder's files as one; the column ``file`` has their names without suffix."""
+    files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in SUFFIXES]
+    if not files:
+        raise DataError(f"{path}: the folder has no file of prompts ({', '.join(SUFFIXES)})")
+    tables = [(file.stem, read(file, column)) for file in files]
+    rows = [{**row, "file": name} for name, table in tables for row in table.rows]
+    lines = [line for _, table in tables for line in table.lines]
+    texts, plain, others = (
+        list(dict.fromkeys(name for _, table in tables for name in getattr(table, kind)))
+        for kind in ("texts", "plain", "others")
+    )
+    return PromptTable(rows, lines, "line", texts, [*plain, "file"], others)
 
 
 def _parsed(path: Path, suffix: str, text: str, column: str | None) -> Parsed:

@@ -1,11 +1,12 @@
-"""How a number of a set of images is made: which problems are drawn, how often, and what is quoted."""
+"""How a number of a set of images is made: which problems are drawn, how often, what is quoted, by which protocol."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, StrictInt, model_validator
+from pydantic import Field, StrictInt, field_validator, model_validator
 
+from bench.study.published import published
 from tts.settings import Settings
 
 
@@ -37,15 +38,42 @@ class Problems(Settings):
         return (self.random or self.seeds) - 1
 
 
-class Protocol(Settings):
-    """How metrics of sets are quoted."""
+def with_protocol(values: dict[str, Any]) -> dict[str, Any]:
+    """A configuration in which its protocol's name stands for what the protocol fixes, where nothing else is said.
 
+    ``protocol: geneval`` is short for ``protocol: {name: geneval}``; seeds, and where the prompts are, are filled in.
+    """
+    given = values.get("protocol")
+    protocol = {"name": given} if isinstance(given, str) else given
+    if not isinstance(protocol, dict) or not isinstance(protocol.get("name"), str):
+        return values
+    found, problems = published(protocol["name"]), values.get("problems", {})
+    if isinstance(problems, dict):
+        problems = dict(problems)
+        if "random" not in problems:
+            problems.setdefault("seeds", found.images)
+        if found.address is not None:
+            problems.setdefault("conditions", {"file": found.address})
+    return {**values, "protocol": protocol, "problems": problems}
+
+
+class Protocol(Settings):
+    """How metrics of sets are quoted, and which published protocol a run follows."""
+
+    name: str | None = Field(None, description="published protocol: tts-bench protocol list shows them")
     repeats: int = Field(
         1, ge=1, description="sets that each point's images are divided into by their seeds, each with a value"
     )
     quote: Literal["min", "mean"] = Field(
         "min", description="which of these values is quoted: the least, as EDM's authors do, or the mean"
     )
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        if value is not None:
+            published(value)
+        return value
 
     def set_of(self, seed: int, problems: Problems) -> int:
         """The set, from 0, that a problem's image belongs to."""

@@ -10,11 +10,13 @@ from functools import cached_property
 from itertools import islice, product
 from typing import Any
 
-from bench.study.conditions import resolve
+from bench.study.conditions import groups, resolve
 from bench.study.config import AUTO, Engines, RunConfig
 from bench.study.entries import distinct, entries_of
+from bench.study.following import Following, following
 from bench.study.named import named, without_alias
 from bench.study.notes import forgotten_starts
+from bench.study.published import published
 from bench.study.trial import IDENTITY_VERSION, Context, Trial, text
 from tts.errors import SettingError
 from tts.metrics.base import MetricSettings
@@ -52,6 +54,8 @@ class Study:
         self.model_name, self.model = model
         self.searched = tuple(named(REWARDS, config.rewards))
         self.rewards = named(REWARDS, [*config.rewards, *config.held_out])
+        if config.scorers is not None:
+            config.scorers.check(self.rewards)
         self.metrics = named(METRICS, config.metrics)
         self._codes()  # refuses two of one name
         self.entries = distinct([entry for given in config.searches for entry in entries_of(given)])
@@ -61,8 +65,9 @@ class Study:
         self._refuse_idle_searches()
         for entry in self.entries:
             entry.algorithm.suits(self.plan, self.searched)
+        self.model.judged(self.rewards, self.given_rewards, self.metrics)
         judges: list[RewardSettings | MetricSettings] = [*self.rewards.values(), *self.metrics.values()]
-        for judge in judges:
+        for judge in judges if not self.model.recorded else ():
             judge.suits(self.model)
             if config.engines.simulate is None:
                 judge.check()
@@ -71,6 +76,7 @@ class Study:
 
     def _conditions(self) -> list[Condition]:
         given = self.config.problems.conditions
+        self._groups = groups(given, published(self.config.protocol.name).column) if self.config.protocol.name else {}
         if isinstance(given, dict):
             given = resolve(given, self.model)
             # a list from here on: whoever gets this configuration may not have the file
@@ -109,22 +115,43 @@ class Study:
                 "would change nothing; raise the sampler's noise (S_churn, eta, noise.share)"
             )
 
+    @property
+    def given_rewards(self) -> dict[str, str | dict[str, Any]]:
+        """What names each reward in the configuration, without ``as``."""
+        given = [*self.config.rewards, *self.config.held_out]
+        return {name: without_alias(each) for name, each in zip(self.rewards, given, strict=True)}
+
+    @property
+    def computes_rewards(self) -> bool:
+        """Whether engines score images; simulated engines draw rewards by chance, and tables have them."""
+        return self.config.engines.simulate is None and not self.model.recorded
+
+    def check_draws(self) -> None:
+        """Refuse a model that draws no images, for what needs them.
+
+        Raises:
+            SettingError: it is recorded.
+        """
+        if self.model.recorded:
+            raise SettingError(f"model {self.model_name}: draws no images; take the model that it was recorded from")
+
     @cached_property
     def context(self) -> Context:
         """What all trials share."""
         known = self.config.engines.simulate is None  # a simulated engine needs no weights to be there
         model = self.model.identity() if known else self.model.record()
-        given = [*self.config.rewards, *self.config.held_out]
-        rewards = {
-            name: REWARDS.identified(without_alias(each), reward.identity() if known else reward.record())
-            for each, (name, reward) in zip(given, self.rewards.items(), strict=True)
-        }
+        rewards = {name: REWARDS.identified(each, self._identity(name)) for name, each in self.given_rewards.items()}
         return Context(
             model={"name": self.model_name, **MODELS.identified(self.config.model, model)},
             rewards=dict(sorted(rewards.items())),
             numerics=self.config.engines.numerics(),
             searches=self._search_codes(),
         )
+
+    def _identity(self, reward: str) -> dict[str, Any]:
+        """Of a reward; of one that is not computed its settings, as its weights need not be here."""
+        settings = self.rewards[reward]
+        return settings.identity() if self.computes_rewards else settings.record()
 
     def with_batch(self, batch: int) -> Study:
         """The same study for engines of another batch."""
@@ -159,13 +186,22 @@ class Study:
                 codes[entry.name] = {**codes.get(entry.name, {}), "version": entry.algorithm.version}
         return codes
 
+    @cached_property
+    def following(self) -> Following | None:
+        """Which published protocol the run follows, and what differs; None: it names none."""
+        name, problems = self.config.protocol.name, self.config.problems
+        if name is None:
+            return None
+        return following(name, self.conditions, self._groups, problems.seeds, problems.random, self.rewards)
+
     def notes(self) -> list[str]:
         """What a user should know before the run, a line each."""
         given, drawn = self.config.model, self.conditions
         old = [] if isinstance(given, str) else self.model.old_keys(given)
         starts = forgotten_starts(((entry.name, entry.algorithm) for entry in self.entries), self.plan)
-        of_rewards = reward_notes({} if self.config.engines.simulate else self.rewards, drawn, self.model.caption)
-        return [*old, *starts, *self.model.notes(drawn), *of_rewards]
+        of_rewards = reward_notes(self.rewards if self.computes_rewards else {}, drawn, self.model.caption)
+        protocol = [] if self.following is None else [f"protocol: {self.following.statement}"]
+        return [*protocol, *old, *starts, *self.model.notes(drawn), *of_rewards]
 
     @property
     def problems(self) -> int:

@@ -147,6 +147,7 @@ def calibrate(study: Study, batches: Sequence[int] | None = None) -> Calibration
         study: its batch does not matter.
         batches: which sizes; None: powers of two for as long as they bring something.
     """
+    study.check_draws()
     engines = study.config.engines
     if engines.backend == "ray" and engines.address != "local":
         return _on_cluster(study.config, batches)

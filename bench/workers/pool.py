@@ -6,23 +6,15 @@ A worker is an engine, which takes segments, or a host (:mod:`bench.workers.sear
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from bench.study.study import Study
-from bench.workers.numerics import set_numerics
-from bench.workers.prompts import load_model
-from bench.workers.simulated import SimulatedEngine
+from bench.workers.building import build_engine
+from bench.workers.scorers.pooled import ScorerPool
+from tts.engine.recorded import RecordedEngine
 from tts.engine.requests import EngineCounters
-from tts.errors import EngineError
-from tts.metrics.base import Metric
-
-if TYPE_CHECKING:
-    from tts.engine.batching import Engine
-    from tts.models.base import Model
-    from tts.rewards.base import Reward
-
 
 WAIT_SECONDS = 0.2  # between a driver's looks at what else has happened, such as a signal; a pass may take longer
 
@@ -140,113 +132,13 @@ def collect(engine: int, worker: Worker, outcomes: list[Any], at: float | None =
     return WorkerReport(engine, outcomes, replace(worker.load), **(report() if report else {}), at=at)
 
 
-def build_engine(study: Study, batches: Sequence[int] = ()) -> Engine | SimulatedEngine:
-    """The engine of a study on this machine, checked to keep rows apart.
-
-    Args:
-        batches: sizes to try in this order, the first that keeps rows apart is taken; none: the study's own.
-
-    Raises:
-        EngineError: the device is not there, or a row's result depends on the rows beside it.
-    """
-    engines = study.config.engines
-    if engines.simulate is not None:
-        return SimulatedEngine(study)
-    import torch
-
-    from tts.engine.device_errors import named
-
-    if engines.device == "cuda" and not torch.cuda.is_available():
-        raise EngineError("engines.device: cuda is asked for, but torch finds no GPU; set engines.device=cpu")
-    set_numerics(engines)
-    with named(engines.batch):
-        return _build(study, batches or [engines.batch])
-
-
-def _build(study: Study, batches: Sequence[int]) -> Engine:
-    from tts.engine.batching import Engine, flops_of
-    from tts.engine.score_checks import Judged, equal_shapes
-
-    engines, condition = study.config.engines, study.conditions[0]
-    model = load_model(study)
-    flops = flops_of(model, condition, engines.device)
-    if engines.compile:
-        model.module.compile(dynamic=False)
-    second = engines.reward_device
-    rewards = {name: settings.load(second, study.model.caption) for name, settings in study.rewards.items()}
-    metrics = load_metrics(study, second)
-    batch = _first_sound(study, model, Judges(rewards, metrics), batches, second)
-    scored = engines.score_batch or batch
-    judged = Judged(model, rewards, metrics, condition, engines.device, second)
-    engine = Engine(
-        model,
-        rewards,
-        batch,
-        engines.device,
-        scored,
-        second,
-        metrics=metrics,
-        host_threads=engines.host_threads,
-        score_shapes=equal_shapes(judged, scored),
-    )
-    engine.flops = flops
-    return engine
-
-
-def load_metrics(study: Study, device: str) -> dict[str, Metric]:
-    """The extractors of a study's metrics, each once."""
-    settings = {metric.extractor: metric for metric in study.metrics.values()}
-    return {extractor: metric.load(device) for extractor, metric in settings.items()}
-
-
-class Judges(NamedTuple):
-    """What looks at images: rewards by name, and extractors of features by what they are."""
-
-    rewards: Mapping[str, Reward]
-    metrics: Mapping[str, Metric]
-
-
-def _first_sound(study: Study, model: Model, judges: Judges, batches: Sequence[int], second: str) -> int:
-    """The first batch whose rows do not depend on one another; EngineError, with what keeps from the first: none."""
-    obstacles: list[str] = []
-    for batch in batches:
-        obstacle = _obstacle(study, model, judges, batch, second)
-        if obstacle is None:
-            return batch
-        obstacles.append(obstacle)
-    raise EngineError(obstacles[0])
-
-
-def _obstacle(study: Study, model: Model, judges: Judges, batch: int, second: str) -> str | None:
-    """A sentence on what lets a row of a batch depend on the rows beside it; None: nothing."""
-    from tts.engine.batching import rows_are_independent
-    from tts.engine.features import first_dependent_features
-    from tts.engine.score_checks import first_dependent_score
-
-    engines, condition = study.config.engines, study.conditions[0]
-    if not rows_are_independent(model, batch, condition, engines.device):
-        return (
-            f"engines.batch = {batch}: on this device a row's result depends on the rows beside it, so that no "
-            "result could be repeated; try another batch size"
-        )
-    scored = engines.score_batch or batch
-    dependent = first_dependent_score(
-        model, judges.rewards, scored, condition, engines.device, second
-    ) or first_dependent_features(model, judges.metrics, scored, engines.device, second)
-    if dependent is None:
-        return None
-    return (
-        f"engines.score_batch = {scored}: on this device {dependent} lets an image's value depend on the images "
-        "beside it, so that no result could be repeated; try another one"
-    )
-
-
 class LocalPool:
     """One worker in this process, an engine if nothing else is said. Ray is not even imported."""
 
     engines = 1
 
-    def __init__(self, study: Study, worker: Worker | None = None) -> None:
+    def __init__(self, study: Study, worker: Worker | None = None, scorers: ScorerPool | None = None) -> None:
+        self._scorers = scorers
         self.worker = build_engine(study) if worker is None else worker
         self._names: list[str | None] = [describe_device(self.worker.device)]
 
@@ -273,6 +165,8 @@ class LocalPool:
 
     def close(self) -> None:
         """See :class:`Pool`."""
+        if self._scorers is not None:
+            self._scorers.close()
         self.worker.close()
 
 
@@ -280,7 +174,7 @@ def describe_device(device: str) -> str:
     """The device's own name, as results are compared only between equal ones."""
     import platform
 
-    if device == "simulated":
+    if device in ("simulated", RecordedEngine.device):
         return device
 
     import torch

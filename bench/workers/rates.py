@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.study.study import Study
+from bench.workers.building import load_metrics
 from bench.workers.numerics import set_numerics
-from bench.workers.pool import load_metrics
 from bench.workers.prompts import load_model
 from tts.errors import EngineError
 

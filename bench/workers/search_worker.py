@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from bench.store.row import TrialRow
 from bench.study.study import Study
 from bench.study.trial import Trial
-from bench.workers.pool import LocalPool, Worker, build_engine
+from bench.workers.building import build_engine
+from bench.workers.pool import LocalPool, Worker
+from bench.workers.scorers.pooled import ScorerPool
 from bench.workers.search_runner import SearchRunner
 from tts.engine.requests import EngineCounters
 
@@ -114,7 +116,11 @@ class SearchWorker:
             self._rows, self._since = rows, now
 
 
-def make_worker(study: Study) -> Worker:
-    """An engine, with the searches of its trials beside it if that is how the study runs."""
-    engine = build_engine(study)
+def make_worker(study: Study, scorers: ScorerPool | None = None) -> Worker:
+    """An engine, with the searches of its trials beside it if that is how the study runs.
+
+    Args:
+        scorers: compute some of its rewards.
+    """
+    engine = build_engine(study, scorers=scorers)
     return SearchWorker(study, engine) if study.beside else engine

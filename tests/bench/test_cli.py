@@ -61,7 +61,19 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_command_and_option_has_a_help_text() -> None:
     assert set(COMMANDS) == {
         *("run", "status", "curves", "report", "compare", "replay", "export"),
-        *("list", "check", "train", "generate", "scale", "calibrate", "doctor", "plan", "verify", "metrics"),
+        *(
+            "list",
+            "check",
+            "train",
+            "generate",
+            "scale",
+            "calibrate",
+            "doctor",
+            "plan",
+            "verify",
+            "metrics",
+            "protocol",
+        ),
     }
     for name, command in COMMANDS.items():
         assert command.help, name
@@ -104,6 +116,7 @@ def test_a_list_shows_every_name_with_its_settings(kind: str, registry: Any) -> 
     assert (result.code, result.err) == (0, "")
     first_words = {line.strip("│ ").split()[0] for line in result.out.splitlines() if line.strip("│ ")}
     assert set(registry.targets) <= first_words
+    assert ("[height," in result.words) == (kind == "models")  # brackets are no markup
     for name in registry.targets:
         for key, setting in registry.get(name).model_fields.items():
             assert f"{setting.alias or key}" in result.words

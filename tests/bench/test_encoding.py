@@ -16,7 +16,7 @@ from bench.run.start import run
 from bench.store import reader as store
 from bench.study.config import RunConfig
 from bench.study.study import Study
-from bench.workers.pool import build_engine
+from bench.workers.building import build_engine
 from bench.workers.prompts import lacking_of, store_of
 from tts.errors import SettingError
 from tts.models import encoding

@@ -1,4 +1,4 @@
-"""What the pages of docs/extend print works as printed, and ``tts-bench check`` says what is wrong with what does not."""
+"""What the pages of docs/extend print works as printed; ``tts-bench check`` says what is wrong with what does not."""
 
 from __future__ import annotations
 

@@ -223,7 +223,7 @@ def test_the_judges_distance_is_that_of_its_moments() -> None:
 
 
 def test_a_metric_that_looks_at_its_neighbours_ends_the_run_before_it_begins(tiny: Make) -> None:
-    from bench.workers.pool import build_engine
+    from bench.workers.building import build_engine
 
     config = study_of(tiny, "run", metrics=[{"name": "metric_faults:Neighbours"}])
     with pytest.raises(EngineError, match="metric neighbours lets an image's value depend on the images beside it"):

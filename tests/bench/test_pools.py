@@ -102,6 +102,30 @@ def test_searches_beside_ray_actors(reference: dict[str, dict[str, Any]], tiny: 
     assert run(study, make_pool(study), shuffle=4) == reference
 
 
+def test_scorers_on_ray_one_of_which_is_lost(
+    reference: dict[str, dict[str, Any]], tiny: Make, ray_address: str
+) -> None:
+    """A reward that engines have on their device, computed by an actor that dies when the first row is there."""
+    import ray
+
+    engines = {"backend": "ray", "address": ray_address, "count": 2, "search_on": "engine"}
+    study = Study(tiny(engines=engines, scorers={"rewards": ["class_probability"]}))
+    pool = make_pool(study)
+
+    class Spoilt(Rows):
+        def add(self, row: TrialRow) -> None:
+            if not self.rows:
+                ray.kill(pool._scorers._actors[0], no_restart=False)  # type: ignore[attr-defined]
+            super().add(row)
+
+    rows = Spoilt()
+    try:
+        Driver(study, pool, rows).run()
+    finally:
+        pool.close()
+    assert rows.rows == reference
+
+
 def test_searches_run_beside_many_engines_or_with_many_trials(tiny: Make) -> None:
     def beside(**engines: Any) -> bool:
         return Study(tiny(engines={"backend": "ray", **engines})).beside
@@ -200,7 +224,7 @@ def test_what_keeps_an_actor_from_its_engine_is_one_line(tiny: Make, monkeypatch
     from bench.workers.on_ray import actors
     from bench.workers.on_ray.cluster import ours_in
 
-    def fail(_: Study) -> None:
+    def fail(*_: Study) -> None:
         raise KeyError("no such tensor\nset THIS to see more\n")
 
     monkeypatch.setattr(actors, "make_worker", fail)

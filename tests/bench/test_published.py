@@ -1,36 +1,284 @@
-"""Networks of published sizes with random weights: they have the sizes that they say, and prompts of a store."""
+"""Published protocols: what they fix, which of them a run is, and numbers made as they demand."""
 
 from __future__ import annotations
 
-import re
+import json
+import math
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
-import diffusers
+import numpy as np
+import pandas as pd
 import pytest
-import torch
+import tiny_pipelines
+from rich.console import Console
 
-from bench.benchmarks.published import SD15, DiTXL, FluxDev, Random, Sana1600M, SD35Medium
-from tts.models.encoding import encode_lacking, lacking, prompted
-from tts.models.prompt_store import PromptStore
+from bench.report.html.analysis import load
+from bench.report.html.page_data import Page
+from bench.report.protocol_table import lines, listing
+from bench.report.protocols import stated
+from bench.report.sections import protocol as section
+from bench.run.start import run
+from bench.statistics.protocol_numbers import ALL, protocol_numbers
+from bench.store import reader as store
+from bench.study import prompt_places
+from bench.study.conditions import resolve
+from bench.study.config import RunConfig
+from bench.study.following import following
+from bench.study.published import PROTOCOLS, prompts_digest
+from tts.errors import SettingError
+from tts.models.stable_diffusion import StableDiffusion
+from tts.registry import REWARDS
+from tts.settings import canonical, parse
 
-MODELS = [DiTXL, SD15, SD35Medium, FluxDev, Sana1600M]
+TAGS = ("counting", "counting", "counting", "colors", "colors", "position")
+PROMPTS = [f"a photo of {k} dogs" for k in range(6)]
 
 
-@pytest.mark.parametrize("kind", MODELS)
-def test_a_network_has_the_size_that_it_says(kind: type[Random]) -> None:
-    number, unit = re.findall(r"([\d.]+)([MB])\b", kind.__doc__ or "")[-1]
-    part, name = next(iter(kind.COMPONENTS.items()))
-    with torch.device("meta"):
-        network = getattr(diffusers, name).from_config(kind.CONFIGS[part])
-    found = sum(each.numel() for each in network.parameters())
-    assert found == pytest.approx(float(number) * {"M": 1e6, "B": 1e9}[unit], rel=0.03)
+@pytest.fixture
+def six(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GenEval, were it of six prompts."""
+    small = replace(PROTOCOLS["geneval"], prompts=6, digests=(prompts_digest(PROMPTS),))
+    monkeypatch.setitem(PROTOCOLS, "geneval", small)
 
 
-@pytest.mark.parametrize("kind", MODELS[1:])
-def test_prompts_come_from_a_store_without_text_encoders(kind: type[Random], tmp_path: Path) -> None:
-    settings, store = kind(), PromptStore(tmp_path, {"device": "cpu"})
-    assert encode_lacking(settings, ["a cat", "a dog"], store, "cpu") == 3
-    assert lacking(settings, ["a cat", "a dog"], store) == 0
-    [model] = prompted(settings)
-    encoded = store.read(store.key(model.encoder_identity(), "a cat"))
-    assert {name: tuple(value.shape) for name, value in encoded.items()} == kind.STATES
+def rewards(*given: Any) -> dict[str, Any]:
+    made = [REWARDS.make(each) for each in given]
+    return dict(made)
+
+
+def statement(
+    prompts: list[Any] = PROMPTS,
+    seeds: int = 4,
+    random: int | None = None,
+    given: Any = "geneval",
+    tags: dict[str, str] | None = None,
+) -> str:
+    groups = dict(zip(PROMPTS, TAGS, strict=True)) if tags is None else tags
+    return following("geneval", prompts, groups, seeds, random, rewards(given)).statement
+
+
+@pytest.mark.usefixtures("six")
+def test_a_run_is_a_protocol_or_says_what_differs() -> None:
+    assert statement() == "GenEval"
+    assert statement(PROMPTS[::-1]) == "GenEval"  # whatever their order
+    assert statement(seeds=2) == "GenEval, but 2 images a prompt"
+    assert statement(seeds=1) == "GenEval, but 1 image a prompt"
+    assert statement(PROMPTS[:3]) == "GenEval, but 3 prompts in place of 6"
+    other = [*PROMPTS[:5], "a photo of an elephant"]
+    assert statement(other, tags=dict.fromkeys(other, "colors")) == "GenEval, but other prompts than the published ones"
+    assert statement(random=50) == "GenEval, but 50 images of prompts drawn at random"
+    assert statement(given="clip") == "GenEval, but not scored by geneval"
+    graded = {"name": "geneval", "value": "graded"}
+    assert statement(seeds=2, given=graded) == "GenEval, but 2 images a prompt; geneval with value = graded"
+    assert statement(tags={}) == "GenEval, but its groups are not known (no column 'tag')"
+
+
+def test_the_places_of_each_groups_prompts_are_kept() -> None:
+    groups = {"a": "color_val", "b": "shape_val", "c": "color_val"}
+    found = following("t2i-compbench", ["a", "b", "c"], groups, 10, None, {})
+    assert found.groups == {"color": [0, 2], "shape": [1]}
+    assert found.differences[:2] == ("3 prompts in place of 1,800", "not scored by blip_vqa")
+
+
+def test_a_digest_is_of_the_prompts_whatever_the_files_form() -> None:
+    assert prompts_digest(["b ", "a", "b"]) == prompts_digest(["a", "b"])
+    assert prompts_digest(["a", "c"]) != prompts_digest(["a", "b"])
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_protocols_are_listed_and_told(name: str) -> None:
+    found, told = PROTOCOLS[name], list(lines(name))
+    assert f"images a prompt: {found.images}, seeds 0 to {found.images - 1}" in told
+    assert sum(line.startswith("to be said: ") for line in told) == len(found.said) > 0
+    shown = Console(width=200, record=True, file=StringIO())
+    shown.print(listing())
+    assert name in shown.export_text()
+    assert all(len(digest) == 64 for digest in found.digests)
+
+
+def test_a_name_fills_in_what_the_protocol_fixes() -> None:
+    values: dict[str, Any] = {"model": "cifar10", "rewards": ["brightness"], "searches": ["naive"], "output": "run"}
+    filled = parse(RunConfig, {**values, "protocol": "geneval"}, "here")
+    assert (filled.protocol.name, filled.problems.seeds) == ("geneval", 4)
+    assert filled.problems.conditions == {"file": PROTOCOLS["geneval"].address}
+    told = parse(RunConfig, {**values, "protocol": "geneval", "problems": {"seeds": 2, "conditions": ["a"]}}, "here")
+    assert (told.problems.seeds, told.problems.conditions) == (2, ["a"])
+    both = parse(RunConfig, {**values, "protocol": {"name": "hpdv2", "quote": "mean"}}, "here")
+    assert (both.protocol.quote, both.problems.conditions) == ("mean", "all")
+    with pytest.raises(SettingError, match="protocol genevel: unknown; did you mean 'geneval'"):
+        parse(RunConfig, {**values, "protocol": "genevel"}, "here")
+
+
+def test_a_folder_of_files_is_one_list_with_their_names(tmp_path: Path) -> None:
+    (tmp_path / "color_val.txt").write_text("a red bus\na blue cow\n")
+    (tmp_path / "shape_val.txt").write_text("a round table\n")
+    (tmp_path / "anime.json").write_text('["a cat"]')
+    (tmp_path / "notes.md").write_text("none of these")
+    given: dict[str, Any] = {"file": str(tmp_path)}
+    assert resolve(given, StableDiffusion()) == ["a cat", "a red bus", "a blue cow", "a round table"]
+    chosen = {**given, "where": {"file": ["color_val", "shape_val"]}}
+    assert resolve(chosen, StableDiffusion()) == ["a red bus", "a blue cow", "a round table"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(OSError, match="the folder has no file of prompts"):
+        resolve({"file": str(tmp_path / "empty")}, StableDiffusion())
+
+
+def test_prompts_come_from_a_data_set_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "anime.json").write_text('["a cat"]')
+    monkeypatch.setattr(prompt_places, "dataset_file", lambda id, name, setting: tmp_path / name)
+    assert resolve({"file": "hf://datasets/zhwang/HPDv2/anime.json"}, StableDiffusion()) == ["a cat"]
+    with pytest.raises(SettingError, match="expected hf://datasets/OWNER/NAME/FILE"):
+        resolve({"file": "hf://datasets/zhwang"}, StableDiffusion())
+
+
+# Numbers
+
+
+def trials(values: dict[str, list[float | None]], **columns: list[float | None]) -> pd.DataFrame:
+    """Two points, of naive and of best-of-2, with a row for each image of each prompt; the second's are 0.1 more."""
+    rows = [
+        {"condition": canonical(prompt), "seed": seed, "score_geneval": value, "nfe": 18.0}
+        for prompt, images in values.items()
+        for seed, value in enumerate(images)
+    ]
+    frame = pd.DataFrame(rows).assign(**{f"score_{name}": column for name, column in columns.items()})
+    frame = frame.assign(reward="geneval", settings="{}", budget=None, budget_value=math.nan, search="naive")
+    more = frame.assign(search="best_of_n", settings='{"N":2}', budget="N", budget_value=2.0, nfe=36.0)
+    more["score_geneval"] += 0.1
+    return pd.concat([frame, more], ignore_index=True)
+
+
+IMAGES: dict[str, list[float | None]] = {
+    "a": [1, 0, 1, 1],
+    "b": [0, 0, 0, 1],
+    "c": [1, 1, 1, 1],
+    "d": [0, 0, None, 0],
+}
+GROUPS = {canonical(prompt): group for prompt, group in zip("abcd", ("one", "one", "one", "two"), strict=True)}
+
+
+def numbers(number: Any = "groups", scorers: dict[str, str] | None = None, scale: float = 1.0) -> pd.DataFrame:
+    found = protocol_numbers(trials(IMAGES), GROUPS, scorers or {"": "geneval"}, number, scale)
+    return found[found["search"] == "naive"].set_index("group")
+
+
+def test_genevals_number_is_the_mean_of_tasks_not_of_images() -> None:
+    found = numbers()
+    assert found.loc["one", "value"] == pytest.approx(8 / 12)
+    assert found.loc["two", "value"] == 0
+    assert found.loc[ALL, "value"] == pytest.approx((8 / 12 + 0) / 2)
+    assert found.loc[ALL, "value"] != pytest.approx(8 / 15)
+    assert (found.loc[ALL, "n"], found.loc[ALL, "unscored"], found.loc[ALL, "prompts"]) == (15, 1, 4)
+
+
+def test_intervals_are_of_the_spread_of_prompts_with_groups_as_strata() -> None:
+    found, means = numbers(), np.array([0.75, 0.25, 1.0])
+    error = means.std(ddof=1) / math.sqrt(3)
+    assert found.loc["one", "high"] - found.loc["one", "value"] == pytest.approx(1.96 * error, rel=1e-4)
+    assert math.isnan(found.loc["two", "low"])  # one prompt has no spread
+    balanced = {**GROUPS, canonical("b"): "two"}
+    whole = protocol_numbers(trials(IMAGES), balanced, {"": "geneval"}, "groups").set_index(["search", "group"])
+    errors = [np.array(pair).std(ddof=1) / math.sqrt(2) for pair in ([0.75, 1.0], [0.25, 0.0])]
+    expected = 1.96 * math.sqrt(sum(error**2 for error in errors)) / 2
+    row = whole.loc[("naive", ALL)]
+    assert row["value"] - row["low"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_dpgs_number_is_the_mean_of_prompts_in_percent() -> None:
+    found = numbers("prompts", scale=100.0)
+    assert found.loc[ALL, "value"] == pytest.approx(100 * (0.75 + 0.25 + 1 + 0) / 4)
+
+
+def test_compbench_has_a_scorer_a_category_and_no_number_of_all() -> None:
+    frame = trials(IMAGES, other=[0.5] * 16)
+    found = protocol_numbers(frame, GROUPS, {"one": "geneval", "two": "other"}, "none")
+    naive = found[found["search"] == "naive"].set_index("group")
+    assert list(naive.index) == ["one", "two"]
+    assert naive["score"].tolist() == ["geneval", "other"]
+    assert naive["value"].tolist() == [pytest.approx(8 / 12), 0.5]
+
+
+def test_every_point_has_its_own_number() -> None:
+    found = protocol_numbers(trials(IMAGES), GROUPS, {"": "geneval"}, "groups")
+    whole = found[found["group"] == ALL].set_index("search")
+    assert whole.loc["best_of_n", "value"] - whole.loc["naive", "value"] == pytest.approx(0.1)
+    assert (whole.loc["best_of_n", "nfe"], whole.loc["best_of_n", "curve"]) == (36, "best_of_n")
+
+
+def test_a_score_that_is_not_there_is_no_number() -> None:
+    found = numbers(scorers={"": "dpg"})
+    assert math.isnan(found.loc[ALL, "value"])
+    assert (found.loc[ALL, "n"], found.loc[ALL, "unscored"]) == (0, 16)
+
+
+# A run and its page
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A simulated run of a file of GenEval's form with two images a prompt."""
+    folder = tmp_path_factory.mktemp("protocol")
+    rows = [
+        {"tag": tag, "include": [{"class": "dog", "count": 1}], "prompt": prompt}
+        for tag, prompt in zip(TAGS, PROMPTS, strict=True)
+    ]
+    (folder / "metadata.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    model = tiny_pipelines.save(tiny_pipelines.PIPELINES["stable-diffusion"](), folder / "pipeline")
+    values = {
+        "model": {"name": "stable-diffusion", "id": str(model), "steps": 3, "eta": 1.0},
+        "protocol": "geneval",
+        "rewards": ["geneval"],
+        "searches": ["naive", {"name": "best_of_n", "budget": {"N": [2]}}],
+        "problems": {"conditions": {"file": str(folder / "metadata.jsonl")}, "seeds": 2},
+        "engines": {"backend": "local", "simulate": 0.0},
+        "output": str(folder / "run"),
+    }
+    shown = Console(record=True, width=200, file=StringIO())
+    run(parse(RunConfig, values, "here"), shown)
+    (folder / "run" / "shown.txt").write_text(shown.export_text())
+    return folder / "run"
+
+
+def test_a_run_states_its_protocol_as_it_begins_and_in_its_manifest(finished: Path) -> None:
+    expected = "GenEval, but 6 prompts in place of 553; 2 images a prompt"
+    assert f"protocol: {expected}" in (finished / "shown.txt").read_text()
+    told = store.read_manifest(finished)["protocol"]
+    assert told["statement"] == expected
+    assert told["groups"] == {"counting": [0, 1, 2], "colors": [3, 4], "position": [5]}
+
+
+def test_the_page_has_the_number_and_what_must_be_said(finished: Path) -> None:
+    [analysis] = load([finished], "naive")
+    shown = section.section(analysis, Page(0))
+    statement, table, said = shown.blocks
+    assert "GenEval, but 6 prompts in place of 553; 2 images a prompt." in statement.text  # type: ignore[union-attr]
+    assert statement.style == "warning"  # type: ignore[union-attr]
+    names = [column.name for column in table.columns]  # type: ignore[union-attr]
+    assert names[-4:] == ["mean of groups", "counting", "colors", "position"]
+    assert [row[4].text for row in table.rows] == ["12", "12"]  # type: ignore[union-attr]
+    texts = " ".join(text for _, text in said.sentences)  # type: ignore[union-attr]
+    assert "the mean of the six tasks, not of the images" in texts
+    assert "were on the protocol's own scorer" in texts
+    [(name, content)] = section.files(analysis)
+    assert name == "protocol.csv"
+    found = stated(store.read_manifest(finished))
+    assert found is not None
+    frame = found.numbers(analysis.finished)
+    expected = frame[(frame["group"] == ALL) & (frame["search"] == "naive")]["value"].item()
+    naive = analysis.finished[analysis.finished["search"] == "naive"]
+    means = naive.groupby(naive["condition"].map(found.groups))["score_geneval"].mean()
+    assert expected == pytest.approx(means.mean())
+    assert b"GenEval, but" in content
+
+
+def test_a_run_without_a_protocol_says_so() -> None:
+    assert stated({"resolved": {}}) is None
+    assert stated({"resolved": {}, "protocol": {"name": "somebody's", "statement": "x"}}) is None
+    assert stated({"resolved": {}, "protocol": "geneval"}) is None
+    hostile = {"name": "geneval", "statement": "x", "groups": {"a": [-1, 10**9]}}
+    found = stated({"resolved": {"conditions": ["p"]}, "protocol": hostile})
+    assert found is not None
+    assert found.groups == {}

@@ -109,10 +109,10 @@ def test_all_sections_are_there_in_order(written: Path) -> None:
     html = (written / "report.html").read_text()
     found = re.findall(r'<section id="([a-z]+)"( class="absent")?>', html)
     assert [name for name, _ in found] == [
-        "summary", "curves", "matched", "significance", "returns", "sensitivity", "hacking", "metrics", "images",
-        "trace", "environment",
+        "summary", "protocol", "curves", "matched", "significance", "returns", "sensitivity", "hacking", "metrics",
+        "images", "trace", "environment",
     ]  # fmt: skip
-    assert [name for name, absent in found if absent] == ["sensitivity", "metrics"]
+    assert [name for name, absent in found if absent] == ["protocol", "sensitivity", "metrics"]
 
 
 def test_the_summary_says_who_wins_by_how_much_and_from_how_much(run: Path) -> None:

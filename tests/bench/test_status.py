@@ -20,7 +20,7 @@ from rich.console import Console
 from bench.run import status
 from bench.run.driver import Driver, EngineStatus, RunProgress
 from bench.run.start import run
-from bench.run.status import Reporter
+from bench.run.status import Reporter, awaited
 from bench.store.storage import place
 from bench.study.study import Study
 from tts.engine.requests import EngineCounters
@@ -85,7 +85,7 @@ def test_the_file_says_everything(tmp_path: Path, clock: Clock) -> None:
     reporter = Watched(study(tmp_path))
     clock.now += 50
     engines = [
-        EngineStatus("H100", "north", EngineCounters(4, 100, 20.0)),
+        EngineStatus("H100", "north", EngineCounters(4, 100, 20.0, awaiting=5.0)),
         EngineStatus(None, "south", EngineCounters(2, 50, 90.0), losses=1),
     ]
     reporter.tell(counts(*engines, failed=2, nfe=250, error="no luck"))
@@ -103,11 +103,36 @@ def test_the_file_says_everything(tmp_path: Path, clock: Clock) -> None:
         "seconds_left": 150.0,
         "last_error": "no luck",
         "engines": [
-            {"engine": 0, "device": "H100", "host": "north", "rows_per_second": 2.0, "busy": 0.4, "losses": 0},
-            {"engine": 1, "device": None, "host": "south", "rows_per_second": 1.0, "busy": 1.0, "losses": 1},
+            {
+                "engine": 0,
+                "device": "H100",
+                "host": "north",
+                "rows_per_second": 2.0,
+                "busy": 0.4,
+                "waiting": 0.1,
+                "losses": 0,
+            },
+            {
+                "engine": 1,
+                "device": None,
+                "host": "south",
+                "rows_per_second": 1.0,
+                "busy": 1.0,
+                "waiting": 0.0,
+                "losses": 1,
+            },
         ],
     }
     assert reporter.shown == [10]
+
+
+def test_a_report_is_told_what_rewards_cost(tmp_path: Path, clock: Clock) -> None:
+    assert awaited(tmp_path) is None
+    reporter = Watched(study(tmp_path))
+    clock.now += 10
+    reporter.tell(counts(*(EngineStatus("cpu", load=EngineCounters(awaiting=seconds)) for seconds in (1.0, 4.0))))
+    assert awaited(tmp_path) == pytest.approx(0.25)
+    assert "10 %" in bench("status", tmp_path).words
 
 
 def test_it_is_written_now_and_then_and_shown_always(tmp_path: Path, clock: Clock) -> None:
@@ -204,7 +229,15 @@ def begun(folder: Path, state: str = "running", age: float = 0.0, name: str = "s
         "seconds_left": 3700.0,
         "last_error": "",
         "engines": [
-            {"engine": 0, "device": "H100", "host": "north", "rows_per_second": 1234.56, "busy": 0.973, "losses": 0},
+            {
+                "engine": 0,
+                "device": "H100",
+                "host": "north",
+                "rows_per_second": 1234.56,
+                "busy": 0.973,
+                "waiting": 0.02,
+                "losses": 0,
+            },
             {"engine": 1, "device": None, "host": "", "rows_per_second": 0.0, "busy": 0.0, "losses": 3},
         ],
     }
@@ -218,7 +251,7 @@ def test_a_run_that_is_running(tmp_path: Path) -> None:
     first, *_ = result.out.splitlines()
     assert first == f"{tmp_path}: running, 1,234 of 5,000 trials done, 4,321 NFE/s, 1:01:40 left"
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.out.splitlines() if line[:1] == "│"]
-    assert cells == [["0", "H100", "north", "1,234.6", "97 %", "0"], ["1", "away", "", "0.0", "0 %", "3"]]
+    assert cells == [["0", "H100", "north", "1,234.6", "97 %", "2 %", "0"], ["1", "away", "", "0.0", "0 %", "?", "3"]]
 
 
 def test_failed_trials_are_told_with_the_last_reason(tmp_path: Path) -> None:

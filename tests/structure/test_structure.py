@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from structure.imports import ROOT, circles, files, imports, module_of
 
-BENCH = ("commands", "report", "statistics", "run", "workers", "store", "study")
+BENCH = ("commands", "report", "statistics", "run", "sinks", "workers", "store", "study")
 """The rooms of the harness: each imports from those after it."""
 
 RAY = ("bench.workers.on_ray", "bench.benchmarks.virtual")

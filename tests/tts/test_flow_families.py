@@ -210,10 +210,11 @@ def test_identity_is_of_every_part_and_tokenizer(name: str, saved: Path) -> None
 
 
 def test_bad_settings_are_named(tmp_path: Path) -> None:
-    """Another family, a size that latents cannot hold, guidance of a distilled model, a preview of other latents."""
+    """Another family, a size that cannot be drawn, guidance of a distilled model, a preview of other latents."""
     flux, family = FAMILIES["flux-schnell"], FAMILIES["stable-diffusion-3"]
     folder = tiny_pipelines.save(flux.make(), tmp_path / "flux")
     tiny = tiny_pipelines.save_tiny_autoencoder(tmp_path / "tiny")
+    aura = str(tiny_pipelines.save(FAMILIES["auraflow"].make(), tmp_path / "aura"))
     bad: list[tuple[Family, dict[str, Any], str]] = [
         (family, {}, "holds a FluxPipeline, not a StableDiffusion3Pipeline; set another model"),
         (flux, {"size": [16, 18]}, "size"),
@@ -221,6 +222,7 @@ def test_bad_settings_are_named(tmp_path: Path) -> None:
         (flux, {"negative_prompt": "dark"}, "negative_prompt: without classifier-free guidance it changes nothing"),
         (flux, {"preview": str(tiny)}, "decodes latents of 4 channels, and this model's have 16"),
         (flux, {"id": str(tmp_path / "no")}, "id .*no: "),
+        (FAMILIES["auraflow"], {"id": aura, "size": [16, 48]}, "size: .* has places for at most 32x32 pixels"),
     ]
     for asked, values, message in bad:
         with pytest.raises(TTSError, match=message):
@@ -228,6 +230,16 @@ def test_bad_settings_are_named(tmp_path: Path) -> None:
     shutil.rmtree(folder / "text_encoder_2")
     with pytest.raises(WeightsError, match="text_encoder_2 has no safetensors weights"):
         settings(flux, folder).check()
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_auraflows_autoencoder_overflows_in_float16(precision: Any, tmp_path: Path) -> None:
+    """It then computes in float32, where the checkpoint asks for it, as SDXL's does."""
+    family = FAMILIES["auraflow"]
+    folder = tiny_pipelines.save(family.make(), tmp_path / "it")
+    found = settings(family, folder, precision=precision).pipeline()
+    assert (found.vae.dtype == torch.float32) == (precision == "fp16")
+    assert found.transformer.dtype != torch.float32
 
 
 def test_stable_diffusion_3_may_lack_t5(tmp_path: Path) -> None:

@@ -264,6 +264,8 @@ VALUES: dict[str, tuple[str, str, dict[str, Any], str]] = {
         {"latents_mean": [0] * 16, "latents_std": [1] * 16},
         "latents_mean = .*, not None",
     ),
+    "AuraFlow's, shifted": ("auraflow", "vae", {"shift_factor": 0.1}, "shift_factor = 0.1, not None, 0"),
+    "AuraFlow's tokens": ("auraflow", "transformer", {"patch_size": 4}, "patch_size = 4, not 2"),
     "shifted": ("pixart-sigma", "vae", {"shift_factor": 0.1}, "shift_factor = 0.1, not None, 0: its pipeline does not"),
     "no scale": ("sana", "vae", {"scaling_factor": 0}, "scaling_factor is 0, no number above 0"),
     "no length": ("flux-dev", "tokenizer", {"model_max_length": 10**30}, "tokenizer's model_max_length is 10000"),

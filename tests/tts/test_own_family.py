@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import tiny_pipelines
 import torch
+from checks_of_models import MODELS as CHECKS
 from tiny_flows import FAMILIES
 
 from tts.models.base import Model
@@ -25,12 +27,15 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture
 def printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The page's file as a module, named as a configuration names it."""
-    [(file, code)] = re.findall(r"^```python\n# (\S+\.py)\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    (tmp_path / file).write_text(code)
+    """The page's files as modules, the family named as a configuration names it."""
+    files = re.findall(r"^```python\n# (\S+)\.py\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert [file for file, _ in files] == ["my_sd3", "same"]
+    for file, code in files:
+        (tmp_path / f"{file}.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    yield f"{Path(file).stem}:MySD3"
-    sys.modules.pop(Path(file).stem, None)
+    yield "my_sd3:MySD3"
+    for file, _ in files:
+        sys.modules.pop(file, None)
 
 
 def loaded(name: str, folder: Path) -> Model:
@@ -51,3 +56,13 @@ def test_it_draws_what_ours_draws(printed: str, tmp_path: Path) -> None:
         assert torch.equal(found, expected)
         assert not torch.equal(found, ours.denoise(x, levels, PROMPTS[::-1]))
         assert torch.equal(own.decode(found), ours.decode(expected))
+
+
+def test_it_draws_what_its_pipeline_draws(printed: str, tmp_path: Path) -> None:
+    """By the program that the page prints, on another family too."""
+    row, same = CHECKS["flow-families"], importlib.import_module("same")
+    families = {printed: "stable-diffusion-3", "auraflow": "auraflow"}
+    for name, family in families.items():
+        folder = str(tiny_pipelines.save(FAMILIES[family].make(), tmp_path / family))
+        torch.manual_seed(0)
+        assert same.difference(name, folder, 16, 3.0, prompt="a cat") == row.near(0.0)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import tiny_pipelines
 from command_line import bench
 from PIL import Image
 from tiny_study import SEARCHES
@@ -112,6 +113,17 @@ def test_a_models_own_settings_object_will_do() -> None:
     model = tts.load_model(Cifar10(sampler={"steps": 3}))
     assert (model.plan.steps, model.name) == (3, "Cifar10")
     assert tts.load_reward(Brightness(), model).name == "Brightness"
+
+
+def test_guidance_takes_two_forwards_a_prediction(tmp_path: Path) -> None:
+    folder = tiny_pipelines.save(tiny_pipelines.stable_diffusion(), tmp_path / "it")
+    model = tts.load_model("stable-diffusion", id=str(folder), sampler={"steps": 3}, guidance=4)
+    engine = tts.Engine(model, {"brightness": tts.load_reward("brightness", model)}, batch=2)
+    result = tts.play(BestOfN(N=2), model.problem("a cat", reward="brightness"), engine)
+    assert result.nfe == 2 * model.plan.nfe() == 2 * 3 * 2
+    assert model.plan == model.settings.plan()
+    assert tts.replay(result.recipe, "a cat", engine).png == result.png
+    engine.close()
 
 
 def test_models_without_settings_can_be_played_on() -> None:

@@ -22,6 +22,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "rank_average": {"of": ["brightness"], "reference": "a-run"},
     "diffusers": {"id": "owner/name"},
     "remote": {"url": "http://localhost:8000"},
+    "table": {"path": "table.parquet"},
 }
 """Settings without a default."""
 

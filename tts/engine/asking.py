@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from tts.engine.device_errors import device_error, of_the_device
-from tts.errors import DeviceError, EngineError, first_line
+from tts.errors import DeviceError, EngineError, RewardError, first_line
 from tts.plan import Condition
 from tts.rewards.base import Reward, Score
 
@@ -22,6 +22,8 @@ def ask(name: str, reward: Reward, images: Tensor, conditions: Sequence[Conditio
     """
     try:
         values = reward.score(images, conditions)
+    except RewardError:
+        raise
     except Exception as error:
         if of_the_device(error):
             raise device_error(f"reward {name}", error) from None

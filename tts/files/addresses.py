@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from urllib.parse import parse_qsl, urlsplit
 
@@ -9,6 +10,9 @@ from tts.errors import SettingError
 
 SECRET = re.compile(r"key|secret|token|passw|credential|signature|sig$|auth", re.IGNORECASE)
 """Parameters of an address that may hold a secret."""
+
+SECRET_LETTERS = 6
+"""Shorter values of the environment are words that may stand in any text."""
 
 ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"]*", re.IGNORECASE)
 
@@ -59,3 +63,11 @@ def redacted(text: str) -> str:
             return "..."
 
     return ADDRESS.sub(without, text)
+
+
+def without_secrets(text: str) -> str:
+    """A text without what the environment keeps secret, in case another package prints it."""
+    for name, value in os.environ.items():
+        if SECRET.search(name) and len(value) >= SECRET_LETTERS:
+            text = text.replace(value, "...")
+    return text

@@ -41,6 +41,22 @@ def hub_folder(id: str, patterns: tuple[str, ...], setting: str, revision: str |
         return near(Path(snapshot_download(id, revision=revision, allow_patterns=list(patterns))))
 
 
+def dataset_file(id: str, name: str, setting: str) -> Path:
+    """One file of a data set; see :func:`hub_file`."""
+    from huggingface_hub import hf_hub_download
+
+    with unreachable(id, setting):
+        return Path(hf_hub_download(id, name, repo_type="dataset"))
+
+
+def dataset_folder(id: str, folder: str, setting: str) -> Path:
+    """The files that lie in a folder of a data set; see :func:`hub_file`."""
+    from huggingface_hub import snapshot_download
+
+    with unreachable(id, setting):
+        return Path(snapshot_download(id, repo_type="dataset", allow_patterns=[f"{folder}*"])) / folder
+
+
 def local_folder(id: str, setting: str) -> Path | None:
     """The folder, if the id names one; None if it is the name of a repository.
 

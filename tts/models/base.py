@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from tts.plan import Condition, Plan
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tts.media import Media
+    from tts.rewards.base import RewardSettings
     from tts.samplers.base import Sampler
 
 
@@ -70,9 +71,11 @@ class ModelSettings(Settings):
     Attributes:
         needs_torch: whether plan and conditions need torch all the same, as where a library reads them from a
             checkpoint; then only its settings must be read without.
+        recorded: whether nothing is computed: what its images are worth stands in a table, and there are none.
     """
 
     needs_torch: ClassVar[bool] = False
+    recorded: ClassVar[bool] = False
 
     @abstractmethod
     def plan(self) -> Plan:
@@ -101,6 +104,15 @@ class ModelSettings(Settings):
     def notes(self, conditions: Sequence[Condition]) -> list[str]:
         """What a user should know of some conditions before they are drawn, a line each; asked after :meth:`check`."""
         return []
+
+    def judged(self, rewards: Mapping[str, RewardSettings], given: Mapping[str, Any], metrics: Iterable[str]) -> None:
+        """Refuse rewards and metrics that its images cannot be judged by; raises a ``SettingError``.
+
+        Args:
+            rewards: by the names that searches use.
+            given: of each of them what names it in a configuration.
+            metrics: their names.
+        """
 
     @classmethod
     def old_keys(cls, given: Mapping[str, Any]) -> list[str]:

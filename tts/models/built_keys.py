@@ -17,6 +17,7 @@ CELLS = "cells of a latent along a side of a token"
 TOLD = "whether the network is told the scale of guidance"
 
 OWN: dict[str, Mapping[str, Key]] = {
+    "AuraFlowTransformer2DModel": used(CELLS, "patch_size", 2),
     "SD3Transformer2DModel": used(CELLS, "patch_size", 2),
     "FluxTransformer2DModel": used("tokens hold 2x2 cells already", "patch_size", 1),
     "Flux2Transformer2DModel": used(CELLS, "patch_size", 1) | used(TOLD, "guidance_embeds", True),

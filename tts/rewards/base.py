@@ -27,6 +27,10 @@ class Reward(Protocol):
     Attributes:
         host: scored by the CPU beside the device, from images in its memory; else on the model's device, in batches
             that the engine pads to one fixed size.
+
+    A reward of the host is asked in a thread of its own, one batch after another. Three attributes are looked for
+    besides: ``divisible`` (bool), that several threads may ask it at once, each for a part of a batch; ``concurrency``
+    (int), for how many batches it may be asked at once; ``waits`` (bool), that it may wait for something that is away.
     """
 
     host: bool

@@ -139,6 +139,7 @@ class Combined:
     def __init__(self, members: list[Reward], parts: list[Callable[[float], float]]) -> None:
         self.members, self.parts = members, parts
         self.host = all(member.host for member in members)
+        self.waits = any(getattr(member, "waits", False) for member in members)
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
         """See :class:`tts.rewards.base.Reward`."""

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from bench.report.html.analysis import Analysis
+from bench.report.html.analysis import Analysis, Run
 from bench.report.html.blocks import Block, Cell, Code, Column, Section, Table, Text
 from bench.report.html.cells import (
     RIGHT,
@@ -16,6 +16,9 @@ from bench.report.html.cells import (
 )
 from bench.report.html.figures import File, csv
 from bench.report.html.page_data import Page
+from bench.run.status import awaited
+from bench.run.status import read as read_status
+from tts.errors import DataError
 
 CONFIG_CHARACTERS = 60_000
 """A configuration is cut after so many; a run may have thousands of prompts."""
@@ -27,7 +30,7 @@ def section(analysis: Analysis, page: Page) -> Section:
     if len(analysis.failed):
         blocks.append(_errors(analysis.failed))
     for run in analysis.runs:
-        blocks += _provenance(run.manifest, str(run.output), analysis)
+        blocks += _provenance(run, analysis)
     return Section("environment", "Environment and configuration", "Environment", blocks)
 
 
@@ -39,7 +42,8 @@ def _errors(failed: pd.DataFrame) -> Table:
     return Table(caption, [Column("reason", "wrap"), Column("trials", RIGHT)], rows, files=["errors.csv"])
 
 
-def _provenance(manifest: dict[str, Any], name: str, analysis: Analysis) -> list[Block]:
+def _provenance(run: Run, analysis: Analysis) -> list[Block]:
+    manifest, name, awaiting = run.manifest, str(run.output), awaited(run.output)
     git = manifest.get("git")
     commit = "no checkout" if git is None else f"{git['commit']}{' (changed since: dirty)' if git['dirty'] else ''}"
     devices = sorted(map(str, analysis.trials["device"].dropna().unique())) or sorted(set(manifest.get("devices", [])))
@@ -49,7 +53,9 @@ def _provenance(manifest: dict[str, Any], name: str, analysis: Analysis) -> list
         "commit": commit,
         "devices": ", ".join(map(str, devices)) or "unknown",
         "engines at the start": f"{len(manifest.get('devices', []))}",
+        "only awaiting rewards": "unknown" if awaiting is None else f"{100 * awaiting:.1f} % of the engines' time",
         "FLOPs a denoiser call": "unknown" if not manifest.get("flops") else f"{manifest['flops']:.4g}",
+        **_sinks(run),
     }
     versions = {key: str(value) for key, value in manifest.get("versions", {}).items()}
     config = _yaml(manifest["config"])
@@ -64,6 +70,16 @@ def _provenance(manifest: dict[str, Any], name: str, analysis: Analysis) -> list
         Code("What it resolves to: all that changes a result", _yaml(manifest.get("resolved", {}))),
         _folded(pairs("Versions", versions)),
     ]
+
+
+def _sinks(run: Run) -> dict[str, str]:
+    """What its sinks did not take, in the last start of each shard."""
+    try:
+        told = [status.get("sinks", {}) for status in read_status(run.output)]
+    except DataError:  # a run that was handed on has no status
+        return {}
+    found = [f"{name}: {reason}" for sinks in told for name, reason in sinks.items()]
+    return {"sinks": "; ".join(found)} if found else {}
 
 
 def _folded(table: Table) -> Table:

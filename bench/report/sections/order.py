@@ -18,6 +18,7 @@ from bench.report.sections import (
     images,
     matched,
     metrics,
+    protocol,
     returns,
     sensitivity,
     significance,
@@ -27,6 +28,7 @@ from bench.report.sections import (
 
 SECTIONS: tuple[ModuleType, ...] = (
     summary,
+    protocol,
     curves,
     matched,
     significance,

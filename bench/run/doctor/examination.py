@@ -26,6 +26,7 @@ def examine(study: Study, watch: Watch = lambda _: None) -> Iterator[Finding]:
         study: a configuration's.
         watch: told what is being looked at.
     """
+    study.check_draws()
     config = study.config
     output = place(config.output)
     folder = Path(str(output)) if isinstance(output, LocalStorage) else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.run.doctor.finding import Finding, judged
 from bench.study.study import Study
-from bench.workers.pool import build_engine
+from bench.workers.building import build_engine
 from bench.workers.rates import one_pass, pass_seconds
 from tts.engine.requests import EngineCounters, EvalRequest
 from tts.noise import Noise

@@ -20,6 +20,7 @@ from bench.study.config import RunConfig
 from bench.study.study import Study
 from bench.workers.on_ray.paths import SearchPath
 from bench.workers.pool import Worker, WorkerReport, collect, describe_device
+from bench.workers.scorers.pooled import ScorerPool
 from bench.workers.search_worker import make_worker
 from tts.errors import EngineError, TTSError, first_line
 
@@ -45,13 +46,20 @@ class Whereabouts:
 class WorkerActor:
     """An engine or a host with a device thread, behind three calls."""
 
-    def __init__(self, config: RunConfig, digest: str, index: int, path: SearchPath | None = None) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        digest: str,
+        index: int,
+        path: SearchPath | None = None,
+        scorers: ScorerPool | None = None,
+    ) -> None:
         if path is not None:
             path.append()
         self.index, self.study = index, Study(config)
         if self.study.digest() != digest:
             raise EngineError(f"engine {index}: its machine has other weights or another version of this package")
-        self.worker = self._made_worker()
+        self.worker = self._made_worker(scorers)
         self.changed = threading.Condition()
         self.inbox: list[Any] = []
         self.released: list[int] = []
@@ -62,10 +70,10 @@ class WorkerActor:
         self.meters = Meters(index)
         threading.Thread(target=self._work, name="device", daemon=True).start()
 
-    def _made_worker(self) -> Worker:
+    def _made_worker(self, scorers: ScorerPool | None) -> Worker:
         """Of an error Ray hands on only the text: the driver would have to guess which line of it matters."""
         try:
-            return make_worker(self.study)
+            return make_worker(self.study, scorers)
         except TTSError:
             raise
         except Exception as error:

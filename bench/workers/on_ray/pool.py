@@ -24,6 +24,7 @@ from bench.workers.on_ray.actors import HOST_POLL_SECONDS, Whereabouts, WorkerAc
 from bench.workers.on_ray.cluster import check_resources, last_line, ours_in, told_by
 from bench.workers.on_ray.connecting import connect
 from bench.workers.on_ray.paths import SearchPath
+from bench.workers.on_ray.scorers import start_scorers
 from bench.workers.pool import WorkerFailure, WorkerReport
 from tts.engine.requests import EvalRequest
 from tts.errors import DeviceMemoryError, EngineError, TTSError, first_line
@@ -77,7 +78,8 @@ class RayPool:
 
     def _connect(self) -> None:
         engines = self.study.config.engines
-        connect(engines, engines.count * engines.threads)
+        scorers = self.study.config.scorers
+        connect(engines, (engines.count + (0 if scorers is None else scorers.count)) * engines.threads)
         self._expected = check_resources(engines)
         gpus = engines.gpu_share if engines.device == "cuda" and engines.simulate is None else 0
         cpus = 0 if gpus or engines.simulate is not None else engines.threads
@@ -92,9 +94,10 @@ class RayPool:
             max_restarts=0,
             runtime_env={"env_vars": variables},
         )
+        self._scorers = start_scorers(self.study, self._digest, self._path, variables)
 
     def _spawn(self, engine: int, failures: int = 0) -> None:
-        actor = self._remote.remote(self.study.config, self._digest, engine, self._path)
+        actor = self._remote.remote(self.study.config, self._digest, engine, self._path, self._scorers)
         self._slots[engine] = ActorSlot(actor, actor.describe.remote(), time.monotonic(), failures=failures)
 
     def _wait_for_first(self) -> None:

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tts.errors import EngineError
 from tts.rewards.base import Score
 from tts.rewards.remote.numbers import numbers
-from tts.rewards.remote.wire import Service, Unreadable
+from tts.rewards.remote.wire import Service, Unreadable, printable
 
 PROTOCOL = 1
 """Of ``tts-bench serve``."""
@@ -76,7 +77,7 @@ class JsonFormat(Format):
         return {"service": found.get("identity")}
 
     def ask(self, service: Service, questions: Sequence[Question], identity: dict[str, Any]) -> list[Score]:
-        """One request to ``/score``."""
+        """One request to ``/score``; an image on which the reward failed there fails here, in the same words."""
         images = [{"id": each.id, "png": each.base64, "caption": each.caption} for each in questions]
         found = _object(service.post("/score", json={"protocol": PROTOCOL, "images": images}))
         if found.get("identity") != identity["service"]:
@@ -86,6 +87,9 @@ class JsonFormat(Format):
             raise Unreadable(f"{len(questions)} scores were asked for")
         if [each.get("id") if isinstance(each, dict) else None for each in scores] != [each.id for each in questions]:
             raise Unreadable("its scores are in another order, or of other images")
+        for each in scores:
+            if each.get("error") is not None:
+                raise EngineError(printable(str(each["error"])))
         return [_score(each.get("score")) for each in scores]
 
 

@@ -95,6 +95,7 @@ class RemoteReward:
 
     Attributes:
         waits: scoring may take as long as the service is away; it is no sign of a broken device.
+        concurrency: requests, of all calls of :meth:`score` together, and calls that may be under way at once.
     """
 
     host, waits = True, True
@@ -110,6 +111,7 @@ class RemoteReward:
     ) -> None:
         self.service, self.form, self.said, self.caption = service, form, said, caption
         self.batch = batch if form.batch is None else min(batch, form.batch)
+        self.concurrency = concurrency
         self._asking = ThreadPoolExecutor(concurrency, thread_name_prefix="remote")
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:

@@ -118,7 +118,7 @@ class Service:
         if status in AGAIN or status >= 500:
             return f"status {status}", _seconds(later)
         if status != 200:
-            raise EngineError(f"{shown(self.address)} refuses: status {status}, {_words(found)}")
+            raise EngineError(f"{shown(self.address)} refuses: status {status}, {sentence(found)}")
         return found, 0.0
 
     def _request(
@@ -160,7 +160,16 @@ def _seconds(text: str | None) -> float:
     return min(60.0, float(text)) if text is not None and text.isdecimal() else 0.0
 
 
-def _words(content: bytes) -> str:
-    """The beginning of an answer, for a message."""
-    text = content[:400].decode(errors="replace")
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:160] or "no words"
+def sentence(content: bytes) -> str:
+    """Why a service refuses, for a message: its own sentence, where it answers in JSON, or how the answer begins."""
+    try:
+        error = jsons.loads(content)["error"]
+        told = error["message"] if isinstance(error, dict) else error
+    except (ValueError, KeyError, TypeError, RecursionError):
+        told = None
+    return printable(told if isinstance(told, str) else content[:400].decode(errors="replace"))
+
+
+def printable(text: str) -> str:
+    """The beginning of another's text, in one line without control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text[:400]).split())[:160] or "no words"

@@ -1,0 +1,78 @@
+"""``tts-bench serve``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.commands.generate import Device
+from bench.commands.options import err, out
+
+if TYPE_CHECKING:
+    from bench.workers.serving.served import Served
+
+
+def serve(
+    rewards: Annotated[
+        list[str], typer.Argument(metavar="REWARD...", help="Names, or '{name: clip, setting: value}'.")
+    ],
+    host: Annotated[
+        str, typer.Option(help="Where to listen; the default is for this machine alone, 0.0.0.0 for all.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8700,
+    device: Annotated[Device, typer.Option(help="Where rewards compute.")] = Device.cpu,
+    batch: Annotated[int, typer.Option(min=1, help="Images that a reward of a device gets at a time.")] = 16,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the rewards.")] = 1,
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="VARIABLE", help="Environment variable with the token that requests must bear."),
+    ] = None,
+    megabytes: Annotated[int, typer.Option(min=1, help="Longest request.")] = 64,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to serve on, by Ray Serve; left out: this process.")
+    ] = None,
+    replicas: Annotated[int, typer.Option(min=1, help="With --address: how many.")] = 1,
+    gpus: Annotated[float, typer.Option(min=0, help="With --address: GPUs of each replica.")] = 0.0,
+) -> None:
+    """Serve rewards to other programs and environments, as reward remote asks for them; ends when interrupted."""
+    from bench.workers.serving.served import Served, entries, token_in
+
+    served = Served(entries(rewards), device.value, batch, threads, token_in(key), megabytes << 20)
+    if host not in ("127.0.0.1", "::1", "localhost") and key is None:
+        warning = f"--host {host}: whoever reaches it may ask; set --key, and a firewall"
+        err.print(warning, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    if address is None:
+        _here(served, host, port)
+    else:
+        _on_ray(served, address, host, port, replicas, gpus)
+
+
+def _here(served: Served, host: str, port: int) -> None:
+    from contextlib import closing, suppress
+
+    from bench.workers.serving.http import Server
+    from bench.workers.serving.service import RewardService
+
+    with closing(RewardService(served)) as service, Server(service, host, port, served.most_bytes) as server:
+        _say(served, server.address)
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
+
+
+def _on_ray(served: Served, address: str, host: str, port: int, replicas: int, gpus: float) -> None:
+    from contextlib import suppress
+
+    from bench.workers.on_ray.serving import deploy, stay
+
+    _say(served, deploy(served, address, host, port, replicas, gpus))
+    with suppress(KeyboardInterrupt):
+        stay()
+
+
+def _say(served: Served, address: str) -> None:
+    """Tell the addresses that clients set."""
+    names = list(served.settings())
+    for name in names:
+        where = address if len(names) == 1 else f"{address}/{name}"
+        out.print(f"{name}: {{name: remote, url: {where}}}", highlight=False, markup=False, soft_wrap=True)

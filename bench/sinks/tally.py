@@ -1,0 +1,93 @@
+"""What sinks are told of a run's rows: sums that can be added to, row by row."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.sinks.base import CurvePoint
+from bench.store.row import TrialRow
+
+COSTS = ("nfe", "shared_nfe", "decodes", "reward_calls", "device_seconds")
+COLUMNS = ["trial", "reward", "search", "settings", "budget", "budget_value", "value", "error", *COSTS]
+"""Columns of the stored rows that are counted when a run goes on."""
+
+Point = tuple[str, str, str]
+"""Reward, curve, and the point's place on it, for people."""
+
+
+@dataclass
+class Sums:
+    """Of the rows of a point that could be scored."""
+
+    n: int = 0
+    value: float = 0.0
+    nfe: int = 0
+
+
+@dataclass
+class Tally:
+    """Means and costs of the rows so far.
+
+    Args:
+        labels: of curves, by a search's name and settings; see :func:`curve_labels`.
+    """
+
+    labels: Mapping[tuple[str, str], str]
+    points: dict[Point, Sums] = field(default_factory=dict)
+    costs: Counter[str] = field(default_factory=Counter)
+
+    def add(self, row: Mapping[str, Any]) -> Point | None:
+        """Count a row; its point, if it has a result."""
+        for name in COSTS:
+            self.costs[name] += row[name] or 0
+        if row["error"] is not None:
+            return None
+        curve = self.labels.get((row["search"], row["settings"]), row["search"])
+        place = "" if row["budget"] is None else f" {row['budget']}={row['budget_value']:g}"
+        point = (row["reward"], curve, f"{curve}{place}")
+        if row["value"] is not None:
+            sums = self.points.setdefault(point, Sums())
+            sums.n, sums.value, sums.nfe = sums.n + 1, sums.value + row["value"], sums.nfe + row["nfe"]
+        return point
+
+    def numbers(self) -> dict[str, float]:
+        """Means by point, and costs."""
+        means = {f"mean/{reward}/{name}": sums.value / sums.n for (reward, _, name), sums in self.points.items()}
+        return {**means, **{f"cost/{name}": float(value) for name, value in self.costs.items()}}
+
+    def curves(self) -> list[CurvePoint]:
+        """All points, each curve by what it costs."""
+        made = [
+            CurvePoint(reward, curve, sums.nfe / sums.n, sums.value / sums.n, sums.n)
+            for (reward, curve, _), sums in self.points.items()
+        ]
+        return sorted(made)
+
+
+def columns_of(row: TrialRow) -> dict[str, Any]:
+    """What is counted of a row that has just ended."""
+    return {name: getattr(row, name) for name in COLUMNS}
+
+
+def curve_labels(entries: Iterable[tuple[str, str, str | None]]) -> dict[tuple[str, str], str]:
+    """Names of curves by search and settings: the search's, with the settings in which those of one name differ.
+
+    Args:
+        entries: name, settings as JSON, and the setting that grows along the curve.
+    """
+    listed = [(name, text, budget, json.loads(text)) for name, text, budget in entries]
+    found = {}
+    for name, text, budget, settings in listed:
+        others = [each for other, _, _, each in listed if other == name]
+        differ = sorted(
+            key
+            for key in {key for each in others for key in each} - {budget}
+            if len({json.dumps(each.get(key), sort_keys=True) for each in others}) > 1
+        )
+        words = [f"{key}={json.dumps(settings.get(key), separators=(',', ':'))}" for key in differ]
+        found[name, text] = " ".join([name, *words])
+    return found

@@ -1,0 +1,131 @@
+"""Scorers as actors: any engine may ask any of them, and what several ask of one reward is scored together."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+
+from bench.study.config import RunConfig
+from bench.study.study import Study
+from bench.workers.on_ray.cluster import last_line, ours_in, told_by
+from bench.workers.on_ray.paths import SearchPath
+from bench.workers.scorers.batcher import Batcher
+from bench.workers.scorers.judge import Answer, Images, Judge
+from bench.workers.scorers.pooled import AT_ONCE
+from tts.errors import DeviceError, EngineError
+from tts.plan import Condition
+
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
+
+ATTEMPTS = 4
+"""Scorers that may be lost over one batch, one after another, before its images are said to be the reason."""
+
+
+class ScorerActor:
+    """A scorer: Ray starts it again when it dies."""
+
+    def __init__(self, config: RunConfig, digest: str, path: SearchPath) -> None:
+        path.append()
+        study = Study(config)
+        assert config.scorers is not None  # or nobody makes a scorer
+        if study.digest() != digest:
+            raise EngineError("scorers: a machine has other weights or another version of this package")
+        batch = config.engines.score_batch or config.engines.batch
+        self._batcher = Batcher([_or_end(Judge.of(study))], batch, config.scorers.queue * batch)
+
+    def ready(self) -> bool:
+        """Answers once the rewards are loaded."""
+        return True
+
+    def ask(self, name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
+        """See :class:`bench.workers.scorers.pooled.ScorerPool`."""
+        return self._batcher.ask(name, images, conditions)
+
+
+def _or_end(judge: Judge) -> Any:
+    """Scores, and ends the process where its device fails: a fresh one may have a device that works."""
+
+    def score(name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
+        try:
+            return judge.score(name, images, conditions)
+        except DeviceError:
+            os._exit(1)
+
+    return score
+
+
+class RayScorers:
+    """What an engine has of the actors; the calls are those of :class:`bench.workers.scorers.pooled.ScorerPool`.
+
+    Args:
+        rewards: names of those that they compute.
+        actors: all of them.
+        patience: seconds for a batch.
+    """
+
+    def __init__(self, rewards: Sequence[str], actors: Sequence[ActorHandle[Any]], patience: float) -> None:
+        self.rewards, self.count, self._patience = rewards, len(actors), patience
+        self._actors = list(actors)
+
+    def ask(self, name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
+        """See :class:`bench.workers.scorers.pooled.ScorerPool`."""
+        actor = random.choice(self._actors)  # noqa: S311  (no secret; engines need not agree)
+        asked = actor.ask.remote(name, images, conditions)
+        for _ in range(ATTEMPTS):
+            try:
+                answers: list[Answer] = ray.get(asked, timeout=self._patience)
+            except GetTimeoutError:
+                ray.kill(actor, no_restart=False)  # Ray starts it again, and asks it again
+            except RayTaskError as error:
+                raise told_by(error) from None
+            except RayActorError as error:
+                raise EngineError(f"its scorer was lost {ATTEMPTS} times over this batch: {last_line(error)}") from None
+            else:
+                return answers
+        raise EngineError(f"its scorer has not answered {ATTEMPTS} times for scorers.patience = {self._patience:g} s")
+
+    def close(self) -> None:
+        """Nothing: the driver's pool lets them go."""
+
+
+def start_scorers(study: Study, digest: str, path: SearchPath, variables: dict[str, str]) -> RayScorers | None:
+    """Start a study's scorers, if it has any, and wait until their rewards are loaded.
+
+    Args:
+        variables: of their environment, as engines have them.
+
+    Raises:
+        TTSError: a reward cannot be loaded, or the cluster has no place for them.
+    """
+    config, engines = study.config.scorers, study.config.engines
+    if config is None or not study.computes_rewards:
+        return None
+    remote = ray.remote(ScorerActor).options(
+        num_cpus=0 if config.gpus else engines.threads,
+        num_gpus=config.gpus,
+        max_concurrency=AT_ONCE * config.count * engines.count + 1,
+        max_restarts=-1,
+        max_task_retries=ATTEMPTS - 1,
+        runtime_env={"env_vars": variables},
+    )
+    actors = [remote.remote(study.config, digest, path) for _ in range(config.count)]
+    try:
+        ray.get([actor.ready.remote() for actor in actors], timeout=engines.start_seconds)
+    except GetTimeoutError:
+        raise EngineError(
+            f"scorers.count = {config.count}: the cluster has no place for them within engines.start_seconds = "
+            f"{engines.start_seconds:g}; each needs {_needs(config.gpus, engines.threads)}"
+        ) from None
+    except RayError as error:
+        raise ours_in(error) or EngineError(f"scorers: they could not be started ({last_line(error)})") from None
+    return RayScorers(config.rewards, actors, config.patience)
+
+
+def _needs(gpus: float, threads: int) -> str:
+    return f"{gpus:g} GPU" if gpus else f"{threads} CPU"

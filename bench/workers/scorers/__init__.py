@@ -1,0 +1,1 @@
+"""Rewards that have processes of their own, for all engines."""

@@ -1,0 +1,159 @@
+"""Scorers as processes of this machine, for an engine that runs without Ray."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import threading
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+from bench.study.config import RunConfig
+from bench.study.study import Study
+from bench.workers.scorers.batcher import Batcher
+from bench.workers.scorers.judge import Answer, Images, Judge
+from tts.errors import DeviceError, EngineError, TTSError
+from tts.plan import Condition
+
+ATTEMPTS = 4
+"""Scorers that may die over one batch, one after another, before its images are said to be the reason."""
+
+
+class ScorerProcesses:
+    """A process for each scorer; the calls are those of :class:`bench.workers.scorers.pooled.ScorerPool`.
+
+    Args:
+        study: whose rewards they load.
+
+    Raises:
+        TTSError: one cannot be started.
+    """
+
+    def __init__(self, study: Study) -> None:
+        config, engines = study.config, study.config.engines
+        assert config.scorers is not None  # or nobody asks for scorers
+        self.count = config.scorers.count
+        self.rewards: Sequence[str] = config.scorers.rewards
+        self._processes = [_Process(config) for _ in range(self.count)]
+        try:
+            for process in self._processes:
+                process.started()
+        except BaseException:
+            self._end()
+            raise
+        batch = engines.score_batch or engines.batch
+        most = config.scorers.queue * self.count * batch
+        self._batcher = Batcher([process.score for process in self._processes], batch, most)
+
+    def ask(self, name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
+        """See :class:`bench.workers.scorers.pooled.ScorerPool`."""
+        return self._batcher.ask(name, images, conditions)
+
+    def close(self) -> None:
+        """End the processes."""
+        self._batcher.close()
+        self._end()
+
+    def _end(self) -> None:
+        for process in self._processes:
+            process.end()
+
+
+class _Process:
+    """A scorer's process, replaced when it dies or falls silent."""
+
+    def __init__(self, config: RunConfig) -> None:
+        assert config.scorers is not None  # see above
+        self._config, self._patience, self._over = config, config.scorers.patience, False
+        self._changing = threading.Lock()
+        self._start()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(self._config, theirs), name="tts-scorer", daemon=True)
+        self._process.start()
+        theirs.close()  # so that its end is heard here
+        self._ready = False
+
+    def started(self) -> None:
+        """Wait until the rewards are loaded.
+
+        Raises:
+            TTSError: they cannot be.
+        """
+        if self._ready:
+            return
+        if not self._pipe.poll(self._config.engines.start_seconds):
+            raise EngineError("scorers: none has started within engines.start_seconds")
+        try:
+            self._answer()
+        except EOFError:
+            raise EngineError("scorers: a process ended before its rewards were loaded") from None
+        self._ready = True
+
+    def score(self, name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
+        """Score a batch; if the process dies over it, another one does.
+
+        Raises:
+            EngineError: one after another has died over it.
+        """
+        reason = ""
+        for _ in range(ATTEMPTS):
+            try:
+                self.started()
+                self._pipe.send((name, images, list(conditions)))
+                if not self._pipe.poll(self._patience):
+                    raise TimeoutError(f"it has not answered for scorers.patience = {self._patience:g} s")
+                answers: list[Answer] = self._answer()
+            except (OSError, EOFError) as error:
+                reason = str(error) or "its process died"
+                self._replace()
+            else:
+                return answers
+        raise EngineError(f"its scorer was lost {ATTEMPTS} times over this batch: {reason}")
+
+    def _answer(self) -> Any:
+        found = self._pipe.recv()
+        if isinstance(found, TTSError):
+            raise found
+        return found
+
+    def _replace(self) -> None:
+        with self._changing:
+            if self._over:
+                raise EngineError("its scorers are closed")
+            self._kill()
+            self._start()
+
+    def end(self) -> None:
+        """End the process, whatever it does, for good."""
+        with self._changing:
+            self._over = True
+            self._kill()
+
+    def _kill(self) -> None:
+        self._pipe.close()
+        self._process.kill()
+        self._process.join()
+
+
+def serve(config: RunConfig, pipe: Connection) -> None:
+    """The process's whole life: batches in, answers out, until whoever asks is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver's process hears it, and ends this one
+    try:
+        judge = Judge.of(Study(config))
+    except TTSError as error:
+        pipe.send(error)
+        return
+    pipe.send(None)
+    while True:
+        try:
+            name, images, conditions = pipe.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            pipe.send(judge.score(name, images, conditions))
+        except DeviceError:
+            return  # a fresh process may have a device that works

@@ -1,0 +1,1 @@
+"""Rewards for others: what ``tts-bench serve`` answers, and how."""

@@ -1,0 +1,196 @@
+"""Rewards with processes of their own: the same scores, whoever dies meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fragile_rewards import SPARED, redness, spoil_once
+from local_rows import rows_of
+from tiny_study import SMALL, TINY
+
+from bench.study.config import RunConfig
+from bench.study.study import Study
+from bench.workers.backends import make_pool
+from bench.workers.pool import LocalPool
+from bench.workers.scorers.batcher import Batcher
+from bench.workers.scorers.judge import Answer, Images, Judge
+from bench.workers.scorers.pooled import PooledReward, with_scorers
+from tts.engine.asking import ask_places
+from tts.errors import EngineError, SettingError
+from tts.plan import Condition
+from tts.rewards.brightness import Brightness
+
+Make = Callable[..., RunConfig]
+TINY_MODEL = SMALL
+IMAGES: Images = np.random.default_rng(0).integers(0, 256, (5, 3, 8, 8), np.uint8)
+
+
+def level(name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
+    """The first pixel, and the condition in thousands."""
+    return [Answer(1000.0 * int(c) + float(image[0, 0, 0])) for image, c in zip(images, conditions, strict=True)]
+
+
+class Held:
+    """A worker that scores once it is let go, and remembers how much it was given at a time."""
+
+    def __init__(self) -> None:
+        self.begun, self.go, self.sizes = threading.Semaphore(0), threading.Event(), list[int]()
+
+    def __call__(self, name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
+        self.begun.release()
+        assert self.go.wait(timeout=20)
+        self.sizes.append(len(images))
+        return level(name, images, conditions)
+
+
+def asking(batcher: Batcher, number: int, name: str, size: int, found: dict[int, Any]) -> threading.Thread:
+    """A thread that asks for some images' scores."""
+
+    def ask() -> None:
+        images = np.full((size, 3, 2, 2), number, np.uint8)
+        found[number] = batcher.ask(name, images, [number] * size)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    return thread
+
+
+def test_what_several_ask_of_a_reward_is_scored_together() -> None:
+    """The first batch is under way; of what waits meanwhile, a reward's own parts are merged as far as they fit."""
+    worker, found = Held(), dict[int, Any]()
+    batcher = Batcher([worker], batch=4, most=100)
+    threads = [asking(batcher, 1, "a", 2, found)]
+    assert worker.begun.acquire(timeout=20)
+    for number, name, size in ((2, "a", 2), (3, "b", 1), (4, "a", 3), (5, "a", 2)):
+        threads.append(asking(batcher, number, name, size, found))
+        waiting(batcher, number - 1)
+    worker.go.set()
+    for thread in threads:
+        thread.join(timeout=20)
+    assert found == {k: [Answer(1001.0 * k)] * size for k, size in ((1, 2), (2, 2), (3, 1), (4, 3), (5, 2))}
+    assert worker.sizes == [2, 4, 1, 3]
+    batcher.close()
+
+
+def waiting(batcher: Batcher, number: int) -> None:
+    """Until so many ask and are not served yet."""
+    with batcher._changed:
+        assert batcher._changed.wait_for(lambda: len(batcher._waiting) == number, timeout=20)
+
+
+def test_who_brings_more_than_may_wait_waits_as_well() -> None:
+    worker, found = Held(), dict[int, Any]()
+    batcher = Batcher([worker], batch=2, most=2)
+    threads = [asking(batcher, 1, "a", 2, found)]
+    assert worker.begun.acquire(timeout=20)
+    threads.append(asking(batcher, 2, "a", 2, found))
+    waiting(batcher, 1)
+    threads.append(asking(batcher, 3, "a", 2, found))
+    assert len(batcher._waiting) == 1
+    worker.go.set()
+    for thread in threads:
+        thread.join(timeout=20)
+    assert sorted(found) == [1, 2, 3]
+    assert worker.sizes == [2, 2, 2]
+    batcher.close()
+
+
+def test_a_worker_that_gives_up_fails_only_its_own_batch() -> None:
+    def work(name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
+        if name == "bad":
+            raise EngineError("its scorer was lost")
+        return level(name, images, conditions)
+
+    batcher = Batcher([work], batch=4, most=8)
+    with pytest.raises(EngineError, match="was lost"):
+        batcher.ask("bad", IMAGES, [0] * 5)
+    assert len(batcher.ask("good", IMAGES, [0] * 5)) == 5
+    batcher.close()
+    with pytest.raises(EngineError, match="closed"):
+        batcher.ask("good", IMAGES, [0] * 5)
+
+
+class Direct:
+    """A pool of one judge in this thread."""
+
+    rewards, count = ("brightness", "fragile"), 1
+
+    def __init__(self, judge: Judge) -> None:
+        self.ask = judge.score
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def own(**changes: Any) -> Study:
+    given = {"name": "fragile_rewards:redness", "as": "fragile"}
+    return Study(
+        RunConfig.model_validate(
+            {
+                **TINY,
+                "model": TINY_MODEL,
+                "rewards": ["brightness", given],
+                "searches": ["naive", {"name": "best_of_n", "N": 3}],
+                "scorers": {"rewards": ["brightness", "fragile"]},
+                "output": "unused",
+                **changes,
+            }
+        )
+    )
+
+
+def test_a_scorer_gives_an_engines_values_and_its_errors() -> None:
+    """Device rewards in whole batches; where one fails, the image that it fails on is told, in the same words."""
+    pool = Direct(Judge.of(own(engines={**TINY["engines"], "score_batch": 3})))
+    given = torch.from_numpy(IMAGES)
+    assert PooledReward("brightness", pool).score(given, [0] * 5) == Brightness().load().score(given, [0] * 5)
+    bad = given.clone()
+    bad[3] = SPARED
+    places = {k: k for k in range(5)}
+    here = own().rewards["fragile"].load()
+    there = with_scorers(["fragile"], lambda _: here, pool)["fragile"]
+    assert isinstance(there, PooledReward)
+    values, errors = ask_places("fragile", there, bad, [0] * 5, places)
+    assert (values, errors) == ask_places("fragile", here, bad, [0] * 5, places)
+    assert list(errors) == [3]
+
+
+def test_rows_are_the_same_with_scorers_one_of_which_dies() -> None:
+    """In processes of their own; the identity does not know of them."""
+    plain, pooled = own(scorers=None), own(scorers={"rewards": ["fragile"], "count": 2})
+    assert plain.digest() == pooled.digest()
+    wanted = rows_of(plain, LocalPool(plain))
+    with spoil_once() as spoilt:
+        assert rows_of(pooled, make_pool(pooled)) == wanted
+        assert spoilt()
+    assert len(wanted) == plain.size
+    assert all(row["error"] is None and row["score_fragile"] is not None for row in wanted.values())
+
+
+@pytest.mark.parametrize(
+    ("scorers", "words"),
+    [
+        ({"rewards": ["brightnes"]}, "scorers.rewards: the run has no reward 'brightnes'; did you mean 'brightness'"),
+        ({"rewards": ["brightness"], "cout": 2}, "unknown key 'scorers.cout'; did you mean 'count'"),
+        ({"rewards": []}, "scorers.rewards"),
+        ({"rewards": ["brightness"], "gpus": 1}, "scorers.gpus: .* need engines.backend: ray"),
+    ],
+)
+def test_scorers_that_cannot_be(scorers: dict[str, Any], words: str, tiny: Make) -> None:
+    with pytest.raises(SettingError, match=words):
+        Study(tiny(scorers=scorers, engines={"backend": "local"}))
+
+
+def test_a_device_reward_on_another_kind_of_device_is_refused() -> None:
+    study = own(engines={"device": "cuda"})
+    with pytest.raises(EngineError, match=r"scorers: reward brightness .* set scorers\.gpus"):
+        Judge.of(study)
+
+
+def test_redness_is_what_the_rows_are_compared_by() -> None:
+    assert redness(torch.from_numpy(IMAGES), [""] * 5)[0] == float(IMAGES[0, 0].mean() / 255)

@@ -1,0 +1,311 @@
+"""``tts-bench serve``: values of the process, bit for bit, and sentences for requests that are none."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+import sys
+import threading
+import types
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import pytest
+import torch
+import urllib3
+from command_line import bench, refused
+from fragile_rewards import SPARED
+from PIL import Image
+
+from bench.store.manifest import versions
+from bench.workers.on_ray import serving as on_ray
+from bench.workers.on_ray.paths import SearchPath
+from bench.workers.serving.http import Server
+from bench.workers.serving.served import Served, entries, token_in
+from bench.workers.serving.service import RewardService
+from tts.engine.asking import ask_places
+from tts.errors import EngineError, SettingError
+from tts.media import png
+from tts.registry import REWARDS
+from tts.rewards.base import Reward, RewardSettings
+from tts.rewards.brightness import Brightness
+from tts.rewards.compressibility import Compressibility
+
+IMAGES = torch.randint(0, 256, (5, 3, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+CAPTIONS = [f"a cube, number {k}" for k in range(5)]
+OWN = {"name": "fragile_rewards:redness", "as": "fragile", "host": True}
+SMALL_FILE = {"name": "compressibility", "as": "small", "max_bytes": 900}
+
+
+@contextmanager
+def running(served: Served) -> Iterator[str]:
+    """A server in a thread, on a port of the loopback that is free."""
+    with (
+        closing(RewardService(served)) as service,
+        Server(service, "127.0.0.1", 0, served.most_bytes) as server,
+    ):
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server.address
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def several() -> Iterator[str]:
+    """Three rewards at one address."""
+    with running(Served(["brightness", SMALL_FILE, OWN], batch=4, most_bytes=100_000)) as url:
+        yield url
+
+
+def remote(url: str, **settings: Any) -> tuple[RewardSettings, Reward]:
+    made = REWARDS.make({"name": "remote", "url": url, "patience": 5, **settings})[1]
+    made.check()
+    return made, made.load()
+
+
+def asked(url: str, path: str, content: Any = None, **headers: str) -> tuple[int, dict[str, Any]]:
+    """Status and answer of one request; GET where it has no content."""
+    body = content if content is None or isinstance(content, bytes) else json.dumps(content).encode()
+    found = urllib3.request("GET" if body is None else "POST", url + path, body=body, headers=headers, retries=False)
+    return found.status, found.json()
+
+
+def question(**changes: Any) -> dict[str, Any]:
+    image = {"id": "1", "png": base64.b64encode(png(IMAGES[0])).decode(), "caption": "a cube"}
+    return {"protocol": 1, "images": [{**image, **changes}]}
+
+
+@pytest.mark.parametrize("batch", [1, 2, 16])
+def test_values_are_those_of_the_process_bit_for_bit(several: str, batch: int) -> None:
+    for name, settings in (("brightness", Brightness()), ("small", Compressibility(max_bytes=900))):
+        _, reward = remote(f"{several}/{name}", batch=batch)
+        assert reward.score(IMAGES, CAPTIONS) == settings.load().score(IMAGES, CAPTIONS)
+
+
+def test_one_reward_is_at_the_address_itself() -> None:
+    with running(Served(["brightness"])) as url:
+        _, reward = remote(url)
+        assert reward.score(IMAGES, CAPTIONS) == Brightness().load().score(IMAGES, CAPTIONS)
+        status, found = asked(url, "/health")
+    assert (status, found["rewards"], found["settings"]) == (200, ["brightness"], {})
+    assert found["versions"] == versions()
+
+
+def test_images_of_several_sizes_keep_their_places(several: str) -> None:
+    sizes = [IMAGES[0], IMAGES[1, :, :4], IMAGES[2]]
+    images = [{"id": str(k), "png": base64.b64encode(png(image)).decode()} for k, image in enumerate(sizes)]
+    status, found = asked(several, "/brightness/score", {"protocol": 1, "images": images})
+    wanted = [Brightness().load().score(image[None], [""])[0] for image in sizes]
+    assert (status, found["scores"]) == (200, [{"id": str(k), "score": value} for k, value in enumerate(wanted)])
+
+
+def test_an_image_on_which_a_reward_fails_fails_in_the_same_words(several: str) -> None:
+    here, (_, there) = REWARDS.make(OWN_PLAIN)[1].load(), remote(f"{several}/fragile")
+    given, places = IMAGES.clone(), {k: k for k in range(5)}
+    given[3] = SPARED
+    values, errors = ask_places("fragile", there, given, CAPTIONS, places)
+    assert values == ask_places("fragile", here, given, CAPTIONS, places)[0]
+    assert list(errors) == [3]
+    assert "reward fragile failed: ZeroDivisionError: a fault" in errors[3]
+
+
+OWN_PLAIN = {key: value for key, value in OWN.items() if key != "as"}
+
+
+def test_what_is_served_is_part_of_the_identity() -> None:
+    found = []
+    for served in (Served(["brightness"]), Served(["brightness"], batch=3), Served([SMALL_FILE])):
+        with running(served) as url:
+            made, _ = remote(url)
+            found.append(json.dumps(made.identity(), sort_keys=True))
+    assert len(set(found)) == 3
+    assert '"max_bytes": 900' in found[2]
+    assert "127.0.0.1" not in "".join(found)
+
+
+def grey() -> str:
+    file = io.BytesIO()
+    Image.new("L", (8, 8)).save(file, format="PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def jpeg() -> str:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, format="JPEG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+BAD: dict[str, tuple[int, str, Any, str]] = {
+    "no JSON": (400, "/brightness/score", b"<html>", "the request is no JSON"),
+    "deep": (400, "/brightness/score", b"[" * 50_000, "the request is no JSON"),
+    "a list": (400, "/brightness/score", [1], "expected settings as 'key: value'"),
+    "an unknown key": (400, "/brightness/score", question(captoin="x"), "did you mean 'caption'"),
+    "no images": (400, "/brightness/score", {"protocol": 1, "images": []}, "images"),
+    "another protocol": (400, "/brightness/score", {**question(), "protocol": 2}, "protocol 2, and 1 is spoken here"),
+    "no base64": (400, "/brightness/score", question(png="%%"), "images.0.png: no base64"),
+    "no PNG": (400, "/brightness/score", question(png="AAAA"), "images.0.png: no PNG file"),
+    "a JPEG": (400, "/brightness/score", question(png=jpeg()), "images.0.png: no PNG file"),
+    "grey": (400, "/brightness/score", question(png=grey()), "8-bit RGB is wanted, and this is L"),
+    "no reward named": (400, "/score", question(), "several rewards are served; ask /NAME/score of brightness, small"),
+    "another reward": (404, "/clip/score", question(), "nothing is here; there are /health and /brightness/score"),
+    "another path": (404, "/", None, "nothing is here"),
+    "too long": (413, "/brightness/score", b"x" * 100_001, "100001 bytes, and 100000 are the most"),
+    "scored by GET": (405, "/brightness/score", None, "/score is asked by POST"),
+    "health by POST": (405, "/health", {}, "/health is asked by GET"),
+    "a reward that fails": (
+        422,
+        "/fragile/score",
+        question(png=base64.b64encode(png(torch.full_like(IMAGES[0], SPARED))).decode()),
+        "reward fragile failed: ZeroDivisionError: a fault",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_request_gets_a_sentence(several: str, name: str) -> None:
+    status, path, content, words = BAD[name]
+    found = asked(several, path, content)
+    assert found[0] == status
+    assert words in found[1]["error"]
+
+
+def test_an_image_of_too_many_pixels_is_not_unpacked(several: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.workers.serving.form.MOST_PIXELS", 63)
+    status, found = asked(several, "/brightness/score", question())
+    assert (status, found["error"]) == (400, "images.0.png: 8 x 8 are more than 63 pixels")
+
+
+def test_a_request_whose_length_is_unknown_is_refused(several: str) -> None:
+    found = urllib3.PoolManager().request("POST", f"{several}/score", body=iter([b"{}"]), retries=False)
+    assert (found.status, found.json()["error"]) == (411, "the request does not say how long it is")
+
+
+def test_a_refusal_s_sentence_reaches_the_client(several: str) -> None:
+    with closing(RewardService(Served(["brightness"]))) as service:
+        service.answer = lambda *_: (400, b'{"error": "not today"}')  # type: ignore[method-assign]
+        with Server(service, "127.0.0.1", 0, 10_000) as server:
+            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+            made = REWARDS.make({"name": "remote", "url": server.address})[1]
+            made.__dict__["_said"] = {"service": {}}
+            with pytest.raises(EngineError, match="refuses: status 400, not today"):
+                made.load().score(IMAGES, CAPTIONS)
+            server.shutdown()
+
+
+def test_a_token_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "sesame")
+    with running(Served(["brightness"], token=token_in("MY_KEY"))) as url:
+        assert asked(url, "/health")[0] == 401
+        assert asked(url, "/health", Authorization="Bearer simsim")[0] == 401
+        made, reward = remote(url, key="MY_KEY")
+        assert reward.score(IMAGES, CAPTIONS) == Brightness().load().score(IMAGES, CAPTIONS)
+        assert "sesame" not in json.dumps(made.identity())
+
+
+# The command
+
+
+def test_what_cannot_be_served_is_told() -> None:
+    refused("unknown reward 'brightnes'; did you mean 'brightness'", "serve", "brightnes")
+    refused("is no mapping in YAML", "serve", "{name: ")
+    refused("named twice", "serve", "brightness", "brightness")
+    refused("--key NO_SUCH_KEY: the environment has no such variable", "serve", "brightness", "--key", "NO_SUCH_KEY")
+    assert entries(["clip", "{name: clip, as: judge}"]) == ["clip", {"name": "clip", "as": "judge"}]
+
+
+def test_the_command_says_what_clients_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It serves until it is interrupted."""
+    monkeypatch.setattr(Server, "serve_forever", _interrupted)
+    result = bench("serve", "brightness", "--port", 0)
+    assert result.code == 0
+    assert result.out.startswith("brightness: {name: remote, url: http://127.0.0.1:")
+    two = bench("serve", "brightness", "compressibility", "--port", 0, "--host", "0.0.0.0")  # noqa: S104
+    assert "/compressibility}" in two.out
+    assert "whoever reaches it may ask; set --key" in two.err
+    taken = Server(RewardService(Served(["brightness"])), "127.0.0.1", 0, 1)
+    with taken:
+        refused("cannot listen there", "serve", "brightness", "--port", taken.server_address[1], code=1)
+
+
+def _interrupted(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+# Ray Serve
+
+
+class Call:
+    """A request as Starlette has it."""
+
+    def __init__(self, method: str, path: str, body: bytes, **headers: str) -> None:
+        self.method, self.url, self._body = method, types.SimpleNamespace(path=path), body
+        self.headers = {"content-length": str(len(body)), **headers}
+
+    async def body(self) -> bytes:
+        return self._body
+
+
+@pytest.fixture
+def starlette(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a replica needs of it."""
+    responses = types.ModuleType("starlette.responses")
+    responses.Response = lambda content, status_code, media_type: (status_code, json.loads(content))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "starlette", types.ModuleType("starlette"))
+    monkeypatch.setitem(sys.modules, "starlette.responses", responses)
+
+
+def test_a_replica_answers_as_the_plain_server_does(several: str, starlette: None) -> None:
+    replica = on_ray.Replica(Served(["brightness", SMALL_FILE, OWN], batch=4, most_bytes=100_000), SearchPath((), ()))
+
+    def answer(*call: Any, **headers: str) -> Any:
+        return asyncio.run(replica(Call(*call, **headers)))
+
+    assert answer("GET", "/health", b"") == asked(several, "/health")
+    body = json.dumps(question()).encode()
+    assert answer("POST", "/brightness/score", body) == asked(several, "/brightness/score", body)
+    assert answer("POST", "/score", body) == asked(several, "/score", body)
+    assert answer("POST", "/score", body, **{"content-length": "100001"})[0] == 413
+    assert answer("POST", "/score", body, **{"content-length": ""})[0] == 411
+
+
+class Deployments(types.ModuleType):
+    """Ray Serve as far as it is called."""
+
+    def __init__(self) -> None:
+        super().__init__("ray.serve")
+        self.calls: list[Any] = []
+
+    def start(self, **options: Any) -> None:
+        self.calls.append(options)
+
+    def deployment(self, kind: type, **options: Any) -> Any:
+        self.calls.append((kind, options))
+        return types.SimpleNamespace(bind=lambda *arguments: arguments)
+
+    def run(self, application: Any, **options: Any) -> None:
+        self.calls.append((application[0], options))
+
+
+def test_replicas_are_deployed_on_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    served, fake, joined = Served(["brightness"], threads=3), Deployments(), list[str]()
+    monkeypatch.setattr(on_ray, "connect", lambda engines, _: joined.append(engines.address))
+    monkeypatch.setitem(sys.modules, "ray.serve", fake)
+    monkeypatch.setattr(ray, "serve", fake, raising=False)
+    assert on_ray.deploy(served, "head:6379", "0.0.0.0", 8700, 2, 0.0) == "http://0.0.0.0:8700"  # noqa: S104
+    assert joined == ["head:6379"]
+    http, (kind, options), (bound, named) = fake.calls
+    assert http == {"http_options": {"host": "0.0.0.0", "port": 8700}}  # noqa: S104
+    assert kind is on_ray.Replica
+    assert options["num_replicas"] == 2
+    assert options["ray_actor_options"] == {"num_cpus": 3, "num_gpus": 0.0}
+    assert (bound, named["route_prefix"]) == (served, "/")
+
+
+def test_ray_serve_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray.serve", None)
+    with pytest.raises(SettingError, match=r"--address: Ray Serve is not installed .* pip install .*serve"):
+        on_ray.deploy(Served(["brightness"]), "auto", "127.0.0.1", 8700, 1, 0.0)

@@ -1,0 +1,38 @@
+"""All rows of a study on a pool, without their times."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.run.driver import Driver
+from bench.store.row import TrialRow
+from bench.store.schema import TIMED
+from bench.study.study import Study
+from bench.workers.pool import Pool
+
+
+class Rows:
+    """A sink that keeps rows by identity, and refuses one that it has."""
+
+    full = False
+
+    def __init__(self) -> None:
+        self.rows: dict[str, dict[str, Any]] = {}
+
+    def add(self, row: TrialRow) -> None:
+        """Keep a row, without its times."""
+        assert row.trial not in self.rows
+        self.rows[row.trial] = {name: value for name, value in row.record().items() if name not in TIMED}
+
+    def tick(self) -> None:
+        """Nothing waits."""
+
+
+def rows_of(study: Study, pool: Pool) -> dict[str, dict[str, Any]]:
+    """Run a study on a pool, and close it."""
+    rows = Rows()
+    try:
+        Driver(study, pool, rows).run()
+    finally:
+        pool.close()
+    return rows.rows

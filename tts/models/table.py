@@ -1,0 +1,101 @@
+"""A model that has been recorded: what its images are worth stands in a table of rewards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from pydantic import Field
+
+from tts.errors import SettingError
+from tts.models.base import ModelSettings
+from tts.plan import Condition, Plan
+from tts.rewards.base import RewardSettings
+from tts.settings import canonical, nearest
+
+if TYPE_CHECKING:
+    from tts.tables.table import RewardTable
+
+NO_IMAGES = "model table: it has rewards and no images; take the model that the table was made of"
+
+
+class Table(ModelSettings):
+    """A table of rewards in place of a model, to replay pruning and bandit policies in seconds, without weights.
+
+    A trial gets the row that the model would have given it, but for its image. One that asks for what was not recorded
+    fails, and says for what. ``tts-bench tabulate`` makes tables.
+    """
+
+    recorded: ClassVar[bool] = True
+    path: Path = Field(description="the table's Parquet file")
+
+    @property
+    def table(self) -> RewardTable:
+        """The table, read once.
+
+        Raises:
+            TTSError: it cannot be read, or is none.
+        """
+        from tts.tables.table import read
+
+        return read(self.path)
+
+    def plan(self) -> Plan:
+        """The recorded sampler's steps."""
+        return self.table.plan
+
+    def condition(self, value: object) -> Condition:
+        """A condition of the table, from itself or its label."""
+        known = self._labels
+        if isinstance(value, int | str) and not isinstance(value, bool):
+            matches = [each for each in known if value == each or str(value) in (str(each), known[each])]
+            if matches:
+                return matches[0]
+        raise SettingError(f"model table: has no trajectory of {str(value)[:100]!r}; {nearest(value, known.values())}")
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """Those that the table has trajectories of, in its order."""
+        return tuple(self._labels)
+
+    def label(self, condition: Condition) -> str:
+        """As the recorded model calls it."""
+        return self._labels[condition]
+
+    @property
+    def _labels(self) -> dict[Condition, str]:
+        return {problem.condition: problem.label for problem in self.table.problems}
+
+    def judged(self, rewards: Mapping[str, RewardSettings], given: Mapping[str, Any], metrics: Iterable[str]) -> None:
+        """The recorded rewards only, with their settings where any are given; metrics need images."""
+        if any(True for _ in metrics):
+            raise SettingError(f"metrics: need images. {NO_IMAGES}, or leave metrics out")
+        recorded = self.table.header.rewards
+        for name, settings in rewards.items():
+            if name not in recorded:
+                raise SettingError(f"model table: holds no reward '{name}'; {nearest(name, recorded)}")
+            asked = given[name] if isinstance(given[name], dict) else {"name": given[name]}
+            if asked["name"] != recorded[name].name:
+                raise SettingError(f"model table: reward {name} was recorded as {recorded[name].name}; name that")
+            for key, value in settings.record().items():
+                was = recorded[name].settings.get(key, value)  # addresses and files are not recorded
+                if key in asked and canonical(value) != canonical(was):
+                    raise SettingError(
+                        f"model table: reward {name} was recorded with {key} = {was!r}; give that, or leave {key} out"
+                    )
+
+    def check(self) -> None:
+        """Read the table."""
+        _ = self.table
+
+    def identity(self) -> dict[str, Any]:
+        """The file's digest, wherever it lies; it covers the recorded model's and rewards' identities."""
+        return {"table": self.table.digest}
+
+    def load(self, device: str = "cpu") -> NoReturn:
+        """Nothing: there are no images to draw.
+
+        Raises:
+            SettingError: always.
+        """
+        raise SettingError(NO_IMAGES)
