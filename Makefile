@@ -8,8 +8,14 @@ WORKERS ?= 2
 
 .PHONY: quickstart test quick lint bench docs reference browser
 
+# the last lines say what to do next
 quickstart: $(STAMP)
 	$(BIN)/tts-bench run quickstart
+	$(BIN)/tts-bench report results/quickstart
+	@printf '%s\n' '' 'Next:' \
+		'  open results/quickstart/report.html in a browser; it needs no network' \
+		'  read docs/start/reading.md: what its curves, tables and images say' \
+		'  write a study of your own: docs/start/study.md, then $(BIN)/tts-bench run mine.yaml'
 
 test: $(STAMP) browser
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
