@@ -62,6 +62,7 @@ def everything(full: Full = False, output: Output = RESULTS) -> None:
     on_harness.shared_work(output=output)
     on_harness.driver(full=full, output=output)
     on_harness.simulated(full=full, output=output)
+    on_harness.awaiting(output=output)
     on_harness.resuming(full=full, output=output)
     reporting(output=output)
     coverage(output=output)

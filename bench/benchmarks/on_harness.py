@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from bench.benchmarks.app import RESULTS, Full, Output, app, numbers, out, percent, save
+from bench.benchmarks.awaiting import LATENCY, PASS_SECONDS, Way, awaited, late_server
 from bench.benchmarks.resume import resume
 from bench.benchmarks.shared_work import CURVES, Shared, curve_config, reference_config
 from bench.benchmarks.shared_work import shared_work as measure_shared_work
@@ -66,6 +67,32 @@ def simulated(
         table.add_row(where, str(count), percent(found.share), speed, f"{found.driver_ms:.2f}")
     out.print(table)
     save(output / "simulated.json", records)
+
+
+@app.command()
+def awaiting(
+    concurrency: Annotated[str, typer.Option(help="Requests of a service at a time.")] = "1,8,32",
+    scorers: Annotated[str, typer.Option(help="Scorers, beside the reward in the engine itself.")] = "1,4",
+    oversupply: Annotated[str, typer.Option(help="Segments in flight, in batches.")] = "3,12",
+    warm_up: Annotated[float, typer.Option(help="Seconds until what waits for the rewards has settled.")] = 10.0,
+    seconds: Seconds = 6.0,
+    output: Output = RESULTS,
+) -> None:
+    """An engine whose rewards take 300 ms a request: its idle share, by requests at a time and by scorers."""
+    title = f"Rewards of {1000 * LATENCY:.0f} ms, passes of 32 rows in {1000 * PASS_SECONDS:.0f} ms"
+    table = Table("rewards", "oversupply", "rows/s", "passes full", "in passes", "idle", "other", title=title)
+    ways = [Way(concurrency=n) for n in numbers(concurrency)] + [Way(scorers=n) for n in (0, *numbers(scorers))]
+    records = []
+    with late_server() as url:
+        for way in (replace(way, oversupply=n) for n in numbers(oversupply) for way in ways):
+            found = awaited(way, url, Length(seconds, warm_up))
+            shares = found.shares()
+            records.append({**asdict(way), **found.record()})
+            other = 1 - shares["denoiser"] - shares["idle"]
+            parts = [percent(part) for part in (found.full(32), shares["denoiser"], shares["idle"], other)]
+            table.add_row(way.label, f"{way.oversupply:g}", f"{found.rows_per_second:,.0f}", *parts)
+    out.print(table)
+    save(output / "awaiting.json", records)
 
 
 @app.command()

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 
 def serve(
-    rewards: Annotated[
-        list[str], typer.Argument(metavar="REWARD...", help="Names, or '{name: clip, setting: value}'.")
-    ],
+    rewards: Annotated[list[str], typer.Argument(metavar="REWARD", help="Names, or '{name: clip, setting: value}'.")],
     host: Annotated[
         str, typer.Option(help="Where to listen; the default is for this machine alone, 0.0.0.0 for all.")
     ] = "127.0.0.1",

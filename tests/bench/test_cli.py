@@ -73,6 +73,7 @@ def test_every_command_and_option_has_a_help_text() -> None:
             "verify",
             "metrics",
             "protocol",
+            "serve",
         ),
     }
     for name, command in COMMANDS.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from command_line import bench
+from huggingface_hub import DatasetCard, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 from rich.console import Console
 from stored_runs import rows, stored
@@ -27,6 +29,8 @@ from tts.errors import DataError, SettingError
 from tts.settings import parse
 
 TOKEN = "hf_" + "a1b2" * 8
+CLIENT = HfApi
+"""The hub's own client, whose calls are those of the one here."""
 PLACE = "hf://datasets/group/noises"
 
 
@@ -50,9 +54,11 @@ class FakeHub:
         return self.files or []
 
     def create_repo(self, name: str, repo_type: str, private: bool) -> None:
+        inspect.signature(CLIENT.create_repo).bind(self, name, repo_type=repo_type, private=private)
         self.calls.append(("create", name, repo_type, private))
 
     def upload_folder(self, folder_path: str, **others: Any) -> None:
+        inspect.signature(CLIENT.upload_folder).bind(self, folder_path=folder_path, **others)
         if self.refusal is not None:
             raise self.refusal
         self.calls.append(("upload", others))
@@ -115,6 +121,7 @@ def test_a_new_data_set_is_private_and_has_the_export_and_its_card(folder: Path,
         "tags": ["diffusion", "test-time-scaling", "benchmark", "cifar10"],
         "configs": [{"config_name": "trials", "data_files": "trials/*.parquet"}],
     }
+    assert DatasetCard(text).data.to_dict() == head_of(text)  # as the hub's own library reads it
     assert "hf download group/noises --repo-type dataset --local-dir noises" in text
     assert not any(TOKEN.encode() in content for content in hub.uploaded.values())
 

@@ -28,6 +28,7 @@ from tts.settings import parse
 NOT_RUN = {
     "calibrate": "measures for a minute; test_calibrate.py runs it on sizes of its own",
     "doctor": "measures for two minutes; test_doctor.py runs it on a small model",
+    "serve": "serves until it is interrupted; test_serving.py asks such services",
     "scale": "starts up to 64 engines on Ray; test_scale.py runs the command on fewer",
     "quickstart": "is the quickstart itself, some minutes",
     "cifar10-reference": "is the reference run, half an hour",
@@ -38,6 +39,7 @@ NOT_RUN = {
 ELSEWHERE = {
     "docs/reference/results.md": "test_schema_docs.py",
     "docs/families.md": "test_own_family.py",
+    "docs/remote.md": "test_serving.py",
     "docs/extend/": "test_extending.py",
 }
 """Pages whose Python is run by another file of tests."""
@@ -107,7 +109,7 @@ def test_there_are_commands_of_every_kind() -> None:
     known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     shown = {command.words[0] for command in COMMANDS}
     assert shown <= known
-    assert shown >= known - {"train", "serve"}  # the embedded networks; a service
+    assert shown >= known - {"train", "protocol"}  # the embedded networks; it has no options
     assert {words[0] for words in RUN} >= {"run", "status", "report", "compare", "curves", "replay", "generate", "list"}
     assert all(any(name in command.words for command in COMMANDS) for name in NOT_RUN)
 
@@ -145,7 +147,9 @@ def test_its_yaml_is_a_study_or_a_part_of_one(block: Block, folder: Path, monkey
         assert entries_of(search)
     for registry, listed in ((REWARDS, [*config.rewards, *config.held_out]), (METRICS, config.metrics)):
         for entry in listed:
-            registry.make(entry)
+            registry.make(
+                {key: value for key, value in entry.items() if key != "as"} if isinstance(entry, dict) else entry
+            )
 
 
 @pytest.mark.parametrize("page", site_pages.pages())

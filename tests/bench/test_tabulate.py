@@ -33,6 +33,7 @@ POLICIES: list[Any] = [
     {"name": "best_of_n", "budget": {"N": [2, 4]}},
     {"name": "pruned", "N": 4, "keep": [0.5, 0.5], "at": [0.25, 0.5]},
     {"name": "pruned", "N": 3, "keep": [0.4], "at": [0.75]},
+    {"name": "own_policies:UpperBound", "N": 4},
 ]
 STUDY: dict[str, Any] = {
     **TINY,
@@ -86,7 +87,7 @@ def test_policies_on_the_table_give_the_rows_of_the_model(folders: tuple[Path, P
     model, table = map(rows, folders)
     assert len(model) == 2 * 2 * len(POLICIES) + 2 * 2
     assert model == table
-    assert {row["search"] for row in table if len(row["noises"]) == 5} == {"naive", "best_of_n", "pruned"}
+    assert {row["search"] for row in table if len(row["noises"]) == 5} == {"naive", "best_of_n", "pruned", "UpperBound"}
     assert all(row["image_sha256"] and row["score_compressibility"] is not None for row in table)
     assert len({row["recipe_hash"] for row in table}) > 4
 

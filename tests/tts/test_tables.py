@@ -173,6 +173,15 @@ def test_the_final_image_is_known_by_its_digest_and_states_are_let_go(engine: Re
     assert engine._spots == {}
 
 
+def test_a_batch_is_of_rows(engine: RecordedEngine) -> None:
+    """Meters of a cluster take no batches without rows; a state that is only scored has none."""
+    engine.submit(
+        [EvalRequest(0, PROBLEM.trajectory()), EvalRequest(1, Segment(State(0, 0, 4, ()), (), CONDITION, ALL))]
+    )
+    assert [found.nfe for found in engine.advance()] == [4, 0]
+    assert (engine.load.batches, engine.load.rows) == (1, 4)
+
+
 def test_what_could_not_be_scored_is_none(tmp_path: Path) -> None:
     rows = rows_of(EVERY)
     rows[0][f"reward_{REWARD}"] = None

@@ -79,7 +79,7 @@ class RecordedEngine:
         spot = self._spots[job.ticket] = self._led(segment)
         begun = segment.start.step if isinstance(segment.start, State) else None
         nfe = plan.spent(begun, segment.noises) + plan.nfe_ahead(segment.stop, segment.ahead)
-        self.load.batches += 1
+        self.load.batches += nfe > 0
         self.load.rows += nfe
         found = EvalResult(job.ticket, nfe=nfe)
         names = self.rewards if ALL in job.wants else job.wants

@@ -13,7 +13,7 @@ from bench.study.config import RunConfig
 from bench.study.study import Study
 from bench.workers.scorers.batcher import Batcher
 from bench.workers.scorers.judge import Answer, Images, Judge
-from tts.errors import DeviceError, EngineError, TTSError
+from tts.errors import DeviceError, EngineError, TTSError, first_line
 from tts.plan import Condition
 
 ATTEMPTS = 4
@@ -146,6 +146,9 @@ def serve(config: RunConfig, pipe: Connection) -> None:
         judge = Judge.of(Study(config))
     except TTSError as error:
         pipe.send(error)
+        return
+    except Exception as error:  # a reward of a user's own, say; whoever waits is told in a line
+        pipe.send(EngineError(f"scorers: {type(error).__name__}: {first_line(error)}"))
         return
     pipe.send(None)
     while True:

@@ -12,8 +12,11 @@ import yaml
 from bench.study import yaml_values
 from bench.study.named import named
 from tts.errors import SettingError
-from tts.registry import REWARDS
+from tts.registry import MODELS, REWARDS
 from tts.rewards.base import RewardSettings
+
+PROMPTED = "stable-diffusion"
+"""A model whose conditions are captions; its files are not looked for."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,9 @@ class Served:
         if not self.rewards:
             raise SettingError("serve: name a reward; tts-bench list rewards shows them")
         found: dict[str, RewardSettings] = named(REWARDS, self.rewards)
+        captions = MODELS.make(PROMPTED)[1]
         for settings in found.values():
+            settings.suits(captions)  # who asks sends captions, and no class of a list
             settings.check()
         return found
 

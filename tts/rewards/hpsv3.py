@@ -1,0 +1,154 @@
+"""HPSv3 (Ma et al. 2025, arXiv 2508.03789): Qwen2-VL with a head that reads a mean and a spread of preference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from tts.errors import WeightsError
+from tts.files import tensors
+from tts.files.digests import sha256
+from tts.files.hub import folder, hub_file
+from tts.files.locate import locate
+from tts.files.staging import near
+from tts.plan import Condition
+from tts.precision import Precision, dtype
+from tts.quiet import quiet
+from tts.rewards.base import Caption, Reward, RewardSettings, Score
+from tts.rewards.transformers_files import explained
+from tts.rewards.vlm.chat import Chat, Inputs
+from tts.rewards.vlm.settings import TEXTS
+from tts.rewards.vlm.texts import CAPTION, constants, filled
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+HUB = "hf-hub:"
+PUBLISHED = (
+    "https://raw.githubusercontent.com/louisdarbandi/HPSv3/19378ad830f9bccb7e0977b73210f1a7e072050e/"
+    "hpsv3/dataset/data_collator_qwen.py"
+)
+"""A copy of the authors' program at one commit."""
+PUBLISHED_SHA256 = "b0f936e89f8df652c67d470412e1d9afd27aa711dec85724c19989ac91e7a3e3"
+NAMES = ("INSTRUCTION", "prompt_with_special_token")
+"""Of the texts in its authors' program whose sum is the question."""
+GAP = "{text_prompt}"
+MARK = "<|Reward|>"
+"""The token at whose place the head reads."""
+PIXELS = 256 * 28 * 28
+"""Of every image that the weights were trained on."""
+
+
+class HPSv3(RewardSettings):
+    """What people prefer, about 0 to 15, of an image and its prompt: the mean that the head predicts.
+
+    The question is its authors', read from their published program. As in that program tokens are counted one by one,
+    those of the image too.
+    """
+
+    weights: str = Field("hf-hub:MizzenAI/HPSv3/HPSv3.safetensors", description="a file, or hf-hub:owner/name/file")
+    base: str = Field(
+        "Qwen/Qwen2-VL-7B-Instruct",
+        description="folder, or name on the hub, of configuration, tokenizer and images' size",
+    )
+    question: str = Field(
+        PUBLISHED, description="file or address of the question: a text with {caption}, or the authors' program"
+    )
+    pixels: int = Field(PIXELS, ge=28 * 28, description="of every image, as nearly as its shape lets; the authors' own")
+    precision: Precision = Field("bf16", description="of the network; its head is in fp32")
+
+    def check(self) -> None:
+        """Find all files, fetched first if need be, and read the question."""
+        self.template()
+        self._processor()
+        if not self._path().is_file():
+            raise WeightsError(f"weights {self.weights}: no such file")
+
+    def template(self) -> str:
+        """The question, with a place for the prompt.
+
+        Raises:
+            WeightsError: it cannot be had, or has no place for the prompt or for the head.
+        """
+        found = constants(self._question(), NAMES, "question").replace(GAP, CAPTION)
+        for needed in (CAPTION, MARK):
+            if found.count(needed) != 1:
+                raise WeightsError(
+                    f"question {self.question}: has {needed} {found.count(needed)} times; it needs it once"
+                )
+        return found
+
+    def identity(self) -> dict[str, Any]:
+        """The settings, with digests in place of names and addresses."""
+        texts = sorted(file for kind in TEXTS for file in self._base().glob(kind))
+        return {
+            **self.record(),
+            "weights": sha256(self._path(), "weights"),
+            "base": {file.name: sha256(file, "base") for file in texts},
+            "question": sha256(self._question(), "question"),
+        }
+
+    def _question(self) -> Path:
+        return locate(self.question, "question", PUBLISHED_SHA256 if self.question == PUBLISHED else None)
+
+    def _path(self) -> Path:
+        if self.weights.startswith(HUB):
+            owner, name, file = self.weights.removeprefix(HUB).split("/", 2)
+            return hub_file(f"{owner}/{name}", file, "weights")
+        return near(Path(self.weights).expanduser())
+
+    def _base(self) -> Path:
+        return folder(self.base, TEXTS, "base")
+
+    def _processor(self) -> Any:
+        from transformers import AutoProcessor
+
+        with quiet(), explained(self.base, "base"):
+            found = AutoProcessor.from_pretrained(self._base(), trust_remote_code=False, local_files_only=True)
+            found.tokenizer.add_special_tokens({"additional_special_tokens": [MARK]})
+        return found
+
+    def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
+        """The network, ready to judge.
+
+        Raises:
+            WeightsError: its files are damaged or of another network.
+        """
+        from tts.networks.placing import place
+        from tts.networks.preference_vl import build
+
+        found = tensors.read(self._path(), "weights")
+        with quiet(), explained(self.weights, "weights"):
+            network = build(found, self._base(), dtype(self.precision))
+        place(network, device)
+        processor = self._processor()
+        chat = Chat(network, processor, device, {"shortest_edge": self.pixels, "longest_edge": self.pixels})
+        return HPSv3Reward(chat, self.template(), processor.tokenizer.convert_tokens_to_ids(MARK), caption)
+
+
+class HPSv3Reward:
+    """The predicted mean of each image with its own prompt."""
+
+    host = False
+
+    def __init__(self, chat: Chat, question: str, mark: int, caption: Caption) -> None:
+        self.chat, self.question, self.mark, self.caption = chat, question, mark, caption
+
+    def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
+        """See :class:`tts.rewards.base.Reward`."""
+        return [mean for mean, _ in self.predicted(images, conditions)]
+
+    def predicted(self, images: Tensor, conditions: Sequence[Condition]) -> list[tuple[float, float]]:
+        """Mean and standard deviation of each image's preference."""
+        asked = [
+            self.chat.question([image], filled(self.question, self.caption(condition)))
+            for image, condition in zip(images, conditions, strict=True)
+        ]
+        return self.chat.each(asked, self._read)
+
+    def _read(self, inputs: Inputs) -> list[tuple[float, float]]:
+        values = self.chat.model.head_at(inputs, self.mark).double()
+        return list(zip(values[:, 0].tolist(), values[:, 1].exp().tolist(), strict=True))

@@ -1,0 +1,1 @@
+"""Rewards by vision-language models: what is asked of images, how answers become values."""

@@ -1,0 +1,80 @@
+"""What rewards by vision-language models share: files, their digests, loading."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from tts.errors import WeightsError
+from tts.files.digests import sha256
+from tts.files.hub import folder
+from tts.precision import Precision, dtype
+from tts.quiet import quiet
+from tts.rewards.base import RewardSettings
+from tts.rewards.published_configs import read_json
+from tts.rewards.transformers_files import explained, load_network, weight_files
+from tts.rewards.vlm.chat import Chat
+
+TEXTS = ("*.json", "*.txt", "*.jinja", "*.model")
+"""Configurations, vocabularies and chat templates."""
+WEIGHTS = ("*.safetensors",)
+
+
+class VisionLanguageSettings(RewardSettings):
+    """A model of transformers that reads images and texts; code that comes with weights is not run."""
+
+    id: str = Field(description="folder, or name on the hub, of the model in transformers' form")
+    precision: Precision = Field("bf16", description="of the network")
+
+    kinds: ClassVar[tuple[str, ...]] = (
+        "Qwen2VLForConditionalGeneration",
+        "Qwen2_5_VLForConditionalGeneration",
+        "Qwen3VLForConditionalGeneration",
+        "LlavaOnevisionForConditionalGeneration",
+    )
+    """Networks whose answers are known to be read rightly here."""
+
+    def check(self) -> None:
+        """Find the files, fetched first if need be, and read what they say of themselves."""
+        self._kind()
+        weight_files(self._folder(), self.id)
+        self._processor()
+
+    def identity(self) -> dict[str, Any]:
+        """The settings, with the digests of the model's files in place of its name."""
+        files = [*weight_files(self._folder(), self.id), *self._texts()]
+        return {**self.record(), "id": {file.name: sha256(file, "id") for file in files}}
+
+    def chat(self, device: str) -> Chat:
+        """The model on a device.
+
+        Raises:
+            WeightsError: its files are missing, damaged or of another network.
+        """
+        from tts.networks.placing import place
+
+        model = load_network(self._folder(), self._kind(), dtype(self.precision), "id", self.id)
+        return Chat(place(model, device), self._processor(), device)
+
+    def _folder(self) -> Path:
+        return folder(self.id, (*TEXTS, *WEIGHTS), "id")
+
+    def _texts(self) -> list[Path]:
+        return sorted(file for kind in TEXTS for file in self._folder().glob(kind))
+
+    def _kind(self) -> str:
+        found = read_json(self._folder() / "config.json", "id").get("architectures") or ["nothing"]
+        if found[0] not in self.kinds:
+            raise WeightsError(f"id {self.id}: is a {found[0]}; known: {', '.join(self.kinds)}")
+        return str(found[0])
+
+    def _processor(self) -> Any:
+        from transformers import AutoProcessor
+
+        with quiet(), explained(self.id, "id"):
+            found = AutoProcessor.from_pretrained(self._folder(), trust_remote_code=False, local_files_only=True)
+        if getattr(found, "chat_template", None) is None:
+            raise WeightsError(f"id {self.id}: has no chat template (chat_template.jinja or chat_template.json)")
+        return found

@@ -1,0 +1,62 @@
+"""VQAScore (Lin et al. 2024, arXiv 2404.01291) by a vision-language model that answers in a chat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import Field, field_validator
+
+from tts.plan import Condition
+from tts.rewards.base import Caption, Reward, Score
+from tts.rewards.vlm.chat import Chat
+from tts.rewards.vlm.settings import VisionLanguageSettings
+from tts.rewards.vlm.texts import CAPTION, filled
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+QUESTION = f'Does this figure show "{CAPTION}"? Please answer yes or no.'
+
+
+class VQAScore(VisionLanguageSettings):
+    """Probability of "Yes" where a model is asked whether an image shows what its prompt says, among all answers.
+
+    The published figures are of CLIP-FlanT5, which vqascore_t5 loads; values of other models are on other scales.
+    """
+
+    id: str = Field(
+        "Qwen/Qwen2.5-VL-7B-Instruct", description="folder, or name on the hub, of the model in transformers' form"
+    )
+    question: str = Field(QUESTION, description="{caption} is what the image should show")
+    answer: str = Field("Yes", min_length=1, description="whose probability is the score")
+
+    @field_validator("question")
+    @classmethod
+    def _asks(cls, value: str) -> str:
+        if CAPTION not in value:
+            raise ValueError(f"it must hold {CAPTION}")
+        return value
+
+    def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
+        """The model, ready to be asked."""
+        chat = self.chat(device)
+        answer = chat.processor.tokenizer(self.answer, add_special_tokens=False)["input_ids"]
+        return VQAScoreReward(chat, self.question, answer, caption)
+
+
+class VQAScoreReward:
+    """Probability in [0, 1] of the answer to each image's own question."""
+
+    host = False
+
+    def __init__(self, chat: Chat, question: str, answer: list[int], caption: Caption) -> None:
+        self.chat, self.question, self.answer, self.caption = chat, question, answer, caption
+
+    def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
+        """See :class:`tts.rewards.base.Reward`."""
+        asked = [
+            self.chat.question([image], filled(self.question, self.caption(condition)))
+            for image, condition in zip(images, conditions, strict=True)
+        ]
+        return [*self.chat.each(asked, lambda inputs: self.chat.chances(inputs, self.answer))]
