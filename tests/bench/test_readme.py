@@ -141,7 +141,7 @@ def test_its_yaml_is_a_study_or_a_part_of_one(block: Block, folder: Path, monkey
             parse(Problems, yaml.safe_load(line), block.place)
         return
     given = yaml.safe_load(block.text)
-    config = parse(RunConfig, {**SMALL, "output": "results/x", **given}, block.place)
+    config = parse(RunConfig, {**SMALL, "engines": {}, "output": "results/x", **given}, block.place)
     MODELS.make(config.model)
     for search in config.searches:
         assert entries_of(search)
