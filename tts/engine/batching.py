@@ -181,9 +181,11 @@ class Engine:
         return [each for each, row in zip(outcomes, ended, strict=True) if not row.job.wants]
 
     def _score_request(self, job: EvalRequest, clean: Tensor) -> ScoreRequest:
-        mid = job.segment.stop < self.model.sampler.plan.steps
+        segment, plan = job.segment, self.model.sampler.plan
+        mid = segment.stop < plan.steps
         preview, final = self.model.previews and mid, None if mid else job.state
-        return ScoreRequest(job.ticket, clean, job.segment.condition, job.wants, preview, final)
+        level = plan.level(plan.steps if segment.ahead else segment.stop)
+        return ScoreRequest(job.ticket, clean, segment.condition, job.wants, preview, final, level)
 
     def _finish(self, scored: ScoreResult) -> EvalResult:
         outcome = self._finishing.pop(scored.ticket)

@@ -38,14 +38,15 @@ def first_dependent_score(
     Returns:
         A word on the first one; None when there is none.
     """
-    clean, conditions = _states(model, range(batch), device), [condition] * batch
+    clean, conditions, levels = _states(model, range(batch), device), [condition] * batch, [0.0] * batch
     for preview in {False, model.previews}:
         images = model.decode(clean, preview)
         if not torch.equal(model.decode(clean.flip(0), preview).flip(0), images):
             return "the decoder of previews" if preview else "the decoder"
     for name, reward in rewards.items():
         given = images.cpu() if reward.host else images.to(reward_device or device)
-        if ask(name, reward, given.flip(0), conditions)[::-1] != ask(name, reward, given, conditions):
+        values = ask(name, reward, given, conditions, levels)
+        if ask(name, reward, given.flip(0), conditions, levels)[::-1] != values:
             return f"reward {name}"
     return None
 
@@ -75,8 +76,9 @@ class Judged:
         """What each reward and each metric of the device says of images, a list of as many."""
         near = images.to(self.second)
         rewards, metrics = self.rewards.items(), self.metrics.items()
-        conditions = [self.condition] * len(near)
-        values = {f"reward {name}": ask(name, each, near, conditions) for name, each in rewards if not each.host}
+        conditions, levels = [self.condition] * len(near), [0.0] * len(near)
+        asked = {name: each for name, each in rewards if not each.host}
+        values = {f"reward {name}": ask(name, each, near, conditions, levels) for name, each in asked.items()}
         return values | {f"metric {name}": extract(name, each, near) for name, each in metrics if not each.host}
 
 

@@ -24,7 +24,6 @@ from tts.files.digests import pixels_sha256
 from tts.media import check, png
 from tts.metrics.base import Metric
 from tts.models.base import Model
-from tts.plan import Condition
 from tts.rewards.base import Reward
 from tts.search.segment import ALL
 
@@ -155,11 +154,11 @@ class Scorer:
         images = self._images(rows, size)
         decoded = self._stream.mark()
         near = images if self.device is None else images.to(self.device)
-        conditions = padded([request.condition for request in requests], size)
+        filled = padded(requests, size)
         for name, reward in self.rewards.items():
             asked = [k for k, request in enumerate(requests) if request.asks(name)]
             if asked and not reward.host:
-                self._ask(name, rows, near, conditions, dict(zip(asked, asked, strict=True)))
+                self._ask(name, rows, near, filled, dict(zip(asked, asked, strict=True)))
         self._look(near, rows, host=False)
         end = self._stream.mark()
         host = images[: len(rows)].cpu()
@@ -215,18 +214,19 @@ class Scorer:
             result.image, result.image_sha256 = png(image), pixels_sha256(image.permute(1, 2, 0).numpy())
 
     def _ask_host(self, name: str, rows: list[Row], images: Tensor, asked: list[int]) -> None:
-        self._ask(name, rows, images[asked], [rows[k].request.condition for k in asked], dict(enumerate(asked)))
+        self._ask(name, rows, images[asked], [rows[k].request for k in asked], dict(enumerate(asked)))
 
     def _ask(
         self,
         name: str,
         rows: list[Row],
         images: Tensor,
-        conditions: Sequence[Condition],
+        requests: Sequence[ScoreRequest],
         places: Mapping[int, int],
     ) -> None:
         """Score the images at some places for the rows that want it."""
-        found, errors = ask_places(name, self.rewards[name], images, conditions, places)
+        conditions, levels = [each.condition for each in requests], [each.level for each in requests]
+        found, errors = ask_places(name, self.rewards[name], images, conditions, places, levels)
         for place, value in found.items():
             rows[place].result.scores[name] = value
         for place, error in errors.items():
