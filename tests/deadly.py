@@ -1,4 +1,4 @@
-"""A search and a reward that bring their engine down, as users' own may."""
+"""A search and a reward that bring their engine down, as users' own may; another that takes its time."""
 
 from __future__ import annotations
 
@@ -54,6 +54,17 @@ def mishaps(images: Tensor, captions: Sequence[Condition]) -> list[float]:
             continue
         calls = itertools.repeat(0)  # one mishap is enough for one process
         happen()
+    return [float(value) for value in images[:, 0].double().mean(dim=(1, 2)) / 255]
+
+
+HURRY = "_hurry"
+"""Name of a file in :data:`FOLDER`: while it is not there, :func:`unhurried` holds engines up."""
+
+
+def unhurried(images: Tensor, captions: Sequence[Condition]) -> list[float]:
+    """Redness, which takes two seconds and no work: a study lasts until what is to befall it has."""
+    if not (Path(os.environ[FOLDER]) / HURRY).exists():
+        time.sleep(2)
     return [float(value) for value in images[:, 0].double().mean(dim=(1, 2)) / 255]
 
 

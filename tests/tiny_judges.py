@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
-from tiny_rewards import clip_folder
+from tiny_rewards import MEAN, STD, clip_folder
 
 from tts.quiet import quiet
 
@@ -226,12 +227,82 @@ def unified_reward(folder: Path, chat: Path) -> dict[str, Any]:
     }
 
 
+def clip_t5(folder: Path) -> dict[str, Any]:
+    """CLIP-FlanT5 in its published form: pickled parts, T5's configuration with words on the image; the settings."""
+    from tiny_flows import t5_tokenizer
+    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel, T5Config, T5ForConditionalGeneration
+
+    torch.manual_seed(0)
+    words = t5_tokenizer()
+    sizes = {"d_model": 32, "d_kv": 8, "d_ff": 37, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4}
+    config = T5Config(
+        vocab_size=len(words),
+        **sizes,
+        feed_forward_proj="gated-gelu",
+        tie_word_embeddings=False,
+        decoder_start_token_id=0,
+    )
+    eyes = CLIPVisionConfig(
+        hidden_size=24, intermediate_size=37, num_hidden_layers=3, num_attention_heads=4, image_size=16, patch_size=4
+    )
+    t5, tower = T5ForConditionalGeneration(config), CLIPVisionModel(eyes)
+    for parameter in (*t5.parameters(), *tower.parameters()):
+        parameter.data = torch.randn_like(parameter) * 0.2
+    with quiet():
+        words.save_pretrained(folder / "words")
+        tower.save_pretrained(folder / "tower")
+        CLIPImageProcessor(
+            size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}, image_mean=MEAN, image_std=STD
+        ).save_pretrained(folder / "tower")
+    from safetensors.torch import load_file, save_file
+
+    eyes_file = folder / "tower" / "model.safetensors"
+    seen = {f"vision_model.{name.removeprefix('vision_model.')}": each for name, each in load_file(eyes_file).items()}
+    save_file({**seen, "text_model.more": torch.zeros(1)}, eyes_file)  # as a whole CLIP is published
+    state = dict(t5.state_dict()) | {"embed_tokens.weight": t5.state_dict()["shared.weight"]}
+    state |= {f"vision_tower.vision_tower.{name}": each for name, each in seen.items()}
+    for place, (wide, out) in {0: (24, 32), 2: (32, 32)}.items():
+        state |= {
+            f"mm_projector.{place}.weight": torch.randn(out, wide) / 5,
+            f"mm_projector.{place}.bias": torch.randn(out),
+        }
+    (folder / "id").mkdir(parents=True)
+    names = sorted(state)
+    torch.save({name: state[name] for name in names[::2]}, folder / "id" / "pytorch_model-00001-of-00002.bin")
+    torch.save({name: state[name] for name in names[1::2]}, folder / "id" / "pytorch_model-00002-of-00002.bin")
+    told = {"model_type": "clip_t5", "mm_projector_type": "mlp2x_gelu", "mm_vision_select_layer": -2}
+    (folder / "id" / "config.json").write_text(json.dumps({**config.to_dict(), **told}))
+    (folder / "constants.py").write_text('SYSTEM_MSG = "a talk of two"\nOTHER = 3\n')
+    places = {"id": "id", "tokenizer": "words", "tower": "tower", "system": "constants.py"}
+    return {name: str(folder / place) for name, place in places.items()} | {"precision": "fp32"}
+
+
+def aesthetic_v2_5(folder: Path) -> dict[str, Any]:
+    """SigLIP as it is published, whole, and a head of five layers; the settings."""
+    from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 24, "intermediate_size": 37, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = SiglipConfig(text_config=sizes, vision_config={**sizes, "image_size": 16, "patch_size": 4})
+    with quiet():
+        SiglipModel(config).save_pretrained(folder / "siglip")
+        SiglipImageProcessor(size={"height": 16, "width": 16}).save_pretrained(folder / "siglip")
+    widths, state = (24, 16, 12, 8, 4, 1), {}
+    for place, (wide, out) in enumerate(pairwise(widths)):
+        state[f"scoring_head.{2 * place}.weight"] = torch.randn(out, wide) / 2
+        state[f"scoring_head.{2 * place}.bias"] = torch.randn(out)
+    torch.save(state, folder / "head.pth")
+    return {"id": str(folder / "siglip"), "head": str(folder / "head.pth"), "precision": "fp32"}
+
+
 def all_settings(folder: Path, prompts: list[str]) -> dict[str, dict[str, Any]]:
     """Settings of every one of these rewards, on tiny networks; some of them know these prompts only."""
     chat = qwen(folder / "chat")
     return {
+        "aesthetic_v2_5": aesthetic_v2_5(folder / "aesthetic_v2_5"),
         "geneval": geneval(folder / "geneval", prompts),
         "hpsv3": hpsv3(folder / "hpsv3"),
         "unified_reward": unified_reward(folder / "unified", chat),
         "vqascore": {"id": str(chat), "precision": "fp32"},
+        "vqascore_t5": clip_t5(folder / "clip_t5"),
     }

@@ -11,7 +11,14 @@ from filelock import FileLock
 WEIGHTS = Path(os.environ["TTS_BENCH_TEST_LOCKS"]) / "small-denoiser.safetensors"
 """A network of the shipped one's kind that takes a quarter of its time; there once :func:`save_weights` was called."""
 SMALL: dict[str, Any] = {"name": "cifar10", "weights": str(WEIGHTS), "sampler": {"steps": 4}}
-"""The tiny study's model with this network, of files that name it ``TINY_MODEL``."""
+"""The tiny study's model, with this network."""
+SHIPPED: dict[str, Any] = {"name": "cifar10", "sampler": {"steps": 4}}
+"""The same with the shipped network, of tests that are about it, or about who has no weights file of their own."""
+
+
+def small(**sampler: Any) -> dict[str, Any]:
+    """The same model with other settings of its sampler."""
+    return {**SMALL, "sampler": sampler}
 
 
 def save_weights() -> None:
@@ -39,7 +46,7 @@ SEARCHES: list[Any] = [
 ]
 
 TINY: dict[str, Any] = {
-    "model": {"name": "cifar10", "sampler": {"steps": 4}},
+    "model": SMALL,
     "rewards": ["brightness", "compressibility", "class_probability"],
     "searches": SEARCHES,
     "problems": {"conditions": [0, "cat"], "seeds": 1},

@@ -31,9 +31,11 @@ class TraceCost:
     harness_ms: float
 
 
-def trace_cost(search: str = "eps_greedy", problems: int = 10, pairs: int = 3, steps: int = 6) -> TraceCost:
+def trace_cost(
+    search: str = "eps_greedy", problems: int = 10, pairs: int = 3, steps: int = 6, batch: int = 32
+) -> TraceCost:
     """Measure one search on the embedded model, one engine in this process."""
-    plain, traced = (_study(search, problems, steps, trace) for trace in (False, True))
+    plain, traced = (_study(search, problems, steps, trace, batch) for trace in (False, True))
     with closing(make_pool(plain)) as pool:
         timed(plain, pool)  # warm
         found = [(_spent(lambda: timed(plain, pool)), _spent(lambda: timed(traced, pool))) for _ in range(pairs)]
@@ -41,8 +43,8 @@ def trace_cost(search: str = "eps_greedy", problems: int = 10, pairs: int = 3, s
     return TraceCost(search, wall, cpu, _harness_ms(search, problems, pairs))
 
 
-def _study(search: str, problems: int, steps: int, trace: bool, **engines: Any) -> Study:
-    study = make_study(CURVE[search], problems, steps=steps, backend="local", batch=32, threads=1, **engines)
+def _study(search: str, problems: int, steps: int, trace: bool, batch: int = 32, **engines: Any) -> Study:
+    study = make_study(CURVE[search], problems, steps=steps, backend="local", batch=batch, threads=1, **engines)
     return Study(study.config.model_copy(update={"trace": trace}))
 
 

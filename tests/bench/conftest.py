@@ -20,12 +20,11 @@ def small_network() -> None:
 
 
 @pytest.fixture
-def tiny(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., RunConfig]:
-    """Makes the small study's configuration, of the file's ``TINY_MODEL``; ``engines`` is changed key by key."""
+def tiny(tmp_path: Path) -> Callable[..., RunConfig]:
+    """Makes the small study's configuration; ``engines`` is changed key by key."""
 
     def make(output: str = "run", engines: dict[str, Any] | None = None, **changes: Any) -> RunConfig:
-        model = getattr(request.module, "TINY_MODEL", TINY["model"])
-        values = {**TINY, "model": model, "output": str(tmp_path / output), **changes}
+        values = {**TINY, "output": str(tmp_path / output), **changes}
         values["engines"] = {**TINY["engines"], **(engines or {})}
         return parse(RunConfig, values, "tiny")
 

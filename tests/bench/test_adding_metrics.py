@@ -17,7 +17,7 @@ import pytest
 from command_line import bench, refused
 from PIL import Image
 from test_metrics import stored_features
-from tiny_study import TINY
+from tiny_study import SHIPPED, TINY
 
 from bench.run import featuring as module
 from bench.store import features, writer
@@ -38,7 +38,14 @@ OWN = "{name: own_metrics:ColourSpread, as: colours}"
 def made(folder: Path, **changes: Any) -> Path:
     """A run of 24 trials in several parts."""
     problems = {"conditions": [0, 1], "seeds": 4}
-    config = {**TINY, "searches": SEARCHES, "rewards": ["brightness"], "problems": problems, **changes}
+    config = {
+        **TINY,
+        "model": SHIPPED,
+        "searches": SEARCHES,
+        "rewards": ["brightness"],
+        "problems": problems,
+        **changes,
+    }
     path = folder / "study.json"
     path.write_text(json.dumps({**config, "output": str(folder / "run")}))
     with pytest.MonkeyPatch.context() as patch:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_study
 import torch
 from typer.testing import CliRunner
 
@@ -43,6 +44,11 @@ def small(search: str = "eps_greedy", **engines: Any) -> Study:
     return make_study(CURVE[search], 10, steps=4, **{**ENGINE, **engines})
 
 
+def smaller() -> Study:
+    """Plain sampling by a small network, of which there are some passes in a moment of a busy machine, too."""
+    return Study(small("naive").config.model_copy(update={"model": tiny_study.small(steps=4)}))
+
+
 @pytest.fixture(scope="module")
 def cell() -> Cell:
     """One real window, with the bare network before and after; another where the machine stood still meanwhile.
@@ -51,7 +57,7 @@ def cell() -> Cell:
     """
     sizes = Sizes((8,), SHORT, bare_seconds=0.2, whole=("naive",))
     for _ in range(5):
-        [found] = cells({"naive": small("naive")}, sizes)
+        [found] = cells({"naive": smaller()}, sizes)
         if found.window.load.batches > 3:
             break
     return found
@@ -72,8 +78,10 @@ def test_a_real_window_is_made_of_its_parts(cell: Cell) -> None:
     shares = cell.window.shares()
     assert sum(shares.values()) == pytest.approx(1)
     assert all(-0.01 <= share <= 1.01 for share in shares.values())
-    assert shares["denoiser"] > 0.5
-    assert 0 < cell.efficiency < 3  # of a machine that does other things as well
+    assert shares["denoiser"] == max(shares.values())
+    assert cell.window.load.rows <= 8 * cell.window.load.batches
+    assert cell.efficiency == pytest.approx(cell.window.rows_per_second / cell.bare)
+    assert cell.bare > 0
     assert cell.full == 1.0
     assert cell.whole is not None
     assert cell.whole.images == 10
@@ -93,8 +101,9 @@ def test_a_window_of_engines_that_sleep() -> None:
     with closing(LocalPool(study, SimulatedEngine(study))) as pool:
         window = steady(study, pool, Length(0.5, 0.1))
     assert window.full(64) == 1.0
-    assert 0.3 * 6400 < window.rows_per_second < 1.1 * 6400  # of a shared machine
-    assert window.seconds <= 0.7
+    assert window.load.rows == 64 * window.load.batches > 0
+    assert window.rows_per_second == pytest.approx(window.load.rows / window.seconds)
+    assert window.rows_per_second < 1.1 * 6400  # a pass takes a hundredth of a second, or more on a busy machine
     assert window.outcomes > 0
 
 
@@ -145,7 +154,7 @@ def test_work_that_trials_have_in_common(share: bool) -> None:
 def test_counting_and_computing_agree() -> None:
     searches = [{"name": "best_of_n", "budget": {"N": [1, 2]}}]
     config = curve_config(searches, 1, batch=4)
-    config = config.model_copy(update={"model": {"name": "cifar10", "sampler": {"steps": 4}}})
+    config = config.model_copy(update={"model": tiny_study.small(steps=4)})
     asleep = config.model_copy(update={"engines": config.engines.model_copy(update={"simulate": 0.0})})
     real, counted = shared_work("curve", config), shared_work("curve", asleep)
     assert (real.together, real.separate, real.alone) == (counted.together, counted.separate, counted.alone)
@@ -234,8 +243,8 @@ def test_settings_vary_in_every_combination() -> None:
 
 
 def test_the_cost_of_a_trace_is_that_of_the_same_work() -> None:
-    """Ratios of real times, so that only what must hold on any machine is checked."""
-    found = trace_cost("naive", problems=2, pairs=1, steps=4)
+    """Of real times, only what must hold on any machine is checked."""
+    found = trace_cost("naive", problems=2, pairs=1, steps=4, batch=2)
     assert found.search == "naive"
     assert found.wall > 0
     assert 0.2 < found.cpu < 5

@@ -15,6 +15,7 @@ import pytest
 import tiny_pipelines
 import tiny_rewards
 from test_pools import run
+from tiny_study import small
 
 from bench.study.config import RunConfig
 from bench.study.study import Study
@@ -46,7 +47,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]
     sampler = {"steps": 3, "S_max": 100}
     checkpoint = str(edm_pickles.save(edm_pickles.network(**edm_pickles.TINY), folder / "edm.pkl"))
     found["edm"] = {"checkpoint": checkpoint, "classes": 4, "sampler": sampler}
-    found["cifar10"] = {"sampler": sampler}
+    found["cifar10"] = small(**sampler)
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tiny_study import TINY
+from tiny_study import TINY, small
 
 from bench.study.config import CONFIGS, RunConfig, assignments, find, load, read_yaml
 from bench.study.study import Study
@@ -75,7 +75,7 @@ def test_overrides_reach_into_nested_settings(tmp_path: Path) -> None:
     assert (config.seed, config.images, config.output) == (7, False, Path("a=b"))
     assert config.problems.model_dump() == {"conditions": [1, "cat"], "seeds": 2, "random": None}
     assert config.engines == before.engines.model_copy(update={"batch": 3})
-    assert config.model == {"name": "cifar10", "sampler": {"steps": 4, "S_churn": 2.5}}
+    assert config.model == small(steps=4, S_churn=2.5)
     assert config.searches == ["naive", {"name": "random", "N": 2}]
     assert config.rewards == before.rewards
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
+from tiny_study import SHIPPED, TINY
 
 from bench.report import npz
 from bench.report.export import export
@@ -17,12 +17,14 @@ from bench.store import reader as store
 from bench.store.images import decoded
 from bench.study.config import RunConfig
 from tts.errors import DataError, SettingError
+from tts.settings import parse
 
 
-@pytest.fixture
-def finished(tiny: Callable[..., RunConfig]) -> Path:
-    """A small run of several parts."""
-    config = tiny(searches=["naive", {"name": "random", "N": 2}], flush_seconds=0.0)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small run of several parts, whose manifest names no file."""
+    values = {**TINY, "model": SHIPPED, "searches": ["naive", {"name": "random", "N": 2}], "flush_seconds": 0.0}
+    config = parse(RunConfig, {**values, "output": str(tmp_path_factory.mktemp("export") / "run")}, "here")
     run(config, Console(quiet=True))
     return config.output
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from command_line import refused
 from rich.console import Console
+from tiny_study import small
 
 from bench.run.start import run
 from bench.store.reader import read
@@ -44,7 +45,7 @@ SAYS = {
 def test_every_fault_is_a_row_that_says_what_to_do(search_on: str, tiny: Make) -> None:
     searches = ["naive", *(f"faulty_searches:{name}" for name in SAYS), "faulty_searches:KeepsCopies"]
     config = tiny(
-        model={"name": "cifar10", "sampler": {"steps": 2}},
+        model=small(steps=2),
         searches=searches,
         rewards=["brightness"],
         held_out=["compressibility"],

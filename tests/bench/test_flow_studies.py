@@ -22,7 +22,7 @@ from tts.samplers.interpolant import InterpolantSettings
 from tts.samplers.settings import InterpolantByDefault
 from tts.search.best_of_n import BestOfN
 from tts.settings import parse
-from tts.testing.sampler import StraightLevels
+from tts.testing.levels import StraightLevels
 
 
 class Flow(Gaussians):

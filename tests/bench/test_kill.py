@@ -7,13 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from driver_processes import DriverProcess, kill_after_progress, table, write
-from tiny_study import SMALL
 
 from bench.store import reader as store
 from bench.study.config import RunConfig
 
 KILLS = 4
-TINY_MODEL = SMALL
 
 
 def test_killed_driver_resumes_to_the_undisturbed_table(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:

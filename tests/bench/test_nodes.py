@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from deadly import FOLDER, HURRY
 from driver_processes import DriverProcess, table, write
 
 from bench.study.config import RunConfig
@@ -99,8 +100,10 @@ def there(folder: Path) -> int:
 
 
 def test_one_study_through_every_mishap(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
-    problems = {"conditions": "all", "seeds": 3}
-    study = {"problems": problems, "rewards": ["brightness"], "searches": SEARCHES, "flush_seconds": 0.0}
+    problems = {"conditions": "all", "seeds": 2}
+    study = {"problems": problems, "rewards": ["deadly:unhurried"], "searches": SEARCHES, "flush_seconds": 0.0}
+    hurry = Path(os.environ[FOLDER]) / HURRY
+    hurry.touch()
     calm = tiny(output="calm", **study)
     undisturbed = DriverProcess(write(calm, tmp_path / "calm.yaml"))
     took: dict[str, float] = {}
@@ -110,6 +113,7 @@ def test_one_study_through_every_mishap(tiny: Callable[..., RunConfig], tmp_path
         config = tiny(output="run", engines=engines, **study)
         path, folder = write(config, tmp_path / "run.yaml"), tmp_path / "run"
         assert undisturbed.wait() == 0
+        hurry.unlink()
         driver = DriverProcess(path)
         waited("two engines", lambda: there(folder) == 2)
 
@@ -131,9 +135,11 @@ def test_one_study_through_every_mishap(tiny: Callable[..., RunConfig], tmp_path
 
         driver.send_signal(signal.SIGKILL)
         driver.wait()
+        hurry.touch()
         assert 0 < len(table(folder)) < len(table(tmp_path / "calm"))
         begin = time.monotonic()
         assert DriverProcess(path).wait() == 0
         took["resumed to the end"] = time.monotonic() - begin
     print({name: round(seconds, 1) for name, seconds in took.items()})  # noqa: T201  (shown with -s)
+    hurry.unlink()
     assert table(folder) == table(tmp_path / "calm")

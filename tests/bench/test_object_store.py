@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from command_line import bench
 from driver_processes import DriverProcess, table, write
+from tiny_study import SHIPPED
 
 from bench.store import reader as store
 from bench.store.row import TrialRow
@@ -131,7 +132,7 @@ def rows_of(output: str) -> list[dict[str, Any]]:
 
 
 def test_a_run_in_a_bucket_is_the_run_in_a_folder(address: str, tiny: Make, tmp_path: Path) -> None:
-    study = {"searches": ["naive", {"name": "best_of_n", "N": 2}], "rewards": ["brightness"]}
+    study = {"model": SHIPPED, "searches": ["naive", {"name": "best_of_n", "N": 2}], "rewards": ["brightness"]}
     here, there = tiny(output="here", **study), tiny(**study).model_copy(update={"output": address})
     assert bench("run", write(here, tmp_path / "here.yaml")).code == 0
     result = bench("run", write(there, tmp_path / "there.yaml"))

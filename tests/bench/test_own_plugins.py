@@ -17,7 +17,7 @@ from own_dfs import DFS
 from own_flow import Gaussians
 from own_flow_sampler import FlowAncestral
 from rich.console import Console
-from tiny_study import TINY
+from tiny_study import TINY, small
 
 from bench.run import replay
 from bench.run.start import run
@@ -81,7 +81,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A model on each sampler."""
     folder = tiny_pipelines.save(tiny_pipelines.PIPELINES["dit"](), tmp_path_factory.mktemp("saved") / "dit")
     return {
-        "heun": {"name": "cifar10", "sampler": {"steps": 7}},
+        "heun": small(steps=7),
         "ddim": {"name": "dit", "id": str(folder), "sampler": {"name": "ddim", "steps": 7}},
         "flow": {"name": "own_flow:Gaussians", "sampler": {"steps": 7}},
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_study import SMALL, TINY
+from tiny_study import SHIPPED, TINY
 
 from bench.run.driver import Driver
 from bench.store.row import TrialRow
@@ -26,7 +26,6 @@ from tts.noise import from_record
 from tts.search.segment import ALL, Segment
 
 Make = Callable[..., RunConfig]
-TINY_MODEL = SMALL
 
 
 class Rows:
@@ -61,7 +60,7 @@ def run(study: Study, pool: Pool, shuffle: int | None = None) -> dict[str, dict[
 @pytest.fixture(scope="module")
 def reference() -> dict[str, dict[str, Any]]:
     """The tiny study on the local pool."""
-    study = Study(RunConfig.model_validate({**TINY, "model": TINY_MODEL, "output": "unused"}))
+    study = Study(RunConfig.model_validate({**TINY, "output": "unused"}))
     return run(study, LocalPool(study))
 
 
@@ -210,7 +209,7 @@ def test_the_network_is_compiled_if_asked(tiny: Make, monkeypatch: pytest.Monkey
 
     compiled: list[dict[str, object]] = []
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **how: compiled.append(how))
-    plain, changed = (Study(tiny(model=TINY["model"], engines={"compile": value})) for value in (False, True))
+    plain, changed = (Study(tiny(model=SHIPPED, engines={"compile": value})) for value in (False, True))
     pool = LocalPool(changed)
     assert compiled == [{"dynamic": False}]
     assert pool.flops == pytest.approx(0.525e9, rel=0.01)

@@ -17,7 +17,7 @@ from huggingface_hub import DatasetCard, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 from rich.console import Console
 from stored_runs import rows, stored
-from tiny_study import TINY
+from tiny_study import SHIPPED, TINY
 
 from bench.report.data_card import CardFacts, card
 from bench.report.publish import Options, publish
@@ -80,7 +80,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that computes nothing."""
     made = tmp_path_factory.mktemp("runs") / "mine"
     engines = {"backend": "local", "batch": 4, "simulate": 0.0}
-    values = {**TINY, "engines": engines, "rewards": ["brightness"], "held_out": ["compressibility"]}
+    values = {**TINY, "model": SHIPPED, "engines": engines, "rewards": ["brightness"], "held_out": ["compressibility"]}
     run(parse(RunConfig, {**values, "output": str(made)}, "study"), Console(quiet=True))
     return made
 
@@ -250,6 +250,15 @@ def test_texts_of_a_run_from_anywhere_are_no_markup(tmp_path: Path, tiny: Callab
     assert "cifar10" not in head_of(text)["tags"]
     assert head_of(text)["pretty_name"] == evil
     assert re.search(r"\n(`{5})yaml\n.*\n\1\n$", text, re.DOTALL)
+
+
+def test_rows_of_a_table_cannot_be_replayed(tmp_path: Path) -> None:
+    made = stored(tmp_path / "run", rows(problems=2))
+    manifest = store.read_manifest(made)
+    manifest["resolved"]["model"] = {"name": "table", "table": "0" * 64}
+    text = card(manifest, read_trials(made), CardFacts("x", "mit", None, True))
+    assert "tts-bench report FOLDER" in text
+    assert "tts-bench replay" not in text
 
 
 def test_prompts_are_text_to_image(tmp_path: Path) -> None:

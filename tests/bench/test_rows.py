@@ -12,6 +12,7 @@ import pytest
 from command_line import bench
 from PIL import Image
 from stored_runs import picture, rows, stored
+from tiny_study import SHIPPED
 
 from bench.report.compare import Verdict, compare
 from bench.report.outcomes import outcomes
@@ -89,7 +90,8 @@ def test_the_committed_run_of_version_3_compares_with_itself_and_has_digests() -
 @pytest.mark.slow
 def test_a_run_without_images_is_replayed_and_verified(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
     config = tmp_path / "run.yaml"
-    given = tiny(images=False, searches=["naive", {"name": "random", "N": 2}], rewards=["brightness"])
+    searches = ["naive", {"name": "random", "N": 2}]
+    given = tiny(model=SHIPPED, images=False, searches=searches, rewards=["brightness"])
     config.write_text(given.model_dump_json())
     assert bench("run", str(config)).code == 0
     for row in store.read(given.output).to_pylist():

@@ -11,7 +11,7 @@ import pytest
 import torch
 from fragile_rewards import SPARED, redness, spoil_once
 from local_rows import rows_of
-from tiny_study import SMALL, TINY
+from tiny_study import TINY
 
 from bench.study.config import RunConfig
 from bench.study.study import Study
@@ -26,7 +26,7 @@ from tts.plan import Condition
 from tts.rewards.brightness import Brightness
 
 Make = Callable[..., RunConfig]
-TINY_MODEL = SMALL
+
 IMAGES: Images = np.random.default_rng(0).integers(0, 256, (5, 3, 8, 8), np.uint8)
 
 
@@ -133,7 +133,6 @@ def own(**changes: Any) -> Study:
         RunConfig.model_validate(
             {
                 **TINY,
-                "model": TINY_MODEL,
                 "rewards": ["brightness", given],
                 "searches": ["naive", {"name": "best_of_n", "N": 3}],
                 "scorers": {"rewards": ["brightness", "fragile"]},
@@ -162,7 +161,7 @@ def test_a_scorer_gives_an_engines_values_and_its_errors() -> None:
 
 def test_rows_are_the_same_with_scorers_one_of_which_dies() -> None:
     """In processes of their own; the identity does not know of them."""
-    plain, pooled = own(scorers=None), own(scorers={"rewards": ["fragile"], "count": 2})
+    plain, pooled = own(scorers=None), own(scorers={"rewards": ["fragile"]})
     assert plain.digest() == pooled.digest()
     wanted = rows_of(plain, LocalPool(plain))
     with spoil_once() as spoilt:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import tiny_study
 from rich.console import Console
 
 from bench.run.start import run
@@ -35,7 +36,7 @@ def rows(config: RunConfig) -> dict[tuple[str, str, str], dict[str, Any]]:
 def small(tiny: Make, folder: str, rewards: list[str] = BOTH, **changes: Any) -> RunConfig:
     """Two problems; the searches ask for the same states at different times and with different rewards."""
     given = {
-        "model": {"name": "cifar10", "sampler": {"steps": 2}},
+        "model": tiny_study.small(steps=2),
         "searches": ["naive", {"name": "best_of_n", "N": 5}, PARETO],
         "rewards": rewards,
         "problems": {"conditions": [0, 1], "seeds": 1},

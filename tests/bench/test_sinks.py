@@ -25,6 +25,7 @@ from bench.run.driver import RunProgress
 from bench.run.followers import Followers
 from bench.run.start import run
 from bench.run.status import read as status_of
+from bench.run.tabulate import tabulate
 from bench.sinks import tracking
 from bench.sinks.base import CurvePoint, RunFacts
 from bench.sinks.mlflow import MLflow, named
@@ -119,7 +120,7 @@ def test_a_sink_that_fails_never_stops_a_run_and_is_told_of_once(
     monkeypatch.setenv("MY_API_KEY", "abcdef123456")
     said = started(configured(tmp_path, {"name": "own_sinks:Broken", "at": at, "how": how, "seconds": 0}))
     assert said.count("sink Broken: ") == 1
-    assert "the run goes on, and the sink is tried again later" in said
+    assert "; the run goes on, and the sink is tried again with what follows" in said
     reason = "SystemExit: 3" if how == "exit" else "ConnectionError: no answer from https://host/x with ..."
     assert reason in said
     [status] = status_of(tmp_path)
@@ -146,7 +147,7 @@ def test_a_sink_that_hangs_is_left_behind(tmp_path: Path, monkeypatch: pytest.Mo
     finally:
         own_sinks.NEVER.set()
     own_sinks.NEVER.clear()
-    assert "sink Broken: does not answer within 0.05 s" in said
+    assert "sink Broken: does not answer within 0.05 s of the end, and is left behind" in said
     assert store.read(tmp_path).num_rows == 24
 
 
@@ -156,6 +157,16 @@ def test_a_stopped_run_says_so(tmp_path: Path, told: list[tuple[Any, ...]]) -> N
         raise KeyboardInterrupt
     assert told[-1] == ("end", "stopped")
     assert told[-3][1] == 5
+
+
+def test_what_a_results_folder_names_as_sinks_is_not_opened(tmp_path: Path, told: list[tuple[Any, ...]]) -> None:
+    """Its manifest is data; a run that is made of it has none of its sinks."""
+    run(configured(tmp_path / "run", "own_sinks:Kept", problems={"conditions": [0]}), Console(quiet=True))
+    assert store.read_manifest(tmp_path / "run")["config"]["sinks"] == ["own_sinks:Kept"]
+    told.clear()
+    assert tabulate(str(tmp_path / "run"), 2, None, [], True, Console(quiet=True)).trajectories == 2
+    assert bench("curves", tmp_path / "run").code == 0
+    assert told == []
 
 
 def test_sinks_change_no_result_and_no_identity(tmp_path: Path, told: list[tuple[Any, ...]]) -> None:
@@ -318,12 +329,18 @@ class FakeRun:
 
 def test_what_wandb_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     made, given, module = FakeRun(), dict[str, Any](), ModuleType("wandb")
+    asked = list[str]()
 
     def init(**values: Any) -> FakeRun:
+        asked.append("init")
         given.update(values)
         return made
 
+    def setup(settings: dict[str, Any]) -> None:
+        asked.append(f"setup, silent: {settings['silent']}")
+
     module.init, module.Settings = init, lambda **values: values  # type: ignore[attr-defined]
+    module.setup = setup  # type: ignore[attr-defined]
     module.Image = lambda image: ("image", image.size)  # type: ignore[attr-defined]
     module.Table = lambda columns, data: ("table", columns, data)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "wandb", module)
@@ -342,8 +359,9 @@ def test_what_wandb_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert given.items() >= expected.items()
     assert given["settings"] == {
         "console": "off", "silent": True, "disable_git": True, "disable_code": True,
-        "x_disable_stats": True, "x_disable_meta": True,
+        "x_disable_stats": True, "x_disable_meta": True, "init_timeout": 25,
     }  # fmt: skip
+    assert asked == ["setup, silent: True", "init"]  # else it would ask for a key at the terminal
     table = ("table", ["reward", "curve", "nfe", "mean", "n"], [list(point) for point in POINTS])
     assert made.logged == [
         ({"progress/done": 5.0}, 5), ({"image/brightness/naive": ("image", (6, 4))}, 5), ({"curves": table}, 24)

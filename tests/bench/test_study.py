@@ -199,7 +199,7 @@ TRANSPORT: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("change", TRANSPORT, ids=[next(iter(change.items()))[0] for change in TRANSPORT])
 def test_where_and_how_fast_is_no_part_of_the_identity(change: dict[str, Any], tiny: Make) -> None:
-    plain, changed = Study(tiny()), Study(tiny(**change))
+    plain, changed = Study(tiny(model=sampler())), Study(tiny(**{"model": sampler(), **change}))
     assert changed.config != plain.config
     assert changed.resolved() == plain.resolved()
     assert changed.digest() == plain.digest()

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from command_line import bench, refused
 from PIL import Image
-from tiny_study import TINY
+from tiny_study import SHIPPED, TINY
 
 from bench.report.verify_table import sentence
 from bench.run import verify as module
@@ -33,7 +33,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight trials of one search on one reward, and a row that has failed."""
     folder = tmp_path_factory.mktemp("verify")
     searches, problems = [{"name": "random", "N": 2}], {"conditions": [0, 1], "seeds": 4}
-    config = {**TINY, "searches": searches, "rewards": ["brightness"], "problems": problems}
+    config = {
+        **TINY,
+        "model": {**SHIPPED, "sampler": {"steps": 3, "S_max": 90}},
+        "searches": searches,
+        "rewards": ["brightness"],
+        "problems": problems,
+    }
+    config["engines"] = {**TINY["engines"], "batch": 2}  # rows are verified one by one
     (folder / "study.json").write_text(json.dumps({**config, "output": str(folder / "run")}))
     assert bench("run", folder / "study.json").code == 0
     return folder / "run"
@@ -138,8 +145,8 @@ def test_a_folder_names_no_code(finished: Path, tmp_path: Path) -> None:
 
 
 def test_a_recipe_that_is_none_is_named(finished: Path, tmp_path: Path) -> None:
-    run = changed(finished, tmp_path / "copy", lambda rows: rows[0].update(noises=rows[0]["noises"][:2]))
-    refused("has no recipe of 4 steps", "verify", run)
+    run = changed(finished, tmp_path / "copy", lambda rows: rows[0].update(noises=rows[0]["noises"][:1]))
+    refused("has no recipe of 3 steps", "verify", run)
 
 
 def test_the_line_counts_each_kind() -> None:

@@ -24,7 +24,8 @@ from tts.search.base import Problem, Run
 from tts.search.beam import Beam
 from tts.search.naive import Naive
 from tts.search.segment import Segment
-from tts.testing.sampler import LinearBetas, wavy
+from tts.testing.levels import LinearBetas
+from tts.testing.sampler import wavy
 
 HEUN = StochasticHeun(steps=9)
 MADE: Any = DDIMSettings(steps=9).on(LinearBetas())

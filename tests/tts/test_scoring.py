@@ -209,6 +209,29 @@ def test_a_slow_reward_delays_only_who_asked_for_it() -> None:
     assert late[3].image is not None
 
 
+def test_a_scorer_that_is_closed_ends_the_wait_of_its_rewards() -> None:
+    """What has not begun never does."""
+
+    class Waiting(Gate):
+        begun = threading.Semaphore(0)
+
+        def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[float | None]:
+            self.begun.release()
+            return super().score(images, conditions)
+
+        def close(self) -> None:
+            self.open.set()
+
+    reward = Waiting()
+    scorer = Scorer(ToyModel(), {"it": reward}, batch=1)
+    for ticket in (1, 2):
+        scorer.add(wanted(ticket, "it"))
+    scorer.flush(partial=True)
+    assert reward.begun.acquire(timeout=20)
+    scorer.close()
+    assert reward.batches == [1]
+
+
 def test_scores_are_in_one_order_whichever_lane_is_first() -> None:
     gate = Gate()
     scorer = Scorer(ToyModel(), {"b": gate, "a": Level(True), "c": Level(False)}, batch=2)

@@ -12,14 +12,16 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from tts.engine.device_errors import named
 from tts.engine.device_queue import DeviceQueue, queue_of, upload
-from tts.engine.padding import pad, padded
+from tts.engine.padding import pad
 from tts.engine.requests import EngineCounters, EvalRequest, EvalResult
-from tts.engine.running import Running, Steps, steps_of
+from tts.engine.rows import Rows
+from tts.engine.running import Row
 from tts.engine.score_requests import ScoreRequest, ScoreResult
 from tts.engine.scoring import HOST_THREADS, Scorer
 from tts.engine.timeline import Timeline
@@ -30,8 +32,7 @@ from tts.noise import Array, Noise, NoiseBank
 from tts.plan import Condition
 from tts.prompts import lengthened
 from tts.rewards.base import Reward
-from tts.samplers.base import Call, Position, drive, follow
-from tts.search.segment import Segment, State
+from tts.samplers.base import Call, drive, follow
 
 
 class Engine:
@@ -64,7 +65,6 @@ class Engine:
         self.model, self.rewards, self.batch, self.device = model, dict(rewards), batch, device
         self.flops: float | None = None  # of one forward of one image; whoever counts them sets it
         self.load = EngineCounters()
-        self.states: dict[int, Position] = {}
         self._stream = stream or queue_of(device)
         self._queued: deque[tuple[Any, Any]] = deque()  # where batches begin and end that are not awaited yet
         self._pass_seconds = 0.0
@@ -74,30 +74,30 @@ class Engine:
         self._scorer = Scorer(
             model, rewards, score_batch or batch, second, self._timeline, self._stream, metrics, *beside
         )
-        self._queue: deque[EvalRequest] = deque()
-        self._running: list[Running] = []
-        self._finishing: dict[int, Running] = {}
+        self._rows = Rows(model.sampler, model.shape, batch, device, self._noises)
+        self.states = self._rows.states
+        self._finishing: dict[int, EvalResult] = {}
 
     def submit(self, jobs: Iterable[EvalRequest]) -> None:
         """Queue jobs. A job whose segment starts from a state needs it in :attr:`states`."""
-        self._queue.extend(jobs)
+        self._rows.submit(jobs)
 
     def release(self, keys: Iterable[int]) -> None:
         """Forget states that no handle refers to any more."""
         keys = list(keys)
         self._scorer.kept.forget(keys)
         for key in keys:
-            self.states.pop(key, None)
+            self.states.release(key)
 
     @property
     def free_rows(self) -> int:
         """Rows that the next forward pass has to spare."""
-        return max(0, self.batch - len(self._running) - len(self._queue))
+        return max(0, self.batch - self._rows.open)
 
     @property
     def busy(self) -> bool:
         """Whether :meth:`advance` has anything to do."""
-        return bool(self._queue or self._running or self._scorer.busy)
+        return bool(self._rows.open or self._scorer.busy)
 
     def advance(self) -> list[EvalResult]:
         """One forward pass, and the rewards that are due; returns the jobs that are done by now.
@@ -110,13 +110,13 @@ class Engine:
 
     @torch.inference_mode()
     def _advance(self) -> list[EvalResult]:
-        done = self._admit()
-        if self._running:
+        done = self._retire(self._rows.fill())
+        if self._rows.at_work:
             self._forward()
-            done += self._retire()
+            done += self._retire(self._rows.settle())
         starved = self.free_rows > 0
         self._scorer.flush(partial=starved)
-        idle = not (self._running or self._queue)
+        idle = not self._rows.open
         start = time.perf_counter()
         scored = self._scorer.collect(wait=idle and not done)
         self._timeline.add("awaiting", start, time.perf_counter())
@@ -127,23 +127,11 @@ class Engine:
         """End the engine's thread."""
         self._scorer.close()
 
-    def _admit(self) -> list[EvalResult]:
-        """Start queued jobs until the batch is full; a job without steps goes straight to scoring."""
-        while self._queue and len(self._running) < self.batch:
-            job = self._queue.popleft()
-            running = Running(job, self._steps(job.segment))
-            running.send(None)
-            self._running.append(running)
-        return self._retire()
-
-    def _steps(self, segment: Segment) -> Steps:
-        start = segment.start
-        at = self.states[start.key] if isinstance(start, State) else self._tensor(start)
-        return steps_of(segment, self.model.sampler, at, self._tensor)
-
-    def _tensor(self, noise: Noise) -> Tensor:
+    def _noises(self, noises: Sequence[Noise]) -> Tensor:
+        """Tensors of noises on the device, ``[k, *shape]``: of the transitions that begin now."""
         start = time.perf_counter()
-        tensor = upload(torch.from_numpy(self._made(noise)), self.device)
+        made = np.concatenate([self._made(noise)[None] for noise in noises])
+        tensor = upload(torch.from_numpy(made), self.device)
         self._timeline.add("noise", start, time.perf_counter())
         return tensor
 
@@ -159,14 +147,7 @@ class Engine:
         while len(self._queued) > self._stream.ahead:
             self._await_batch()
         begin = self._stream.mark()
-        calls = [running.call for running in self._running if running.call is not None]
-        x = pad([call.x for call in calls], self.batch)
-        levels = torch.tensor(padded([call.level for call in calls], self.batch), dtype=torch.float64)
-        conditions = padded([running.job.segment.condition for running in self._running], self.batch)
-        answers = self.model.denoise(x, levels, conditions)
-        for running, answer in zip(self._running, answers, strict=False):  # the padding's answers are dropped
-            running.send(answer)
-            running.outcome.nfe += self.model.passes
+        self._rows.answer(self.model.denoise(*self._rows.asked()))
         self._queued.append((begin, self._stream.mark()))
         if not self._stream.ahead or not self._pass_seconds:
             self._await_batch()
@@ -183,33 +164,31 @@ class Engine:
 
     def _account(self) -> None:
         """Charge the batch to its rows: its time, or the last one's if it is still on the device."""
-        for running in self._running:
-            running.outcome.seconds += self._pass_seconds / len(self._running)
+        rows = self._rows.at_work
+        self._rows.charge(self._pass_seconds / rows)
         self.load.batches += 1
-        self.load.rows += len(self._running)
+        self.load.rows += rows
 
-    def _retire(self) -> list[EvalResult]:
-        """Take the jobs that have taken their last step out of the batch."""
-        ended = [running for running in self._running if running.end is not None]
-        self._running = [running for running in self._running if running.end is None]
-        return [running.outcome for running in ended if self._retired(running)]
+    def _retire(self, ended: Sequence[Row]) -> list[EvalResult]:
+        """Keep the states of jobs that have taken their last step; returns those for which nothing is left to do."""
+        outcomes = [row.outcome(self.model.passes) for row in ended]
+        scored = [row for row in ended if row.job.wants]
+        for row, clean in zip(scored, self._rows.clean(scored), strict=True):
+            self._scorer.add(self._score_request(row.job, clean))
+        for row in ended:
+            self._rows.keep(row)
+        self._finishing |= {each.ticket: each for each, row in zip(outcomes, ended, strict=True) if row.job.wants}
+        return [each for each, row in zip(outcomes, ended, strict=True) if not row.job.wants]
 
-    def _retired(self, running: Running) -> bool:
-        """Keep the state; whether nothing is left to do for the job."""
-        assert running.end is not None  # only ended jobs come here
-        job = running.job
-        # A copy: the last step's state can be a view that would keep (or share) a whole batch.
-        self.states[job.ticket] = Position(*(tensor.clone() for tensor in running.end.at))
-        if not job.wants:
-            return True
-        self._finishing[job.ticket] = running
-        mid = job.segment.stop < self.model.sampler.plan.steps
+    def _score_request(self, job: EvalRequest, clean: Tensor) -> ScoreRequest:
+        segment, plan = job.segment, self.model.sampler.plan
+        mid = segment.stop < plan.steps
         preview, final = self.model.previews and mid, None if mid else job.state
-        self._scorer.add(ScoreRequest(job.ticket, running.end.clean, job.segment.condition, job.wants, preview, final))
-        return False
+        level = plan.level(plan.steps if segment.ahead else segment.stop)
+        return ScoreRequest(job.ticket, clean, segment.condition, job.wants, preview, final, level)
 
     def _finish(self, scored: ScoreResult) -> EvalResult:
-        outcome = self._finishing.pop(scored.ticket).outcome
+        outcome = self._finishing.pop(scored.ticket)
         outcome.decodes, outcome.reward_calls = scored.decodes, len(scored.scores)
         outcome.seconds += scored.seconds
         outcome.scores, outcome.errors, outcome.features = scored.scores, scored.errors, scored.features

@@ -57,6 +57,11 @@ class CpuQueue:
     ahead = 0
     overlaps = False
 
+    def __init__(self) -> None:
+        # An allocator that has seen a large tensor freed keeps memory of such sizes; else each temporary of a batch of
+        # states would be new pages from the system, which cost several times what is computed on them.
+        torch.empty(31 << 20, dtype=torch.uint8)
+
     def mark(self) -> float:
         """See :class:`DeviceQueue`."""
         return time.perf_counter()
@@ -126,6 +131,9 @@ def queue_of(device: str) -> DeviceQueue:
 
 def upload(values: Tensor, device: torch.device | str) -> Tensor:
     """A tensor of the host's on a device, without waiting for what is queued there."""
-    if torch.device(device).type != "cuda":
+    kind = torch.device(device).type
+    if kind == "cpu":
+        return values
+    if kind != "cuda":
         return values.to(device)
     return values.contiguous().pin_memory().to(device, non_blocking=True)  # rows of one value cannot be pinned

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,14 +38,15 @@ def first_dependent_score(
     Returns:
         A word on the first one; None when there is none.
     """
-    clean, conditions = _states(model, range(batch), device), [condition] * batch
+    clean, conditions, levels = _states(model, range(batch), device), [condition] * batch, [0.0] * batch
     for preview in {False, model.previews}:
         images = model.decode(clean, preview)
         if not torch.equal(model.decode(clean.flip(0), preview).flip(0), images):
             return "the decoder of previews" if preview else "the decoder"
     for name, reward in rewards.items():
         given = images.cpu() if reward.host else images.to(reward_device or device)
-        if ask(name, reward, given.flip(0), conditions)[::-1] != ask(name, reward, given, conditions):
+        values = ask(name, reward, given, conditions, levels)
+        if ask(name, reward, given.flip(0), conditions, levels)[::-1] != values:
             return f"reward {name}"
     return None
 
@@ -65,24 +68,18 @@ class Judged:
     device: str = "cpu"
     second: str = "cpu"
 
-    def agrees(self, size: int, clean: Tensor, images: Mapping[bool, Tensor]) -> bool:
-        """Whether a smaller batch, of the first states or the last, gives what the whole one gave."""
-        return all(self._agrees_at(place, clean, images) for place in (slice(size), slice(-size, None)))
+    def decoded(self, clean: Tensor) -> dict[bool, Tensor]:
+        """Final images of some states, and previews, if there are any."""
+        return {preview: self.model.decode(clean, preview) for preview in {False, self.model.previews}}
 
-    def _agrees_at(self, place: slice, clean: Tensor, images: Mapping[bool, Tensor]) -> bool:
-        if not all(torch.equal(self.model.decode(clean[place], kind), whole[place]) for kind, whole in images.items()):
-            return False
-        near = images[False].to(self.second)
-        conditions = [self.condition] * len(near)
-        return all(
-            ask(name, reward, near[place], conditions[place]) == ask(name, reward, near, conditions)[place]
-            for name, reward in self.rewards.items()
-            if not reward.host
-        ) and all(
-            all(map(same_features, extract(name, metric, near[place]), extract(name, metric, near)[place]))
-            for name, metric in self.metrics.items()
-            if not metric.host
-        )
+    def said(self, images: Tensor) -> dict[str, list[Any]]:
+        """What each reward and each metric of the device says of images, a list of as many."""
+        near = images.to(self.second)
+        rewards, metrics = self.rewards.items(), self.metrics.items()
+        conditions, levels = [self.condition] * len(near), [0.0] * len(near)
+        asked = {name: each for name, each in rewards if not each.host}
+        values = {f"reward {name}": ask(name, each, near, conditions, levels) for name, each in asked.items()}
+        return values | {f"metric {name}": extract(name, each, near) for name, each in metrics if not each.host}
 
 
 @torch.inference_mode()
@@ -90,18 +87,40 @@ def equal_shapes(judged: Judged, batch: int) -> tuple[int, ...]:
     """Powers of two below a batch at which decoder, rewards and metrics give the bits that they give at the batch.
 
     Kernels may sum in another order for another shape. So a size is trusted only where the 8-bit images of enough
-    values, and all that is said of them, have come out the same.
+    values, and all that is said of the first of them, have come out the same.
     """
     sizes = [2**k for k in range(batch.bit_length()) if 2**k < batch]
     seen = rounds = 0
     while sizes and seen < ENOUGH_VALUES:
-        if rounds == MOST_ROUNDS:
-            return ()  # images so small that padding costs nothing
         clean = _states(judged.model, range(rounds * batch, (rounds + 1) * batch), judged.device)
-        images = {preview: judged.model.decode(clean, preview) for preview in {False, judged.model.previews}}
-        sizes = [size for size in sizes if judged.agrees(size, clean, images)]
-        seen, rounds = seen + images[False].numel(), rounds + 1
+        whole = judged.decoded(clean)
+        if MOST_ROUNDS * whole[False].numel() < ENOUGH_VALUES:
+            return ()  # images so small that padding costs nothing
+        sizes = [size for size in sizes if all(_agree(judged, clean, whole, place) for place in _ends(size))]
+        if not rounds:
+            said = judged.said(whole[False])
+            sizes = [size for size in sizes if all(_says(judged, whole[False], said, place) for place in _ends(size))]
+        seen, rounds = seen + whole[False].numel(), rounds + 1
     return tuple(sizes)
+
+
+def _ends(size: int) -> tuple[slice, slice]:
+    """The first and the last rows of a batch."""
+    return slice(size), slice(-size, None)
+
+
+def _agree(judged: Judged, clean: Tensor, whole: Mapping[bool, Tensor], place: slice) -> bool:
+    """Whether some rows are decoded to what they were decoded to in the whole batch."""
+    part = judged.decoded(clean[place])
+    return all(torch.equal(part[preview], images[place]) for preview, images in whole.items())
+
+
+def _says(judged: Judged, images: Tensor, said: Mapping[str, list[Any]], place: slice) -> bool:
+    """Whether of some images the same is said as of them in the whole batch."""
+    return all(
+        all(map(same_features if name.startswith("metric ") else operator.eq, values, said[name][place]))
+        for name, values in judged.said(images[place]).items()
+    )
 
 
 def _states(model: Model, seeds: Sequence[int], device: str) -> Tensor:

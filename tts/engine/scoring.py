@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -23,7 +24,6 @@ from tts.files.digests import pixels_sha256
 from tts.media import check, png
 from tts.metrics.base import Metric
 from tts.models.base import Model
-from tts.plan import Condition
 from tts.rewards.base import Reward
 from tts.search.segment import ALL
 
@@ -75,7 +75,7 @@ class Scorer:
         self._order += [*self.metrics]
         self._lanes = Lanes(self._widths())
         self._results: dict[int, ScoreResult] = {}
-        self._under_way, self._frontier = 0, 0.0
+        self._under_way, self._frontier, self._counting = 0, 0.0, threading.Lock()
 
     def _widths(self) -> dict[str, int]:
         rewards = {name: self._width(reward) for name, reward in self.rewards.items() if reward.host}
@@ -116,7 +116,10 @@ class Scorer:
         return [self._ordered(self._results.pop(ticket)) for ticket in self._lanes.collect(timeout)]
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads; rewards that wait for a service do so no longer."""
+        self._lanes.drop()
+        for reward in self.rewards.values():
+            getattr(reward, "close", lambda: None)()
         self._lanes.close()
 
     def _ordered(self, result: ScoreResult) -> ScoreResult:
@@ -129,7 +132,8 @@ class Scorer:
         """Decode and score; where the device has a second queue, a thread does so, and this one goes on."""
         tickets = [row.request.ticket for row in rows]
         self._results.update((row.request.ticket, row.result) for row in rows)
-        self._under_way += 1
+        with self._counting:
+            self._under_way += 1
         if self._stream.overlaps:
             self._lanes.submit(DEVICE, tickets, [partial(self._score_beside, rows, self._stream.mark())])
         else:
@@ -150,11 +154,11 @@ class Scorer:
         images = self._images(rows, size)
         decoded = self._stream.mark()
         near = images if self.device is None else images.to(self.device)
-        conditions = padded([request.condition for request in requests], size)
+        filled = padded(requests, size)
         for name, reward in self.rewards.items():
             asked = [k for k, request in enumerate(requests) if request.asks(name)]
             if asked and not reward.host:
-                self._ask(name, rows, near, conditions, dict(zip(asked, asked, strict=True)))
+                self._ask(name, rows, near, filled, dict(zip(asked, asked, strict=True)))
         self._look(near, rows, host=False)
         end = self._stream.mark()
         host = images[: len(rows)].cpu()
@@ -176,8 +180,9 @@ class Scorer:
         first, second, third = (self._stream.at(mark) for mark in (begin, decoded, end))
         self._timeline.add("decode", first, second)
         self._timeline.add("reward", second, third)
-        self._frontier = third
-        self._under_way -= 1
+        with self._counting:
+            self._frontier = third
+            self._under_way -= 1
         for row in rows:
             row.result.seconds = (third - first) / len(rows)
 
@@ -209,18 +214,19 @@ class Scorer:
             result.image, result.image_sha256 = png(image), pixels_sha256(image.permute(1, 2, 0).numpy())
 
     def _ask_host(self, name: str, rows: list[Row], images: Tensor, asked: list[int]) -> None:
-        self._ask(name, rows, images[asked], [rows[k].request.condition for k in asked], dict(enumerate(asked)))
+        self._ask(name, rows, images[asked], [rows[k].request for k in asked], dict(enumerate(asked)))
 
     def _ask(
         self,
         name: str,
         rows: list[Row],
         images: Tensor,
-        conditions: Sequence[Condition],
+        requests: Sequence[ScoreRequest],
         places: Mapping[int, int],
     ) -> None:
         """Score the images at some places for the rows that want it."""
-        found, errors = ask_places(name, self.rewards[name], images, conditions, places)
+        conditions, levels = [each.condition for each in requests], [each.level for each in requests]
+        found, errors = ask_places(name, self.rewards[name], images, conditions, places, levels)
         for place, value in found.items():
             rows[place].result.scores[name] = value
         for place, error in errors.items():

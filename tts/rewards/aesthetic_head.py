@@ -47,8 +47,11 @@ def activation_of(path: Path, name: str, given: Activation | None) -> Activation
     return known
 
 
-def read(path: Path, name: str, activation: Activation) -> nn.Sequential:
+def read(path: Path, name: str, activation: Activation, prefix: str = "layers") -> nn.Sequential:
     """The head, ``[B, D]`` to ``[B, 1]``; dropouts between its layers are off.
+
+    Args:
+        prefix: of its layers' names.
 
     Raises:
         WeightsError: the file holds anything but linear layers that follow one another.
@@ -56,7 +59,7 @@ def read(path: Path, name: str, activation: Activation) -> nn.Sequential:
     import torch
     from torch import nn
 
-    weights = _layers(path, name)
+    weights = _layers(path, name, prefix)
     with torch.device("meta"):
         layers = [nn.Linear(*weight.shape[::-1]) for weight in weights.values()]
     if layers[-1].out_features != 1 or any(a.out_features != b.in_features for a, b in pairwise(layers)):
@@ -71,16 +74,16 @@ def read(path: Path, name: str, activation: Activation) -> nn.Sequential:
     return nn.Sequential(*parts[: len(parts) - len(between)]).eval().requires_grad_(False)
 
 
-def _layers(path: Path, name: str) -> dict[str, Tensor]:
+def _layers(path: Path, name: str, prefix: str = "layers") -> dict[str, Tensor]:
     """Weights of the layers by what stands before ``weight``, in the order of their numbers.
 
     Published heads are either ``layers.0.weight``, ... or, of one layer, ``weight``.
     """
     found = tensors.read(path, "head")
-    numbers = sorted(int(match[1]) for key in found if (match := re.match(r"layers\.(\d+)\.weight$", key)))
-    places = [f"layers.{number}." for number in numbers] or [""] * ("weight" in found)
+    numbers = sorted(int(match[1]) for key in found if (match := re.match(rf"{prefix}\.(\d+)\.weight$", key)))
+    places = [f"{prefix}.{number}." for number in numbers] or [""] * ("weight" in found)
     if not places or any(found[f"{place}weight"].ndim != 2 for place in places):
-        raise WeightsError(f"head {name}: has no linear layers 'layers.0.weight', ...")
+        raise WeightsError(f"head {name}: has no linear layers '{prefix}.0.weight', ...")
     return {place: found[f"{place}weight"] for place in places}
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from tts.errors import WeightsError
 from tts.files.digests import sha256
 from tts.files.hub import folder
-from tts.models.checkpoint import check_safetensors
 from tts.models.parts import load_part
 from tts.plan import Condition
 from tts.precision import Precision, dtype
@@ -21,6 +18,7 @@ from tts.rewards.base import Caption, Reward, RewardSettings, Score
 from tts.rewards.encoders import Texts, cosines, unit
 from tts.rewards.preprocess import Preprocess, by_row
 from tts.rewards.published_configs import check_clip, check_tokenizer, preprocessor_of, read_json
+from tts.rewards.transformers_files import explained, weight_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,12 +63,7 @@ class PickScore(RewardSettings):
         return found if self.precision == "fp32" else {**found, "scale": "fp32"}  # it was of the encoders' precision
 
     def _weights(self) -> list[Path]:
-        files = sorted(folder(self.id, WEIGHTS, "id").glob("*.safetensors"))
-        if not files:
-            raise WeightsError(f"id {self.id}: has no safetensors weights (pickled ones are not opened)")
-        for file in files:
-            check_safetensors(file)
-        return files
+        return weight_files(folder(self.id, WEIGHTS, "id"), self.id)
 
     def _words(self) -> Path:
         return folder(self.processor, WORDS, "processor")
@@ -93,7 +86,7 @@ class PickScore(RewardSettings):
     def _tokenizer(self) -> Any:
         from transformers import CLIPTokenizer
 
-        with quiet(), _explained(self.processor, "processor"):
+        with quiet(), explained(self.processor, "processor"):
             return CLIPTokenizer.from_pretrained(self._words())
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
@@ -103,21 +96,11 @@ class PickScore(RewardSettings):
         from tts.networks.placing import place
 
         self._config()
-        with quiet(), _explained(self.id, "id"):
+        with quiet(), explained(self.id, "id"):
             model: Any = load_part(self._weights()[0].parent, ("transformers", "CLIPModel"), None, torch.float32)
         scale = float(model.logit_scale.detach().exp())  # before it is rounded to the encoders' precision
         place(model, device, dtype(self.precision))
         return PickScoreReward(model, scale, self._tokenizer(), self._prepare(), device, caption)
-
-
-@contextmanager
-def _explained(name: str, setting: str) -> Iterator[None]:
-    """Whatever transformers raises of files, in one line."""
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        line = " ".join(str(error).split())[:300]
-        raise WeightsError(f"{setting} {name}: cannot be loaded ({line})") from None
 
 
 class PickScoreReward:

@@ -156,6 +156,24 @@ def preprocessor_of(folder: Path, setting: str) -> Preprocess:
     return preprocess(part, f"{setting} {path}")
 
 
+def squash_of(folder: Path, setting: str) -> Preprocess:
+    """What a folder's preprocessor_config.json of SigLIP says of images: both sides become those of a square.
+
+    Raises:
+        WeightsError: it has a key whose effect is not known, or asks for what is not done here.
+    """
+    path = folder / "preprocessor_config.json"
+    values, where = read_json(path, setting), f"{setting} {path}"
+    fixed = {**PREPROCESSOR_FIXED, "do_center_crop": (False, None), "default_to_square": (True, None)}
+    _refuse(values, (PREPROCESSOR_USED - {"crop_size"}) | PREPROCESSOR_NEUTRAL, where, fixed)
+    interpolation = INTERPOLATIONS.get(values.get("resample", 3))
+    if interpolation is None:
+        raise WeightsError(f"{where}: 'resample' is {values['resample']!r}; known: 2 (bilinear), 3 (bicubic)")
+    side = _side(values.get("size", 224), {"height", "width"}, f"{where}: 'size'")
+    mean, std = (tuple(values.get(name, (0.5, 0.5, 0.5))) for name in ("image_mean", "image_std"))
+    return Preprocess(side, mean, std, interpolation, mode="squash")
+
+
 def check_tokenizer(folder: Path, setting: str) -> None:
     """Refuse a folder's tokenizer_config.json, if it has one, with a key whose effect is not known or not had here."""
     path = folder / "tokenizer_config.json"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 
 from pydantic import Field, PlainSerializer, PositiveFloat, model_validator
 
 from tts.plan import Plan
 from tts.samplers.schedules import Schedule, Sigmas, unfit
 from tts.samplers.settings import SamplerSettings
+from tts.samplers.transitions import Transition, Transitions, added
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +25,7 @@ Level: TypeAlias = Annotated[
 """A noise level, which may be infinite; JSON has a text for that."""
 
 
-class StochasticHeun(SamplerSettings):
+class StochasticHeun(SamplerSettings, Transitions):
     r"""Heun's second-order steps between noise levels ``t_0 > ... > t_N = 0``, each preceded by "churn".
 
     .. math::
@@ -84,44 +85,90 @@ class StochasticHeun(SamplerSettings):
             calls, tuple(self.gamma(i) > 0 for i in range(self.steps)), levels=self.levels, leaps=(1,) * self.steps
         )
 
-    def initial(self, noise: Tensor) -> Step:
+    def opening(self) -> Transition:
         """``t_0`` times a unit normal noise; the first prediction depends on the first step's noise."""
-        from tts.samplers.base import Position
+        return Transition(opened, Opening(self.levels[0]))
 
-        x = self.levels[0] * noise
-        return Position(x, x)
-        yield  # a coroutine without calls
-
-    def back(self, at: Position, index: int, to: int, noise: Tensor) -> Step:
+    def returning(self, index: int, to: int) -> Transition:
         """``x + sqrt(t_to^2 - t_index^2) noise``; free, and nothing is predicted there before the next step."""
-        from tts.samplers.base import Position
+        return Transition(renoised, Renoising(math.sqrt(self.levels[to] ** 2 - self.levels[index] ** 2)))
 
-        x = at.x + math.sqrt(self.levels[to] ** 2 - self.levels[index] ** 2) * noise
-        return Position(x, x)
-        yield  # a coroutine without calls
+    def stepping(self, index: int, injected: bool) -> Transition:
+        """Step ``index`` (0-based) of Algorithm 2."""
+        t, t_next = self.levels[index : index + 2]
+        t_hat = t * (1 + self.gamma(index)) if injected else t
+        churn = math.sqrt(t_hat**2 - t**2) * self.S_noise
+        return Transition(heun if t_next else to_the_end, Churned(t_hat, t_next, t_next - t_hat, churn))
 
-    def step(self, at: Position, index: int, noise: Tensor | None) -> Step:
-        """Step ``index`` (0-based) of Algorithm 2; see :class:`tts.samplers.base.Sampler`."""
-        from tts.samplers.base import Call, Position
-
-        x, t, t_next = at.x, *self.levels[index : index + 2]
-        t_hat, x_hat = t, x
-        if noise is not None:
-            t_hat = t * (1 + self.gamma(index))
-            x_hat = x + math.sqrt(t_hat**2 - t**2) * self.S_noise * noise
-        D = yield Call(x_hat, t_hat)
-        if t_next == 0:  # Euler's step to level 0 ends exactly on the prediction
-            return Position(D, D)
-        d = (x_hat - D) / t_hat
-        x_next = x_hat + (t_next - t_hat) * d
-        D = yield Call(x_next, t_next)
-        d_next = (x_next - D) / t_next
-        return Position(x_hat + (t_next - t_hat) * (0.5 * d + 0.5 * d_next), D)
-
-    def leap(self, at: Position, index: int, to: int) -> Step:
+    def leaping(self, index: int, to: int) -> Transition:
         """Euler's step from level ``t_index`` to ``t_to``; over so long a way Heun's second slope leads astray."""
-        from tts.samplers.base import Call, Position
+        t, t_next = self.levels[index], self.levels[to]
+        return Transition(euler if t_next else to_the_end, Churned(t, t_next, t_next - t, 0.0))
 
-        x, t, t_next = at.x, self.levels[index], self.levels[to]
-        D = yield Call(x, t)
-        return Position(D, D) if t_next == 0 else Position(x + (t_next - t) * ((x - D) / t), D)
+
+class Churned(NamedTuple):
+    r"""A step's numbers: :math:`\hat t`, :math:`t_{i+1}`, their difference, and the injected noise's deviation."""
+
+    t_hat: float
+    t_next: float
+    dt: float
+    churn: float
+
+
+class Opening(NamedTuple):
+    """Of the initial noise: ``t_0``."""
+
+    t_0: float
+
+
+class Renoising(NamedTuple):
+    """Of the way back: the noise's deviation."""
+
+    churn: float
+
+
+def heun(at: Position, by: Churned, noise: Tensor | None) -> Step:
+    """A step of Algorithm 2 to a level above 0."""
+    from tts.samplers.base import Call, Position
+
+    x_hat = added(at.x, by.churn, noise)
+    D = yield Call(x_hat, by.t_hat)
+    d = (x_hat - D) / by.t_hat
+    x_next = x_hat + by.dt * d
+    D = yield Call(x_next, by.t_next)
+    d_next = (x_next - D) / by.t_next
+    return Position(x_hat + by.dt * (0.5 * d + 0.5 * d_next), D)
+
+
+def to_the_end(at: Position, by: Churned, noise: Tensor | None) -> Step:
+    """Euler's step to level 0 ends exactly on the prediction."""
+    from tts.samplers.base import Call, Position
+
+    D = yield Call(added(at.x, by.churn, noise), by.t_hat)
+    return Position(D, D)
+
+
+def euler(at: Position, by: Churned, noise: Tensor | None) -> Step:
+    """A deterministic step of first order to a level above 0."""
+    from tts.samplers.base import Call, Position
+
+    D = yield Call(at.x, by.t_hat)
+    return Position(at.x + by.dt * ((at.x - D) / by.t_hat), D)
+
+
+def opened(at: Position, by: Opening, noise: Tensor | None) -> Step:
+    """The first state, of a unit normal one."""
+    from tts.samplers.base import Position
+
+    x = by.t_0 * at.x
+    return Position(x, x)
+    yield  # a coroutine without calls
+
+
+def renoised(at: Position, by: Renoising, noise: Tensor | None) -> Step:
+    """A state of a higher level."""
+    from tts.samplers.base import Position
+
+    x = added(at.x, by.churn, noise)
+    return Position(x, x)
+    yield  # a coroutine without calls

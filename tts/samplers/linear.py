@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from tts.plan import Plan
+from tts.samplers.transitions import Transition, Transitions, added
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +29,7 @@ class Weights(NamedTuple):
         clean: ``a'``, of the prediction.
         kept: ``k``, of the noise that the state holds.
         fresh: ``w``, of the step's own noise.
+        time: what the denoiser is told after the step; the sampler sets it.
     """
 
     signal: float
@@ -35,9 +37,10 @@ class Weights(NamedTuple):
     clean: float
     kept: float
     fresh: float
+    time: float = 0.0
 
 
-class LinearSampler(ABC):
+class LinearSampler(Transitions):
     r"""Steps of a state :math:`x = a D + s e` with clean part D and unit noise e.
 
     A step ends with the prediction at the *new* level, by which a candidate is judged and from which the next step
@@ -83,38 +86,69 @@ class LinearSampler(ABC):
             forgets_start=abs(weights[0].kept) < FORGOTTEN * weights[0].fresh,
         )
 
-    def initial(self, noise: Tensor) -> Step:
+    def opening(self) -> Transition:
         """The first state, with its prediction."""
-        from tts.samplers.base import Call, Position
+        return Transition(self._first, Timed(self.times[0]))
 
-        x = self.opened(noise)
-        return Position(x, (yield Call(x, self.times[0])))
-
-    def back(self, at: Position, index: int, to: int, noise: Tensor) -> Step:
-        """A state of the level before step ``to``, and its prediction; see :class:`tts.samplers.base.Sampler`."""
-        from tts.samplers.base import Call, Position
-
+    def returning(self, index: int, to: int) -> Transition:
+        """A state of the level before step ``to``, and its prediction."""
         kept, fresh = self.renoising(index, to)
-        x = kept * at.x + fresh * noise
-        return Position(x, (yield Call(x, self.times[to])))
+        return Transition(self._renoised, Renoising(kept, fresh, self.times[to]))
 
-    def step(self, at: Position, index: int, noise: Tensor | None) -> Step:
-        """Step ``index`` (0-based); see :class:`tts.samplers.base.Sampler`."""
-        return self._to(at, self.weights(index, noise is not None), index + 1, noise)
+    def stepping(self, index: int, injected: bool) -> Transition:
+        """Step ``index`` (0-based)."""
+        return self._to(self.weights(index, injected), index + 1)
 
-    def leap(self, at: Position, index: int, to: int) -> Step:
+    def leaping(self, index: int, to: int) -> Transition:
         """The deterministic step from before step ``index`` to where step ``to - 1`` leads."""
         there = self.weights(to - 1, False)
-        return self._to(at, self.weights(index, False)._replace(clean=there.clean, kept=there.kept), to, None)
+        return self._to(self.weights(index, False)._replace(clean=there.clean, kept=there.kept), to)
 
-    def _to(self, at: Position, by: Weights, to: int, noise: Tensor | None) -> Step:
+    def _to(self, by: Weights, to: int) -> Transition:
+        if to == len(self.times):
+            return Transition(self._last, by)
+        return Transition(self._next, by._replace(time=self.times[to]))
+
+    def _first(self, at: Position, by: Timed, noise: Tensor | None) -> Step:
         from tts.samplers.base import Call, Position
 
+        x = self.opened(at.x)
+        return Position(x, (yield Call(x, by.time)))
+
+    def _renoised(self, at: Position, by: Renoising, noise: Tensor | None) -> Step:
+        from tts.samplers.base import Call, Position
+
+        x = added(by.kept * at.x, by.fresh, noise)
+        return Position(x, (yield Call(x, by.time)))
+
+    def _next(self, at: Position, by: Weights, noise: Tensor | None) -> Step:
+        from tts.samplers.base import Call, Position
+
+        x = self._mixed(at, by, noise)
+        return Position(x, (yield Call(x, by.time)))
+
+    def _last(self, at: Position, by: Weights, noise: Tensor | None) -> Step:
+        from tts.samplers.base import Position
+
+        x = self._mixed(at, by, noise)
+        return Position(x, x)
+        yield  # a coroutine without calls
+
+    def _mixed(self, at: Position, by: Weights, noise: Tensor | None) -> Tensor:
         e = (at.x - by.signal * at.predicted) / by.noise
         D = at.predicted if self.clip is None else at.predicted.clamp(-self.clip, self.clip)
-        x = by.clean * D + by.kept * e
-        if noise is not None:
-            x = x + by.fresh * noise
-        if to == len(self.times):
-            return Position(x, x)
-        return Position(x, (yield Call(x, self.times[to])))
+        return added(by.clean * D + by.kept * e, by.fresh, noise)
+
+
+class Timed(NamedTuple):
+    """What the denoiser is told of the first state."""
+
+    time: float
+
+
+class Renoising(NamedTuple):
+    """Shares of the state and of the noise on the way back, and what the denoiser is told there."""
+
+    kept: float
+    fresh: float
+    time: float

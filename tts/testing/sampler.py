@@ -4,46 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import accumulate
-from operator import mul
 from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
 
 from tts.errors import SettingError
-from tts.noise import normal
-from tts.samplers.base import Call, Leaper, Position, Sampler, Step, drive, follow
-from tts.samplers.schedules import FlowLevels, Grid, Schedule, Sigmas, Spacing, Times
+from tts.noise import Noise, NoiseBank, normal
+from tts.recipe import Action, Back
+from tts.samplers.base import Call, Leaper, Position, Sampler, Step, drive, follow, tensors
+from tts.samplers.schedules import Schedule, Sigmas
 from tts.samplers.settings import SamplerSettings
+from tts.testing.levels import LinearBetas, StraightLevels
 from tts.testing.requirement import fail, refuses_unknown_keys, require, round_trip
-
-
-@dataclass(frozen=True)
-class LinearBetas(Times):
-    """DDPM's thousand time steps (Ho et al. 2020, arXiv 2006.11239, Section 4)."""
-
-    @cached_property
-    def alphas(self) -> tuple[float, ...]:
-        """Signal level (cumulative alpha) of every time step."""
-        betas = (1e-4 + (0.02 - 1e-4) * time / 999 for time in range(1000))
-        return tuple(accumulate((1 - beta for beta in betas), mul))
-
-    def grid(self, steps: int, spacing: Spacing | None) -> Grid:
-        """So many of them, from 0 on and equally far apart."""
-        times = tuple(k * (1000 // steps) for k in reversed(range(steps)))
-        alphas = tuple(self.alphas[time] for time in times)
-        return Grid(times, alphas, (*alphas[1:], 1.0), None)
-
-
-class StraightLevels(FlowLevels):
-    """A flow's levels, equally far apart."""
-
-    def levels(self, steps: int) -> tuple[float, ...]:
-        """From 1 to 0."""
-        return tuple(1 - k / steps for k in range(steps + 1))
 
 
 class SamplerConformance:
@@ -201,6 +174,27 @@ class SamplerConformance:
             "its only noise is the argument",
         )
 
+    def test_together(self, sampler: SamplerSettings | Sampler) -> None:
+        """Many rows at once, of other steps and with or without noises, end where each ends alone."""
+        from tts.engine.batching import Engine
+        from tts.engine.requests import EvalRequest
+        from tts.search.segment import Segment
+        from tts.testing.toy_model import Wavy
+
+        found, bank = self.on(sampler), NoiseBank(self.shape)
+        engine = Engine(Wavy(found, self.shape), {}, 5)
+        recipes = _recipes(found.plan.steps)
+        engine.submit([EvalRequest(k, Segment(Noise(k), each, 0)) for k, each in enumerate(recipes)])
+        while engine.busy:
+            engine.advance()
+        for k, recipe in enumerate(recipes):
+            noises = [tensors(action, lambda noise: torch.from_numpy(bank(noise))) for action in recipe]
+            end, kept = drive(follow(found, torch.from_numpy(bank(Noise(k))), noises), wavy), engine.states[k]
+            require(
+                torch.equal(kept.x, end.x) and torch.equal(kept.predicted, end.predicted),
+                "a trajectory ends elsewhere among others; do to each row what is done to one alone",
+            )
+
     def test_parts(self, sampler: SamplerSettings | Sampler) -> None:
         """A trajectory in parts ends where the whole one ends."""
         found = self.on(sampler)
@@ -255,6 +249,14 @@ def count(step: Step) -> tuple[Position, int]:
         return wavy(call)
 
     return drive(step, answer), len(calls)
+
+
+def _recipes(steps: int) -> list[tuple[Action, ...]]:
+    """Of all lengths, with and without noises, a few with a way back."""
+    forth = [
+        [None if (k + at) % 3 == 0 else Noise(99 * k + at) for at in range(1 + k % steps)] for k in range(2 * steps)
+    ]
+    return [(*each, *[Back(Noise(k), len(each) - 1), None][: 2 * (k % 4 == 1)]) for k, each in enumerate(forth)]
 
 
 def _in_turns(runs: Sequence[Step]) -> list[Position]:

@@ -46,6 +46,17 @@ class ToyModel:
         return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
+class Wavy(ToyModel):
+    """The denoiser by which :class:`tts.testing.sampler.SamplerConformance` drives single trajectories."""
+
+    def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        """No shrinkage, for levels and time steps alike."""
+        level = levels.float().view(-1, *[1] * (x.ndim - 1))
+        return 0.5 * torch.sin(
+            2 * x / (1 + levels).float().view(level.shape) + (0.01 * levels).float().view(level.shape)
+        )
+
+
 class ConvModel(ToyModel):
     """A small random convolutional network, as nearly a real denoiser as a test can afford."""
 

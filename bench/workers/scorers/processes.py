@@ -134,9 +134,9 @@ class _Process:
             self._kill()
 
     def _kill(self) -> None:
-        self._pipe.close()
         self._process.kill()
         self._process.join()
+        self._pipe.close()  # last: a thread that waits for an answer hears of the process's end
 
 
 def serve(config: RunConfig, pipe: Connection) -> None:
