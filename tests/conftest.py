@@ -59,11 +59,15 @@ SLOW = ON_RAY | {
     "test_installers",
     "test_interrupts",
     "test_kill",
+    "test_export",
     "test_object_store",
     "test_readme",
     "test_scorers",  # a study whose scorers are processes
     "test_report_browser",
+    "test_report_page",
+    "test_scorers",
     "test_shards",
+    "test_verify",
     "test_site",
     # many studies, or engines, from beginning to end
     "test_calibrate",
