@@ -154,6 +154,7 @@ def written(folder: Path, vectors: dict[str, Any], **settings: Any) -> Store:
     return made
 
 
+@pytest.mark.slow
 def test_values_are_of_the_points_images_whatever_is_held_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
