@@ -66,7 +66,7 @@ def plugins(kind: str) -> str:
 
 def configuration() -> str:
     """A page on every key of a study's configuration."""
-    nested = {
+    nested: dict[str, Any] = {
         name: field.annotation for name, field in RunConfig.model_fields.items() if _is_settings(field.annotation)
     }
     parts = [
