@@ -65,7 +65,6 @@ SLOW = ON_RAY | {
     "test_scorers",  # a study whose scorers are processes
     "test_report_browser",
     "test_report_page",
-    "test_scorers",
     "test_shards",
     "test_verify",
     "test_site",
