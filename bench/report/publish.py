@@ -96,7 +96,7 @@ def _export(run: Output, folder: Path, facts: CardFacts) -> tuple[int, list[str]
     manifest = store.read_manifest(folder)
     write_output(folder / CARD, card(manifest, read_trials(folder), facts).encode())
     config = manifest["config"]
-    names = [f"{key} = {text}" for key, text, _ in foreign(config)]
+    names = list(dict.fromkeys(f"{key} = {text}" for key, text, _ in foreign(config)))
     output = str(config.get("output", ""))
     return rows, [*names, *([f"output = {output}"] if output.startswith(("/", "~")) else [])]
 

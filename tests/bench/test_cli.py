@@ -75,6 +75,7 @@ def test_every_command_and_option_has_a_help_text() -> None:
             "metrics",
             "protocol",
             "serve",
+            "tabulate",
         ),
     }
     for name, command in COMMANDS.items():

@@ -305,6 +305,7 @@ def test_final_images_without_a_value_have_no_gap() -> None:
     assert prediction_gap(frame, rows)["n"].tolist() == [5]
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_images_take_seconds() -> None:
     """16 points with 6250 images of 250 conditions each, 256 features."""
     n, size = 100_000, 256

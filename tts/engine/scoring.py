@@ -16,7 +16,7 @@ from tts.engine.device_queue import CpuQueue, DeviceQueue
 from tts.engine.features import extract_places
 from tts.engine.kept_images import KeptImages
 from tts.engine.lanes import Lanes, Work
-from tts.engine.padding import pad, padded
+from tts.engine.padding import pad, pad_images, padded
 from tts.engine.requests import EngineCounters
 from tts.engine.score_requests import KINDS, Kind, Row, ScoreRequest, ScoreResult
 from tts.engine.timeline import Timeline
@@ -38,7 +38,7 @@ DEVICE, IMAGES = "the device", "images"
 
 
 class Scorer:
-    """Scores clean states in batches of one fixed size, or of smaller ones that give the same bits.
+    """Scores clean states in batches of one fixed size: at another one kernels may sum in another order.
 
     Args:
         model: decodes.
@@ -49,7 +49,6 @@ class Scorer:
         stream: the device's queue.
         metrics: by extractor; they look at the images that are rendered.
         threads: of each lane whose work can be divided.
-        shapes: smaller batches that give the same bits (:func:`tts.engine.score_checks.equal_shapes`).
     """
 
     def __init__(
@@ -62,11 +61,9 @@ class Scorer:
         stream: DeviceQueue | None = None,
         metrics: Mapping[str, Metric] | None = None,
         threads: int = HOST_THREADS,
-        shapes: Sequence[int] = (),
     ) -> None:
         self.model, self.rewards, self.batch, self.device = model, dict(rewards), batch, device
         self.metrics, self.threads = dict(metrics or {}), threads
-        self.shapes = sorted({*shapes, batch})
         self.kept = KeptImages()
         self.waiting: dict[Kind, deque[Row]] = {kind: deque() for kind in KINDS}
         self._stream, self._timeline = stream or CpuQueue(), timeline or Timeline(EngineCounters())
@@ -149,12 +146,11 @@ class Scorer:
     def _score_on_device(self, rows: list[Row]) -> Tensor:
         """Decode, ask the device's rewards, and fetch the images, which waits for them."""
         requests = [row.request for row in rows]
-        size = next(shape for shape in self.shapes if shape >= len(rows))
         begin = self._stream.mark()
-        images = self._images(rows, size)
+        images = self._images(rows)
         decoded = self._stream.mark()
         near = images if self.device is None else images.to(self.device)
-        filled = padded(requests, size)
+        filled = padded(requests, self.batch)
         for name, reward in self.rewards.items():
             asked = [k for k, request in enumerate(requests) if request.asks(name)]
             if asked and not reward.host:
@@ -168,12 +164,13 @@ class Scorer:
                 self.kept.keep(row.request.final, image)
         return host
 
-    def _images(self, rows: list[Row], size: int) -> Tensor:
+    def _images(self, rows: list[Row]) -> Tensor:
         """Images of the rows, as the host's or the device's memory has them."""
         kept = [row.kept for row in rows if row.kept is not None]
         if kept:
-            return pad(kept, size).to(rows[0].request.clean.device)
-        return check(self.model.decode(pad([row.request.clean for row in rows], size), rows[0].request.preview))
+            return pad_images(kept, self.batch).to(rows[0].request.clean.device)
+        clean = pad([row.request.clean for row in rows], self.batch)
+        return check(self.model.decode(clean, rows[0].request.preview))
 
     def _account(self, rows: list[Row], begin: Any, decoded: Any, end: Any) -> None:
         """Charge the device's own time, by its marks: not the passes that were queued before."""
