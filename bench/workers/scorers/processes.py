@@ -13,11 +13,9 @@ from bench.study.config import RunConfig
 from bench.study.study import Study
 from bench.workers.scorers.batcher import Batcher
 from bench.workers.scorers.judge import Answer, Images, Judge
+from bench.workers.scorers.pooled import ATTEMPTS
 from tts.errors import DeviceError, EngineError, TTSError, first_line
 from tts.plan import Condition
-
-ATTEMPTS = 4
-"""Scorers that may die over one batch, one after another, before its images are said to be the reason."""
 
 
 class ScorerProcesses:
