@@ -73,20 +73,24 @@ def publish(run: Output, to: str, options: Options) -> Published:
         facts = CardFacts(folder.name, options.license, None, options.images)
         return Published(str(folder), *_export(run, folder, facts))
     repository = _repository(to)
-    with tempfile.TemporaryDirectory(prefix="tts-bench-export-") as made, _reached(to):
-        api, folder = _client(), Path(made) / "data"
+    api = _client()
+    with _reached(to):
         there = _is_there(api, repository, to, options)
+    with tempfile.TemporaryDirectory(prefix="tts-bench-export-") as made:
+        folder = Path(made) / "data"
         facts = CardFacts(repository.partition("/")[2], options.license, repository, options.images)
         rows, names = _export(run, folder, facts)
-        if not there:
-            api.create_repo(repository, repo_type="dataset", private=not options.public)
-        api.upload_folder(
-            folder_path=str(folder),
-            repo_id=repository,
-            repo_type="dataset",
-            commit_message=f"tts-bench export of run {store.read_manifest(folder)['digest']}",
-            delete_patterns="*" if options.overwrite else None,
-        )
+        message = f"tts-bench export of run {store.read_manifest(folder)['digest']}"
+        with _reached(to):
+            if not there:
+                api.create_repo(repository, repo_type="dataset", private=not options.public)
+            api.upload_folder(
+                folder_path=str(folder),
+                repo_id=repository,
+                repo_type="dataset",
+                commit_message=message,
+                delete_patterns="*" if options.overwrite else None,
+            )
     return Published(f"{api.endpoint}/datasets/{repository}", rows, names)
 
 
@@ -146,7 +150,7 @@ def _reached(to: str) -> Iterator[None]:
         if status in (401, 403):
             said = "sign in with a token that may write there (HF_TOKEN, or hf auth login)"
         raise SettingError(f"--to {to}: the hub answers {status}; {said}") from None
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a hub that does not answer is an error of whichever package asks it
         raise SettingError(f"--to {to}: cannot be uploaded ({_shown(error)})") from None
 
 

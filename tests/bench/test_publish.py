@@ -186,6 +186,14 @@ def test_what_the_hub_refuses_is_one_line_without_the_token(
     assert "\n" not in str(told.value)
 
 
+def test_a_hub_that_does_not_answer_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own client asks here, where nobody listens: what it raises is no OSError."""
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: CLIENT(endpoint="http://127.0.0.1:9", token=TOKEN))
+    with pytest.raises(SettingError, match=r"--to hf://datasets/group/noises: cannot be uploaded \(.*refused\)"):
+        publish(folder, PLACE, Options())
+
+
 def test_nobody_is_signed_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
     with pytest.raises(SettingError, match="nobody is signed in; set HF_TOKEN in the environment, or call: hf auth"):
