@@ -63,7 +63,7 @@ class Followers:
 
         def both(counts: RunProgress) -> None:
             tell(counts)
-            self._tracking.tell(counts.done, self._numbers(counts))
+            self._tracking.tell(counts.done, lambda: self._numbers(counts))
 
         return both
 

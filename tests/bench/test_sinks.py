@@ -151,6 +151,24 @@ def test_a_sink_that_hangs_is_left_behind(tmp_path: Path, monkeypatch: pytest.Mo
     assert store.read(tmp_path).num_rows == 24
 
 
+def test_numbers_are_made_only_for_a_sink_whose_time_has_come(told: list[tuple[Any, ...]]) -> None:
+    """A run tells of each wait of its driver."""
+    asked = list[int]()
+
+    def numbers() -> dict[str, float]:
+        asked.append(1)
+        return {}
+
+    cases: list[tuple[dict[str, Any], int]] = [({}, 0), ({"kept": own_sinks.Kept(seconds=1000)}, 1)]
+    for sinks, times in cases:
+        asked.clear()
+        following = tracking.Tracking(sinks, FACTS, Tally({}), lambda line: None)
+        for step in range(5):
+            following.tell(step, numbers)
+        following.end(5, {}, "done")
+        assert len(asked) == times
+
+
 def test_a_stopped_run_says_so(tmp_path: Path, told: list[tuple[Any, ...]]) -> None:
     followers = Followers(Study(configured(tmp_path, "own_sinks:Kept")), place(tmp_path), lambda line: None)
     with pytest.raises(KeyboardInterrupt), followers.told(RunProgress(done=5)):
@@ -382,7 +400,7 @@ def test_the_first_image_of_each_point_is_sent_once(told: list[tuple[Any, ...]])
     following = tracking.Tracking(sinks, FACTS, Tally({}), lambda line: None)
     for name, image in (("a", b"1"), ("a", b"2"), ("b", None), ("b", b"3"), ("c", b"4")):
         following.add(row(name, image))
-        following.tell(1, {})
+        following.tell(1, dict)
     following.end(5, {}, "done")
     images = [each[1:] for each in told if each[0] == "image"]
     assert images == [("image/brightness/a", b"1"), ("image/brightness/b", b"3")]
