@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,6 +150,18 @@ def test_a_sink_that_hangs_is_left_behind(tmp_path: Path, monkeypatch: pytest.Mo
     own_sinks.NEVER.clear()
     assert "sink Broken: does not answer within 0.05 s of the end, and is left behind" in said
     assert store.read(tmp_path).num_rows == 24
+
+
+def test_a_trial_that_is_stored_twice_counts_once(tmp_path: Path, told: list[tuple[Any, ...]]) -> None:
+    """As in every table of it."""
+    config = configured(tmp_path, "own_sinks:Kept")
+    run(config, Console(quiet=True))
+    costs = told[-3][2]
+    [part] = (tmp_path / "trials").iterdir()
+    shutil.copy(part, part.with_name("part-copied.parquet"))
+    with Followers(Study(config), place(tmp_path), lambda line: None).told(RunProgress(done=24)):
+        pass
+    assert told[-3][2]["cost/nfe"] == costs["cost/nfe"] == store.read(tmp_path)["nfe"].to_numpy().sum()
 
 
 def test_numbers_are_made_only_for_a_sink_whose_time_has_come(told: list[tuple[Any, ...]]) -> None:
