@@ -11,12 +11,13 @@ from typing import Any
 from bench.run.driver import RunProgress, Sink
 from bench.sinks.base import RunFacts, SinkSettings
 from bench.sinks.registry import SINKS
-from bench.sinks.tally import COLUMNS, Tally, curve_labels
+from bench.sinks.tally import COLUMNS, Tally
 from bench.sinks.tracking import Tracking
 from bench.store import reader as store
 from bench.store.row import TrialRow
 from bench.store.storage import LocalStorage, Storage
 from bench.study.config import RunConfig
+from bench.study.labels import curve_labels
 from bench.study.named import named
 from bench.study.study import Study
 

@@ -22,6 +22,7 @@ from tiny_study import TINY
 
 from bench.report.html.analysis import Run
 from bench.report.sections import environment
+from bench.report.summary import read_trials
 from bench.run.driver import RunProgress
 from bench.run.followers import Followers
 from bench.run.start import run
@@ -31,12 +32,14 @@ from bench.sinks import tracking
 from bench.sinks.base import CurvePoint, RunFacts
 from bench.sinks.mlflow import MLflow, named
 from bench.sinks.registry import SINKS
-from bench.sinks.tally import Tally, curve_labels
+from bench.sinks.tally import Tally
 from bench.sinks.wandb import WandB
+from bench.statistics.curves import curves
 from bench.store import reader as store
 from bench.store.row import TrialRow
 from bench.store.storage import place
 from bench.study.config import RunConfig
+from bench.study.labels import curve_labels
 from bench.study.study import Study
 from tts.errors import SettingError, UnknownNameError
 from tts.settings import parse
@@ -427,6 +430,13 @@ def test_curves_are_named_by_what_tells_them_apart() -> None:
         ("naive", "{}", None),
     ]
     assert list(curve_labels(entries).values()) == ["pruned at=[0.5]", "pruned at=[0.5]", "pruned at=[0.2]", "naive"]
+
+
+def test_curves_are_named_as_reports_name_them(tmp_path: Path, told: list[tuple[Any, ...]]) -> None:
+    """Also where one leaves a setting at a default that its settings do not hold."""
+    candidates: list[Any] = ["naive", {"name": "naive", "candidate": 1}, {"name": "naive", "candidate": 2}]
+    run(configured(tmp_path, "own_sinks:Kept", searches=candidates), Console(quiet=True))
+    assert {point.curve for point in told[-2][1]} == set(curves(read_trials(tmp_path))["curve"])
 
 
 def test_they_are_listed() -> None:
