@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tiny_judges
 import torch
+from command_line import bench
 from PIL import Image
 from report_runs import small_run
 from rich.console import Console
@@ -87,6 +88,16 @@ def test_images_of_another_form_are_not_opened(run: Path, monkeypatch: pytest.Mo
     )
     with pytest.raises(DataError, match=r"run: an image is damaged \(no image \(not a PNG\)\)"):
         duels(str(run), Brighter())
+
+
+def test_a_device_that_is_not_there_is_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    found = bench("duel", run, "--device", "cuda")
+    assert (found.code, found.err) == (
+        2,
+        "error: --device cuda: torch finds no GPU; leave it out, or give --device cpu\n",
+    )
+    assert bench("duel", run, "--device", "gpu").code == 2
 
 
 def test_a_run_without_the_baseline_is_refused(run: Path, tmp_path: Path) -> None:
