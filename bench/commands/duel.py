@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import Run, out
+from bench.commands.options import Device, Run, out
 
 
 def duel(
@@ -15,7 +15,7 @@ def duel(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the judge, e.g. id=FOLDER.")
     ] = None,
-    device: Annotated[str, typer.Option(help="Where the judge computes.")] = "cpu",
+    device: Annotated[Device, typer.Option(help="Where the judge computes.")] = Device.cpu,
 ) -> None:
     """Let a model compare each search's final images with a baseline's, two at a time: a judge that no search has seen.
 
@@ -27,5 +27,6 @@ def duel(
     from tts.settings import parse
 
     judge = parse(UnifiedRewardPairs, assignments(settings or []), "judge")
+    on = device.here()
     judge.check()
-    out.print(render(duels(run, judge.judge(device), baseline), baseline))
+    out.print(render(duels(run, judge.judge(on), baseline), baseline))

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from rich.table import Table
+from rich.text import Text
 
 from bench.report.html.cells import measured
 from bench.report.summary import read_images, read_trials
 from bench.statistics.curves import curve_labels, label
 from bench.statistics.intervals import estimates
 from bench.statistics.observations import POINT, PROBLEM
-from bench.store.storage import Output
+from bench.store.images import decoded
+from bench.store.storage import Output, place
 from tts.errors import DataError, SettingError
 from tts.rewards.pairs import Pair, PairJudge
 
@@ -40,7 +41,7 @@ def duels(run: Output, judge: PairJudge, baseline: str = "naive") -> pd.DataFram
         95 % interval over problems; ``undecided`` pairs have no readable answer and ``missing`` ones no images.
 
     Raises:
-        DataError: there is no run.
+        DataError: there is no run, or an image is damaged.
         SettingError: no trial of the baseline.
     """
     trials = read_trials(run)
@@ -66,7 +67,9 @@ def _judged(run: Output, part: pd.DataFrame, trials: pd.DataFrame, judge: PairJu
         images = read_images(run, trials[trials["trial"].isin([*some["trial"], *some["trial_base"]])])
         rows = zip(some["trial_base"], some["trial"], some["label"], strict=True)
         known = [(images.get(a), images.get(b), str(prompt)) for a, b, prompt in rows]
-        pairs = [Pair(_pixels(a), _pixels(b), prompt) for a, b, prompt in known if a is not None and b is not None]
+        pairs = [
+            Pair(_pixels(run, a), _pixels(run, b), prompt) for a, b, prompt in known if a is not None and b is not None
+        ]
         missing += len(known) - len(pairs)
         found += judge.preferences(pairs) if pairs else []
     values = np.array([value for value in found if value is not None], np.float64)
@@ -75,16 +78,14 @@ def _judged(run: Output, part: pd.DataFrame, trials: pd.DataFrame, judge: PairJu
     return {"n": len(values), "undecided": len(found) - len(values), "missing": missing, **numbers}
 
 
-def _pixels(image: bytes) -> Tensor:
+def _pixels(run: Output, image: bytes) -> Tensor:
     """``[3, H, W]`` uint8."""
     import torch
-    from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(image)) as opened:
-            return torch.from_numpy(np.array(opened.convert("RGB"))).permute(2, 0, 1)
+        return torch.from_numpy(decoded(image).copy()).permute(2, 0, 1)
     except OSError as error:
-        raise DataError(f"an image is damaged ({error})") from None
+        raise DataError(f"{place(run)}: an image is damaged ({error})") from None
 
 
 def render(found: pd.DataFrame, baseline: str) -> Table:
@@ -103,6 +104,9 @@ def render(found: pd.DataFrame, baseline: str) -> Table:
         budget = "" if pd.isna(row["budget_value"]) else f" {row['budget']}={row['budget_value']:g}"
         counts = [f"{row[name]:,}" for name in ("n", "undecided", "missing")]
         table.add_row(
-            str(row["reward"]), f"{row['curve']}{budget}", *counts, *measured(row["rate"], row["low"], row["high"])
+            Text(str(row["reward"])),
+            Text(f"{row['curve']}{budget}"),
+            *counts,
+            *measured(row["rate"], row["low"], row["high"]),
         )
     return table

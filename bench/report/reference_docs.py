@@ -67,7 +67,10 @@ def plugins(kind: str) -> str:
 def configuration() -> str:
     """A page on every key of a study's configuration."""
     nested: dict[str, Any] = {
-        name: field.annotation for name, field in RunConfig.model_fields.items() if _is_settings(field.annotation)
+        name: found
+        for name, field in RunConfig.model_fields.items()
+        for found in (field.annotation, *get_args(field.annotation))  # some may be left out
+        if _is_settings(found)
     }
     parts = [
         "# Configuration",

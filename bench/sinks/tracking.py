@@ -137,18 +137,18 @@ class Tracking:
             reward, _, name = point
             self._images.setdefault(f"image/{reward}/{name}", row.image)
 
-    def tell(self, step: int, numbers: Mapping[str, float]) -> None:
+    def tell(self, step: int, numbers: Callable[[], Mapping[str, float]]) -> None:
         """The run has gone on; each sink hears of it when its time has come.
 
         Args:
             step: trials done.
-            numbers: of the run's progress.
+            numbers: of the run's progress; asked for only where a sink's time has come, as runs go on often.
         """
         now = time.monotonic()
         for thread in self._threads:
             if now - self._told[thread.name] >= thread.settings.seconds:
                 self._told[thread.name] = now
-                thread.give(self._parcel(thread, step, numbers))
+                thread.give(self._parcel(thread, step, numbers()))
 
     def end(self, step: int, numbers: Mapping[str, float], state: str) -> None:
         """Give every sink the last of it, and wait a while for them to take it."""

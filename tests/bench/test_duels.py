@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
@@ -10,12 +11,14 @@ import numpy as np
 import pytest
 import tiny_judges
 import torch
+from command_line import bench
+from PIL import Image
 from report_runs import small_run
 from rich.console import Console
 
 from bench.report.duels import duels, render
 from bench.report.summary import read_images, read_trials
-from tts.errors import SettingError
+from tts.errors import DataError, SettingError
 from tts.rewards.pairs import Pair, UnifiedRewardPairs, WrittenPreference, read
 from tts.rewards.vlm.texts import filled
 
@@ -63,10 +66,6 @@ def test_a_rate_is_the_mean_preference_over_problems(run: Path) -> None:
 
 
 def pixels(image: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    import io
-
-    from PIL import Image
-
     return np.asarray(Image.open(io.BytesIO(image)).convert("RGB")).astype(np.int64)
 
 
@@ -78,6 +77,27 @@ def test_what_has_no_answer_is_counted_and_left_out(run: Path) -> None:
     shown = Console(width=150, record=True, file=StringIO())
     shown.print(render(found, "naive"))
     assert "preferred to naive" in shown.export_text()
+
+
+def test_images_of_another_form_are_not_opened(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A results folder is data: only PNG is decoded, as everywhere."""
+    bitmap = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(bitmap, format="BMP")
+    monkeypatch.setattr(
+        "bench.report.duels.read_images", lambda run, trials: dict.fromkeys(trials["trial"], bitmap.getvalue())
+    )
+    with pytest.raises(DataError, match=r"run: an image is damaged \(no image \(not a PNG\)\)"):
+        duels(str(run), Brighter())
+
+
+def test_a_device_that_is_not_there_is_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    found = bench("duel", run, "--device", "cuda")
+    assert (found.code, found.err) == (
+        2,
+        "error: --device cuda: torch finds no GPU; leave it out, or give --device cpu\n",
+    )
+    assert bench("duel", run, "--device", "gpu").code == 2
 
 
 def test_a_run_without_the_baseline_is_refused(run: Path, tmp_path: Path) -> None:

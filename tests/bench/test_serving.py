@@ -217,6 +217,11 @@ def test_a_token_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 # The command
 
 
+def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    refused("--device cuda: torch finds no GPU", "serve", "brightness", "--device", "cuda")
+
+
 def test_what_cannot_be_served_is_told() -> None:
     refused("unknown reward 'brightnes'; did you mean 'brightness'", "serve", "brightnes")
     refused("is no mapping in YAML", "serve", "{name: ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from tiny_study import TINY
 
 from bench.report.html.analysis import Run
 from bench.report.sections import environment
+from bench.report.summary import read_trials
 from bench.run.driver import RunProgress
 from bench.run.followers import Followers
 from bench.run.start import run
@@ -30,12 +32,14 @@ from bench.sinks import tracking
 from bench.sinks.base import CurvePoint, RunFacts
 from bench.sinks.mlflow import MLflow, named
 from bench.sinks.registry import SINKS
-from bench.sinks.tally import Tally, curve_labels
+from bench.sinks.tally import Tally
 from bench.sinks.wandb import WandB
+from bench.statistics.curves import curves
 from bench.store import reader as store
 from bench.store.row import TrialRow
 from bench.store.storage import place
 from bench.study.config import RunConfig
+from bench.study.labels import curve_labels
 from bench.study.study import Study
 from tts.errors import SettingError, UnknownNameError
 from tts.settings import parse
@@ -149,6 +153,36 @@ def test_a_sink_that_hangs_is_left_behind(tmp_path: Path, monkeypatch: pytest.Mo
     own_sinks.NEVER.clear()
     assert "sink Broken: does not answer within 0.05 s of the end, and is left behind" in said
     assert store.read(tmp_path).num_rows == 24
+
+
+def test_a_trial_that_is_stored_twice_counts_once(tmp_path: Path, told: list[tuple[Any, ...]]) -> None:
+    """As in every table of it."""
+    config = configured(tmp_path, "own_sinks:Kept")
+    run(config, Console(quiet=True))
+    costs = told[-3][2]
+    [part] = (tmp_path / "trials").iterdir()
+    shutil.copy(part, part.with_name("part-copied.parquet"))
+    with Followers(Study(config), place(tmp_path), lambda line: None).told(RunProgress(done=24)):
+        pass
+    assert told[-3][2]["cost/nfe"] == costs["cost/nfe"] == store.read(tmp_path)["nfe"].to_numpy().sum()
+
+
+def test_numbers_are_made_only_for_a_sink_whose_time_has_come(told: list[tuple[Any, ...]]) -> None:
+    """A run tells of each wait of its driver."""
+    asked = list[int]()
+
+    def numbers() -> dict[str, float]:
+        asked.append(1)
+        return {}
+
+    cases: list[tuple[dict[str, Any], int]] = [({}, 0), ({"kept": own_sinks.Kept(seconds=1000)}, 1)]
+    for sinks, times in cases:
+        asked.clear()
+        following = tracking.Tracking(sinks, FACTS, Tally({}), lambda line: None)
+        for step in range(5):
+            following.tell(step, numbers)
+        following.end(5, {}, "done")
+        assert len(asked) == times
 
 
 def test_a_stopped_run_says_so(tmp_path: Path, told: list[tuple[Any, ...]]) -> None:
@@ -382,7 +416,7 @@ def test_the_first_image_of_each_point_is_sent_once(told: list[tuple[Any, ...]])
     following = tracking.Tracking(sinks, FACTS, Tally({}), lambda line: None)
     for name, image in (("a", b"1"), ("a", b"2"), ("b", None), ("b", b"3"), ("c", b"4")):
         following.add(row(name, image))
-        following.tell(1, {})
+        following.tell(1, dict)
     following.end(5, {}, "done")
     images = [each[1:] for each in told if each[0] == "image"]
     assert images == [("image/brightness/a", b"1"), ("image/brightness/b", b"3")]
@@ -396,6 +430,13 @@ def test_curves_are_named_by_what_tells_them_apart() -> None:
         ("naive", "{}", None),
     ]
     assert list(curve_labels(entries).values()) == ["pruned at=[0.5]", "pruned at=[0.5]", "pruned at=[0.2]", "naive"]
+
+
+def test_curves_are_named_as_reports_name_them(tmp_path: Path, told: list[tuple[Any, ...]]) -> None:
+    """Also where one leaves a setting at a default that its settings do not hold."""
+    candidates: list[Any] = ["naive", {"name": "naive", "candidate": 1}, {"name": "naive", "candidate": 2}]
+    run(configured(tmp_path, "own_sinks:Kept", searches=candidates), Console(quiet=True))
+    assert {point.curve for point in told[-2][1]} == set(curves(read_trials(tmp_path))["curve"])
 
 
 def test_they_are_listed() -> None:

@@ -12,6 +12,7 @@ from bench.commands.pages import pages, parameters
 from bench.report.reference_docs import FOLDER, KINDS, configuration, plugins, settings
 from bench.study.config import CONFIGS, RunConfig
 from bench.study.engines import Engines
+from bench.study.scorers import Scorers
 
 
 def test_the_pages_are_up_to_date() -> None:
@@ -45,5 +46,6 @@ def test_the_configuration_is_there_with_limits_and_defaults() -> None:
     text = configuration()
     assert settings(RunConfig) in text
     assert settings(Engines) in text
+    assert settings(Scorers) in text
     assert "| `count` | whole number at least 1 | `1` | engine actors |" in text
     assert all(f"\n| `{path.stem}` | " in text for path in CONFIGS.glob("*.yaml"))
