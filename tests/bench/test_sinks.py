@@ -20,7 +20,7 @@ from PIL import Image
 from rich.console import Console
 from tiny_study import TINY
 
-from bench.report.html.analysis import Run
+from bench.report.runs import Run
 from bench.report.sections import environment
 from bench.report.summary import read_trials
 from bench.run.driver import RunProgress
