@@ -1,4 +1,4 @@
-"""What rewards by vision-language models share: files, their digests, loading."""
+"""What judges by vision-language models share: files, their digests, loading."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from tts.files.digests import sha256
 from tts.files.hub import folder
 from tts.precision import Precision, dtype
 from tts.quiet import quiet
-from tts.rewards.base import RewardSettings
 from tts.rewards.published_configs import read_json
 from tts.rewards.transformers_files import explained, load_network, weight_files
 from tts.rewards.vlm.chat import Chat
+from tts.settings import Settings
 
 TEXTS = ("*.json", "*.txt", "*.jinja", "*.model")
 """Configurations, vocabularies and chat templates."""
 WEIGHTS = ("*.safetensors",)
 
 
-class VisionLanguageSettings(RewardSettings):
-    """A model of transformers that reads images and texts; code that comes with weights is not run."""
+class VisionLanguageSettings(Settings):
+    """A model of transformers that reads images and texts; code that comes with weights is not run.
+
+    What it is asked decides what it judges: a reward of one image is a ``RewardSettings`` besides.
+    """
 
     id: str = Field(description="folder, or name on the hub, of the model in transformers' form")
     precision: Precision = Field("bf16", description="of the network")
