@@ -11,9 +11,8 @@ from pydantic import Field
 from tts.errors import WeightsError
 from tts.files import tensors
 from tts.files.digests import sha256
-from tts.files.hub import folder, hub_file
+from tts.files.hub import folder, named_file
 from tts.files.locate import locate
-from tts.files.staging import near
 from tts.plan import Condition
 from tts.precision import Precision, dtype
 from tts.quiet import quiet
@@ -26,7 +25,6 @@ from tts.rewards.vlm.texts import CAPTION, constants, filled
 if TYPE_CHECKING:
     from torch import Tensor
 
-HUB = "hf-hub:"
 PUBLISHED = (
     "https://raw.githubusercontent.com/louisdarbandi/HPSv3/19378ad830f9bccb7e0977b73210f1a7e072050e/"
     "hpsv3/dataset/data_collator_qwen.py"
@@ -95,10 +93,7 @@ class HPSv3(RewardSettings):
         return locate(self.question, "question", PUBLISHED_SHA256 if self.question == PUBLISHED else None)
 
     def _path(self) -> Path:
-        if self.weights.startswith(HUB):
-            owner, name, file = self.weights.removeprefix(HUB).split("/", 2)
-            return hub_file(f"{owner}/{name}", file, "weights")
-        return near(Path(self.weights).expanduser())
+        return named_file(self.weights, "weights")
 
     def _base(self) -> Path:
         return folder(self.base, TEXTS, "base")
