@@ -17,7 +17,7 @@ from tts.plan import Condition
 from tts.precision import Precision, dtype
 from tts.quiet import quiet
 from tts.rewards.base import Caption, Reward, RewardSettings, Score
-from tts.rewards.transformers_files import explained
+from tts.rewards.transformers_files import explained, load_processor
 from tts.rewards.vlm.chat import Chat, Inputs
 from tts.rewards.vlm.settings import TEXTS
 from tts.rewards.vlm.texts import CAPTION, constants, filled
@@ -99,10 +99,8 @@ class HPSv3(RewardSettings):
         return folder(self.base, TEXTS, "base")
 
     def _processor(self) -> Any:
-        from transformers import AutoProcessor
-
+        found = load_processor(self._base(), "base", self.base)
         with quiet(), explained(self.base, "base"):
-            found = AutoProcessor.from_pretrained(self._base(), trust_remote_code=False, local_files_only=True)
             found.tokenizer.add_special_tokens({"additional_special_tokens": [MARK]})
         return found
 

@@ -11,9 +11,7 @@ from tts.errors import WeightsError
 from tts.files.digests import sha256
 from tts.files.hub import folder
 from tts.precision import Precision, dtype
-from tts.quiet import quiet
-from tts.rewards.published_configs import read_json
-from tts.rewards.transformers_files import explained, load_network, weight_files
+from tts.rewards.transformers_files import architecture, load_network, load_processor, weight_files
 from tts.rewards.vlm.chat import Chat
 from tts.settings import Settings
 
@@ -68,16 +66,10 @@ class VisionLanguageSettings(Settings):
         return sorted(file for kind in TEXTS for file in self._folder().glob(kind))
 
     def _kind(self) -> str:
-        found = read_json(self._folder() / "config.json", "id").get("architectures") or ["nothing"]
-        if found[0] not in self.kinds:
-            raise WeightsError(f"id {self.id}: is a {found[0]}; known: {', '.join(self.kinds)}")
-        return str(found[0])
+        return architecture(self._folder(), self.kinds, "id", self.id)
 
     def _processor(self) -> Any:
-        from transformers import AutoProcessor
-
-        with quiet(), explained(self.id, "id"):
-            found = AutoProcessor.from_pretrained(self._folder(), trust_remote_code=False, local_files_only=True)
+        found = load_processor(self._folder(), "id", self.id)
         if getattr(found, "chat_template", None) is None:
             raise WeightsError(f"id {self.id}: has no chat template (chat_template.jinja or chat_template.json)")
         return found
