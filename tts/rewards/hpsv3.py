@@ -136,10 +136,7 @@ class HPSv3Reward:
 
     def predicted(self, images: Tensor, conditions: Sequence[Condition]) -> list[tuple[float, float]]:
         """Mean and standard deviation of each image's preference."""
-        asked = [
-            self.chat.question([image], filled(self.question, self.caption(condition)))
-            for image, condition in zip(images, conditions, strict=True)
-        ]
+        asked = self.chat.of_each(images, [filled(self.question, self.caption(each)) for each in conditions])
         return self.chat.each(asked, self._read)
 
     def _read(self, inputs: Inputs) -> list[tuple[float, float]]:

@@ -54,10 +54,7 @@ class WrittenScore:
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
         """See :class:`tts.rewards.base.Reward`."""
-        asked = [
-            self.chat.question([image], filled(self.question, self.caption(condition)))
-            for image, condition in zip(images, conditions, strict=True)
-        ]
+        asked = self.chat.of_each(images, [filled(self.question, self.caption(each)) for each in conditions])
         return [
             self.read(answer) for answer in self.chat.each(asked, lambda each: self.chat.answers(each, self.tokens))
         ]

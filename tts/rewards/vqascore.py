@@ -55,8 +55,5 @@ class VQAScoreReward:
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
         """See :class:`tts.rewards.base.Reward`."""
-        asked = [
-            self.chat.question([image], filled(self.question, self.caption(condition)))
-            for image, condition in zip(images, conditions, strict=True)
-        ]
+        asked = self.chat.of_each(images, [filled(self.question, self.caption(each)) for each in conditions])
         return [*self.chat.each(asked, lambda inputs: self.chat.chances(inputs, self.answer))]
