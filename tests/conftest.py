@@ -50,6 +50,7 @@ SLOW = ON_RAY | {
     "test_benchmarks",
     "test_adding_metrics",
     "test_cli",
+    "test_cli_runs",
     "test_cli_training",
     "test_cluster_files",
     "test_cluster_scripts",

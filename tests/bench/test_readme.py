@@ -39,7 +39,7 @@ NOT_RUN = {
 ELSEWHERE = {
     "docs/reference/results.md": "test_schema_docs.py",
     "docs/families.md": "test_own_family.py",
-    "docs/remote.md": "test_serving.py",
+    "docs/remote.md": "test_serve_command.py",
     "docs/extend/": "test_extending.py",
 }
 """Pages whose Python is run by another file of tests."""

@@ -90,8 +90,12 @@ def test_who_brings_more_than_may_wait_waits_as_well() -> None:
     assert worker.begun.acquire(timeout=20)
     threads.append(asking(batcher, 2, "a", 2, found))
     waiting(batcher, 1)
+    room, looked = batcher._room, threading.Event()
+    batcher._room = lambda: (looked.set(), room())[1]  # type: ignore[method-assign, func-returns-value]
     threads.append(asking(batcher, 3, "a", 2, found))
-    assert len(batcher._waiting) == 1
+    assert looked.wait(timeout=20)
+    with batcher._changed:  # which it holds until it waits
+        assert len(batcher._waiting) == 1
     worker.go.set()
     for thread in threads:
         thread.join(timeout=20)

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pydantic import Field
 
-from tts.errors import SettingError
-from tts.files.digests import sha256
-from tts.files.locate import locate
-from tts.rewards.unified_reward import REPOSITORY
 from tts.rewards.vlm.chat import Chat
-from tts.rewards.vlm.settings import VisionLanguageSettings
-from tts.rewards.vlm.texts import CAPTION, filled, longest_question
+from tts.rewards.vlm.texts import filled
+from tts.rewards.vlm.unified import PAIRS, QUESTION, UnifiedModel
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-PUBLISHED = f"{REPOSITORY}/inference_qwen/image_generation/qwen_pair_rank_image_generation.py"
-PUBLISHED_SHA256 = "6e574817f88b86542a1de1cd0201dd5754f6d292ab1fc8a4d4a73501412bd5ac"
 BETTER, EQUAL = re.compile(r"Image ([12]) is better"), re.compile(r"equally good")
 
 
@@ -40,51 +34,14 @@ class PairJudge(Protocol):
         ...
 
 
-class UnifiedRewardPairs(VisionLanguageSettings):
-    """A model that is shown two images of a prompt and writes which is better."""
+class UnifiedRewardPairs(UnifiedModel):
+    """A model that is shown two images of a prompt and writes which is better; so it is no reward of one."""
 
-    id: str = Field(
-        "CodeGoat24/UnifiedReward-qwen-7b", description="folder, or name on the hub, of the model in transformers' form"
-    )
-    question: str = Field(
-        PUBLISHED, description="file or address of the question: a text with {caption}, or the authors' program"
-    )
-    tokens: int = Field(512, ge=1, description="of the longest answer")
-
-    def check(self) -> None:
-        """Also reads the question."""
-        super().check()
-        self.template()
-
-    def template(self) -> str:
-        """The question, with a place for the prompt.
-
-        Raises:
-            SettingError: it has none.
-            WeightsError: it cannot be had.
-        """
-        path = locate(self.question, "question", PUBLISHED_SHA256 if self.question == PUBLISHED else None)
-        found = longest_question(path, "question")
-        if CAPTION not in found:
-            raise SettingError(f"question {self.question}: has no {CAPTION}")
-        return found
-
-    def identity(self) -> dict[str, Any]:
-        """Also the digest of the question."""
-        path = locate(self.question, "question", PUBLISHED_SHA256 if self.question == PUBLISHED else None)
-        return {**super().identity(), "question": sha256(path, "question")}
+    question: str = Field(PAIRS, description=QUESTION)
 
     def judge(self, device: str = "cpu") -> PairJudge:
         """The model, ready to be asked."""
         return WrittenPreference(self.chat(device), self.template(), self.tokens)
-
-    def load(self, device: str = "cpu", caption: Any = str) -> Any:
-        """It judges pairs only.
-
-        Raises:
-            SettingError: always.
-        """
-        raise SettingError("it compares two images, so that it is no reward of one; see tts-bench duel")
 
 
 class WrittenPreference:
