@@ -110,6 +110,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(os.environ[LOCKS]))
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave slow files unread where none of their tests is asked for: what they import takes seconds."""
+    return True if config.option.markexpr == "not slow" and collection_path.stem in SLOW else None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
     """Look for no garbage among what is imported and collected, now or later: it stays to the end."""
