@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from tts.moves import AnyMove, Band, Box, Mixture, Move, Turn
 from tts.moves import from_record as move_from_record
 from tts.normals import Array, derive_seed, direction, normal
 
 __all__ = [
+    "DEVICE_VERSION",
     "KEEP_BYTES",
     "VERSION",
     "AnyMove",
@@ -26,6 +27,7 @@ __all__ = [
     "Move",
     "Noise",
     "NoiseBank",
+    "NoiseRecipe",
     "Turn",
     "derive_seed",
     "direction",
@@ -36,6 +38,12 @@ __all__ = [
 
 VERSION = 1
 """Part of every trial's identity; changes whenever a recipe would give another tensor."""
+
+DEVICE_VERSION = 1
+"""The same of noises that are made on the device (:mod:`tts.device_noise`)."""
+
+NoiseRecipe: TypeAlias = Literal["host", "device"]
+"""What makes a tensor of a seed: :mod:`tts.normals` on the host, or :mod:`tts.device_noise` where states are."""
 
 KEEP_BYTES = 256 << 20
 """Bytes of noises that a bank keeps."""

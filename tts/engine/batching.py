@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from tts.engine.device_errors import named
+from tts.engine.device_noises import noises_for
 from tts.engine.device_queue import DeviceQueue, queue_of
-from tts.engine.noise_supply import NoiseSupply, threads_for
 from tts.engine.padding import pad
 from tts.engine.requests import EngineCounters, EvalRequest, EvalResult
 from tts.engine.rows import Rows
@@ -28,7 +28,7 @@ from tts.engine.timeline import Timeline
 from tts.errors import EngineError
 from tts.metrics.base import Metric
 from tts.models.base import Model
-from tts.noise import Array, Noise, NoiseBank
+from tts.noise import Array, Noise, NoiseBank, NoiseRecipe
 from tts.plan import Condition
 from tts.prompts import lengthened
 from tts.rewards.base import Reward
@@ -47,6 +47,7 @@ class Engine:
         stream: the device's queue; left out: as the device needs it.
         host_threads: that share work on images beside the device, where it can be divided.
         noise_threads: that make noises before they are needed; None: as the device needs them.
+        noise: what makes a tensor of a seed.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Engine:
         metrics: Mapping[str, Metric] | None = None,
         host_threads: int = HOST_THREADS,
         noise_threads: int | None = None,
+        noise: NoiseRecipe = "host",
     ) -> None:
         self.model, self.rewards, self.batch, self.device = model, dict(rewards), batch, device
         self.flops: float | None = None  # of one forward of one image; whoever counts them sets it
@@ -73,8 +75,7 @@ class Engine:
         self._scorer = Scorer(
             model, rewards, score_batch or batch, second, timeline, self._stream, metrics, host_threads
         )
-        threads = threads_for(device) if noise_threads is None else noise_threads
-        self.noises = NoiseSupply(NoiseBank(model.shape), device, threads, timeline)
+        self.noises = noises_for(noise, model.shape, device, noise_threads, timeline)
         self._rows = Rows(model.sampler, model.shape, batch, device, self.noises)
         self.states = self._rows.states
         self._finishing: dict[int, EvalResult] = {}

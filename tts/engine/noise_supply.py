@@ -6,9 +6,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 import numpy as np
@@ -42,6 +42,17 @@ class Noises(Protocol):
     def close(self) -> None:
         """End what works ahead."""
         ...
+
+
+@contextmanager
+def fitting(shape: tuple[int, ...]) -> Iterator[None]:
+    """Say what to do where a move does not fit a shape."""
+    try:
+        yield
+    except ValueError as error:
+        raise EngineError(
+            f"{error}; set the search's shape to [{', '.join(map(str, shape))}], and its level to fit it"
+        ) from None
 
 
 def threads_for(device: str) -> int:
@@ -138,12 +149,8 @@ class NoiseSupply:
                 self.late += 1
             self._changed.wait_for(lambda: noise not in self._making)
             self._ready.discard(noise)
-        try:
+        with fitting(self.bank.shape):
             return self.bank(noise)
-        except ValueError as error:  # a move of another shape
-            raise EngineError(
-                f"{error}; set the search's shape to [{', '.join(map(str, self.bank.shape))}], and its level to fit it"
-            ) from None
 
     def _wake(self) -> None:
         """Set threads to work, as many as there is work for."""
