@@ -49,6 +49,12 @@ class Engines(Settings):
         description="threads of each engine beside its device, for JPEG, PNG and digests; rewards of the host and of "
         "services have threads of their own, so that a slow one delays no other",
     )
+    noise_threads: int | None = Field(
+        None,
+        ge=0,
+        description="threads of each engine that make noises before they are needed; left out: up to 4 beside a GPU, "
+        "none where the model runs on the CPU itself",
+    )
     device: Literal["cpu", "cuda"] = Field("cpu", description="where the model runs")
     compile: bool = Field(
         False,
