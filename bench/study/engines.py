@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
+from tts.noise import DEVICE_VERSION, NoiseRecipe
 from tts.settings import Settings
 
 AUTO = 0
@@ -30,7 +31,7 @@ class Engines(Settings):
     """The engines: how many there are, and how each computes.
 
     Their number and place change no result. ``batch``, ``threads`` and ``device`` can change the last bit of one,
-    and so belong to the identity of a trial.
+    and so belong to the identity of a trial; ``noise`` makes it another one.
     """
 
     backend: Literal["ray", "local"] = Field("ray", description="'local': one engine in this process, without Ray")
@@ -48,6 +49,17 @@ class Engines(Settings):
         ge=1,
         description="threads of each engine beside its device, for JPEG, PNG and digests; rewards of the host and of "
         "services have threads of their own, so that a slow one delays no other",
+    )
+    noise_threads: int | None = Field(
+        None,
+        ge=0,
+        description="threads of each engine that make noises before they are needed; left out: up to 4 beside a GPU, "
+        "none where the model runs on the CPU itself",
+    )
+    noise: NoiseRecipe = Field(
+        "host",
+        description="what makes noises: numpy on the host, or the device itself, which gives the same bits on every "
+        "device and leaves the host free; seeds have other tensors there, and results other images",
     )
     device: Literal["cpu", "cuda"] = Field("cpu", description="where the model runs")
     compile: bool = Field(
@@ -113,6 +125,8 @@ class Engines(Settings):
             raise ValueError("tf32: CPUs have none; it needs device: cuda")
         if self.invariant != "convolutions" and self.device == "cpu":
             raise ValueError("invariant: it is about GPUs; it needs device: cuda")
+        if self.noise == "device" and self.noise_threads:
+            raise ValueError("noise_threads: noise: device needs none; leave it out")
         if self.encode_on == "cpu" and self.prompts == "memory":
             raise ValueError("encode_on: cpu needs prompts: cache, or a folder")
         if self.gpus > 1 and self.gpus != int(self.gpus):
@@ -130,6 +144,7 @@ class Engines(Settings):
         tf32 = {} if self.tf32 == "convolutions" else {"tf32": self.tf32}
         invariant = {} if self.invariant == "convolutions" else {"invariant": self.invariant}
         simulated = {} if self.simulate is None else {"simulated": True}
+        noise = {} if self.noise == "host" else {"noise": [self.noise, DEVICE_VERSION]}
         encoded = {"encode_on": "cpu"} if self.device != self.encoder_device else {}
         return {
             "batch": self.batch,
@@ -140,6 +155,7 @@ class Engines(Settings):
             **tf32,
             **encoded,
             **invariant,
+            **noise,
             **simulated,
         }
 

@@ -72,6 +72,8 @@ def _build(study: Study, batches: Sequence[int], scorers: ScorerPool | None) -> 
         second,
         metrics=metrics,
         host_threads=engines.host_threads,
+        noise_threads=engines.noise_threads,
+        noise=engines.noise,
     )
     engine.flops = flops
     return engine
