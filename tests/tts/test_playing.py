@@ -193,7 +193,6 @@ class Told(Naive):
     """A search that does as it is told."""
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
         return FAULTS[FAULT[0]](problem)
 
 
