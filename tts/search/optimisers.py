@@ -59,18 +59,18 @@ class Cma:
 
         options = {"popsize": max(2, size), "seed": np.nan, "randn": randn, "verbose": -9}
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of small generations, which are ours to choose
+            warnings.simplefilter("ignore")  # warnings of small generations, which are meant to be small
             self._strategy = cma.CMAEvolutionStrategy([0.0] * dimension, 1.0, options)
         self._size, self._asked = size, list[Any]()
 
     def ask(self) -> list[Point]:
-        """Draw a generation from CMA-ES and returns its first N points."""
+        """Draw a generation from CMA-ES and return its first N points."""
         self._asked = list(self._strategy.ask())
         return [tuple(map(float, point)) for point in self._asked[: self._size]]
 
     def tell(self, points: Sequence[Point], losses: Sequence[float]) -> None:
         """Update CMA-ES; a point of the generation that was not evaluated counts as worse than all others."""
-        missing = len(self._asked) - len(losses)  # of a batch of one, where a generation has two
+        missing = len(self._asked) - len(losses)  # above 0 for a batch of one, where a generation has two
         self._strategy.tell(self._asked, [*losses, *[max(losses) + 1.0] * missing])
 
 
@@ -112,7 +112,7 @@ class Optuna:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         made = {"tpe": "TPESampler", "random": "RandomSampler", "qmc": "QMCSampler"}[method]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of samplers that may change
+            warnings.simplefilter("ignore")  # warnings of samplers that may change
             sampler = getattr(optuna.samplers, made)(seed=coins.getrandbits(32))
             self._study = optuna.create_study(sampler=sampler)
         self._names, self._size, self._asked = [f"w{k}" for k in range(dimension)], size, list[Any]()
@@ -129,7 +129,7 @@ class Optuna:
 
 
 Maker: TypeAlias = Callable[[int, int, random.Random, str | None, int], Optimiser]
-"""From dimension, points a batch, coins, method and number of batches."""
+"""Makes an optimiser from dimension, points a batch, coins, method and number of batches."""
 
 OPTIMISERS: dict[str, Maker] = {
     "own": lambda dimension, size, coins, method, batches: Own(dimension, size, coins),
