@@ -35,7 +35,7 @@ class Unasked:
         self.shape, self.module, self.decode = model.shape, model.module, model.decode
 
     def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
-        """See :class:`tts.models.base.Model`."""
+        """The states themselves."""
         return x
 
 
