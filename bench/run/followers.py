@@ -100,7 +100,7 @@ def _stored(where: Storage) -> Iterable[dict[str, Any]]:
 
 
 class _Beside:
-    """See :meth:`Followers.beside`."""
+    """The store's sink, which counts every row that it is given."""
 
     def __init__(self, store: Sink, tracking: Tracking) -> None:
         self._store, self._tracking = store, tracking

@@ -57,7 +57,7 @@ class WandB(SinkSettings):
 
 
 class WandBRun:
-    """See :class:`bench.sinks.base.Tracker`."""
+    """A run of Weights & Biases."""
 
     def __init__(self, run: Any) -> None:
         self._run = run

@@ -122,13 +122,12 @@ class LocalStorage(Storage):
         return str(path)
 
     def write(self, name: str, data: bytes) -> None:
-        """See :class:`Storage`."""
         path = Path(self.path(name))
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, data)
 
     def create(self, name: str, data: bytes) -> None:
-        """See :class:`Storage`; of several drivers that do so at once, one succeeds."""
+        """Write a file, unless there is one of this name; of several drivers that do so at once, one succeeds."""
         if self.read(name) is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             with Path(self.path(f".lock-{name}")).open("a") as file:
@@ -137,12 +136,10 @@ class LocalStorage(Storage):
                     self.write(name, data)
 
     def claim(self, shard: str) -> Lease:
-        """See :class:`Storage`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return LocalLease(self, shard)
 
     def sweep(self, prefix: str) -> None:
-        """See :class:`Storage`."""
         patterns = dict.fromkeys(("trials", "evaluations"), f".{prefix}*.tmp")
         patterns |= {} if prefix else {"": ".*.tmp", "images": ".*.tmp"}
         for folder, pattern in patterns.items():
@@ -172,17 +169,15 @@ class ObjectStorage(Storage):
         return f"{self._root}/{name}" if name else self._root
 
     def write(self, name: str, data: bytes) -> None:
-        """See :class:`Storage`."""
         with self.filesystem.open_output_stream(self.path(name), compression=None) as file:
             file.write(data)
 
     def create(self, name: str, data: bytes) -> None:
-        """See :class:`Storage`; of several drivers that do so within milliseconds, the last one would succeed."""
+        """Write a file, unless there is one of this name; of drivers within milliseconds, the last one succeeds."""
         if self.read(name) is None:
             self.write(name, data)
 
     def claim(self, shard: str) -> Lease:
-        """See :class:`Storage`."""
         return ObjectLease(self, f".lock-{shard.replace('/', 'of')}" if shard else ".lock")
 
     def sweep(self, prefix: str) -> None:

@@ -144,27 +144,23 @@ class LocalPool:
 
     @property
     def flops(self) -> float | None:
-        """See :class:`Pool`."""
         return self.worker.flops
 
     def submit(self, engine: int, jobs: Sequence[Any], released: Iterable[int]) -> None:
-        """See :class:`Pool`."""
         self.worker.submit(jobs)
         self.worker.release(released)
 
     def wait(self) -> list[WorkerReport]:
-        """See :class:`Pool`."""
+        """Advance the worker until something is done, or for a short while."""
         outcomes, until = list[Any](), time.monotonic() + WAIT_SECONDS
         while not outcomes and self.worker.busy and time.monotonic() < until:
             outcomes = self.worker.advance()
         return [collect(0, self.worker, outcomes)]
 
     def describe(self) -> list[str | None]:
-        """See :class:`Pool`."""
         return self._names
 
     def close(self) -> None:
-        """See :class:`Pool`."""
         if self._scorers is not None:
             self._scorers.close()
         self.worker.close()

@@ -27,7 +27,7 @@ def store_of(engines: Engines) -> PromptStore | None:
     folder = downloads.folder() / "prompts" if engines.prompts == "cache" else Path(engines.prompts).expanduser()
     numerics = engines.numerics()
     on_gpu = engines.encoder_device == "cuda"
-    what = ("tf32", "invariant") if on_gpu else ("threads",)
+    what = ("tf32", "invariant", "attention") if on_gpu else ("threads", "attention")
     computed = {name: numerics[name] for name in what if name in numerics}
     return PromptStore(folder, {"device": engines.encoder_device, **computed})
 
@@ -73,6 +73,16 @@ def load_model(study: Study) -> Model:
         return study.model.load(engines.device)
 
 
-def encode_for(config: RunConfig) -> int:
-    """:func:`encode_here`, on a machine of a cluster."""
-    return encode_here(Study(config))
+def encode_for(config: RunConfig) -> list[str]:
+    """:func:`encode_here`, on a machine of a cluster; what there is to tell of prompts that no store can have."""
+    study = Study(config)
+    encode_here(study)
+    return unstored_of(study)
+
+
+def unstored_of(study: Study) -> list[str]:
+    """What to tell of a study's prompts where the store cannot have them, as this machine sees it."""
+    from tts.models.encoding import unstored
+
+    store = store_of(study.config.engines)
+    return [] if store is None else unstored(study.model, store)

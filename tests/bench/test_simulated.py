@@ -106,7 +106,6 @@ class UnevenPool:
         self.pool = ThreadPoolExecutor(len(seconds))
 
     def submit(self, engine: int, jobs: Sequence[Trial], released: Iterable[int]) -> None:
-        """See :class:`bench.workers.pool.Pool`."""
         self.hosts[engine].submit(jobs)
 
     def wait(self) -> list[WorkerReport]:
@@ -123,11 +122,9 @@ class UnevenPool:
         return collect(engine, host, ended)
 
     def describe(self) -> list[str | None]:
-        """See :class:`bench.workers.pool.Pool`."""
         return [f"kind {engine}" for engine in range(self.engines)]
 
     def close(self) -> None:
-        """See :class:`bench.workers.pool.Pool`."""
         self.pool.shutdown()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tts.engine.noise_supply import Noises
 from tts.engine.requests import EvalRequest
-from tts.engine.routes import Routes
+from tts.engine.routes import Routes, first_noises
 from tts.engine.running import Group, Row, begun, land, rows_at_once
 from tts.engine.state_pool import StatePool, States
-from tts.noise import Noise
 from tts.plan import Condition
 from tts.samplers.base import Sampler
 from tts.search.segment import State
@@ -37,7 +37,7 @@ class Rows:
         shape: of a state.
         batch: rows of a pass.
         device: where states are.
-        make: tensors of noises, ``[k, *shape]``.
+        noises: makes them; it is told of those that will be needed.
     """
 
     def __init__(
@@ -46,9 +46,9 @@ class Rows:
         shape: tuple[int, ...],
         batch: int,
         device: str,
-        make: Callable[[Sequence[Noise]], Tensor],
+        noises: Noises,
     ) -> None:
-        self.batch, self.shape, self._make = batch, shape, make
+        self.batch, self.shape, self._noises = batch, shape, noises
         self.pool = StatePool(shape, device)
         self.states = States(self.pool)
         self._routes, self._largest = Routes(sampler), rows_at_once(shape, device)
@@ -58,7 +58,9 @@ class Rows:
 
     def submit(self, jobs: Iterable[EvalRequest]) -> None:
         """Queue jobs."""
-        self._queue.extend(jobs)
+        for job in jobs:
+            self._queue.append(job)
+            self._noises.later(first_noises(job.segment))
 
     @property
     def open(self) -> int:
@@ -78,7 +80,8 @@ class Rows:
                 going = [row for row in rows if row.at < len(row.legs)]
                 if len(going) < len(rows):
                     done += [row for row in rows if row.ended]
-                groups = list(begun(self._make, self.pool, going, self._largest))
+                self._noises.soon(noise for row in going for noise in row.coming())
+                groups = list(begun(self._noises.tensor, self.pool, going, self._largest))
                 self._groups += [group for group in groups if group.end is None]
                 rows = self._land(group for group in groups if group.end is not None)
             room = self.batch - self.at_work

@@ -157,7 +157,7 @@ class Checkpoint:
     def identity(self, components: Mapping[str, str]) -> dict[str, str]:
         """Digest of every file that decides what the parts compute, by its name in the checkpoint."""
         folder, weights = self.folder(), self._weights(components)
-        parts = [*components, "tokenizer", "tokenizer_2", "tokenizer_3"]
+        parts = [*components, *sorted(part.name for part in folder.glob("tokenizer*/"))]
         texts = [file for part in parts for kind in TEXTS for file in sorted((folder / part).glob(kind))]
         names = ["file" if self.file else str(file.relative_to(folder)) for file in weights]
         return {

@@ -41,7 +41,6 @@ class ScorerActor:
         return True
 
     def ask(self, name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
-        """See :class:`bench.workers.scorers.pooled.ScorerPool`."""
         return self._batcher.ask(name, images, conditions)
 
 
@@ -71,7 +70,6 @@ class RayScorers:
         self._actors = list(actors)
 
     def ask(self, name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
-        """See :class:`bench.workers.scorers.pooled.ScorerPool`."""
         actor = random.choice(self._actors)  # noqa: S311  (no secret; engines need not agree)
         asked = actor.ask.remote(name, images, conditions)
         for _ in range(ATTEMPTS):

@@ -45,7 +45,6 @@ class ScorerProcesses:
         self._batcher = Batcher([process.score for process in self._processes], batch, most)
 
     def ask(self, name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
-        """See :class:`bench.workers.scorers.pooled.ScorerPool`."""
         return self._batcher.ask(name, images, conditions)
 
     def close(self) -> None:
