@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.study.study import Study
+from bench.workers.kernels import with_kernels
 from bench.workers.numerics import set_numerics
 from bench.workers.prompts import load_model
 from bench.workers.scorers.pooled import ScorerPool, with_scorers
@@ -55,8 +56,7 @@ def _build(study: Study, batches: Sequence[int], scorers: ScorerPool | None) -> 
     engines, condition = study.config.engines, study.conditions[0]
     model = load_model(study)
     flops = flops_of(model, condition, engines.device)
-    if engines.compile:
-        model.module.compile(dynamic=False)
+    model = with_kernels(model, engines)
     second = engines.reward_device
     rewards = with_scorers(
         list(study.rewards), lambda name: study.rewards[name].load(second, study.model.caption), scorers

@@ -27,7 +27,7 @@ def store_of(engines: Engines) -> PromptStore | None:
     folder = downloads.folder() / "prompts" if engines.prompts == "cache" else Path(engines.prompts).expanduser()
     numerics = engines.numerics()
     on_gpu = engines.encoder_device == "cuda"
-    what = ("tf32", "invariant") if on_gpu else ("threads",)
+    what = ("tf32", "invariant", "attention") if on_gpu else ("threads", "attention")
     computed = {name: numerics[name] for name in what if name in numerics}
     return PromptStore(folder, {"device": engines.encoder_device, **computed})
 

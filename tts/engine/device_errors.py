@@ -10,6 +10,7 @@ import torch
 from tts.errors import DeviceError, DeviceMemoryError, EngineError, first_line
 
 MEMORY = ("out of memory", "can't allocate memory")
+NO_KERNEL = ("No available kernel", "No viable backend for scaled_dot_product_attention")
 COMPILERS = ("torch._dynamo.", "torch._inductor.")
 
 
@@ -31,7 +32,7 @@ def named(batch: int) -> Iterator[None]:
     Raises:
         DeviceMemoryError: its memory is too small for the batch.
         DeviceError: it cannot go on.
-        EngineError: the network cannot be compiled.
+        EngineError: the network cannot be compiled, or no kernel for its attention is allowed.
     """
     try:
         yield
@@ -47,6 +48,11 @@ def named(batch: int) -> Iterator[None]:
             raise EngineError(
                 f"engines.compile: torch cannot compile the network ({first_line(error)}); it needs a C++ compiler "
                 "(g++, or the one that CXX names; for a GPU also a C compiler), or set engines.compile=false"
+            ) from None
+        if any(words in str(error) for words in NO_KERNEL):
+            raise EngineError(
+                "engines.attention: the kernel that is named cannot compute this network's attention here; set "
+                "engines.attention=auto"
             ) from None
         if of_the_device(error):
             raise device_error("the engine's device failed", error) from None
