@@ -1,4 +1,4 @@
-"""The device, and what its arithmetic is worth: rows that depend on none beside them, precisions, the CPU's answer."""
+"""Check the device and its arithmetic: independent rows, precisions, and how near it is to the CPU."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CPU_SHARE = 0.05
 
 
 def device(engines: Engines) -> Iterator[Finding]:
-    """Which one, its memory and its driver."""
+    """The device's name, its memory and its driver."""
     import torch
 
     if engines.device == "cpu":
@@ -53,7 +53,7 @@ def device(engines: Engines) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class Numerics:
-    """What was found of one precision.
+    """Findings on one precision.
 
     Args:
         precision: its name; None: the network has no choice of it.

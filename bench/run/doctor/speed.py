@@ -28,7 +28,7 @@ EFFICIENT = 0.9
 
 
 class Unasked:
-    """A model whose network takes no time: a state is its own prediction. All else is done as with the real one."""
+    """A model whose network takes no time: a state is its own prediction. All else works as with the real network."""
 
     def __init__(self, model: Model) -> None:
         self.passes, self.previews, self.sampler = model.passes, model.previews, model.sampler
