@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from bench.run.doctor.finding import Finding, Verdict, judged
+from bench.run.precisions import changed
 from bench.study.config import Engines
 from bench.study.study import Study
 from bench.workers.numerics import set_numerics
@@ -14,7 +15,6 @@ from bench.workers.pool import describe_device
 from bench.workers.rates import Rate, loaded, rates_of
 from tts.errors import DeviceMemoryError, TTSError, first_line
 from tts.precision import Precision
-from tts.settings import parse
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,15 +79,7 @@ def precisions(study: Study) -> Iterator[tuple[Precision | None, Study]]:
         return
     for other in get_args(Precision):
         if other != own:
-            yield other, in_precision(study, other)
-
-
-def in_precision(study: Study, precision: Precision) -> Study:
-    """A study with its model in another precision."""
-    given = study.config.model
-    values: dict[str, Any] = {"name": given} if isinstance(given, str) else dict(given)
-    dumped = {**study.config.model_dump(), "model": {**values, "precision": precision}}
-    return Study(parse(type(study.config), dumped, "configuration"))
+            yield other, changed(study, {"precision": other})
 
 
 def numerics(study: Study, precision: Precision | None, batches: Sequence[int] = BATCHES) -> Numerics:
