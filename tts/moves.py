@@ -178,7 +178,7 @@ def band(noise: Array, level: int) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def check_band(shape: tuple[int, ...], level: int, values: int | None = None) -> None:
-    """Refuse a level, or a number of coefficients, that noises of a shape have not.
+    """Refuse a level, or a number of coefficients, that does not fit noises of a shape.
 
     Raises:
         ValueError: they have not.
@@ -201,7 +201,7 @@ def _blocks(noise: Array, level: int) -> np.ndarray[Any, np.dtype[np.float64]]:
 AnyMove: TypeAlias = Move | Turn | Mixture | Box | Band
 
 KINDS: dict[str | None, type[AnyMove]] = {None: Move, "turn": Turn, "mixture": Mixture, "box": Box, "band": Band}
-"""By the kind that a record names; rows of before there were kinds name none."""
+"""Moves by the kind that a record names; rows from before there were kinds name none."""
 
 
 def from_record(record: dict[str, Any]) -> AnyMove:

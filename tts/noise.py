@@ -40,10 +40,11 @@ VERSION = 1
 """Part of every trial's identity; changes whenever a recipe would give another tensor."""
 
 DEVICE_VERSION = 1
-"""The same of noises that are made on the device (:mod:`tts.device_noise`)."""
+"""The same for noises that are made on the device (:mod:`tts.device_noise`)."""
 
 NoiseRecipe: TypeAlias = Literal["host", "device"]
-"""What makes a tensor of a seed: :mod:`tts.normals` on the host, or :mod:`tts.device_noise` where states are."""
+"""The function that makes a tensor of a seed: :mod:`tts.normals` on the host, or :mod:`tts.device_noise` where states
+are."""
 
 KEEP_BYTES = 256 << 20
 """Bytes of noises that a bank keeps."""

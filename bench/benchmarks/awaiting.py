@@ -63,7 +63,7 @@ class Paced(Unasked):
     """A model whose network sleeps; all else is done as with the real one."""
 
     def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
-        """See :class:`tts.models.base.Model`."""
+        """The states themselves, after a while."""
         time.sleep(PASS_SECONDS)
         return x
 
@@ -78,7 +78,7 @@ class _Late(RewardService):
     """Each request takes its time; many are answered at once."""
 
     def answer(self, method: str, path: str, body: bytes, bearer: str | None = None) -> tuple[int, bytes]:
-        """See :class:`bench.workers.serving.service.RewardService`."""
+        """The service's answer, late."""
         if method == "POST":
             time.sleep(LATENCY)
         return super().answer(method, path, body, bearer)

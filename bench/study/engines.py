@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
+from tts.networks.attention import AUTO as ANY_ATTENTION
+from tts.networks.attention import check_name
 from tts.noise import DEVICE_VERSION, NoiseRecipe
 from tts.settings import Settings
 
@@ -62,10 +64,19 @@ class Engines(Settings):
         "device and leaves the host free; seeds have other tensors there, and results other images",
     )
     device: Literal["cpu", "cuda"] = Field("cpu", description="where the model runs")
-    compile: bool = Field(
+    compile: bool | Literal["reduce-overhead", "max-autotune"] = Field(
         False,
         description="compile the network (torch.compile): 1.2 times the rows a second on a CPU, after a minute or two "
-        "at the first start",
+        "at the first start; reduce-overhead: besides, a GPU replays each pass as one CUDA graph; max-autotune: "
+        "besides, kernels are chosen by trying",
+    )
+    attention: Annotated[str, AfterValidator(check_name)] = Field(
+        "auto",
+        description="what computes attention: auto (torch chooses), one of torch's kernels (math, flash, efficient, "
+        "cudnn), or diffusers:NAME, a backend of its dispatcher (diffusers:sage)",
+    )
+    channels_last: bool | None = Field(
+        None, description="layout of the denoiser's images and kernels; left out: as each network is fastest on a CPU"
     )
     tf32: Literal["convolutions", "none", "all"] = Field(
         "convolutions",
@@ -123,6 +134,8 @@ class Engines(Settings):
             raise ValueError("count: more than one engine needs backend: ray")
         if self.tf32 != "convolutions" and self.device == "cpu":
             raise ValueError("tf32: CPUs have none; it needs device: cuda")
+        if isinstance(self.compile, str) and self.device == "cpu":
+            raise ValueError(f"compile: {self.compile} is about GPUs; it needs device: cuda")
         if self.invariant != "convolutions" and self.device == "cpu":
             raise ValueError("invariant: it is about GPUs; it needs device: cuda")
         if self.noise == "device" and self.noise_threads:
@@ -140,7 +153,9 @@ class Engines(Settings):
     def numerics(self) -> dict[str, Any]:
         """What can change the last bit of a result."""
         scoring = {} if self.score_batch is None else {"score_batch": self.score_batch}
-        compiled = {"compile": True} if self.compile else {}
+        compiled = {"compile": self.compile} if self.compile else {}
+        attention = {} if self.attention == ANY_ATTENTION else {"attention": self.attention}
+        layout = {} if self.channels_last is None else {"channels_last": self.channels_last}
         tf32 = {} if self.tf32 == "convolutions" else {"tf32": self.tf32}
         invariant = {} if self.invariant == "convolutions" else {"invariant": self.invariant}
         simulated = {} if self.simulate is None else {"simulated": True}
@@ -152,6 +167,8 @@ class Engines(Settings):
             "device": self.device,
             **scoring,
             **compiled,
+            **attention,
+            **layout,
             **tf32,
             **encoded,
             **invariant,

@@ -54,7 +54,7 @@ class PromptedSettings(EncodedPromptSettings, LatentSettings):
             raise SettingError(f"negative_prompt: {self.guided.name} guidance leads away from no prompt; leave it out")
 
     def check_configurations(self) -> None:
-        """See :class:`tts.models.latent.LatentSettings`; also of the whole, and of what the UNet is made for."""
+        """Also check the pipeline's own configuration, and what the UNet is made for."""
         super().check_configurations()
         self._explained(partial(check_keys, INDEX, self.checkpoint.config(INDEX), TABLES["index"]))
         unet, channels = self.config_of("unet"), self.config_of("vae").get("latent_channels", 4)
@@ -74,7 +74,6 @@ class PromptedSettings(EncodedPromptSettings, LatentSettings):
         return self.config_of("unet").get("time_cond_proj_dim") is not None
 
     def elsewhere(self) -> dict[str, Any]:
-        """See :class:`tts.models.latent.LatentSettings`."""
         return {**super().elsewhere(), "file": None}
 
     def cutter(self) -> Callable[[str], Cut | None]:

@@ -193,7 +193,6 @@ class PromptedNetwork:
     def __call__(
         self, x: Tensor, times: Tensor, conditions: Sequence[Condition | None], scale: Tensor | None = None
     ) -> Tensor:
-        """See :class:`tts.models.latent.Network`."""
         encoded = [self._encoded(None if prompt is None else str(prompt)) for prompt in conditions]
         return self.answer(x, times, encoded, scale)
 

@@ -28,14 +28,14 @@ EFFICIENT = 0.9
 
 
 class Unasked:
-    """A model whose network takes no time: a state is its own prediction. All else is done as with the real one."""
+    """A model whose network takes no time: a state is its own prediction. All else works as with the real network."""
 
     def __init__(self, model: Model) -> None:
         self.passes, self.previews, self.sampler = model.passes, model.previews, model.sampler
         self.shape, self.module, self.decode = model.shape, model.module, model.decode
 
     def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
-        """See :class:`tts.models.base.Model`."""
+        """The states themselves."""
         return x
 
 
@@ -47,7 +47,16 @@ def speed(study: Study) -> Iterator[Finding]:
     batch = made.batch
     bare = batch * made.model.passes / pass_seconds(one_pass(study, made.model, batch), 1.0)
     engine, shares = rate(made, study)
-    free = Engine(_unasked(made.model), made.rewards, batch, made.device, study.config.engines.score_batch or batch)
+    engines = study.config.engines
+    free = Engine(
+        _unasked(made.model),
+        made.rewards,
+        batch,
+        made.device,
+        engines.score_batch or batch,
+        noise_threads=engines.noise_threads,
+        noise=engines.noise,
+    )
     host, _ = rate(free, study)
     made.close()
     free.close()
