@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from bench.benchmarks.harness import endless
 from bench.benchmarks.windows import Length, Window, steady
-from bench.run.doctor.speed import Unasked
 from bench.study.config import RunConfig
 from bench.study.study import Study
 from bench.workers.pool import LocalPool
@@ -20,6 +19,7 @@ from bench.workers.scorers.processes import ScorerProcesses
 from bench.workers.serving.http import Server
 from bench.workers.serving.served import Served
 from bench.workers.serving.service import RewardService
+from bench.workers.unasked import Unasked
 from tts.plan import Condition
 from tts.settings import parse
 
