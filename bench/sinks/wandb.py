@@ -20,7 +20,8 @@ QUIET = {
     "x_disable_meta": True,
     "init_timeout": 25,
 }
-"""Neither code nor what the machine is and prints; no question at a terminal, and no long wait for a server."""
+"""Settings by which wandb sends neither code nor facts of the machine nor its output, asks nothing and never waits
+long."""
 
 
 class WandB(SinkSettings):

@@ -1,4 +1,4 @@
-"""That one driver at a time writes to a run, or to a shard of it."""
+"""See that one driver at a time writes to a run, or to a shard of it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ STALE_SECONDS = 60.0
 
 
 class Lease(ABC):
-    """That a driver holds a place."""
+    """A driver's hold on a place."""
 
     @abstractmethod
     def renew(self) -> None:
-        """Say that the driver is still there; to be called every few seconds."""
+        """Say that the driver is alive; to be called every few seconds."""
 
     @abstractmethod
     def release(self) -> None:

@@ -1,4 +1,4 @@
-"""Where a run lies: a folder of this machine, or an address in an object store. Files in it are whole or not there."""
+"""A run's storage: a folder of this machine, or an address in an object store. Its files are whole or not there."""
 
 from __future__ import annotations
 
@@ -71,13 +71,14 @@ class Storage(ABC):
 
     @abstractmethod
     def sweep(self, prefix: str) -> None:
-        """Remove what killed drivers left of half-written parts whose names begin so; of any file, if with nothing."""
+        """Delete temporary files of killed drivers whose names start with ``prefix``; with ``""``, those of all
+        files."""
 
     def read(self, name: str) -> bytes | None:
         """A file's content; None if it is not there.
 
         Raises:
-            OSError: it is there, perhaps, and cannot be read.
+            OSError: it cannot be read, and may be there.
         """
         try:
             with self.filesystem.open_input_stream(self.path(name), compression=None) as file:

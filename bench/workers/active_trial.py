@@ -1,4 +1,4 @@
-"""A trial at work, and what comes of it."""
+"""A trial at work, and its result."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Costs:
 
 @dataclass(eq=False)
 class ActiveTrial:
-    """A trial at work: its search, the segments it waits for, what came of them so far, the engines it has used.
+    """A trial at work: its search, the segments it waits for, their results so far, the engines it has used.
 
-    ``pinned``: the only engine it may use; ``over``: its outcomes interest nobody any more.
+    ``pinned``: the only engine it may use; ``over``: its outcomes are dropped.
     """
 
     trial: Trial
@@ -57,7 +57,7 @@ class ActiveTrial:
 
     @cached_property
     def meter(self) -> Meter:
-        """What its search spends, against what it said it would."""
+        """Holds its search to the forwards that it named."""
         return Meter(self.trial.algorithm, self.problem.plan)
 
     def send(self, answers: list[Evaluation] | None) -> object:
@@ -73,7 +73,7 @@ class ActiveTrial:
         return self._search.send(answers or [])
 
     def close(self) -> None:
-        """Take it off work, whatever its search makes of that."""
+        """End its search, whatever error the search raises then."""
         self.over = True
         self.answers.clear()
         self.asked.clear()

@@ -1,4 +1,4 @@
-"""The engine of a study on this machine: loaded, and checked to keep rows apart."""
+"""Build the engine of a study on this machine, and check that its rows are independent."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def load_metrics(study: Study, device: str) -> dict[str, Metric]:
 
 
 class Judges(NamedTuple):
-    """What looks at images: rewards by name, and extractors of features by what they are."""
+    """Judges of images: rewards by name, and extractors of features by their descriptions."""
 
     rewards: Mapping[str, Reward]
     metrics: Mapping[str, Metric]

@@ -1,4 +1,4 @@
-"""How torch computes in a process."""
+"""Set how torch computes in a process."""
 
 from __future__ import annotations
 

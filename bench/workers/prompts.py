@@ -1,4 +1,4 @@
-"""The store of encoded prompts of a run's engines, and what it lacks."""
+"""The store of encoded prompts for a run's engines, and the prompts that it lacks."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def load_model(study: Study) -> Model:
     from tts.models.encoding import prompts_from
     from tts.networks.spreading import spread_over
 
-    encode_here(study)  # nothing, where the driver has seen to it
+    encode_here(study)  # does nothing where the driver has encoded them
     engines = study.config.engines
     with prompts_from(store_of(engines)), spread_over(engines.model_devices):
         return study.model.load(engines.device)

@@ -1,4 +1,4 @@
-"""The bare network by batch size, in this process: rows a second, and memory."""
+"""Measure the bare network by batch size, in this process: rows a second, and memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rate:
-    """What one batch size gives.
+    """Measurements of one batch size.
 
     Args:
         batch: rows of a forward pass.

@@ -100,7 +100,7 @@ class SearchRunner:
         del self.open[opened.trial.key]
 
     def _serve(self, answers: Iterable[Served]) -> None:
-        """Hand answers to those who wait for them."""
+        """Hand answers to their waiters."""
         for served in answers:
             if served.waiter.segment.whole:
                 assert served.node.result is not None  # it is served
@@ -140,7 +140,7 @@ class SearchRunner:
             costs.reward_calls += len(self.study.rewards if segment.whole else segment.rewards)
 
     def _note(self, opened: ActiveTrial, answers: list[Evaluation]) -> None:
-        """Take down what a row and the trace tell of a list's evaluations."""
+        """Record a list's evaluations for the row and the trace."""
         if opened.trial.algorithm.independent:
             opened.samples = [answer.reward for answer in answers]
         if opened.trace is not None:

@@ -65,10 +65,10 @@ class Engine:
         noise: NoiseRecipe = "host",
     ) -> None:
         self.model, self.rewards, self.batch, self.device = model, dict(rewards), batch, device
-        self.flops: float | None = None  # of one forward of one image; whoever counts them sets it
+        self.flops: float | None = None  # FLOPs of one forward of one image; set by who counts them
         self.load = EngineCounters()
         self._stream = stream or queue_of(device)
-        self._queued: deque[tuple[Any, Any]] = deque()  # where batches begin and end that are not awaited yet
+        self._queued: deque[tuple[Any, Any]] = deque()  # begin and end of the batches that are not awaited yet
         self._pass_seconds = 0.0
         self._timeline, self._known = Timeline(self.load), 0.0
         second, timeline = reward_device, self._timeline
@@ -93,7 +93,7 @@ class Engine:
 
     @property
     def free_rows(self) -> int:
-        """Rows that the next forward pass has to spare."""
+        """Free rows of the next forward pass."""
         return max(0, self.batch - self._rows.open)
 
     @property
@@ -102,7 +102,7 @@ class Engine:
         return bool(self._rows.open or self._scorer.busy)
 
     def advance(self) -> list[EvalResult]:
-        """One forward pass, and the rewards that are due; returns the jobs that are done by now.
+        """Run one forward pass and the rewards that are due; return the jobs that are done by now.
 
         Raises:
             DeviceError: the device failed, or its memory is too small for the batch.

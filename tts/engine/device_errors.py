@@ -20,7 +20,8 @@ def of_the_device(error: BaseException) -> bool:
 
 
 def device_error(whose: str, error: BaseException) -> BaseException:
-    """An error of the device with the name of what met it; one of memory stays: settings of the engine are at fault."""
+    """An error of the device, with the name of what met it; one of memory stays as it is, as the engine's settings
+    cause it."""
     return error if _of_memory(error) else DeviceError(f"{whose}: {first_line(error)}")
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 ORIGIN_SECONDS = 10.0
-"""How far a GPU's times are counted from one event: what lies between two is told in 24 bits."""
+"""Seconds after which a GPU's times are counted from a newer event: a time between two events has 24 bits."""
 
 
 class DeviceQueue(Protocol):
@@ -35,7 +35,7 @@ class DeviceQueue(Protocol):
         ...
 
     def wait(self, mark: Any) -> None:
-        """Until the device has come to a point."""
+        """Block until the device has come to a point."""
         ...
 
     def seconds(self, begin: Any, end: Any) -> float:
@@ -118,7 +118,7 @@ class CudaQueue:
 
     @contextmanager
     def beside(self, mark: torch.cuda.Event) -> Iterator[None]:
-        """Whoever leaves must have read what was computed, or its memory may be used again."""
+        """Read what was computed before leaving the context; after that its memory may be used again."""
         with torch.cuda.stream(self._side):
             self._side.wait_event(mark)
             yield
@@ -130,7 +130,7 @@ def queue_of(device: str) -> DeviceQueue:
 
 
 def upload(values: Tensor, device: torch.device | str) -> Tensor:
-    """A tensor of the host's on a device, without waiting for what is queued there."""
+    """Copy a tensor from the host to a device, without waiting for what is queued there."""
     kind = torch.device(device).type
     if kind == "cpu":
         return values

@@ -21,7 +21,7 @@ from tts.errors import EngineError
 from tts.noise import Array, Noise, NoiseBank
 
 MOST_THREADS = 4
-"""That a GPU's engine has if nothing else is said: as many as feed small networks, and few beside several GPUs."""
+"""Threads of a GPU's engine by default: enough to feed small networks, and few beside several GPUs."""
 
 
 class Noises(Protocol):
@@ -40,7 +40,7 @@ class Noises(Protocol):
         ...
 
     def close(self) -> None:
-        """End what works ahead."""
+        """End the threads that work ahead."""
         ...
 
 
@@ -122,7 +122,7 @@ class NoiseSupply:
             self._changed.wait_for(lambda: not self._active)
 
     def close(self) -> None:
-        """Begin nothing more, and wait until what has begun has ended."""
+        """Begin no further work, and wait for the work that has begun."""
         if self._pool is not None:
             with self._changed:
                 self._soon.clear()
@@ -144,7 +144,7 @@ class NoiseSupply:
 
     def _taken(self, noise: Noise) -> Array:
         with self._changed:
-            self._told.discard(noise)  # whoever comes to it in a queue passes it over
+            self._told.discard(noise)  # threads that meet it in a queue pass it over
             if noise in self._making or noise not in self.bank:
                 self.late += 1
             self._changed.wait_for(lambda: noise not in self._making)
@@ -164,7 +164,7 @@ class NoiseSupply:
     def _work(self) -> None:
         """Make noises for as long as there are some, and room for them."""
         while (noise := self._begun()) is not None:
-            with suppress(Exception):  # whoever asks for it tries again, and is told why
+            with suppress(Exception):  # the caller that asks for it tries again, and gets the error
                 self.bank(noise)
             with self._changed:
                 self._making.discard(noise)

@@ -53,8 +53,8 @@ class Rows:
         self.states = States(self.pool)
         self._routes, self._largest = Routes(sampler), rows_at_once(shape, device)
         self._queue: deque[EvalRequest] = deque()
-        self._between: list[Row] = []  # at the end of one transition and before the next
-        self._groups: list[Group] = []  # amid a transition
+        self._between: list[Row] = []  # rows at the end of one transition and before the next
+        self._groups: list[Group] = []  # rows amid a transition
 
     def submit(self, jobs: Iterable[EvalRequest]) -> None:
         """Queue jobs."""

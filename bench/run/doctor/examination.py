@@ -1,4 +1,4 @@
-"""All that the doctor looks at, in order: what is quick first."""
+"""Everything that the doctor checks, the quick checks first."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Watch = Callable[[str], None]
 
 
 def examine(study: Study, watch: Watch = lambda _: None) -> Iterator[Finding]:
-    """Look at everything on which a study's run depends; nothing of the run is made.
+    """Check everything on which a study's run depends; nothing of the run is written.
 
     Args:
         study: a configuration's.

@@ -101,7 +101,7 @@ class RayPool:
         self._slots[engine] = ActorSlot(actor, actor.describe.remote(), time.monotonic(), failures=failures)
 
     def _wait_for_first(self) -> None:
-        """Until the engines that the cluster has place for are there.
+        """Wait until the engines that the cluster has place for are there.
 
         Raises:
             TTSError: one cannot be started, or none is there in time.
@@ -226,7 +226,7 @@ def _short(job: Any) -> Any:
 
 
 def _kill(slot: ActorSlot) -> None:
-    """End an actor, and its process, should that not listen: a device that hangs keeps its memory until it is gone."""
+    """End an actor, and kill its process if it does not react: a device that hangs keeps its memory until then."""
     ray.kill(slot.actor)
     if slot.place is not None:
         strategy = NodeAffinitySchedulingStrategy(slot.place.node, soft=False)
