@@ -35,7 +35,7 @@ def tiny(tmp_path: Path) -> Callable[..., RunConfig]:
 
 @pytest.fixture(scope="module")
 def undrawn() -> Iterator[None]:
-    """Figures are made, and become files of one pixel: of tests that look at none, as drawing takes most of a report."""
+    """Figures are made, and become files of one pixel: for tests that look at none, as drawing is most of a report."""
     from matplotlib.figure import Figure
 
     def save(figure: Figure, file: IO[bytes], format: str = "png", **_: Any) -> None:
