@@ -1,4 +1,4 @@
-"""What a GPU does with networks of published sizes: the bare network, and engines on it."""
+"""Measure networks of published sizes on a GPU: the bare network, and engines on it."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ COMPILED = (
 
 @dataclass
 class Measured:
-    """What came of a cell.
+    """The result of a cell.
 
     Args:
         bare: forwards/s of the bare network; with guidance a row is two.

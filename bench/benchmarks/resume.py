@@ -21,7 +21,7 @@ from tts.settings import parse
 
 @dataclass(frozen=True)
 class Resumed:
-    """What resuming took.
+    """The cost of resuming.
 
     Args:
         planned, done: trials.

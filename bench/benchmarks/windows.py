@@ -24,7 +24,7 @@ SHARES = ("denoiser", "decode", "reward", "noise", "host", "idle")
 
 
 class _Over(Exception):
-    """Enough has been seen."""
+    """The window has ended."""
 
 
 @dataclass(frozen=True)

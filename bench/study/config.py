@@ -151,7 +151,9 @@ def find(source: str) -> Path:
         return shipped[source]
     path = Path(source)
     if path.is_dir() or not path.exists():  # a pipe is as good as a file
-        raise SettingError(f"configuration '{source}': no such file or shipped configuration; {nearest(source, shipped)}")
+        raise SettingError(
+            f"configuration '{source}': no such file or shipped configuration; {nearest(source, shipped)}"
+        )
     return path
 
 

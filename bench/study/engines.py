@@ -127,6 +127,10 @@ class Engines(Settings):
     simulate: float | None = Field(
         None, ge=0, description="no model: each forward pass sleeps so many seconds, rewards are drawn by chance"
     )
+    skip_network: bool = Field(
+        False,
+        description="everything is done but the denoiser's forwards, whose answers are the states: what a host feeds",
+    )
 
     @model_validator(mode="after")
     def _one_here(self) -> Engines:
@@ -142,6 +146,8 @@ class Engines(Settings):
             raise ValueError("noise_threads: noise: device needs none; leave it out")
         if self.encode_on == "cpu" and self.prompts == "memory":
             raise ValueError("encode_on: cpu needs prompts: cache, or a folder")
+        if self.skip_network and (self.simulate is not None or self.compile):
+            raise ValueError("skip_network: nothing is left of it with simulate or compile; leave one of them out")
         if self.gpus > 1 and self.gpus != int(self.gpus):
             raise ValueError("gpus: above 1 they are whole")
         if self.gpus != 1 and (self.model_gpus > 1 or self.reward_gpus is not None):
@@ -160,6 +166,7 @@ class Engines(Settings):
         invariant = {} if self.invariant == "convolutions" else {"invariant": self.invariant}
         simulated = {} if self.simulate is None else {"simulated": True}
         noise = {} if self.noise == "host" else {"noise": [self.noise, DEVICE_VERSION]}
+        skipped = {"skip_network": True} if self.skip_network else {}
         encoded = {"encode_on": "cpu"} if self.device != self.encoder_device else {}
         return {
             "batch": self.batch,
@@ -173,6 +180,7 @@ class Engines(Settings):
             **encoded,
             **invariant,
             **noise,
+            **skipped,
             **simulated,
         }
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.study.config import Engines
+from bench.workers.unasked import Unasked
 from tts.plan import Condition
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 def with_kernels(model: Model, engines: Engines) -> Model:
     """A model whose network has its weights in the layout, its attention by the backend, and is compiled, as asked.
 
+    With ``skip_network`` it is never asked.
+
     Raises:
         TTSError: the network has no such attention.
     """
@@ -26,6 +29,9 @@ def with_kernels(model: Model, engines: Engines) -> Model:
 
     from tts.networks.attention import dispatch
 
+    if engines.skip_network:
+        unasked: Any = Unasked(model)
+        return unasked  # type: ignore[no-any-return]
     dispatch(model.module, engines.attention)
     if engines.channels_last is not None:
         layout = torch.channels_last if engines.channels_last else torch.contiguous_format

@@ -24,7 +24,7 @@ INDEX = "model_index.json"
 UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
 """Parts of Stable Diffusion's repositories that drawing images does not need."""
 FORMER = dict.fromkeys(("DiTTransformer2DModel", "PixArtTransformer2DModel"), "Transformer2DModel")
-"""What classes were called when checkpoints were published."""
+"""Names of classes when checkpoints were published."""
 TEXTS = ("*.json", "*.txt", "*.model")
 """Configurations and vocabularies."""
 WHOLE = {"I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64", "BOOL"}
@@ -84,7 +84,7 @@ class Checkpoint:
         return None if self.file is None else locate(self.file, "file")
 
     def contents(self) -> Contents | None:
-        """What the single file says of itself, if there is one."""
+        """The single file's description of itself, if there is one."""
         file = self.single_file()
         if file is None:
             return None
@@ -207,7 +207,7 @@ def _fetch(checkpoint: Checkpoint) -> Path:
 
 
 def names_of(kind: str) -> set[str]:
-    """What a class is called, and was."""
+    """A class's present and former names."""
     return {kind, FORMER.get(kind, kind)}
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 DEFAULTS = {"sample_size": 32, "in_channels": 4}
-"""Of diffusers' class, for configurations that leave them out."""
+"""Defaults of diffusers' class, for configurations that leave them out."""
 
 
 class DiT(OfClasses, LatentSettings):

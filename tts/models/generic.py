@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from tts.samplers.base import Sampler
 
 LIBRARIES = ("diffusers", "transformers")
-"""Whose classes a checkpoint may name."""
+"""Libraries whose classes a checkpoint may name."""
 DENOISERS = ("transformer", "unet")
-"""What the part that is searched with may be called."""
+"""Names that the denoiser's part may have."""
 WITHOUT_WEIGHTS = ("Scheduler", "Tokenizer", "Processor", "Extractor", "TokenizerFast")
 
 
@@ -90,7 +90,7 @@ class AnyPipeline(EncodedPromptSettings):
         return super().pixels
 
     def absent(self) -> dict[str, Any]:
-        """Nothing: the pipeline is used as it is."""
+        """Do nothing: the pipeline is used as it is."""
         return {}
 
     def check(self) -> None:
@@ -145,7 +145,7 @@ class AnyPipeline(EncodedPromptSettings):
         return {"height": height, "width": width, **self.arguments}
 
     def encoder_identity(self) -> dict[str, Any]:
-        """Also of how the pipeline is called."""
+        """Also covers how the pipeline is called."""
         called = {"called_with": self.called_with, "calling": code_of(PipelineEncoder)["source"], "any": PROBE}
         return {**super().encoder_identity(), **called}
 
@@ -163,7 +163,7 @@ class AnyPipeline(EncodedPromptSettings):
         return encode
 
     def unstored(self, encoded: Encoded) -> str | None:
-        """What to tell of a pipeline whose prompts cannot be encoded apart."""
+        """The note on a pipeline whose prompts cannot be encoded apart."""
         why = refused(encoded)
         if why is None:
             return None

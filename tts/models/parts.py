@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 LIBRARIES = ("diffusers", "transformers")
-"""Whose classes a checkpoint may name."""
+"""Libraries whose classes a checkpoint may name."""
 OTHERS = {
     "transformers": re.compile(r"(vision_model|visual_projection|text_projection|decoder|lm_head)\.|logit_scale$"),
     "diffusers": re.compile(r"pos_embed\.pos_embed$"),

@@ -1,4 +1,4 @@
-"""How a text-to-image pipeline of diffusers is called for one step, and for a prompt's encoding alone."""
+"""Call a text-to-image pipeline of diffusers for one step, or for a prompt's encoding alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PROBES = (750.0, 250.0)
 """Times at which a pipeline is asked what it tells its network of them."""
 PROBE = "a"
-"""The prompt where any will do."""
+"""A prompt for calls where any prompt will do."""
 NEEDED = ("prompt", "latents", "output_type", "num_inference_steps")
 """Arguments without which a pipeline cannot be called for one step."""
 

@@ -63,7 +63,7 @@ class PromptedSettings(EncodedPromptSettings, LatentSettings):
         self._explained(partial(check_widths, unet, texts))
 
     def notes(self, conditions: Sequence[Condition]) -> list[str]:
-        """Also of averages in a single file, which are not what is used."""
+        """Also notes averages in a single file, which are not used."""
         file = self.checkpoint.contents()
         averages = any(name.startswith(EMA) for name in file.names) if file else False
         return [AVERAGES.format(self.file)] * averages + super().notes(conditions)
@@ -77,7 +77,7 @@ class PromptedSettings(EncodedPromptSettings, LatentSettings):
         return {**super().elsewhere(), "file": None}
 
     def cutter(self) -> Callable[[str], Cut | None]:
-        """What says of a prompt what is cut of it; None: nothing."""
+        """A function that finds what is cut of a prompt; None: nothing is cut."""
         from transformers import CLIPTokenizer
 
         return partial(cut, CLIPTokenizer.from_pretrained(self.checkpoint.folder() / "tokenizer"))
@@ -127,6 +127,6 @@ def check_unet(config: Mapping[str, Any], channels: int, precision: Precision) -
 
 
 def cut(tokenizer: Any, prompt: str) -> Cut | None:
-    """What a tokenizer of CLIP cuts of a prompt."""
+    """The part of a prompt that a tokenizer of CLIP cuts."""
     tokens, limit = tokenizer(prompt)["input_ids"], tokenizer.model_max_length
     return Cut(limit - 2, tokenizer.decode(tokens[limit - 1 : -1])) if len(tokens) > limit else None

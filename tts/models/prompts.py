@@ -113,7 +113,7 @@ class PromptSettings(AdaptedSettings):
 
     @abstractmethod
     def cutter(self) -> Callable[[str], Cut | None]:
-        """What says of a prompt what is cut of it; None: nothing."""
+        """A function that finds what is cut of a prompt; None: nothing is cut."""
 
     def previewer(self, pipeline: Any, device: str) -> Callable[[Tensor], Tensor] | None:
         """The preview's decoder, if there is to be one."""
