@@ -258,3 +258,10 @@ def test_nested_encodings_are_kept_as_they_were() -> None:
 def test_encodings_of_unlike_length_are_refused() -> None:
     with pytest.raises(SettingError, match="encoded to unlike lengths"):
         together([(torch.zeros(1, 3, 2),), (torch.zeros(1, 4, 2),)])
+
+
+def test_encodings_without_a_dimension_of_prompts_are_those_of_every_row() -> None:
+    ids = torch.arange(6.0).view(3, 2)
+    assert together([(ids,), (ids.clone(),)])[0] is ids
+    with pytest.raises(SettingError, match=r"cannot be told apart; set engines\.batch to 1"):
+        together([(ids,), (ids + 1,)])
