@@ -69,7 +69,7 @@ def test_a_prompt_is_read_with_the_words_that_the_weights_know(
     words = (tmp_path / "cased" / "vocab.txt").read_text().split("\n")
     (tmp_path / "cased" / "vocab.txt").write_text("\n".join(words[:40]) + "\n")
     settings = {**files["imagereward"], "tokenizer": str(tmp_path / "cased")}
-    with pytest.raises(TTSError, match="cased: has 40 tokens, but .* trained with 57 and 2 special ones"):
+    with pytest.raises(TTSError, match=r"cased: has 40 tokens, but .* trained with 57 and 2 special ones"):
         REWARDS.make({"name": "imagereward", **settings})[1].check()
     REWARDS.make({"name": "imagereward", **files["imagereward"]})[1].check()
 
