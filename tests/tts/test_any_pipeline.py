@@ -231,7 +231,7 @@ def test_where_more_than_text_encoders_is_needed_it_is_said_and_engines_encode(
     monkeypatch.setattr(diffusers.FluxPipeline, "encode_prompt", mixed)
     assert encode_lacking(settings, PROMPTS, store, "cpu") == 3
     [note] = unstored(settings, store)
-    assert note.startswith("model diffusers: every engine loads the text encoders, for prompts of ")
+    assert note.startswith("model diffusers: every engine loads the text encoders, as prompts of ")
     assert "cannot be encoded without the rest of its pipeline (" in note
     with prompts_from(store):
         assert torch.equal(answers(settings.load()), expected)
@@ -246,7 +246,7 @@ def test_nested_encodings_are_kept_as_they_were() -> None:
     assert found[0][2][1][0].dtype == torch.bfloat16
     with pytest.raises(SettingError, match="returns a str, which is not an encoded prompt"):
         flattened([(a, "words")])
-    with pytest.raises(SettingError, match="gives a tensor without values"):
+    with pytest.raises(SettingError, match="returns a tensor without values"):
         flattened([torch.empty(1, device="meta")])
     for name in ("", "t1", "t1_1", "x2_0", "t2_-1", "t99999_0", "l1_0..l1_0", "__class__"):
         with pytest.raises(WeightsError, match=r"is not a tensor's position; delete the folder of engines\.prompts"):

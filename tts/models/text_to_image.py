@@ -41,8 +41,8 @@ class TextToImageSettings(EncodedPromptSettings):
 
     precision: Precision = Field(
         "bf16",
-        description="precision of the networks; states and noise levels are float32. FLUX and Qwen-Image round the time "
-        "inside their networks, as in their authors' programs: bf16 differs from fp32 by some tenths of a deviation",
+        description="precision of the networks; states and noise levels are float32. FLUX and Qwen-Image round "
+        "the time inside their networks, as in their authors' programs: bf16 differs from fp32 by some tenths of a deviation",
     )
 
     @abstractmethod
