@@ -42,7 +42,7 @@ class TextToImageSettings(EncodedPromptSettings):
     precision: Precision = Field(
         "bf16",
         description="precision of the networks; states and noise levels are float32. FLUX and Qwen-Image round "
-        "the time inside their networks, as in their authors' programs: bf16 differs from fp32 by some tenths of a deviation",
+        "the time inside their networks, as in their authors' programs: bf16 is off by tenths of a deviation",
     )
 
     @abstractmethod
