@@ -16,7 +16,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TTS_BENCH_TEST_LOCKS", tempfile.mkdtemp(prefix="tts-bench-chaos-"))
+if "TTS_BENCH_TEST_LOCKS" not in os.environ:  # driver processes import this module, too
+    os.environ["TTS_BENCH_TEST_LOCKS"] = tempfile.mkdtemp(prefix="tts-bench-chaos-")
 
 import chaos_worlds
 from chaos_processes import killed_drivers
