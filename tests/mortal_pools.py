@@ -89,11 +89,15 @@ class HostPool:
             self.hosts[engine] = SearchWorker(self.of, SimulatedEngine(self.of))
             return WorkerReport(engine, device="simulated")
         results = [result for _ in range(self.coins.randint(0, 3)) if host.busy for result in host.advance()]
-        if self.coins.random() < self.chance:
+        if self.dies():
             self.deaths += 1
             self.hosts[engine] = None
             return WorkerReport(engine, lost=WorkerFailure("killed", innocent=True))
         return collect(engine, host, results)
+
+    def dies(self) -> bool:
+        """Whether a host dies now."""
+        return self.coins.random() < self.chance
 
     def describe(self) -> list[str | None]:
         return [None if host is None else "simulated" for host in self.hosts]
