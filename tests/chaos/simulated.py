@@ -30,6 +30,8 @@ from tts.errors import SettingError, TTSError
 END, REPLACED = "driver killed", "driver frozen, and replaced meanwhile"
 ANYWHERE = (KILL, FAULT, JUMP)
 """Kinds that befall every world."""
+WAITS = 2
+"""Starts in a row that may be refused for another driver's mark, each :data:`STALE_SECONDS` after the one before."""
 ROW_CHANCE = 0.06
 """That the driver ends when it has taken a row."""
 
@@ -125,7 +127,7 @@ class Campaign:
 
     def __init__(self, world: World, folder: Path, quota: Quota) -> None:
         self.world, self.folder, self.quota, self.outcome = world, folder, quota, Outcome()
-        self.frozen: list[Store] = []
+        self.frozen, self.refused = list[Store](), 0
         with world.place(folder / "calm") as place:
             self._live(place, random.Random(0), Quota({}), world.sound_pool())
             self.calm = rows(place)
@@ -149,7 +151,7 @@ class Campaign:
         """One start of a run; whether it came to its end.
 
         Raises:
-            TTSError: it ended though nothing befell it.
+            TTSError: it ended though nothing befell it, or another driver's mark is not stale for too long.
         """
         before, asleep = self.quota.came.total(), list(self.frozen)
         try:
@@ -158,7 +160,8 @@ class Campaign:
         except Killed:
             return False
         except TTSError as error:  # the store could not be opened, or what waited not be written: the user starts again
-            if before == self.quota.came.total() and "another run" not in str(error):
+            self.refused = self.refused + 1 if "another run" in str(error) else 0
+            if self.refused > WAITS or not (self.refused or before < self.quota.came.total()):
                 raise
             return False
         finally:
