@@ -36,7 +36,7 @@ bench: $(STAMP)
 
 # a thousand mishaps; writes results/chaos.md
 chaos: $(STAMP)
-	PYTHONPATH=.:tests $(BIN)/python tests/chaos.py
+	PYTHONPATH=.:tests $(BIN)/python -m chaos
 
 # the site's pages that are made from the code
 reference: $(STAMP)

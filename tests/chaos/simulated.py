@@ -32,7 +32,7 @@ ANYWHERE = (KILL, FAULT, JUMP)
 """Kinds that befall every world."""
 WAITS = 2
 """Starts in a row that may be refused for another driver's mark, each :data:`STALE_SECONDS` after the one before."""
-ROW_CHANCE = 0.06
+ROW_CHANCE = 0.08
 """That the driver ends when it has taken a row."""
 
 
