@@ -71,6 +71,8 @@ class PoisonedPool(MortalPool):
 class HostPool:
     """Hosts in this process, over engines that take no time; they die now and then."""
 
+    flops: float | None = None
+
     def __init__(self, engines: int, of: Study, coins: random.Random, chance: float) -> None:
         self.engines, self.of, self.coins, self.chance = engines, of, coins, chance
         self.hosts: list[SearchWorker | None] = [SearchWorker(of, SimulatedEngine(of)) for _ in range(engines)]

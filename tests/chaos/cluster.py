@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +12,7 @@ from typing import Any
 
 from deadly import FOLDER, HURRY
 from driver_processes import DriverProcess, table, write
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
-
-from test_nodes import Cluster, cluster, losses, status, there
+from ray_nodes import Cluster, cluster, losses, status, there
 
 from chaos import processes
 from chaos.quota import Outcome, Quota
@@ -69,7 +65,7 @@ class Disturbance:
 
     def _complete(self) -> bool:
         """Whether this driver says that all engines are there, and they are."""
-        mine = status(self.folder).get("pid") == self.driver.pid
+        mine: bool = status(self.folder).get("pid") == self.driver.pid
         return mine and there(self.folder) == ENGINES == len(self._engines())
 
     def _comes(self, what: str, true: Callable[[], bool]) -> bool:

@@ -58,12 +58,12 @@ def disturbed(folder: Path, quota: Quota, coins: random.Random) -> Outcome:
     folder.mkdir(parents=True)
     outcome, begin, calm = Outcome(), time.monotonic(), undisturbed(study(folder / "calm"), folder)
     while quota.open(KINDS):
-        run = study(folder / f"run{outcome.runs}", flush_seconds=0.0)
-        path, before = write(run, folder / f"run{outcome.runs}.yaml"), quota.came.total()
-        while _is_killed(driver := DriverProcess(path), run.output, quota, coins):
+        run, before = folder / f"run{outcome.runs}", quota.came.total()
+        path = write(study(run, flush_seconds=0.0), Path(f"{run}.yaml"))
+        while _is_killed(driver := DriverProcess(path), run, quota, coins):
             outcome.starts += 1
         outcome.starts += 1 + finish(path, driver)
-        outcome.compare(table(run.output), calm)
+        outcome.compare(table(run), calm)
         assert quota.came.total() > before, "a whole run, and nothing could befall it"
     outcome.seconds = time.monotonic() - begin
     return outcome

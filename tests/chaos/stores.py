@@ -62,8 +62,8 @@ class Bucket(ObjectStorage):
 
     def __init__(self) -> None:
         self.address, self._root = "mock://bucket/run", "run"
-        self.filesystem, self.trouble = fs._MockFileSystem(), None
-        self.trouble: Trouble | None
+        self.filesystem = fs._MockFileSystem()
+        self.trouble: Trouble | None = None
 
     def write(self, name: str, data: bytes) -> None:
         put = self._put if self.trouble is None else self.trouble.around(self._put)
