@@ -37,12 +37,14 @@ class Costs:
 class ActiveTrial:
     """A trial at work: its search, the segments it waits for, what came of them so far, the engines it has used.
 
-    ``pinned``: the only engine it may use; ``over``: its outcomes interest nobody any more.
+    ``pinned``: the only engine it may use; ``rank``: how many began before it; ``over``: its outcomes interest nobody
+    any more.
     """
 
     trial: Trial
     problem: Problem
     pinned: int | None = None
+    rank: int = 0
     trace: Trace | None = None
     since: float = field(default_factory=time.monotonic)
     costs: Costs = field(default_factory=Costs)

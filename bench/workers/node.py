@@ -112,7 +112,8 @@ class Node:
         """What its engine is asked for: the rewards that anyone waits for and nobody has yet, each once."""
         assert self.segment is not None  # it has a ticket
         names = dict.fromkeys(name for waiter in self.waiters for name in self.lacks(waiter.segment))
-        return EvalRequest(ticket, self.segment, tuple(names))
+        rank = min((waiter.trial.rank for waiter in self.waiters), default=0)
+        return EvalRequest(ticket, self.segment, tuple(names), rank)
 
 
 class Handle(State):

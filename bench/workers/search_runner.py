@@ -39,7 +39,7 @@ class SearchRunner:
     def __init__(self, study: Study, pool: Pool) -> None:
         self.study, self.pool, self.plan = study, pool, study.plan
         self.open: dict[str, ActiveTrial] = {}
-        self.nfe = 0
+        self.nfe, self._begun = 0, 0
         self.shares = study.config.engines.share
         self._target = study.config.engines.oversupply * study.config.engines.batch
         self._tree = TrajectoryTree(pool.engines, self.shares)
@@ -61,7 +61,8 @@ class SearchRunner:
 
     def start(self, trial: Trial, engine: int = 0) -> None:
         """Begin a trial; on this engine alone, if it is to be alone."""
-        opened = ActiveTrial(trial, trial.problem(self.plan, self.study.searched), engine if trial.alone else None)
+        pinned, self._begun = engine if trial.alone else None, self._begun + 1
+        opened = ActiveTrial(trial, trial.problem(self.plan, self.study.searched), pinned, self._begun)
         if self.study.config.trace:
             opened.trace = Trace(trial.key)
         self.open[trial.key] = opened

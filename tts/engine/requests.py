@@ -16,12 +16,13 @@ class EvalRequest(NamedTuple):
     """A segment with the ticket under which its outcome comes back and its state is kept.
 
     ``rewards``: those that its image is scored by, where several searches ask for the same segment; left out: the
-    segment's own.
+    segment's own. ``rank``: of two requests an engine prefers the lower, where it has more than it can do.
     """
 
     ticket: int
     segment: Segment
     rewards: tuple[str, ...] | None = None
+    rank: int = 0
 
     @property
     def wants(self) -> tuple[str, ...]:

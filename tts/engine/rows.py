@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from heapq import nsmallest
 from itertools import chain
 from typing import NamedTuple
 
@@ -19,6 +19,10 @@ from tts.noise import Noise
 from tts.plan import Condition
 from tts.samplers.base import Sampler
 from tts.search.segment import State
+
+
+MANY = 2
+"""Batches of open rows, from which on those that began first go first."""
 
 
 class Pass(NamedTuple):
@@ -52,18 +56,18 @@ class Rows:
         self.pool = StatePool(shape, device)
         self.states = States(self.pool)
         self._routes, self._largest = Routes(sampler), rows_at_once(shape, device)
-        self._queue: deque[EvalRequest] = deque()
-        self._between: list[Row] = []  # at the end of one transition and before the next
+        self._waiting: list[Row] = []  # before their first transition, and between two
         self._groups: list[Group] = []  # amid a transition
+        self._arrived = 0
 
     def submit(self, jobs: Iterable[EvalRequest]) -> None:
-        """Queue jobs."""
-        self._queue.extend(jobs)
+        """Queue jobs; the states that they start from must be there."""
+        self._waiting += [self._row(job) for job in jobs]
 
     @property
     def open(self) -> int:
         """Jobs that are not done."""
-        return len(self._queue) + len(self._between) + self.at_work
+        return len(self._waiting) + self.at_work
 
     @property
     def at_work(self) -> int:
@@ -85,16 +89,25 @@ class Rows:
         return done
 
     def _next(self, room: int) -> list[Row]:
-        """Rows whose next transitions begin now: those that are on their way, then new ones."""
-        taken, self._between = self._between[:room], self._between[room:]
-        while len(taken) < room and self._queue:
-            taken.append(self._row(self._queue.popleft()))
+        """Rows whose next transitions begin now.
+
+        Where many wait, the lowest rank goes first and then the longest here: what has begun ends soon, and while it
+        does there are enough others to fill the batch. Where there are few, all go on in turn and end together; else
+        the last of them would run alone, in passes of mostly padding.
+        """
+        if self.open < MANY * self.batch:
+            taken, self._waiting = self._waiting[:room], self._waiting[room:]
+            return taken
+        taken = nsmallest(room, self._waiting, key=lambda row: (row.job.rank, row.arrival))
+        chosen = {row.arrival for row in taken}
+        self._waiting = [row for row in self._waiting if row.arrival not in chosen]
         return taken
 
     def _row(self, job: EvalRequest) -> Row:
         start = job.segment.start
         slot = self.pool.hold(self.states.slot(start.key)) if isinstance(start, State) else None
-        row = Row(job, self._routes.of(job.segment), slot)
+        self._arrived += 1
+        row = Row(job, self._routes.of(job.segment), slot, self._arrived)
         if slot is not None and not row.kept:
             row.state = self.pool.hold(slot)
         return row
@@ -127,7 +140,7 @@ class Rows:
             return []
         self._groups = [group for group in self._groups if group.end is None]
         rows = self._land(ended)
-        self._between = [row for row in rows if not row.ended] + self._between
+        self._waiting += [row for row in rows if not row.ended]
         return [row for row in rows if row.ended]
 
     def _land(self, groups: Iterable[Group]) -> list[Row]:

@@ -26,11 +26,13 @@ class Row:
         job: what is asked.
         route: its transitions.
         slot: of the position that it starts from, which it holds; None where that is an initial noise.
+        arrival: its number among all.
     """
 
-    __slots__ = ("at", "calls", "condition", "job", "kept", "legs", "seconds", "slot", "state")
+    __slots__ = ("arrival", "at", "calls", "condition", "job", "kept", "legs", "seconds", "slot", "state")
 
-    def __init__(self, job: EvalRequest, route: Route, slot: int | None) -> None:
+    def __init__(self, job: EvalRequest, route: Route, slot: int | None, arrival: int = 0) -> None:
+        self.arrival = arrival
         self.job, self.condition = job, job.segment.condition
         self.legs, self.kept = route
         self.slot = slot
