@@ -1,4 +1,4 @@
-# make quickstart | test | quick | lint | bench | docs
+# make quickstart | test | quick | lint | bench | docs | reference
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,10 +6,16 @@ STAMP := $(VENV)/.installed
 # processes of tests
 WORKERS ?= 2
 
-.PHONY: quickstart test quick lint bench docs browser
+.PHONY: quickstart test quick lint bench docs reference browser
 
+# the last lines say what to do next
 quickstart: $(STAMP)
 	$(BIN)/tts-bench run quickstart
+	$(BIN)/tts-bench report results/quickstart
+	@printf '%s\n' '' 'Next:' \
+		'  open results/quickstart/report.html in a browser; it needs no network' \
+		'  read docs/start/reading.md: what its curves, tables and images say' \
+		'  write a study of your own: docs/start/study.md, then $(BIN)/tts-bench run mine.yaml'
 
 test: $(STAMP) browser
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
@@ -27,6 +33,10 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m bench.benchmarks all
+
+# the site's pages that are made from the code
+reference: $(STAMP)
+	$(BIN)/python -m bench.commands.pages
 
 docs: $(STAMP)
 	$(BIN)/zensical build --strict --clean

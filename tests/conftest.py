@@ -7,6 +7,7 @@ nothing else runs meanwhile.
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import shutil
@@ -30,6 +31,10 @@ os.environ |= {"RAY_enable_worker_prestart": "0", "RAY_prestart_worker_first_dri
 # As many threads in one process of tests as in two: a sum of floats may depend on it, and two processes have two cores.
 os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
+# Hundreds of processes start in the tests: each module is compiled once for all of them.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # Kernels for GPUs are interpreted; triton reads this when it is imported.
 os.environ["TRITON_INTERPRET"] = "1"
 
@@ -45,6 +50,7 @@ SLOW = ON_RAY | {
     "test_benchmarks",
     "test_adding_metrics",
     "test_cli",
+    "test_cli_runs",
     "test_cli_training",
     "test_cluster_files",
     "test_cluster_scripts",
@@ -54,11 +60,14 @@ SLOW = ON_RAY | {
     "test_installers",
     "test_interrupts",
     "test_kill",
+    "test_export",
     "test_object_store",
     "test_readme",
     "test_scorers",  # a study whose scorers are processes
     "test_report_browser",
+    "test_report_page",
     "test_shards",
+    "test_verify",
     "test_site",
     # many studies, or engines, from beginning to end
     "test_calibrate",
@@ -99,6 +108,15 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         os.environ["TTS_CACHE"] = str(Path(os.environ[LOCKS]) / "cache")  # nothing of theirs lies in their user's
         config.add_cleanup(lambda: shutil.rmtree(os.environ[LOCKS]))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for no garbage among what is imported and collected, now or later: it stays to the end."""
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)

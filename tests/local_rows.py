@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from bench.run.driver import Driver
@@ -28,11 +29,15 @@ class Rows:
         """Nothing waits."""
 
 
-def rows_of(study: Study, pool: Pool) -> dict[str, dict[str, Any]]:
-    """Run a study on a pool, and close it."""
-    rows = Rows()
+def rows_of(
+    study: Study, pool: Pool, shuffle: int | None = None, rows: Rows | None = None
+) -> dict[str, dict[str, Any]]:
+    """Run a study on a pool, its trials in the planned or in a shuffled order, into a sink, and close the pool."""
+    sink, trials = rows or Rows(), list(study.trials())
+    if shuffle is not None:
+        random.Random(shuffle).shuffle(trials)
     try:
-        Driver(study, pool, rows).run()
+        Driver(study, pool, sink, trials=iter(trials)).run()
     finally:
         pool.close()
-    return rows.rows
+    return sink.rows

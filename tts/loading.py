@@ -9,7 +9,7 @@ from tts.errors import SettingError
 from tts.models.base import ModelSettings
 from tts.plan import Condition, Plan
 from tts.registry import MODELS, REWARDS
-from tts.rewards.base import RewardSettings, Score
+from tts.rewards.base import RewardSettings, Score, score_at
 from tts.search.base import Problem
 
 if TYPE_CHECKING:
@@ -75,10 +75,15 @@ class LoadedReward:
 
     def __init__(self, name: str, settings: RewardSettings, reward: Reward) -> None:
         self.name, self.settings, self.reward, self.host = name, settings, reward, reward.host
+        self.levelled = bool(getattr(reward, "levelled", False))
 
-    def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """One value for each of ``[B, 3, H, W]`` uint8 images; higher is better."""
-        return self.reward.score(images, conditions)
+    def score(self, images: Tensor, conditions: Sequence[Condition], levels: Sequence[float] = ()) -> list[Score]:
+        """One value for each of ``[B, 3, H, W]`` uint8 images; higher is better.
+
+        Args:
+            levels: of their states, for rewards that ask for them (:class:`tts.rewards.base.LevelledReward`).
+        """
+        return score_at(self.reward, images, conditions, levels)
 
 
 def load_model(given: str | Mapping[str, Any] | ModelSettings, device: str = "cpu", **settings: Any) -> LoadedModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -37,6 +38,12 @@ class Plan:
     back: int = 0
     leaps: tuple[int, ...] = field(default=(), compare=False)
     forgets_start: bool = field(default=False, compare=False)
+
+    def level(self, step: int) -> float:
+        """Noise level of a state after so many steps; 0 at the end, NaN before it where levels are not told."""
+        if step >= self.steps:
+            return 0.0
+        return self.levels[step] if self.levels else math.nan
 
     @property
     def steps(self) -> int:

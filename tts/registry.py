@@ -222,6 +222,7 @@ REWARDS: Registry[RewardSettings] = Registry(
         "hpsv2": "tts.rewards.hpsv2:HPSv2",
         "hpsv3": "tts.rewards.hpsv3:HPSv3",
         "imagereward": "tts.rewards.imagereward:ImageReward",
+        "iqa": "tts.rewards.iqa:IQA",
         "pickscore": "tts.rewards.pickscore:PickScore",
         "rank_average": "tts.rewards.ensembles:RankAverage",
         "remote": "tts.rewards.remote.settings:Remote",

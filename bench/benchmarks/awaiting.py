@@ -34,6 +34,9 @@ LATENCY = 0.3
 PASS_SECONDS = 0.1
 """Of a forward pass of 32 rows of the network that is played."""
 
+STEPS = 6
+"""Of a trajectory: few, so that what waits for rewards soon is what it stays."""
+
 SEARCH = {"name": "eps_greedy", "N": 4, "K": 2}
 
 
@@ -107,7 +110,7 @@ def _study(way: Way, url: str) -> Study:
     own = {"name": "bench.benchmarks.awaiting:slow", "as": "slow"}
     reward = {"name": "remote", "url": url, "concurrency": way.concurrency} if way.concurrency else own
     values: dict[str, Any] = {
-        "model": "cifar10",
+        "model": {"name": "cifar10", "sampler": {"steps": STEPS}},
         "rewards": [reward],
         "searches": [SEARCH],
         "problems": {"conditions": "all", "seeds": 1},

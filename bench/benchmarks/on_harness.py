@@ -72,9 +72,9 @@ def simulated(
 @app.command()
 def awaiting(
     concurrency: Annotated[str, typer.Option(help="Requests of a service at a time.")] = "1,8,32",
-    scorers: Annotated[str, typer.Option(help="Scorers, beside the reward in the engine itself.")] = "1,4",
-    oversupply: Annotated[str, typer.Option(help="Segments in flight, in batches.")] = "3,12",
-    warm_up: Annotated[float, typer.Option(help="Seconds until what waits for the rewards has settled.")] = 10.0,
+    scorers: Annotated[str, typer.Option(help="Scorers, beside the reward in the engine itself.")] = "4",
+    oversupply: Annotated[str, typer.Option(help="Segments in flight, in batches.")] = "3,8",
+    warm_up: Annotated[float, typer.Option(help="Seconds until what waits for the rewards has settled.")] = 15.0,
     seconds: Seconds = 6.0,
     output: Output = RESULTS,
 ) -> None:

@@ -15,6 +15,7 @@ from bench.commands.check import check
 from bench.commands.compare import compare
 from bench.commands.curves import curves
 from bench.commands.doctor import doctor
+from bench.commands.duel import duel
 from bench.commands.export import export
 from bench.commands.generate import generate
 from bench.commands.list import list_plugins
@@ -56,6 +57,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     export,
     tabulate,
     compare,
+    duel,
     list_plugins,
     protocol,
     check,

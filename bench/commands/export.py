@@ -11,6 +11,7 @@ from bench.commands.options import Run, err, out
 from tts.errors import SettingError
 
 HUB = "With --to"
+UNKNOWN = "unknown"
 
 
 def export(
@@ -28,7 +29,7 @@ def export(
     ] = None,
     license: Annotated[
         str, typer.Option(metavar="ID", help="Of the data, as the hub writes it: cc-by-4.0.", rich_help_panel=HUB)
-    ] = "unknown",
+    ] = UNKNOWN,
     public: Annotated[
         bool, typer.Option("--public", help="A new repository is for everyone; else private.", rich_help_panel=HUB)
     ] = False,
@@ -55,6 +56,8 @@ def export(
         out.print(f"{found.place}: {found.rows} trials", markup=False, highlight=False, soft_wrap=True)
         return
     assert folder is not None  # one of them is given
+    if public or overwrite or license != UNKNOWN:
+        raise SettingError("--license, --public, --overwrite: are of a data set; give --to PLACE in place of a folder")
     if npz:
         from bench.report.npz import export_npz
 

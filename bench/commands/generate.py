@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bench.commands.options import err, out
+from bench.commands.options import Device, err, out
 
 STUDY = "The flags of the study's own code, with its defaults (arXiv 2506.03164)"
-
-
-class Device(StrEnum):
-    """Where a model can run."""
-
-    cpu = "cpu"
-    cuda = "cuda"
 
 
 def generate(

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from tts.errors import SettingError
+
 PLAIN_WIDTH = 120  # where the output is no terminal, tables still need their columns
 
 _in_terminal = sys.stdout is not None and sys.stdout.isatty()  # it is None where it was closed
@@ -21,6 +23,26 @@ class Over(StrEnum):
 
     problems = "problems"
     conditions = "conditions"
+
+
+class Device(StrEnum):
+    """Where a model can run."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+    def here(self) -> str:
+        """The device's name to torch.
+
+        Raises:
+            SettingError: this machine has none.
+        """
+        if self is Device.cuda:
+            import torch
+
+            if not torch.cuda.is_available():
+                raise SettingError("--device cuda: torch finds no GPU; leave it out, or give --device cpu")
+        return self.value
 
 
 Spread = Annotated[

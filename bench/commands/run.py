@@ -59,5 +59,7 @@ def run(
         return
     runs = with_controls([settings.output])
     failed = report(runs, out, trust=True) if summary else sum(failures(run) for run in runs)
+    if summary:
+        out.print(f"all of it on one page: tts-bench report {settings.output}", markup=False, soft_wrap=True)
     if failed and not errors_ok:
         raise typer.Exit(3)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.generate import Device
-from bench.commands.options import err, out
+from bench.commands.options import Device, err, out
 
 if TYPE_CHECKING:
     from bench.workers.serving.served import Served
@@ -36,7 +35,8 @@ def serve(
     """Serve rewards to other programs and environments, as reward remote asks for them; ends when interrupted."""
     from bench.workers.serving.served import Served, entries, token_in
 
-    served = Served(entries(rewards), device.value, batch, threads, token_in(key), megabytes << 20)
+    on = device.here() if address is None else device.value  # a cluster's GPUs are elsewhere
+    served = Served(entries(rewards), on, batch, threads, token_in(key), megabytes << 20)
     if host not in ("127.0.0.1", "::1", "localhost") and key is None:
         warning = f"--host {host}: whoever reaches it may ask; set --key, and a firewall"
         err.print(warning, style="yellow", highlight=False, markup=False, soft_wrap=True)

@@ -11,7 +11,7 @@ from bench.commands.options import Overrides, err, out
 
 
 def tabulate(
-    target: Annotated[str, typer.Argument(metavar="CONFIG|RUN", help="A configuration, or a run's folder.")],
+    target: Annotated[str, typer.Argument(help="A configuration, or the folder of a run.")],
     candidates: Annotated[int, typer.Option(min=1, help="Trajectories of each problem.")] = 16,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Parquet file; left out: table.parquet in RUN-table.")

@@ -17,6 +17,8 @@ from tts.errors import SettingError
 
 LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,60}")
 UNKNOWN = "unknown"
+TABLE = "table"
+"""The model that has rewards and no images."""
 SIZES = (
     (1_000, "n<1K"),
     (10_000, "1K<n<10K"),
@@ -71,7 +73,7 @@ def card(manifest: Mapping[str, Any], trials: pd.DataFrame, facts: CardFacts) ->
         _about(trials, facts),
         *_setup(manifest, trials),
         *_columns(manifest, facts),
-        *_again(trials, facts),
+        *_again(manifest, trials, facts),
         "## Configuration",
         _fenced(yaml.safe_dump(manifest["config"], sort_keys=False, allow_unicode=True), "yaml"),
     ]
@@ -149,17 +151,20 @@ def _columns(manifest: Mapping[str, Any], facts: CardFacts) -> list[str]:
     return ["## Columns of `trials`", _table(("column", "type", "meaning"), rows)]
 
 
-def _again(trials: pd.DataFrame, facts: CardFacts) -> list[str]:
-    """How to read it, and to make an image again."""
+def _again(manifest: Mapping[str, Any], trials: pd.DataFrame, facts: CardFacts) -> list[str]:
+    """How to read it, and, where there are images, to make one again."""
     name = facts.place.rpartition("/")[2] if facts.place else "FOLDER"
-    fetch = [f"hf download {facts.place} --repo-type dataset --local-dir {name}"] if facts.place else []
     finished = trials[trials["error"].isna()]["trial"]
     trial = str(finished.min())[:12] if len(finished) else "TRIAL"
-    commands = [
-        *fetch,
-        f"tts-bench report {name}  # one page: curves, tests, tables",
+    replays = [
         f"tts-bench replay {name} {trial} --output image.png  # an image again, from its row",
         f"tts-bench verify {name} --sample 20  # rows drawn at random, played again",
+    ]
+    drawn = (manifest.get("resolved") or {}).get("model", {}).get("name") != TABLE
+    commands = [
+        *([f"hf download {facts.place} --repo-type dataset --local-dir {name}"] if facts.place else []),
+        f"tts-bench report {name}  # one page: curves, tests, tables",
+        *(replays if drawn else []),
     ]
     return ["## Read and replay", _fenced("\n".join(commands), ""), "Curves are in `curves.parquet` and `curves.png`."]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.store import reader as store
 from bench.store.storage import Output
+from tts.errors import DataError
 from tts.metrics.base import MetricSettings
 
 
@@ -20,11 +21,18 @@ def about(metric: MetricSettings) -> str:
 
 
 def images_drawn(output: Output) -> str:
-    """How a run's images were drawn, and what is quoted of several sets of them."""
+    """How a run's images were drawn, and what is quoted of several sets of them.
+
+    Raises:
+        DataError: the manifest does not say.
+    """
     manifest = store.read_manifest(output)
-    resolved, config = manifest["resolved"], manifest["config"]
     pixels = "pixels rounded to the nearest of 0 to 255"
-    return f"{_problems(resolved)}; {_sampler(resolved['model'])}; {pixels}; {_sets(config)}"
+    try:
+        resolved, config = manifest["resolved"], manifest["config"]
+        return f"{_problems(resolved)}; {_sampler(resolved['model'])}; {pixels}; {_sets(config)}"
+    except (KeyError, TypeError, ValueError, AttributeError):  # of whatever form it is
+        raise DataError(f"{output}: its manifest does not say how its images were drawn") from None
 
 
 def _problems(resolved: dict[str, Any]) -> str:

@@ -61,7 +61,8 @@ def stated(manifest: dict[str, Any]) -> Stated | None:
     found = PROTOCOLS.get(said.name)
     if found is None:
         return None
-    conditions = manifest["resolved"].get("conditions", [])
+    drawn = (manifest.get("resolved") or {}).get("conditions")
+    conditions = drawn if isinstance(drawn, list) else []
     pairs = [(place, group) for group, places in said.groups.items() for place in places]
     groups = {canonical(conditions[place]): group for place, group in pairs if 0 <= place < len(conditions)}
     return Stated(found, said.statement, not said.differences, dict(found.scorers or {}), groups)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +16,15 @@ from bench.report.summary import read_trials
 from bench.store import reader as store
 from bench.store.files import write_output
 from bench.store.storage import Output
-from bench.study.trust import foreign
+from bench.study.trust import OUTSIDE, foreign
 from tts.errors import SettingError, TTSError, first_line
 from tts.files.addresses import redacted, without_secrets
 
 SCHEME = "hf://"
 REPOSITORY = re.compile(r"hf://datasets/([\w.-]+/[\w.-]+)")
 CARD = "README.md"
+PLACES = ("engines", "sinks")
+"""The parts of a configuration that say where a run computes and whom it tells, and name no weights."""
 OF_THE_HUB = (".gitattributes",)
 """Files that a repository has when it is new."""
 
@@ -73,20 +75,24 @@ def publish(run: Output, to: str, options: Options) -> Published:
         facts = CardFacts(folder.name, options.license, None, options.images)
         return Published(str(folder), *_export(run, folder, facts))
     repository = _repository(to)
-    with tempfile.TemporaryDirectory(prefix="tts-bench-export-") as made, _reached(to):
-        api, folder = _client(), Path(made) / "data"
+    api = _client()
+    with _reached(to):
         there = _is_there(api, repository, to, options)
+    with tempfile.TemporaryDirectory(prefix="tts-bench-export-") as made:
+        folder = Path(made) / "data"
         facts = CardFacts(repository.partition("/")[2], options.license, repository, options.images)
         rows, names = _export(run, folder, facts)
-        if not there:
-            api.create_repo(repository, repo_type="dataset", private=not options.public)
-        api.upload_folder(
-            folder_path=str(folder),
-            repo_id=repository,
-            repo_type="dataset",
-            commit_message=f"tts-bench export of run {store.read_manifest(folder)['digest']}",
-            delete_patterns="*" if options.overwrite else None,
-        )
+        message = f"tts-bench export of run {store.read_manifest(folder)['digest']}"
+        with _reached(to):
+            if not there:
+                api.create_repo(repository, repo_type="dataset", private=not options.public)
+            api.upload_folder(
+                folder_path=str(folder),
+                repo_id=repository,
+                repo_type="dataset",
+                commit_message=message,
+                delete_patterns="*" if options.overwrite else None,
+            )
     return Published(f"{api.endpoint}/datasets/{repository}", rows, names)
 
 
@@ -95,10 +101,15 @@ def _export(run: Output, folder: Path, facts: CardFacts) -> tuple[int, list[str]
     rows = export(run, folder, facts.images)
     manifest = store.read_manifest(folder)
     write_output(folder / CARD, card(manifest, read_trials(folder), facts).encode())
-    config = manifest["config"]
-    names = [f"{key} = {text}" for key, text, _ in foreign(config)]
+    return rows, _names_here(manifest["config"])
+
+
+def _names_here(config: Mapping[str, Any]) -> list[str]:
+    """What a configuration names of the machine and the network that the run was made on."""
+    of_places = (found for found in foreign(config, PLACES) if found[2] == OUTSIDE)
+    names = dict.fromkeys(f"{key} = {text}" for key, text, _ in (*foreign(config), *of_places))
     output = str(config.get("output", ""))
-    return rows, [*names, *([f"output = {output}"] if output.startswith(("/", "~")) else [])]
+    return [*names, *([f"output = {output}"] if output.startswith(("/", "~")) else [])]
 
 
 def _repository(to: str) -> str:
@@ -146,7 +157,7 @@ def _reached(to: str) -> Iterator[None]:
         if status in (401, 403):
             said = "sign in with a token that may write there (HF_TOKEN, or hf auth login)"
         raise SettingError(f"--to {to}: the hub answers {status}; {said}") from None
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a hub that does not answer is an error of whichever package asks it
         raise SettingError(f"--to {to}: cannot be uploaded ({_shown(error)})") from None
 
 

@@ -1,6 +1,6 @@
-"""The tables of fields in ``results/README.md``, made from the schemas themselves.
+"""The tables of fields of the site's page on results, made from the schemas themselves.
 
-``python -m bench.report.schema_docs`` writes them anew after a schema has changed; a test fails until that is done.
+``make reference`` writes them anew after a schema has changed; a test fails until that is done.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ import pyarrow as pa
 from bench.report import metrics
 from bench.store import features
 from bench.store import schema as record
-from bench.store.files import atomic_write
 from bench.store.schema import Field
 
-README = Path(__file__).parents[2] / "results" / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "results.md"
 REWARD = "<reward>"
 """Stands for the name of each of a run's rewards."""
 
@@ -184,7 +183,3 @@ def updated(text: str) -> str:
         _, end, after = rest.partition("<!-- end -->")
         text = "".join([before, begin, f"\n{table()}\n\n" if begin else "", end, after])
     return text
-
-
-if __name__ == "__main__":
-    atomic_write(README, updated(README.read_text()).encode())

@@ -1,6 +1,6 @@
-"""The pages on searches, and the README's table of them, made from the classes themselves.
+"""The site's pages on searches, and the table of them, made from the classes themselves.
 
-``python -m bench.report.search_docs`` writes them anew after a search has changed; a test fails until that is done.
+``make reference`` writes them anew after a search has changed; a test fails until that is done.
 """
 
 from __future__ import annotations
@@ -13,13 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.report.palette import look, rank
-from bench.store.files import write_output
 from tts.registry import SEARCHES
 from tts.search.base import Search
 
-ROOT = Path(__file__).parents[2]
-README, FOLDER = ROOT / "README.md", ROOT / "docs" / "searches"
-BEGIN, END = "<!-- searches -->\n", "<!-- end -->"
+FOLDER = Path(__file__).parents[2] / "docs" / "searches"
 
 
 def names() -> list[str]:
@@ -29,16 +26,16 @@ def names() -> list[str]:
 
 def summary(search: type[Search]) -> str:
     """The first sentence on a class, in one line."""
-    return _plain(" ".join(inspect.cleandoc(search.__doc__ or "").partition("\n\n")[0].split()))
+    return plain(" ".join(inspect.cleandoc(search.__doc__ or "").partition("\n\n")[0].split()))
 
 
 def table() -> str:
-    """The README's table: a row a search."""
+    """A row a search."""
     rows = []
     for name in names():
         search: type[Search] = SEARCHES.get(name)
         budget = f"`{search.budget}`" if search.budget else ""
-        rows.append(f"| [`{name}`](docs/searches/{name}.md) | {summary(search)} | {budget} |")
+        rows.append(f"| [`{name}`]({name}.md) | {summary(search)} | {budget} |")
     return "\n".join(["| search | what it does | grows with |", "|---|---|---|", *rows])
 
 
@@ -49,8 +46,8 @@ def page(name: str) -> str:
     about = inspect.cleandoc(search.__doc__ or "")
     parts = [
         f"# {look(name).name}",
-        f"`{name}` · {look(name).group} · {_plain(source.strip().splitlines()[0])}",
-        _plain(about),
+        f"`{name}` · {look(name).group} · {plain(source.strip().splitlines()[0])}",
+        plain(about),
         f"**When to take it.** {search.advice}",
         "## What it costs",
         "\n".join(_costs(search)),
@@ -73,7 +70,7 @@ def _costs(search: type[Search]) -> Iterator[str]:
 
 
 def _doc(method: object) -> str:
-    return _plain(" ".join(inspect.getdoc(method).split()))  # type: ignore[union-attr]  # a test holds that there is one
+    return plain(" ".join(inspect.getdoc(method).split()))  # type: ignore[union-attr]  # a test holds that there is one
 
 
 def _settings(search: type[Search]) -> str:
@@ -81,15 +78,16 @@ def _settings(search: type[Search]) -> str:
     for name, field in search.model_fields.items():
         shown = "" if field.default_factory else f"`{json.dumps(field.default)}`"
         grows = " (grows along a curve)" if (field.alias or name) == search.budget else ""
-        rows.append(f"| `{field.alias or name}` | {shown} | {_cell(field.description or '')}{grows} |")
+        rows.append(f"| `{field.alias or name}` | {shown} | {cell(field.description or '')}{grows} |")
     return "\n".join(["| setting | default | what it is |", "|---|---|---|", *rows]) if rows else ""
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """A text in a cell of a table."""
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Without the marks that only a reader of the code needs."""
     text = re.sub(r":\w+:`~?(?:[\w.]*\.)?(\w+)`", r"`\1`", text)
     return text.replace("``", "`").replace("<", "&lt;")
@@ -102,18 +100,17 @@ def _example(name: str, search: type[Search]) -> str:
     return f"{{name: {name}, budget: {{{search.budget}: [{default}, {2 * default}]}}}}"
 
 
-def updated(text: str) -> str:
-    """The README with its table as the classes are now."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    return "".join([before, begin, f"\n{table()}\n\n" if begin else "", end, after])
+def index() -> str:
+    """The page on all searches."""
+    parts = [
+        "# Searches",
+        "Where a configuration lists `searches`. A search grows along a curve by one setting: "
+        "`{name: random, budget: {N: [4, 8]}}`. Which to take: [choose a search](../guides/searches.md).",
+        table(),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def pages() -> dict[Path, str]:
-    """Every generated file."""
-    return {FOLDER / f"{name}.md": page(name) for name in names()} | {README: updated(README.read_text("utf-8"))}
-
-
-if __name__ == "__main__":
-    for path, text in pages().items():
-        write_output(path, text.encode())
+    """Every generated page."""
+    return {FOLDER / f"{name}.md": page(name) for name in names()} | {FOLDER / "index.md": index()}

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from bench.run.driver import RunProgress, Sink
 from bench.sinks.base import RunFacts, SinkSettings
 from bench.sinks.registry import SINKS
-from bench.sinks.tally import COLUMNS, Tally, curve_labels
+from bench.sinks.tally import COLUMNS, Tally
 from bench.sinks.tracking import Tracking
 from bench.store import reader as store
 from bench.store.row import TrialRow
 from bench.store.storage import LocalStorage, Storage
 from bench.study.config import RunConfig
+from bench.study.labels import curve_labels
 from bench.study.named import named
 from bench.study.study import Study
 
@@ -44,8 +46,7 @@ class Followers:
     def __init__(self, study: Study, where: Storage, warn: Callable[[str], None]) -> None:
         sinks = check_sinks(study.config)
         tally = Tally(curve_labels((entry.name, entry.algorithm.text, entry.budget) for entry in study.entries))
-        before = store.table(where, COLUMNS) if sinks else None
-        for row in [] if before is None else before.to_pylist():
+        for row in _stored(where) if sinks else ():
             tally.add(row)
         self._tracking = Tracking(sinks, _facts(study, where), tally, warn)
         self._start = time.monotonic()
@@ -63,7 +64,7 @@ class Followers:
 
         def both(counts: RunProgress) -> None:
             tell(counts)
-            self._tracking.tell(counts.done, self._numbers(counts))
+            self._tracking.tell(counts.done, lambda: self._numbers(counts))
 
         return both
 
@@ -90,6 +91,12 @@ class Followers:
             "engines/there": float(len(there)),
             "engines/busy": busy / max(1, len(there)),
         }
+
+
+def _stored(where: Storage) -> Iterable[dict[str, Any]]:
+    """What is counted of the rows that are there, each trial once."""
+    found = store.table(where, COLUMNS)
+    return {row["trial"]: row for row in ([] if found is None else found.to_pylist())}.values()
 
 
 class _Beside:

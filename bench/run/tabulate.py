@@ -26,7 +26,7 @@ from bench.study.trust import is_foreign, texts
 from bench.workers import trace
 from tts.errors import DataError, SettingError
 from tts.settings import canonical
-from tts.tables.form import COLUMNS, REWARD, HeaderForm, RewardForm, schema
+from tts.tables.form import COLUMNS, REWARD, VERSION, HeaderForm, RewardForm, schema
 
 NAME = "table.parquet"
 FOLDER = "recording"
@@ -115,7 +115,7 @@ def _header(study: Study, manifest: dict[str, Any]) -> HeaderForm:
     }
     return HeaderForm.model_validate(
         {
-            "version": 1,
+            "version": VERSION,
             "model": resolved["model"],
             "rewards": {name: form.model_dump() for name, form in rewards.items()},
             "plan": {
@@ -152,17 +152,19 @@ def _rows(
         candidate = json.loads(trial["settings"]).get("candidate", 0)  # left out at its default
         problem = by_problem.setdefault((trial["condition"], trial["problem_seed"]), {})
         problem.setdefault(candidate, {})[trial["reward"]] = trial
-    rows, failed = [], 0
     kept = {
         key: {k: of for k, of in sorted(problem.items()) if all(trial["error"] is None for trial in of.values())}
         for key, problem in by_problem.items()
     }
     failed = sum(len(problem) for problem in by_problem.values()) - sum(len(problem) for problem in kept.values())
     order = [key for key in _order(study) if kept.get(key)]
-    for number, key in enumerate(order):
-        for candidate, of in kept[key].items():
-            rows += list(_trajectory(study, number, candidate, of, predicted))
-    return rows, failed
+    rows = (
+        row
+        for number, key in enumerate(order)
+        for candidate, of in kept[key].items()
+        for row in _trajectory(study, number, candidate, of, predicted)
+    )
+    return list(rows), failed
 
 
 def _order(study: Study) -> Iterable[tuple[str, int]]:

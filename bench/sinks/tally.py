@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from bench.sinks.base import CurvePoint
 from bench.store.row import TrialRow
+from bench.study.labels import Curve
 
 COSTS = ("nfe", "shared_nfe", "decodes", "reward_calls", "device_seconds")
 COLUMNS = ["trial", "reward", "search", "settings", "budget", "budget_value", "value", "error", *COSTS]
@@ -33,10 +33,10 @@ class Tally:
     """Means and costs of the rows so far.
 
     Args:
-        labels: of curves, by a search's name and settings; see :func:`curve_labels`.
+        labels: of curves, as reports name them; see :func:`bench.study.labels.curve_labels`.
     """
 
-    labels: Mapping[tuple[str, str], str]
+    labels: Mapping[Curve, str]
     points: dict[Point, Sums] = field(default_factory=dict)
     costs: Counter[str] = field(default_factory=Counter)
 
@@ -46,7 +46,7 @@ class Tally:
             self.costs[name] += row[name] or 0
         if row["error"] is not None:
             return None
-        curve = self.labels.get((row["search"], row["settings"]), row["search"])
+        curve = self.labels.get((row["search"], row["settings"], row["budget"]), row["search"])
         place = "" if row["budget"] is None else f" {row['budget']}={row['budget_value']:g}"
         point = (row["reward"], curve, f"{curve}{place}")
         if row["value"] is not None:
@@ -71,23 +71,3 @@ class Tally:
 def columns_of(row: TrialRow) -> dict[str, Any]:
     """What is counted of a row that has just ended."""
     return {name: getattr(row, name) for name in COLUMNS}
-
-
-def curve_labels(entries: Iterable[tuple[str, str, str | None]]) -> dict[tuple[str, str], str]:
-    """Names of curves by search and settings: the search's, with the settings in which those of one name differ.
-
-    Args:
-        entries: name, settings as JSON, and the setting that grows along the curve.
-    """
-    listed = [(name, text, budget, json.loads(text)) for name, text, budget in entries]
-    found = {}
-    for name, text, budget, settings in listed:
-        others = [each for other, _, _, each in listed if other == name]
-        differ = sorted(
-            key
-            for key in {key for each in others for key in each} - {budget}
-            if len({json.dumps(each.get(key), sort_keys=True) for each in others}) > 1
-        )
-        words = [f"{key}={json.dumps(settings.get(key), separators=(',', ':'))}" for key in differ]
-        found[name, text] = " ".join([name, *words])
-    return found

@@ -19,6 +19,7 @@ END_SECONDS = 30.0
 STOP_SECONDS = 3.0
 """The same when a run is stopped."""
 SHOWN_LETTERS = 200
+AGAIN = "; the run goes on, and the sink is tried again with what follows"
 
 
 @dataclass
@@ -59,11 +60,11 @@ class SinkThread:
             self._waiting = parcel
             self._changed.notify()
 
-    def join(self, seconds: float) -> None:
-        """Wait for the last parcel to arrive, but no longer than that."""
-        self._thread.join(seconds)
+    def join(self, until: float, seconds: float) -> None:
+        """Wait for the last parcel to arrive, but no longer than until then, which is so many seconds after the end."""
+        self._thread.join(max(0.0, until - time.monotonic()))
         if self._thread.is_alive():
-            self._fail(f"does not answer within {seconds:.2g} s")
+            self._fail(f"does not answer within {seconds:g} s of the end, and is left behind", then="")
 
     def _work(self) -> None:
         ended = False
@@ -90,13 +91,13 @@ class SinkThread:
             self._tracker.curves(parcel.curves, parcel.step)
             self._tracker.end(parcel.end)
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, then: str = AGAIN) -> None:
         """Take note, and say so once."""
         self.lost += 1
         self.failure = plain(redacted(without_secrets(reason)))[:SHOWN_LETTERS]
         if not self._warned:
             self._warned = True
-            self._warn(f"sink {self.name}: {self.failure}; the run goes on, and the sink is tried again later")
+            self._warn(f"sink {self.name}: {self.failure}{then}")
 
 
 class Tracking:
@@ -136,18 +137,18 @@ class Tracking:
             reward, _, name = point
             self._images.setdefault(f"image/{reward}/{name}", row.image)
 
-    def tell(self, step: int, numbers: Mapping[str, float]) -> None:
+    def tell(self, step: int, numbers: Callable[[], Mapping[str, float]]) -> None:
         """The run has gone on; each sink hears of it when its time has come.
 
         Args:
             step: trials done.
-            numbers: of the run's progress.
+            numbers: of the run's progress; asked for only where a sink's time has come, as runs go on often.
         """
         now = time.monotonic()
         for thread in self._threads:
             if now - self._told[thread.name] >= thread.settings.seconds:
                 self._told[thread.name] = now
-                thread.give(self._parcel(thread, step, numbers))
+                thread.give(self._parcel(thread, step, numbers()))
 
     def end(self, step: int, numbers: Mapping[str, float], state: str) -> None:
         """Give every sink the last of it, and wait a while for them to take it."""
@@ -155,9 +156,10 @@ class Tracking:
             parcel = self._parcel(thread, step, numbers)
             parcel.end, parcel.curves = state, self._tally.curves()
             thread.give(parcel)
-        until = time.monotonic() + (END_SECONDS if state == "done" else STOP_SECONDS)
+        seconds = END_SECONDS if state == "done" else STOP_SECONDS
+        until = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()))
+            thread.join(until, seconds)
 
     def _parcel(self, thread: SinkThread, step: int, numbers: Mapping[str, float]) -> Parcel:
         sent = self._sent[thread.name]

@@ -18,8 +18,9 @@ QUIET = {
     "disable_code": True,
     "x_disable_stats": True,
     "x_disable_meta": True,
+    "init_timeout": 25,
 }
-"""Neither code nor what the machine is and prints."""
+"""Neither code nor what the machine is and prints; no question at a terminal, and no long wait for a server."""
 
 
 class WandB(SinkSettings):
@@ -38,6 +39,8 @@ class WandB(SinkSettings):
 
         folder = Path(run.folder or ".") if self.folder is None else self.folder
         folder.mkdir(parents=True, exist_ok=True)
+        settings = wandb.Settings(**QUIET)
+        wandb.setup(settings=settings)  # before init, which would ask at the terminal where there is no key
         made = wandb.init(
             project=self.project,
             entity=self.entity,
@@ -48,7 +51,7 @@ class WandB(SinkSettings):
             dir=str(folder),
             config=dict(run.config),
             save_code=False,
-            settings=wandb.Settings(**QUIET),
+            settings=settings,
         )
         return WandBRun(made)
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bench.statistics.intervals import Over, Vector, effective_n, estimates
 from bench.statistics.observations import COSTS, POINT, observations
+from bench.study.labels import Curve
+from bench.study.labels import curve_labels as labels_of
 
 STATISTICS = ["n", "effective_n", "unscored", "left_out", "mean", "low", "high", "std"]
 COLUMNS = ["reward", "search", "curve", "budget", "budget_value", "settings", "derived", *STATISTICS, *COSTS]
-
-_Point: TypeAlias = tuple[str, str, str | None]
 
 
 def curves(
@@ -53,18 +52,13 @@ def curves(
     return frame.sort_values(["reward", "curve", "nfe", "budget_value", "settings"], ignore_index=True)
 
 
-def curve_labels(trials: pd.DataFrame) -> dict[_Point, str]:
-    """A readable label for the curve of every (search, settings, budget).
-
-    The label is the search's name and those settings that tell its curves apart: of all but the growing one,
-    those that have not the same value on all of them.
-    """
+def curve_labels(trials: pd.DataFrame) -> dict[Curve, str]:
+    """A readable label for the curve of every (search, settings, budget); see :mod:`bench.study.labels`."""
     found = trials[["search", "settings", "budget"]].drop_duplicates().itertuples(index=False)
-    fixed = {(str(p[0]), str(p[1]), _name(p[2])): _fixed_settings(str(p[1]), _name(p[2])) for p in found}
-    return {point: _told_apart(point[0], own, _alternatives(point[0], fixed)) for point, own in fixed.items()}
+    return labels_of((str(p[0]), str(p[1]), _name(p[2])) for p in found)
 
 
-def label(labels: dict[_Point, str], point: Mapping[str, Any]) -> str:
+def label(labels: dict[Curve, str], point: Mapping[str, Any]) -> str:
     """The label of a point's curve, among those that :func:`curve_labels` gives."""
     return labels[str(point["search"]), str(point["settings"]), _name(point["budget"])]
 
@@ -109,20 +103,3 @@ def _standard_deviation(values: Vector) -> float:
 def _name(budget: object) -> str | None:
     """A budget's name; the many ways in which a table says that there is none become None."""
     return budget if isinstance(budget, str) else None
-
-
-def _fixed_settings(settings: str, budget: str | None) -> dict[str, Any]:
-    return {name: value for name, value in json.loads(settings).items() if name != budget}
-
-
-def _alternatives(search: str, fixed: dict[_Point, dict[str, Any]]) -> list[dict[str, Any]]:
-    return [settings for point, settings in fixed.items() if point[0] == search]
-
-
-def _told_apart(search: str, own: dict[str, Any], alternatives: list[dict[str, Any]]) -> str:
-    telling = [name for name in own if any(name not in other or other[name] != own[name] for other in alternatives)]
-    return " ".join([search, *(f"{name}={_text(own[name])}" for name in telling)])
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

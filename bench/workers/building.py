@@ -51,7 +51,6 @@ def build_engine(
 
 def _build(study: Study, batches: Sequence[int], scorers: ScorerPool | None) -> Engine:
     from tts.engine.batching import Engine, flops_of
-    from tts.engine.score_checks import Judged, equal_shapes
 
     engines, condition = study.config.engines, study.conditions[0]
     model = load_model(study)
@@ -64,18 +63,15 @@ def _build(study: Study, batches: Sequence[int], scorers: ScorerPool | None) -> 
     )
     metrics = load_metrics(study, second)
     batch = _first_sound(study, model, Judges(rewards, metrics), batches, second)
-    scored = engines.score_batch or batch
-    judged = Judged(model, rewards, metrics, condition, engines.device, second)
     engine = Engine(
         model,
         rewards,
         batch,
         engines.device,
-        scored,
+        engines.score_batch,
         second,
         metrics=metrics,
         host_threads=engines.host_threads,
-        score_shapes=equal_shapes(judged, scored),
     )
     engine.flops = flops
     return engine

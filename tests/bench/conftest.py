@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,3 +30,11 @@ def tiny(tmp_path: Path) -> Callable[..., RunConfig]:
         return parse(RunConfig, values, "tiny")
 
     return make
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """Garbage is collected where a test says so."""
+    gc.disable()
+    yield
+    gc.enable()

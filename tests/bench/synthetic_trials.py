@@ -57,6 +57,14 @@ def trial(**given: Any) -> dict[str, Any]:
     return {"trial": hashlib.sha256(repr(identity).encode()).hexdigest(), **row}
 
 
+def cell(table: pd.DataFrame, **wanted: Any) -> pd.Series[Any]:
+    """The one row that has these values."""
+    for name, value in wanted.items():
+        table = table[table[name] == value]
+    assert len(table) == 1
+    return table.iloc[0]
+
+
 def naive(values: Sequence[float | None], **given: Any) -> pd.DataFrame:
     """One trial a condition, with these values."""
     return pd.DataFrame([trial(condition=k, value=value, **given) for k, value in enumerate(values)])

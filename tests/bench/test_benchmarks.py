@@ -44,11 +44,6 @@ def small(search: str = "eps_greedy", **engines: Any) -> Study:
     return make_study(CURVE[search], 10, steps=4, **{**ENGINE, **engines})
 
 
-def smaller() -> Study:
-    """Plain sampling by a small network, of which there are some passes in a moment of a busy machine, too."""
-    return Study(small("naive").config.model_copy(update={"model": tiny_study.small(steps=4)}))
-
-
 @pytest.fixture(scope="module")
 def cell() -> Cell:
     """One real window, with the bare network before and after; another where the machine stood still meanwhile.
@@ -57,7 +52,7 @@ def cell() -> Cell:
     """
     sizes = Sizes((8,), SHORT, bare_seconds=0.2, whole=("naive",))
     for _ in range(5):
-        [found] = cells({"naive": smaller()}, sizes)
+        [found] = cells({"naive": small("naive")}, sizes)
         if found.window.load.batches > 3:
             break
     return found
@@ -78,10 +73,8 @@ def test_a_real_window_is_made_of_its_parts(cell: Cell) -> None:
     shares = cell.window.shares()
     assert sum(shares.values()) == pytest.approx(1)
     assert all(-0.01 <= share <= 1.01 for share in shares.values())
-    assert shares["denoiser"] == max(shares.values())
-    assert cell.window.load.rows <= 8 * cell.window.load.batches
-    assert cell.efficiency == pytest.approx(cell.window.rows_per_second / cell.bare)
-    assert cell.bare > 0
+    assert shares["denoiser"] > 0.5
+    assert 0 < cell.efficiency < 3  # of a machine that does other things as well
     assert cell.full == 1.0
     assert cell.whole is not None
     assert cell.whole.images == 10
@@ -103,7 +96,8 @@ def test_a_window_of_engines_that_sleep() -> None:
     assert window.full(64) == 1.0
     assert window.load.rows == 64 * window.load.batches > 0
     assert window.rows_per_second == pytest.approx(window.load.rows / window.seconds)
-    assert window.rows_per_second < 1.1 * 6400  # a pass takes a hundredth of a second, or more on a busy machine
+    assert 0.3 * 6400 < window.rows_per_second < 1.1 * 6400  # of a shared machine
+    assert window.seconds <= 0.7
     assert window.outcomes > 0
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import tiny_pipelines
 import tiny_rewards
-from test_pools import run
+from local_rows import rows_of
 from tiny_study import small
 
 from bench.study.config import RunConfig
@@ -118,7 +118,7 @@ def test_every_reward_and_search(
         "output": "unused",
     }
     here = Study(RunConfig.model_validate(config))
-    rows = run(here, make_pool(here))
+    rows = rows_of(here, make_pool(here))
     assert len(rows) == here.size == len(SEARCHES) * len(every)
     unscored = {row["reward"] for row in rows.values() if row["value"] is None}
     assert unscored == set()
@@ -128,7 +128,7 @@ def test_every_reward_and_search(
         of_prompts = [rewards["pickscore"]] if name in tiny_pipelines.PIPELINES else []
         config["rewards"] = [OWN, *of_prompts, *of_classes]
         here = Study(RunConfig.model_validate(config))
-        rows = run(here, make_pool(here))
+        rows = rows_of(here, make_pool(here))
     engines = {"backend": "ray", "address": ray_address, "batch": 6, "score_batch": 2}
     there = Study(RunConfig.model_validate({**config, "engines": engines}))
-    assert run(there, make_pool(there), shuffle=1) == rows
+    assert rows_of(there, make_pool(there), shuffle=1) == rows

@@ -238,6 +238,7 @@ def test_a_run_is_held_in_a_few_hundred_bytes_a_trial_whatever_its_images(tmp_pa
     assert frame.memory_usage(deep=True).sum() < 2_000 * len(frame)
 
 
+@pytest.mark.slow
 def test_ten_thousand_trials_take_a_second_or_two(tmp_path: Path) -> None:
     many = [{**row, "trial": f"{25 * k + number:032x}", "problem_seed": k, "seed": k, "image": None}
             for k in range(400) for number, row in enumerate(ROW[:: len(ROW) // SEARCHES])]  # fmt: skip

@@ -36,6 +36,7 @@ def study(tmp_path: Path, *more: str) -> Study:
     return Study(load("quickstart", [*LOCAL, f"output={tmp_path / 'new' / 'run'}", *more]))
 
 
+@pytest.mark.slow
 def test_a_sound_machine(quick: None, tmp_path: Path) -> None:
     found = list(examination.examine(study(tmp_path)))
     assert {each.topic for each in found} == {"software", "machine", "disk", "device", "numerics", "speed"}
@@ -45,6 +46,7 @@ def test_a_sound_machine(quick: None, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []  # nothing of a run is made
 
 
+@pytest.mark.slow
 def test_the_command_tells_programs_too(quick: None, tmp_path: Path) -> None:
     words = ["doctor", "quickstart", "--save", str(tmp_path / "found.json")]
     for setting in (*LOCAL, f"output={tmp_path / 'run'}"):
@@ -93,6 +95,7 @@ def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
     assert "set output" in written.advice
 
 
+@pytest.mark.slow
 def test_a_part_that_fails_keeps_none_of_the_others_away(
     quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

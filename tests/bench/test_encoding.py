@@ -44,6 +44,7 @@ def config(saved: Path, output: Path, **engines: Any) -> RunConfig:
     return parse(RunConfig, given, "here")
 
 
+@pytest.mark.slow
 def test_a_run_encodes_once_and_its_rows_are_those_without_a_store(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

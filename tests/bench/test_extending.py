@@ -1,4 +1,4 @@
-"""What docs/extending.md prints works as printed, and ``tts-bench check`` says what is wrong with what does not."""
+"""What the pages of docs/extend print works as printed; ``tts-bench check`` says what is wrong with what does not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from command_line import bench, refused, size
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+PAGES = sorted((ROOT / "docs" / "extend").glob("*.md"))
+PAGE = "".join(page.read_text(encoding="utf-8") for page in PAGES)
 FILES = dict(re.findall(r"^```python\n# (\S+\.py)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 
 
@@ -69,9 +70,9 @@ def words(images, conditions):
 }
 
 
-def test_every_block_of_the_page_is_a_file_and_short() -> None:
+def test_every_block_of_the_pages_is_a_file_and_short() -> None:
     lines = {name: sum(bool(line) for line in code.splitlines()) for name, code in FILES.items()}
-    assert PAGE.count("```python\n") == len(lines) == 5
+    assert PAGE.count("```python\n") == len(lines) == 7
     assert max(lines.values()) < 40
 
 
@@ -82,6 +83,8 @@ def test_every_block_of_the_page_is_a_file_and_short() -> None:
         (["contrast:redness"], "reward contrast:redness: keeps to all 7 rules"),
         (["contrast:Contrast", "--condition", "a cat"], "reward contrast:Contrast: keeps to all 7 rules"),
         (["colours:Colours", "--set", "sampler.steps=5"], "model colours:Colours: keeps to all 9 rules"),
+        (["euler:Euler", "--set", "steps=5"], "sampler euler:Euler: keeps to all 12 rules"),
+        (["spread:ColourSpread"], "metric spread:ColourSpread: keeps to all 6 rules"),
         (["tts.samplers.heun:StochasticHeun"], "sampler tts.samplers.heun:StochasticHeun: keeps to all 12 rules"),
         (["frechet_judge"], "metric frechet_judge: keeps to all 6 rules"),
         (["beam", "--set", "B=3"], "search beam: keeps to all 13 rules"),

@@ -34,6 +34,7 @@ def played(config: RunConfig) -> tuple[int, list[Any]]:
         pool.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [False, True])
 def test_a_run_costs_what_was_said(share: bool, tiny: Make) -> None:
     """Four problems, of which three are played: each costs the same, but for what its trials have in common."""
@@ -97,6 +98,7 @@ def test_the_command_says_all_of_it(tiny: Make, tmp_path: Path) -> None:
     assert command.__doc__
 
 
+@pytest.mark.slow
 def test_a_rate_is_measured_when_asked_for(tiny: Make, tmp_path: Path) -> None:
     config = tmp_path / "study.json"
     config.write_text(tiny(searches=["naive"]).model_dump_json())

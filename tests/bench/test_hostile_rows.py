@@ -226,6 +226,7 @@ def test_a_manifest_without_a_resolved_configuration(run: Path) -> None:
     del manifest["resolved"]
     (run / "manifest.json").write_text(json.dumps(manifest))
     assert comparable([run, run]) == [[0, 1]]
+    refused("does not say what was run", "report", run)
 
 
 def test_prompts_stay_as_they_are() -> None:

@@ -16,7 +16,7 @@ KILLS = 4
 
 def test_killed_driver_resumes_to_the_undisturbed_table(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
     """In this process; on Ray, a driver is killed in test_nodes.py; hundreds of times, without a model, elsewhere."""
-    study = {"problems": {"conditions": [0, 1, 2, 3], "seeds": 1}, "rewards": ["brightness", "compressibility"]}
+    study = {"problems": {"conditions": [0, 1, 2, 3], "seeds": 3}, "rewards": ["brightness", "compressibility"]}
     calm = tiny(output="calm", **study)
     assert DriverProcess(write(calm, tmp_path / "calm.yaml")).wait() == 0
     killed = tiny(output="killed", **study, flush_seconds=0.0)

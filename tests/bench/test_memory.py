@@ -101,6 +101,7 @@ def test_score_batch_is_part_of_the_numerics_only_when_set(tiny: Make) -> None:
     assert tiny(engines={"batch": 1}).engines.halved() is None
 
 
+@pytest.mark.slow
 def test_score_batch_changes_no_row(tiny: Make, tmp_path: Path) -> None:
     """On one machine; another one's kernels may round otherwise, which is why it is part of the numerics."""
     rows = []

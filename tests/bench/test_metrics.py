@@ -51,7 +51,8 @@ def own_code(monkeypatch: pytest.MonkeyPatch) -> None:
 def study_of(tiny: Make, output: str, **changes: Any) -> RunConfig:
     """Ten problems, three points, two metrics."""
     given = {"metrics": ["frechet_judge", OWN], "searches": SEARCHES, "rewards": ["brightness"]}
-    return tiny(output=output, problems={"conditions": "all", "seeds": 1}, **{**given, **changes})
+    problems = {"conditions": "all", "seeds": 1}
+    return tiny(output=output, **{**given, "problems": problems, **changes})
 
 
 def stored_features(folder: Path, metric: MetricSettings) -> dict[str, Any]:
@@ -66,17 +67,18 @@ def stored_features(folder: Path, metric: MetricSettings) -> dict[str, Any]:
 @pytest.mark.slow
 def test_a_run_that_is_killed_and_resumed_has_the_features_of_every_image_once(tiny: Make, tmp_path: Path) -> None:
     """With searches beside the engine, as on a cluster; the driver's are in the tests below."""
-    killed = study_of(tiny, "killed", flush_seconds=0.0, engines={"search_on": "engine"})
+    problems = {"conditions": "all", "seeds": 4}
+    killed = study_of(tiny, "killed", flush_seconds=0.0, engines={"search_on": "engine"}, problems=problems)
     path, moments_ = write(killed, tmp_path / "killed.yaml"), random.Random(0)
     assert all(kill_after_progress(DriverProcess(path), killed.output, moments_.uniform(0.0, 0.05)) for _ in range(2))
-    assert 0 < len(store.done(killed.output)) < 30
+    assert 0 < len(store.done(killed.output)) < 120
     orphan = killed.output / "features" / features.part_of("part-gone-00000.parquet", "mean colour")
     orphan.write_bytes(b"written before its trials, which never were")
     result = bench("run", path)
     assert result.code == 0, result.err
     assert not orphan.exists()
     trials = {row["trial"]: row for row in table(killed.output)}
-    assert len(trials) == 30
+    assert len(trials) == 120
     study = stored_study(killed.output, trust=True)
     for metric in study.metrics.values():
         found, look = stored_features(killed.output, metric), metric.load()
@@ -88,9 +90,9 @@ def test_a_run_that_is_killed_and_resumed_has_the_features_of_every_image_once(t
         assert np.array([found[trial] for trial in trials]).astype(metric.dtype) == pytest.approx(expected, rel=1e-5)
     values = pd.read_parquet(killed.output / "metrics.parquet")
     assert list(values.columns) == COLUMNS
-    assert (len(values), set(values["n"]), set(values["missing"])) == (6, {10}, {0})
+    assert (len(values), set(values["n"]), set(values["missing"])) == (6, {40}, {0})
     assert set(values.loc[values["metric"] == "frechet_judge", "warning"]) == {
-        "10 images are too few: this metric asks for 384"
+        "40 images are too few: this metric asks for 384"
     }
     assert values.loc[values["metric"] == "colours", "warning"].isna().all()
     assert "frechet_judge: 3 of its values come with a warning" in result.words
@@ -154,6 +156,7 @@ def written(folder: Path, vectors: dict[str, Any], **settings: Any) -> Store:
     return made
 
 
+@pytest.mark.slow
 def test_values_are_of_the_points_images_whatever_is_held_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,6 +87,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["heun", "ddim", "flow"])
 def test_a_run_that_goes_back_costs_what_it_says_and_replays_bit_for_bit(
     name: str, models: dict[str, Any], tmp_path: Path

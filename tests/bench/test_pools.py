@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import signal
 from collections.abc import Callable
 from contextlib import closing
@@ -10,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from local_rows import Rows, rows_of
 from tiny_study import SHIPPED, TINY
 
-from bench.run.driver import Driver
 from bench.store.row import TrialRow
-from bench.store.schema import TIMED
 from bench.study.config import Engines, RunConfig
 from bench.study.study import Study
 from bench.workers.backends import make_pool
 from bench.workers.on_ray.connecting import connect
-from bench.workers.pool import LocalPool, Pool
+from bench.workers.pool import LocalPool
 from tts.engine.requests import EvalRequest, EvalResult
 from tts.errors import DeviceError, EngineError, SettingError
 from tts.noise import from_record
@@ -28,40 +26,11 @@ from tts.search.segment import ALL, Segment
 Make = Callable[..., RunConfig]
 
 
-class Rows:
-    """A sink that keeps rows by identity, and refuses one that it has."""
-
-    full = False
-
-    def __init__(self) -> None:
-        self.rows: dict[str, dict[str, Any]] = {}
-
-    def add(self, row: TrialRow) -> None:
-        """Keep a row, without its times."""
-        assert row.trial not in self.rows
-        self.rows[row.trial] = {name: value for name, value in row.record().items() if name not in TIMED}
-
-    def tick(self) -> None:
-        """Nothing waits."""
-
-
-def run(study: Study, pool: Pool, shuffle: int | None = None) -> dict[str, dict[str, Any]]:
-    """All rows of a study, its trials in the planned or in a shuffled order."""
-    rows, trials = Rows(), list(study.trials())
-    if shuffle is not None:
-        random.Random(shuffle).shuffle(trials)
-    try:
-        Driver(study, pool, rows, trials=iter(trials)).run()
-    finally:
-        pool.close()
-    return rows.rows
-
-
 @pytest.fixture(scope="module")
 def reference() -> dict[str, dict[str, Any]]:
     """The tiny study on the local pool."""
     study = Study(RunConfig.model_validate({**TINY, "output": "unused"}))
-    return run(study, LocalPool(study))
+    return rows_of(study, LocalPool(study))
 
 
 def test_every_trial_has_its_own_row(reference: dict[str, dict[str, Any]], tiny: Make) -> None:
@@ -73,12 +42,12 @@ def test_every_trial_has_its_own_row(reference: dict[str, dict[str, Any]], tiny:
 
 def test_sharing_work_changes_no_row(reference: dict[str, dict[str, Any]], tiny: Make) -> None:
     study = Study(tiny(engines={"share": False}))
-    assert run(study, LocalPool(study)) == reference
+    assert rows_of(study, LocalPool(study)) == reference
 
 
 def test_searches_beside_the_engine_in_this_process(reference: dict[str, dict[str, Any]], tiny: Make) -> None:
     study = Study(tiny(engines={"search_on": "engine", "oversupply": 1.0}))
-    assert run(study, make_pool(study), shuffle=2) == reference
+    assert rows_of(study, make_pool(study), shuffle=2) == reference
 
 
 def test_ray_actors_in_another_order(
@@ -92,13 +61,13 @@ def test_ray_actors_in_another_order(
     handler = signal.getsignal(signal.SIGTERM)
     pool = make_pool(study)
     assert signal.getsignal(signal.SIGTERM) is handler  # Ray would have its own, and store nothing
-    assert run(study, pool, shuffle=3) == reference
+    assert rows_of(study, pool, shuffle=3) == reference
 
 
 def test_searches_beside_ray_actors(reference: dict[str, dict[str, Any]], tiny: Make, ray_address: str) -> None:
     """On a cluster that is there already."""
     study = Study(tiny(engines={"backend": "ray", "address": ray_address, "count": 2, "search_on": "engine"}))
-    assert run(study, make_pool(study), shuffle=4) == reference
+    assert rows_of(study, make_pool(study), shuffle=4) == reference
 
 
 def test_scorers_on_ray_one_of_which_is_lost(
@@ -117,12 +86,7 @@ def test_scorers_on_ray_one_of_which_is_lost(
                 ray.kill(pool._scorers._actors[0], no_restart=False)  # type: ignore[attr-defined]
             super().add(row)
 
-    rows = Spoilt()
-    try:
-        Driver(study, pool, rows).run()
-    finally:
-        pool.close()
-    assert rows.rows == reference
+    assert rows_of(study, pool, rows=Spoilt()) == reference
 
 
 def test_searches_run_beside_many_engines_or_with_many_trials(tiny: Make) -> None:

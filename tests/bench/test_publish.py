@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 import yaml
 from command_line import bench
@@ -186,6 +187,14 @@ def test_what_the_hub_refuses_is_one_line_without_the_token(
     assert "\n" not in str(told.value)
 
 
+def test_a_hub_that_does_not_answer_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own client asks here, where nobody listens: what it raises is no OSError."""
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: CLIENT(endpoint="http://127.0.0.1:9", token=TOKEN))
+    with pytest.raises(SettingError, match=r"--to hf://datasets/group/noises: cannot be uploaded \(.*refused\)"):
+        publish(folder, PLACE, Options())
+
+
 def test_nobody_is_signed_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
     with pytest.raises(SettingError, match="nobody is signed in; set HF_TOKEN in the environment, or call: hf auth"):
@@ -223,12 +232,28 @@ def test_a_folder_gets_the_card_too(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "other" / "README.md").read_text() == "mine"
 
 
+def test_addresses_of_engines_and_sinks_are_named_before_others_read_them(folder: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(folder, tmp_path / "run"))
+    manifest = json.loads((copied / "manifest.json").read_text())
+    manifest["config"]["engines"]["address"] = "ray://head:10001"
+    manifest["config"]["sinks"] = ["wandb", {"name": "mlflow", "uri": "http://tracker:5000"}]
+    (copied / "manifest.json").write_text(json.dumps(manifest))
+    names = publish(copied, str(tmp_path / "out"), Options(images=False)).names
+    assert names == [
+        "engines.address = ray://head:10001",
+        "sinks.uri = http://tracker:5000",
+        f"output = {folder}",
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ([], "give a folder, or --to PLACE"),
         (["there", "--to", "elsewhere"], "give a folder, or --to PLACE"),
         (["--to", "there", "--npz"], "images alone have no card"),
+        (["there", "--license", "mit"], "give --to PLACE in place of a folder"),
+        (["there", "--overwrite"], "give --to PLACE in place of a folder"),
         (["--to", "there", "--license", "My License"], "--license My License: give the hub's word for it"),
     ],
 )
@@ -252,9 +277,17 @@ def test_texts_of_a_run_from_anywhere_are_no_markup(tmp_path: Path, tiny: Callab
     assert re.search(r"\n(`{5})yaml\n.*\n\1\n$", text, re.DOTALL)
 
 
+def test_rows_of_a_table_cannot_be_replayed(tmp_path: Path) -> None:
+    made = stored(tmp_path / "run", rows(problems=2))
+    manifest = store.read_manifest(made)
+    manifest["resolved"]["model"] = {"name": "table", "table": "0" * 64}
+    text = card(manifest, read_trials(made), CardFacts("x", "mit", None, True))
+    assert "tts-bench report FOLDER" in text
+    assert "tts-bench replay" not in text
+
+
 def test_prompts_are_text_to_image(tmp_path: Path) -> None:
     made = stored(tmp_path / "run", rows(problems=2))
     trials = read_trials(made).assign(condition='"a red cube"')
     text = card(store.read_manifest(made), trials, CardFacts("x", "mit", None, True))
     assert head_of(text)["task_categories"] == ["text-to-image"]
-    assert pq.read_table(next((made / "trials").iterdir())).num_rows > 0

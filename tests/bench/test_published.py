@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny_pipelines
+from command_line import bench
 from rich.console import Console
 
 from bench.report.html.analysis import load
@@ -272,6 +274,16 @@ def test_the_page_has_the_number_and_what_must_be_said(finished: Path) -> None:
     means = naive.groupby(naive["condition"].map(found.groups))["score_geneval"].mean()
     assert expected == pytest.approx(means.mean())
     assert b"GenEval, but" in content
+
+
+@pytest.mark.parametrize("resolved", [{"model": {"name": "x"}}, {"model": {"name": "x"}, "conditions": 3}])
+def test_a_manifest_of_another_form_is_told_of_in_one_line(finished: Path, tmp_path: Path, resolved: Any) -> None:
+    copied = Path(shutil.copytree(finished, tmp_path / "run"))
+    manifest = json.loads((copied / "manifest.json").read_text())
+    (copied / "manifest.json").write_text(json.dumps({**manifest, "resolved": resolved}))
+    told = bench("report", copied, "--no-features")
+    assert told.code == 2
+    assert told.err == f"error: {copied}: its manifest does not say how its images were drawn\n"
 
 
 def test_a_run_without_a_protocol_says_so() -> None:

@@ -1,4 +1,4 @@
-"""``results/README.md``: its tables are those of the schemas, and its examples run."""
+"""The page on results: its tables are those of the schemas, and its examples run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from stored_runs import rows, stored, with_trace
 
-from bench.report.schema_docs import CURVES, MANIFEST, README, REWARD, TABLES, UNITS, type_text, updated
+from bench.report.schema_docs import CURVES, MANIFEST, PAGE, REWARD, TABLES, UNITS, type_text, updated
 from bench.statistics import curves
 from bench.statistics.comparisons import paired_difference
 from bench.store import manifest
@@ -23,7 +23,7 @@ from bench.study.config import RunConfig
 from bench.study.study import Study
 from tts.noise import Noise, NoiseBank
 
-TEXT = README.read_text()
+TEXT = PAGE.read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
@@ -45,7 +45,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_tables_are_up_to_date() -> None:
-    assert updated(TEXT) == TEXT, "run: python -m bench.report.schema_docs"
+    assert updated(TEXT) == TEXT, "run: make reference"
     for name, table in TABLES.items():
         assert f"<!-- fields: {name} -->\n\n{table()}\n\n<!-- end -->" in TEXT
 
@@ -90,7 +90,7 @@ def test_the_keys_of_the_manifest_are_those_that_are_written(tiny: Callable[...,
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[f"line{TEXT[: TEXT.index(e)].count(chr(10)) + 1}" for e in EXAMPLES])
 def test_every_example_runs(example: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(example, "results/README.md", "exec"), {})  # noqa: S102  (the page's own code)
+    exec(compile(example, "results.md", "exec"), {})  # noqa: S102  (the page's own code)
     assert "print" not in example or capsys.readouterr().out.strip()
 
 
@@ -98,7 +98,7 @@ def after(example: str) -> dict[str, Any]:
     """The names that the one example with this text in it leaves behind."""
     [code] = [code for code in EXAMPLES if example in code]
     left: dict[str, Any] = {}
-    exec(compile(code, "results/README.md", "exec"), left)  # noqa: S102  (the page's own code)
+    exec(compile(code, "results.md", "exec"), left)  # noqa: S102  (the page's own code)
     return left
 
 

@@ -1,39 +1,30 @@
-"""``tts-bench serve``: values of the process, bit for bit, and sentences for requests that are none."""
+"""Rewards as a service: values of the process, bit for bit, and sentences for requests that are none."""
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import base64
-import contextlib
 import io
 import json
-import re
-import shlex
 import sys
 import threading
 import types
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import closing
 from typing import Any
 
 import pytest
 import torch
-import typer
 import urllib3
-import yaml
-from command_line import bench, refused
 from fragile_rewards import SPARED
 from PIL import Image
+from served_rewards import IMAGES, running
 
-from bench.commands.app import app
 from bench.store.manifest import versions
-from bench.study.scorers import Scorers
 from bench.workers.on_ray import serving as on_ray
 from bench.workers.on_ray.paths import SearchPath
 from bench.workers.serving.http import Server
-from bench.workers.serving.served import Served, entries, token_in
+from bench.workers.serving.served import Served, token_in
 from bench.workers.serving.service import RewardService
 from tts.engine.asking import ask_places
 from tts.errors import EngineError, SettingError
@@ -42,24 +33,10 @@ from tts.registry import REWARDS
 from tts.rewards.base import Reward, RewardSettings
 from tts.rewards.brightness import Brightness
 from tts.rewards.compressibility import Compressibility
-from tts.settings import parse
 
-IMAGES = torch.randint(0, 256, (5, 3, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
 CAPTIONS = [f"a cube, number {k}" for k in range(5)]
 OWN = {"name": "fragile_rewards:redness", "as": "fragile", "host": True}
 SMALL_FILE = {"name": "compressibility", "as": "small", "max_bytes": 900}
-
-
-@contextmanager
-def running(served: Served) -> Iterator[str]:
-    """A server in a thread, on a port of the loopback that is free."""
-    with (
-        closing(RewardService(served)) as service,
-        Server(service, "127.0.0.1", 0, served.most_bytes) as server,
-    ):
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield server.address
-        server.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -214,37 +191,6 @@ def test_a_token_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "sesame" not in json.dumps(made.identity())
 
 
-# The command
-
-
-def test_what_cannot_be_served_is_told() -> None:
-    refused("unknown reward 'brightnes'; did you mean 'brightness'", "serve", "brightnes")
-    refused("is no mapping in YAML", "serve", "{name: ")
-    refused("for prompts use clip", "serve", "clip_classes")
-    refused("its classifier knows CIFAR-10's classes", "serve", "class_probability")
-    refused("named twice", "serve", "brightness", "brightness")
-    refused("--key NO_SUCH_KEY: the environment has no such variable", "serve", "brightness", "--key", "NO_SUCH_KEY")
-    assert entries(["clip", "{name: clip, as: judge}"]) == ["clip", {"name": "clip", "as": "judge"}]
-
-
-def test_the_command_says_what_clients_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It serves until it is interrupted."""
-    monkeypatch.setattr(Server, "serve_forever", _interrupted)
-    result = bench("serve", "brightness", "--port", 0)
-    assert result.code == 0
-    assert result.out.startswith("brightness: {name: remote, url: http://127.0.0.1:")
-    two = bench("serve", "brightness", "compressibility", "--port", 0, "--host", "0.0.0.0")  # noqa: S104
-    assert "/compressibility}" in two.out
-    assert "whoever reaches it may ask; set --key" in two.err
-    taken = Server(RewardService(Served(["brightness"])), "127.0.0.1", 0, 1)
-    with taken:
-        refused("cannot listen there", "serve", "brightness", "--port", taken.server_address[1], code=1)
-
-
-def _interrupted(*_: Any) -> None:
-    raise KeyboardInterrupt
-
-
 # Ray Serve
 
 
@@ -321,41 +267,3 @@ def test_ray_serve_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "ray.serve", None)
     with pytest.raises(SettingError, match=r"--address: Ray Serve is not installed .* pip install .*serve"):
         on_ray.deploy(Served(["brightness"]), "auto", "127.0.0.1", 8700, 1, 0.0)
-
-
-# The page
-
-PAGE = (Path(__file__).parents[2] / "docs" / "remote.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    return [text for kind, text in found if kind == language]
-
-
-def test_the_pages_commands_are_understood() -> None:
-    lines = [line for block in blocks("") for line in block.splitlines()]
-    assert len(lines) == 4
-    command = typer.main.get_command(app).commands["serve"]  # type: ignore[attr-defined]
-    for line in lines:
-        program, name, *words = shlex.split(line)
-        assert (program, name) == ("tts-bench", "serve")
-        assert Served(entries(command.make_context("serve", words).params["rewards"])).rewards
-
-
-def test_the_pages_program_gets_a_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("cat.png").write_bytes(png(IMAGES[0]))
-    [program], printed = blocks("python"), io.StringIO()
-    with running(Served(["brightness"])) as url, contextlib.redirect_stdout(printed):
-        exec(program.replace("http://127.0.0.1:8700", url), {})  # noqa: S102  (our own page)
-    [score] = ast.literal_eval(printed.getvalue())
-    assert score == {"id": "1", "score": Brightness().load().score(IMAGES[:1], [""])[0]}
-
-
-def test_the_pages_configurations_are_some() -> None:
-    asks, pools = (yaml.safe_load(block) for block in blocks("yaml"))
-    for given in asks["rewards"]:
-        assert REWARDS.make({key: value for key, value in given.items() if key != "as"})[0] == "remote"
-    names = ["brightness", *(given["as"] for given in pools["rewards"] if isinstance(given, dict))]
-    parse(Scorers, pools["scorers"], "the page").check(names)

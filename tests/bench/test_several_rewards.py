@@ -46,6 +46,7 @@ def small(tiny: Make, folder: str, rewards: list[str] = BOTH, **changes: Any) ->
     return tiny(**{**given, **changes}, engines=engines)
 
 
+@pytest.mark.slow
 def test_rows_are_the_same_however_work_is_shared(tiny: Make, tmp_path: Any) -> None:
     ways = [{"share": True}, {"share": False}, {"search_on": "engine"}]
     one, *others = (rows(small(tiny, str(tmp_path / str(k)), engines=way)) for k, way in enumerate(ways))

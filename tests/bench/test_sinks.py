@@ -3,51 +3,37 @@
 from __future__ import annotations
 
 import io
-import sys
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import numpy as np
 import own_sinks
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from command_line import bench
-from PIL import Image
 from rich.console import Console
-from tiny_study import TINY
+from sink_runs import FACTS, configured, means
 
-from bench.report.html.analysis import Run
+from bench.report.runs import Run
 from bench.report.sections import environment
+from bench.report.summary import read_trials
 from bench.run.driver import RunProgress
 from bench.run.followers import Followers
 from bench.run.start import run
 from bench.run.status import read as status_of
+from bench.run.tabulate import tabulate
 from bench.sinks import tracking
-from bench.sinks.base import CurvePoint, RunFacts
-from bench.sinks.mlflow import MLflow, named
-from bench.sinks.registry import SINKS
-from bench.sinks.tally import Tally, curve_labels
-from bench.sinks.wandb import WandB
+from bench.sinks.tally import Tally
+from bench.statistics.curves import curves
 from bench.store import reader as store
 from bench.store.row import TrialRow
 from bench.store.storage import place
 from bench.study.config import RunConfig
+from bench.study.labels import curve_labels
 from bench.study.study import Study
 from tts.errors import SettingError, UnknownNameError
-from tts.settings import parse
-
-SEARCHES: list[Any] = ["naive", {"name": "best_of_n", "budget": {"N": [2, 3]}}, {"name": "random", "N": 3}]
-FACTS = RunFacts("a run", "0" * 32, "results/a-run", None, {"seed": 3})
-
-
-def configured(folder: Path, *sinks: Any, **changes: Any) -> RunConfig:
-    """Some searches, on an engine that computes nothing."""
-    engines = {"backend": "local", "batch": 4, "simulate": 0.0}
-    values = {**TINY, "searches": SEARCHES, "engines": engines, "output": str(folder), "sinks": list(sinks), **changes}
-    return parse(RunConfig, values, "study")
 
 
 def started(config: RunConfig) -> str:
@@ -63,16 +49,6 @@ def told() -> Iterator[list[tuple[Any, ...]]]:
     own_sinks.Kept.told.clear()
     yield own_sinks.Kept.told
     own_sinks.Kept.told.clear()
-
-
-def means(folder: Path) -> dict[str, float]:
-    """Of the stored rows, by reward and search."""
-    frame = store.read(folder).to_pandas()
-    found = frame.groupby(["reward", "search", frame["budget_value"].fillna(0)])["value"].mean()
-    points = {"naive": "naive", "best_of_n": "best_of_n N=%g", "random": "random"}
-    return {
-        f"mean/{reward}/{points[name] % n if n else points[name]}": mean for (reward, name, n), mean in found.items()
-    }
 
 
 def test_a_sink_is_told_of_the_run_as_it_goes_on_and_at_its_end(tmp_path: Path, told: list[tuple[Any, ...]]) -> None:
@@ -119,7 +95,7 @@ def test_a_sink_that_fails_never_stops_a_run_and_is_told_of_once(
     monkeypatch.setenv("MY_API_KEY", "abcdef123456")
     said = started(configured(tmp_path, {"name": "own_sinks:Broken", "at": at, "how": how, "seconds": 0}))
     assert said.count("sink Broken: ") == 1
-    assert "the run goes on, and the sink is tried again later" in said
+    assert "; the run goes on, and the sink is tried again with what follows" in said
     reason = "SystemExit: 3" if how == "exit" else "ConnectionError: no answer from https://host/x with ..."
     assert reason in said
     [status] = status_of(tmp_path)
@@ -146,8 +122,38 @@ def test_a_sink_that_hangs_is_left_behind(tmp_path: Path, monkeypatch: pytest.Mo
     finally:
         own_sinks.NEVER.set()
     own_sinks.NEVER.clear()
-    assert "sink Broken: does not answer within 0.05 s" in said
+    assert "sink Broken: does not answer within 0.05 s of the end, and is left behind" in said
     assert store.read(tmp_path).num_rows == 24
+
+
+def test_a_trial_that_is_stored_twice_counts_once(tmp_path: Path, told: list[tuple[Any, ...]]) -> None:
+    """As in every table of it."""
+    config = configured(tmp_path, "own_sinks:Kept")
+    run(config, Console(quiet=True))
+    costs = told[-3][2]
+    [part] = (tmp_path / "trials").iterdir()
+    shutil.copy(part, part.with_name("part-copied.parquet"))
+    with Followers(Study(config), place(tmp_path), lambda line: None).told(RunProgress(done=24)):
+        pass
+    assert told[-3][2]["cost/nfe"] == costs["cost/nfe"] == store.read(tmp_path)["nfe"].to_numpy().sum()
+
+
+def test_numbers_are_made_only_for_a_sink_whose_time_has_come(told: list[tuple[Any, ...]]) -> None:
+    """A run tells of each wait of its driver."""
+    asked = list[int]()
+
+    def numbers() -> dict[str, float]:
+        asked.append(1)
+        return {}
+
+    cases: list[tuple[dict[str, Any], int]] = [({}, 0), ({"kept": own_sinks.Kept(seconds=1000)}, 1)]
+    for sinks, times in cases:
+        asked.clear()
+        following = tracking.Tracking(sinks, FACTS, Tally({}), lambda line: None)
+        for step in range(5):
+            following.tell(step, numbers)
+        following.end(5, {}, "done")
+        assert len(asked) == times
 
 
 def test_a_stopped_run_says_so(tmp_path: Path, told: list[tuple[Any, ...]]) -> None:
@@ -156,6 +162,16 @@ def test_a_stopped_run_says_so(tmp_path: Path, told: list[tuple[Any, ...]]) -> N
         raise KeyboardInterrupt
     assert told[-1] == ("end", "stopped")
     assert told[-3][1] == 5
+
+
+def test_what_a_results_folder_names_as_sinks_is_not_opened(tmp_path: Path, told: list[tuple[Any, ...]]) -> None:
+    """Its manifest is data; a run that is made of it has none of its sinks."""
+    run(configured(tmp_path / "run", "own_sinks:Kept", problems={"conditions": [0]}), Console(quiet=True))
+    assert store.read_manifest(tmp_path / "run")["config"]["sinks"] == ["own_sinks:Kept"]
+    told.clear()
+    assert tabulate(str(tmp_path / "run"), 2, None, [], True, Console(quiet=True)).trajectories == 2
+    assert bench("curves", tmp_path / "run").code == 0
+    assert told == []
 
 
 def test_sinks_change_no_result_and_no_identity(tmp_path: Path, told: list[tuple[Any, ...]]) -> None:
@@ -192,166 +208,6 @@ def test_an_unknown_sink_and_one_that_is_not_installed_are_refused(
         run(configured(tmp_path, "mlflow"), Console(quiet=True))
 
 
-def png() -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(file, format="PNG")
-    return file.getvalue()
-
-
-POINTS = [CurvePoint("brightness", "naive", 7.0, 0.25, 2), CurvePoint("brightness", "random", 21.0, 0.5, 2)]
-
-
-def test_event_files_of_tensorboard(tmp_path: Path) -> None:
-    """As TensorBoard itself reads them."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    run(configured(tmp_path / "run", {"name": "tensorboard", "seconds": 0}), Console(quiet=True))
-    tracker = SINKS.make({"name": "tensorboard", "folder": str(tmp_path / "run" / "tensorboard")})[1].open(FACTS)
-    tracker.image("image/brightness/naive", png(), 7)
-    tracker.end("done")
-    found = EventAccumulator(str(tmp_path / "run" / "tensorboard"), size_guidance={"scalars": 0, "images": 0})
-    found.Reload()
-    for name, mean in means(tmp_path / "run").items():
-        assert found.Scalars(name)[-1].value == pytest.approx(mean)
-        assert found.Scalars(name)[-1].step == 24
-    assert [event.step for event in found.Scalars("curve/brightness/best_of_n")] == [14, 21]
-    [image] = found.Images("image/brightness/naive")
-    assert (image.width, image.height, image.step, image.encoded_image_string) == (6, 4, 7, png())
-    with pytest.raises(SettingError, match="folder: is needed, as the results are in an object store"):
-        SINKS.make("tensorboard")[1].open(FACTS)
-
-
-class FakeClient:
-    """MLflow's client, as far as the sink asks it."""
-
-    calls: list[tuple[Any, ...]] = []  # noqa: RUF012
-    runs: list[Any] = []  # noqa: RUF012
-
-    def __init__(self, tracking_uri: str | None) -> None:
-        self.calls.append(("client", tracking_uri))
-
-    def get_experiment_by_name(self, name: str) -> None:
-        return None
-
-    def create_experiment(self, name: str) -> str:
-        return f"id of {name}"
-
-    def search_runs(self, experiments: list[str], query: str, max_results: int) -> list[Any]:
-        self.calls.append(("search", experiments, query))
-        return self.runs
-
-    def create_run(self, experiment: str, tags: dict[str, str], run_name: str) -> Any:
-        self.calls.append(("create", experiment, tags, run_name))
-        return SimpleNamespace(info=SimpleNamespace(run_id="r1"))
-
-    def update_run(self, run: str, status: str) -> None:
-        self.calls.append(("update", run, status))
-
-    def log_dict(self, run: str, value: dict[str, Any], file: str) -> None:
-        self.calls.append(("dict", run, value, file))
-
-    def log_batch(self, run: str, metrics: list[Any]) -> None:
-        self.calls.append(("batch", run, [(each.key, each.value, each.step) for each in metrics]))
-
-    def log_artifact(self, run: str, file: str, folder: str) -> None:
-        self.calls.append(("artifact", run, Path(file).name, Path(file).read_bytes(), folder))
-
-    def set_terminated(self, run: str, status: str) -> None:
-        self.calls.append(("terminated", run, status))
-
-
-def metric(key: str, value: float, timestamp: int, step: int) -> SimpleNamespace:
-    return SimpleNamespace(key=key, value=value, step=step)
-
-
-@pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> type[FakeClient]:
-    module, entities = ModuleType("mlflow"), ModuleType("mlflow.entities")
-    module.MlflowClient, entities.Metric = FakeClient, metric  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "mlflow", module)
-    monkeypatch.setitem(sys.modules, "mlflow.entities", entities)
-    monkeypatch.setattr(FakeClient, "calls", [])
-    monkeypatch.setattr(FakeClient, "runs", [])
-    return FakeClient
-
-
-def test_what_mlflow_is_asked(client: type[FakeClient]) -> None:
-    tracker = MLflow(uri="http://localhost:5000").open(FACTS)
-    tracker.image("image/brightness/random N=3", b"png", 5)
-    tracker.numbers({"mean/brightness/pruned keep=[0.5]": 0.5}, 24)
-    tracker.curves(POINTS, 24)
-    tracker.end("stopped")
-    assert client.calls == [
-        ("client", "http://localhost:5000"),
-        ("search", ["id of tts-bench"], f"tags.`tts_bench.identity` = '{FACTS.identity}'"),
-        ("create", "id of tts-bench", {"tts_bench.identity": FACTS.identity, "output": "results/a-run"}, "a run"),
-        ("dict", "r1", {"seed": 3}, "config.json"),
-        ("artifact", "r1", "image_brightness_random_N=3.png", b"png", "images"),
-        ("batch", "r1", [("mean/brightness/pruned keep__0.5_", 0.5, 24)]),
-        ("batch", "r1", [("curve/brightness/naive", 0.25, 7), ("curve/brightness/random", 0.5, 21)]),
-        ("dict", "r1", {"curves": [point._asdict() for point in POINTS]}, "curves.json"),
-        ("terminated", "r1", "KILLED"),
-    ]
-    assert named("a=b;c/d-e.f g:h") == "a_b_c/d-e.f g:h"
-
-
-def test_mlflow_goes_on_with_the_run_that_it_knows(client: type[FakeClient], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FakeClient, "runs", [SimpleNamespace(info=SimpleNamespace(run_id="r0"))])
-    MLflow().open(FACTS).end("done")
-    assert client.calls[-2:] == [("update", "r0", "RUNNING"), ("terminated", "r0", "FINISHED")]
-
-
-class FakeRun:
-    """A run of Weights & Biases."""
-
-    def __init__(self) -> None:
-        self.logged: list[tuple[dict[str, Any], int]] = []
-        self.summary: dict[str, float] = {}
-        self.code: int | None = None
-
-    def log(self, values: dict[str, Any], step: int) -> None:
-        self.logged.append((values, step))
-
-    def finish(self, exit_code: int) -> None:
-        self.code = exit_code
-
-
-def test_what_wandb_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    made, given, module = FakeRun(), dict[str, Any](), ModuleType("wandb")
-
-    def init(**values: Any) -> FakeRun:
-        given.update(values)
-        return made
-
-    module.init, module.Settings = init, lambda **values: values  # type: ignore[attr-defined]
-    module.Image = lambda image: ("image", image.size)  # type: ignore[attr-defined]
-    module.Table = lambda columns, data: ("table", columns, data)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "wandb", module)
-    tracker = WandB(mode="offline", folder=tmp_path / "files").open(FACTS)
-    tracker.numbers({"progress/done": 5.0}, 5)
-    tracker.image("image/brightness/naive", png(), 5)
-    tracker.curves(POINTS, 24)
-    tracker.end("stopped")
-    expected = {
-        "project": "tts-bench",
-        "id": FACTS.identity,
-        "resume": "allow",
-        "mode": "offline",
-        "config": {"seed": 3},
-    }
-    assert given.items() >= expected.items()
-    assert given["settings"] == {
-        "console": "off", "silent": True, "disable_git": True, "disable_code": True,
-        "x_disable_stats": True, "x_disable_meta": True,
-    }  # fmt: skip
-    table = ("table", ["reward", "curve", "nfe", "mean", "n"], [list(point) for point in POINTS])
-    assert made.logged == [
-        ({"progress/done": 5.0}, 5), ({"image/brightness/naive": ("image", (6, 4))}, 5), ({"curves": table}, 24)
-    ]  # fmt: skip
-    assert made.summary == {"curve/brightness/naive": 0.25, "curve/brightness/random": 0.5}
-    assert (made.code, (tmp_path / "files").is_dir()) == (1, True)
-
-
 def row(name: str, image: bytes | None) -> TrialRow:
     costs: dict[str, Any] = {"nfe": 7, "shared_nfe": 0, "decodes": 1, "reward_calls": 1, "device_seconds": 0.0}
     problem: dict[str, Any] = {"condition": "0", "label": "x", "seed": 0, "problem_seed": 0, "reward": "brightness"}
@@ -364,7 +220,7 @@ def test_the_first_image_of_each_point_is_sent_once(told: list[tuple[Any, ...]])
     following = tracking.Tracking(sinks, FACTS, Tally({}), lambda line: None)
     for name, image in (("a", b"1"), ("a", b"2"), ("b", None), ("b", b"3"), ("c", b"4")):
         following.add(row(name, image))
-        following.tell(1, {})
+        following.tell(1, dict)
     following.end(5, {}, "done")
     images = [each[1:] for each in told if each[0] == "image"]
     assert images == [("image/brightness/a", b"1"), ("image/brightness/b", b"3")]
@@ -380,6 +236,8 @@ def test_curves_are_named_by_what_tells_them_apart() -> None:
     assert list(curve_labels(entries).values()) == ["pruned at=[0.5]", "pruned at=[0.5]", "pruned at=[0.2]", "naive"]
 
 
-def test_they_are_listed() -> None:
-    words = bench("list", "sinks").words
-    assert all(name in words for name in ("tensorboard", "mlflow", "wandb"))
+def test_curves_are_named_as_reports_name_them(tmp_path: Path, told: list[tuple[Any, ...]]) -> None:
+    """Also where one leaves a setting at a default that its settings do not hold."""
+    candidates: list[Any] = ["naive", {"name": "naive", "candidate": 1}, {"name": "naive", "candidate": 2}]
+    run(configured(tmp_path, "own_sinks:Kept", searches=candidates), Console(quiet=True))
+    assert {point.curve for point in told[-2][1]} == set(curves(read_trials(tmp_path))["curve"])

@@ -2,101 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_store import MANIFEST, REWARDS, crash, name, opened, parts, row, stored
 
 from bench.store import reader as store
-from bench.store.leases import Lease
 from bench.store.row import TrialRow
 from bench.store.schema import COLUMNS, SCHEMA_VERSION, schema
-from bench.store.storage import LocalStorage
 from bench.store.writer import Store
-from tts.errors import DataError, RunMismatchError, SettingError
-
-REWARDS = ("brightness", "sharpness")
-MANIFEST = {"digest": "d", "config": {}, "devices": []}
-
-
-def name(k: int) -> str:
-    """The identity of the k-th trial."""
-    return f"{k:032x}"
-
-
-def row(k: int) -> dict[str, Any]:
-    """The row of the k-th trial."""
-    return {
-        "trial": name(k),
-        "search": "zero_order",
-        "settings": '{"K":2}',
-        "budget": "K",
-        "budget_value": 2.0,
-        "condition": "3",
-        "label": "cat",
-        "seed": k,
-        "problem_seed": 2**63 - 1 - k,
-        "reward": "brightness",
-        "value": 0.1 * k,
-        "nfe": 10 + k,
-        "decodes": 3,
-        "reward_calls": 4,
-        "device_seconds": 0.5,
-        "wall_seconds": 1.5,
-        "shared_nfe": 4,
-        "samples": [0.25, None],
-        "noises": [
-            {"seed": k, "moves": [], "to": None},
-            None,
-            {"seed": 1, "moves": [{"seed": 2, "radius": 0.25, "kind": None, "seeds": None, "values": None}], "to": 2},
-        ],
-        "image": b"\x89PNG" + bytes([k % 256]),
-        "score_brightness": 0.1 * k,
-        "score_sharpness": None,
-        "device": "x86",
-        "image_file": None,
-        "error": None,
-        "image_sha256": None,
-        "recipe_hash": "0" * 32,
-    }
-
-
-def opened(folder: Path, **settings: Any) -> Store:
-    """A store that holds a folder; flushes only when told."""
-    made = Store(folder, REWARDS, **{"flush_rows": 10**6, "flush_seconds": 10**6, **settings})
-    made.open("d", MANIFEST)
-    return made
-
-
-def crash(dropped: Store) -> None:
-    """What the end of a process leaves: nothing is written, and the lock is gone."""
-    assert dropped._claim is not None
-    dropped._claim.release()
-
-
-def parts(folder: Path) -> list[Path]:
-    """Finished parts."""
-    return sorted((folder / "trials").glob("part-*.parquet"))
-
-
-def stored(folder: Path) -> list[str]:
-    """Identities in the finished parts, part by part."""
-    return [key for part in parts(folder) for key in pq.read_table(part, columns=["trial"])["trial"].to_pylist()]
-
-
-def tree(folder: Path) -> dict[str, tuple[bytes | None, int]]:
-    """Everything below a folder: content and time of its last change."""
-    return {
-        str(path.relative_to(folder)): (path.read_bytes() if path.is_file() else None, path.stat().st_mtime_ns)
-        for path in sorted([folder, *folder.rglob("*")])
-    }
+from tts.errors import DataError, SettingError
 
 
 def test_rows_survive_as_they_were(tmp_path: Path) -> None:
@@ -197,90 +118,6 @@ def test_a_damaged_part_is_named(tmp_path: Path, keep: int) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_one_driver_at_a_time(tmp_path: Path) -> None:
-    first = opened(tmp_path)
-    first.add(TrialRow.of_record(row(0)))
-    second = Store(tmp_path, REWARDS)
-    with pytest.raises(SettingError, match="another run is writing to this folder"):
-        second.open("d", MANIFEST)
-    second.close()
-    first.close()
-    assert set(second.open("d", MANIFEST)) == {name(0)}
-    second.close()
-
-
-def test_a_folder_of_another_configuration_is_refused_untouched(tmp_path: Path) -> None:
-    session = opened(tmp_path)
-    session.add(TrialRow.of_record(row(0)))
-    session.close()
-    before = tree(tmp_path)
-    other = Store(tmp_path, REWARDS)
-    with pytest.raises(RunMismatchError, match=r"belongs to another configuration.*--set output="):
-        other.open("e", {**MANIFEST, "digest": "e"})
-    other.close()
-    assert tree(tmp_path) == before
-
-
-def test_a_folder_that_another_configuration_took_meanwhile_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The folder is free at the first look, and another driver comes and goes before the lock is taken."""
-
-    claim = LocalStorage.claim
-
-    def overtaken(self: LocalStorage, shard: str) -> Lease:
-        (self.folder / "manifest.json").write_text(json.dumps({**MANIFEST, "digest": "other"}))
-        return claim(self, shard)
-
-    session = Store(tmp_path, REWARDS)
-    monkeypatch.setattr(LocalStorage, "claim", overtaken)
-    with pytest.raises(RunMismatchError):
-        session.open("d", MANIFEST)
-    session.close()
-
-
-def test_a_folder_with_other_files_is_refused_untouched(tmp_path: Path) -> None:
-    (tmp_path / "holiday.jpg").write_bytes(b"x")
-    before = tree(tmp_path)
-    session = Store(tmp_path, REWARDS)
-    with pytest.raises(SettingError, match=r"holds other files and no manifest\.json; choose an empty folder"):
-        session.open("d", MANIFEST)
-    assert tree(tmp_path) == before
-
-
-def test_an_interrupted_start_is_no_obstacle(tmp_path: Path) -> None:
-    (tmp_path / "trials").mkdir()
-    (tmp_path / ".lock").write_text("")
-    opened(tmp_path).close()
-    assert store.read_manifest(tmp_path) == MANIFEST
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"name": "web app", "icons": []}'])
-def test_a_manifest_that_is_none_of_ours_is_refused_untouched(content: str, tmp_path: Path) -> None:
-    (tmp_path / "manifest.json").write_text(content)
-    before = tree(tmp_path)
-    with pytest.raises(DataError, match="not a results folder"):
-        Store(tmp_path, REWARDS).open("d", MANIFEST)
-    assert tree(tmp_path) == before
-
-
-def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "taken"
-    path.write_text("x")
-    with pytest.raises(SettingError, match=rf"output {path}: is not a folder"):
-        Store(path, REWARDS).open("d", MANIFEST)
-
-
-@pytest.mark.parametrize("place", ["below a file", "/proc"])
-def test_an_unwritable_folder_is_refused(place: str, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    folder = tmp_path / "file" / "run" if place == "below a file" else Path("/proc/run")
-    session = Store(folder, REWARDS)
-    with pytest.raises(SettingError, match=rf"^output {folder}: cannot be written to \(.+\)$"):
-        session.open("d", MANIFEST)
-    session.close()
-
-
 def disk_full(*_: object) -> None:
     """What a full disk answers."""
     raise OSError(28, "No space left on device")
@@ -314,27 +151,6 @@ def test_a_folder_is_let_go_even_if_its_last_part_cannot_be_written(
     again = Store(tmp_path, REWARDS)
     assert set(again.open("d", MANIFEST)) == set()
     again.close()
-
-
-def test_a_trial_is_found_by_its_first_digits(tmp_path: Path) -> None:
-    session = opened(tmp_path)
-    for k, key in enumerate(("aa11", "aa22", "bb33")):
-        session.add(TrialRow.of_record({**row(k), "trial": key}))
-    session.close()
-    assert store.find(tmp_path, "bb") == {**row(2), "trial": "bb33"}
-    assert store.find(tmp_path, "aa2")["seed"] == 1
-    with pytest.raises(DataError, match="2 trials begin with 'aa'; give more digits"):
-        store.find(tmp_path, "aa")
-    with pytest.raises(DataError, match="no trial begins with 'c'"):
-        store.find(tmp_path, "c")
-
-
-def test_a_folder_without_a_run_or_a_trial_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="not a results folder"):
-        store.read(tmp_path)
-    opened(tmp_path).close()
-    with pytest.raises(DataError, match="no trial is finished yet"):
-        store.find(tmp_path, "0")
 
 
 @given(st.lists(st.sampled_from(["add", "add", "add", "flush", "crash", "close"]), max_size=30), st.integers(1, 5))
@@ -377,8 +193,8 @@ def test_parts_of_before_and_after_recipes_had_ways_back_are_read_together(tmp_p
     session.add(TrialRow.of_record(row(1)))
     session.close()
     old = pa.table({"trial": ["old"], "noises": pa.array([[{"seed": 5, "moves": []}, None]], pa.list_(noise))})
-    for name in ("part-0.parquet", "part-z.parquet"):  # before the new part and after it
-        pq.write_table(old, tmp_path / "trials" / name)
+    for file in ("part-0.parquet", "part-z.parquet"):  # before the new part and after it
+        pq.write_table(old, tmp_path / "trials" / file)
         recipes = {found["trial"]: found["noises"] for found in store.read(tmp_path, ["trial", "noises"]).to_pylist()}
         assert recipes == {"old": [{"seed": 5, "moves": [], "to": None}, None], row(1)["trial"]: row(1)["noises"]}
-        (tmp_path / "trials" / name).unlink()
+        (tmp_path / "trials" / file).unlink()

@@ -108,6 +108,7 @@ def test_a_command_of_the_studys_draws(pipeline: Path, tmp_path: Path) -> None:
     assert size(tmp_path / "it.png") == (16, 16)
 
 
+@pytest.mark.slow
 def test_a_prompt_that_is_cut_is_said(pipeline: Path, tmp_path: Path) -> None:
     given = [
         "--model",

@@ -34,6 +34,7 @@ def run(folder: Path, closed: bool = False, **environment: str) -> subprocess.Co
     return subprocess.run(["bash", "-c", command], cwd=folder, env=given, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_matplotlibs_settings_and_a_home_that_cannot_be_written_change_nothing(tmp_path: Path) -> None:
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
     found = run(
@@ -47,6 +48,7 @@ def test_matplotlibs_settings_and_a_home_that_cannot_be_written_change_nothing(t
     assert (tmp_path / "out" / "curves.png").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_a_closed_output_is_no_trouble(tmp_path: Path) -> None:
     found = run(tmp_path, closed=True)
     assert (found.returncode, found.stdout) == (0, ""), found.stderr
@@ -91,5 +93,5 @@ def test_weights_that_may_not_be_read_are_not_called_missing(tmp_path: Path, mon
 
 
 def test_the_examples_take_no_columns_from_names_of_folders() -> None:
-    text = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "results.md").read_text(encoding="utf-8")
     assert text.count("/*.parquet'") == text.count("hive_partitioning = false") > 3

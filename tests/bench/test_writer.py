@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_store import MANIFEST, REWARDS, crash, name, opened, parts, row, stored
+from small_store import MANIFEST, REWARDS, crash, name, opened, parts, row, stored
 
 from bench.run import writer
 from bench.run.writer import Writer

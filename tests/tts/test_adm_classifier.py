@@ -27,6 +27,7 @@ def _inference() -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scales", [True, False])
 @pytest.mark.parametrize("time", [0.0, 437.0])
 @pytest.mark.parametrize("form", FORMS)

@@ -62,6 +62,7 @@ def ends(model: Any, shape: tuple[int, ...], start: Tensor) -> Tensor:
     return drive(follow(model.sampler, start, [None] * 3), answer).x
 
 
+@pytest.mark.slow
 def test_it_draws_what_the_family_draws(name: str, saved: Path) -> None:
     family, row = FAMILIES[name], CHECKS["any-pipeline"]
     settings = generic(name, saved)

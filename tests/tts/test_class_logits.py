@@ -49,6 +49,7 @@ def test_clip_s_logits_are_open_clip_s(tmp_path: Path, monkeypatch: pytest.Monke
     assert alone == found[1:2]  # no row depends on the rows beside it
 
 
+@pytest.mark.slow
 def test_dino_s_logits_are_transformers_s(tmp_path: Path) -> None:
     settings, network = tiny_rewards.dino_classes(tmp_path)
     reward = DinoClasses(**settings)

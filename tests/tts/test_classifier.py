@@ -67,6 +67,7 @@ def test_other_sizes_are_resized_for_guided_diffusion(tmp_path: Path) -> None:
     assert all(value is not None and 0 < value < 1 for value in reward.score(blocks, [1, 2]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 def test_lower_precisions_come_near(tmp_path: Path, precision: str) -> None:
     path, pictures = tiny_rewards.guided_classifier(tmp_path / "g.pt", classes=5), images(3, 64)
@@ -110,6 +111,7 @@ def random_state(model: str) -> dict[str, Tensor]:
     return dict(network.state_dict())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["squeezenet1_1", "mobilenet_v3_small", "googlenet", "mnasnet0_5", "densenet121"])
 def test_a_file_is_used_as_torchvision_uses_its_published_one(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -131,6 +133,7 @@ def test_a_file_is_used_as_torchvision_uses_its_published_one(
     assert found == CHECKS["torchvision"].near(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [1000, 4])
 @pytest.mark.parametrize("model", FAMILIES)
 def test_networks_of_every_family_hold_weights_in_both_forms(model: str, classes: int) -> None:
@@ -165,6 +168,7 @@ def test_every_published_file_tells_its_digest() -> None:
             assert torchvision_classifier.entry_of(model, torchvision_classifier.digits(entry) + "0" * 54) is entry
 
 
+@pytest.mark.slow
 def test_a_published_file_is_known_by_its_digest_wherever_it_lies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import fake_pyiqa
 import numpy as np
 import pandas as pd
 import pytest
@@ -94,7 +95,8 @@ def scorers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Rewa
     (folder / "trials").mkdir()
     scores = pd.DataFrame({"search": "naive", **{f"score_{name}": [0.4, 0.5, 0.6] for name in two}})
     scores.to_parquet(folder / "trials" / "part-0.parquet")
-    with serving(brightness_service) as url:
+    with serving(brightness_service) as url, pytest.MonkeyPatch.context() as patch:
+        fake_pyiqa.install(patch)
         settings["remote"] = {"url": url}
         yield {name: REWARDS.make({"name": name, **settings.get(name, {})})[1] for name in REWARDS.targets}
 

@@ -21,6 +21,7 @@ from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from tts.errors import SettingError, WeightsError
 from tts.files import tensors
+from tts.files.hub import named_file
 from tts.quiet import quiet
 from tts.registry import REWARDS
 from tts.rewards.base import Reward, RewardSettings
@@ -267,6 +268,14 @@ def test_an_unreachable_hub_is_one_line_that_says_what_to_do(
     with pytest.raises(WeightsError, match=r"cache.*(set (id|pretrained|weights)|to a file)") as error:
         settings(name, OFFLINE[name]).check()
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("file", ["", "/", "owner/name", "owner/name/", "/name/file.pt"])
+def test_a_name_of_no_file_on_the_hub_is_refused(file: str) -> None:
+    with pytest.raises(WeightsError, match=f"^weights hf-hub:{file}: names no file of a repository on the hub"):
+        named_file(f"hf-hub:{file}", "weights")
+    with pytest.raises(WeightsError, match=f"^pretrained hf-hub:{file}: names no file of a repository on the hub"):
+        settings("clip", {"model": "ViT-B-32", "pretrained": f"hf-hub:{file}"}).weights()
 
 
 HOSTILE: dict[str, Callable[[Path], tuple[str, dict[str, Any]]]] = {

@@ -81,6 +81,7 @@ def theirs(preset: Preset, steps: int, noises: list[Tensor], patch: pytest.Monke
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of diffusers' schedulers
 @pytest.mark.parametrize("steps", [1, 2, 4])
 @pytest.mark.parametrize("name", PRESETS)

@@ -43,5 +43,6 @@ def test_the_count_is_torchs(network: nn.Module, given: tuple[Tensor, ...]) -> N
     assert ours.total == theirs.get_total_flops() > 0
 
 
+@pytest.mark.slow
 def test_the_compiler_is_not_imported(fresh_python: Callable[..., str]) -> None:
     assert fresh_python(PROGRAM) == "525434880.0 set()"

@@ -69,6 +69,7 @@ def test_the_classifiers_block_is_torchvisions() -> None:
     assert list(ours.state_dict()) == list(theirs.state_dict())
 
 
+@pytest.mark.slow
 def test_an_engine_needs_no_large_package(fresh_python: Callable[..., str]) -> None:
     """It would start seconds later."""
     program = (

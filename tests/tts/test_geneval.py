@@ -22,7 +22,7 @@ from tts.registry import REWARDS
 from tts.rewards.geneval import rules
 from tts.rewards.geneval.colours import PHRASES, cut_out
 from tts.rewards.geneval.loading import Detecting
-from tts.rewards.geneval.metadata import COLOURS, TASKS, Demand, grouped, read
+from tts.rewards.geneval.metadata import COLOURS, TASKS, Demand, read
 from tts.rewards.geneval.rules import Found, correct, degrees, graded, kept, relations
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -56,9 +56,9 @@ def test_a_file_of_the_published_form_is_read_and_grouped(tmp_path: Path) -> Non
     rows = [json.dumps({**lines[task], "prompt": f"a photo, number {k}"}) for k, task in enumerate(tasks)]
     path.write_text("\n".join(rows) + "\n")
     found = read(path)
-    groups = grouped(found)
+    groups = {task: [each for each in found if each.task == task] for task in TASKS}
     assert len(found) == 553
-    assert list(groups) == list(TASKS)
+    assert list(dict.fromkeys(each.task for each in found)) == list(TASKS)
     assert {task: len(group) for task, group in groups.items()} == PUBLISHED
     position = groups["position"][0].include[1]
     assert (position.name, position.relation, position.target) == ("cow", "left of", 0)

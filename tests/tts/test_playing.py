@@ -18,7 +18,7 @@ import pytest
 import tiny_pipelines
 from command_line import bench
 from PIL import Image
-from tiny_study import SEARCHES
+from tiny_study import SEARCHES, SMALL, WEIGHTS, save_weights
 from toy_engine import toy_engine
 
 import tts
@@ -40,7 +40,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def model() -> tts.LoadedModel:
-    return tts.load_model("cifar10", sampler=STEPS)
+    save_weights()
+    return tts.load_model("cifar10", weights=WEIGHTS, sampler=STEPS)
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +53,11 @@ def engine(model: tts.LoadedModel) -> Iterator[tts.Engine]:
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def rows(tmp_path_factory: pytest.TempPathFactory, model: tts.LoadedModel) -> list[dict[str, Any]]:
     """A run of every search."""
     folder = tmp_path_factory.mktemp("run")
     config = {
-        "model": {"name": "cifar10", "sampler": STEPS},
+        "model": SMALL,
         "rewards": ["brightness"],
         "held_out": ["compressibility"],
         "searches": SEARCHES,

@@ -111,6 +111,36 @@ def test_one_that_stays_away_fails_what_it_was_to_score(monkeypatch: pytest.Monk
             reward.score(IMAGES, CAPTIONS)
 
 
+def test_one_that_is_away_is_waited_for_no_longer_than_anyone_wants() -> None:
+    """An engine that is closed, as when its run is interrupted, ends the wait for all that it has asked so far."""
+    asked, found, up = threading.Event(), list[BaseException](), threading.Event()
+
+    def answer(body: bytes) -> Answer:
+        asked.set()
+        return as_json(scored(body)) if up.is_set() else (503, b"")
+
+    with serving(server(answer)) as url:
+        reward: Any = remote(url, patience=3600)
+        naps = threading.Event()
+        reward.service.sleep = lambda _: naps.wait(20)
+
+        def score() -> None:
+            try:
+                reward.score(IMAGES, CAPTIONS)
+            except EngineError as error:
+                found.append(error)
+
+        thread = threading.Thread(target=score)
+        thread.start()
+        assert asked.wait(20)
+        reward.close()
+        naps.set()
+        thread.join(20)
+        assert "is not waited for any more" in str(found[0])
+        up.set()
+        assert reward.score(IMAGES, CAPTIONS) == WANTED
+
+
 def test_a_refusal_is_told_at_once() -> None:
     with serving(server(lambda _: (401, b"no\x1b[31m key"))) as url:
         reward = remote(url)

@@ -16,7 +16,6 @@ from tts.engine.device_queue import CpuQueue
 from tts.engine.kept_images import KeptImages
 from tts.engine.padding import pad, padded
 from tts.engine.requests import EngineCounters
-from tts.engine.score_checks import Judged, equal_shapes
 from tts.engine.score_requests import ScoreRequest, ScoreResult
 from tts.engine.scoring import Scorer
 from tts.engine.timeline import Timeline
@@ -209,6 +208,29 @@ def test_a_slow_reward_delays_only_who_asked_for_it() -> None:
     assert late[3].image is not None
 
 
+def test_a_scorer_that_is_closed_ends_the_wait_of_its_rewards() -> None:
+    """What has not begun never does."""
+
+    class Waiting(Gate):
+        begun = threading.Semaphore(0)
+
+        def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[float | None]:
+            self.begun.release()
+            return super().score(images, conditions)
+
+        def close(self) -> None:
+            self.open.set()
+
+    reward = Waiting()
+    scorer = Scorer(ToyModel(), {"it": reward}, batch=1)
+    for ticket in (1, 2):
+        scorer.add(wanted(ticket, "it"))
+    scorer.flush(partial=True)
+    assert reward.begun.acquire(timeout=20)
+    scorer.close()
+    assert reward.batches == [1]
+
+
 def test_scores_are_in_one_order_whichever_lane_is_first() -> None:
     gate = Gate()
     scorer = Scorer(ToyModel(), {"b": gate, "a": Level(True), "c": Level(False)}, batch=2)
@@ -250,48 +272,47 @@ def test_a_service_is_asked_for_several_batches_at_once() -> None:
 
 
 class Counting(ToyModel):
-    """Remembers how many images it decoded at a time; those of some sizes come out lighter."""
+    """Remembers how many images it decoded at a time."""
 
-    def __init__(self, odd: Sequence[int] = (), side: int = 8) -> None:
-        super().__init__(shape=(3, side, side))
-        self.decoded, self.odd = list[int](), odd
+    def __init__(self) -> None:
+        super().__init__(shape=(3, 8, 8))
+        self.decoded = list[int]()
 
     def decode(self, x: Tensor, preview: bool = False) -> Tensor:
         self.decoded.append(len(x))
-        return super().decode(x + 1e-3 * (len(x) in self.odd), preview)
+        return super().decode(x, preview)
 
 
-def test_a_batch_that_is_not_full_is_of_the_smallest_size_that_gives_the_same_bits() -> None:
+def test_a_batch_that_is_not_full_is_padded() -> None:
+    """At another size kernels may give another last bit."""
     model, device = Counting(), Level(False)
-    scorer = Scorer(model, {"it": device}, batch=8, shapes=(2, 4))
+    scorer = Scorer(model, {"it": device}, batch=8)
     scored(scorer, [wanted(k, "it") for k in range(11)])
-    assert model.decoded == device.batches == [8, 4]
-
-
-@pytest.mark.parametrize("odd", [(), (2,), (1, 2, 4)])
-def test_sizes_are_trusted_after_they_have_given_the_same_bits(odd: tuple[int, ...]) -> None:
-    judged = Judged(Counting(odd, side=128), {"it": Level(False)}, {}, 0)
-    assert equal_shapes(judged, 8) == tuple(size for size in (1, 2, 4) if size not in odd)
-
-
-def test_a_reward_that_looks_at_the_size_of_its_batch_keeps_it_full() -> None:
-    class Crowded(Level):
-        def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[float | None]:
-            return [1 / len(images)] * len(images)
-
-    assert equal_shapes(Judged(Counting(side=128), {"it": Crowded(False)}, {}, 0), 8) == ()
-    assert equal_shapes(Judged(Counting(side=128), {"it": Crowded(True)}, {}, 0), 8) == (
-        1,
-        2,
-        4,
-    )  # the host's are never padded
-
-
-def test_too_few_pixels_show_nothing() -> None:
-    assert equal_shapes(Judged(Counting(), {}, {}, 0), 8) == ()
+    assert model.decoded == device.batches == [8, 8]
 
 
 # Images that were decoded before
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_kept_image_has_the_layout_that_it_was_decoded_in(layout: torch.memory_format) -> None:
+    """Kernels may sum in another order for another one."""
+    seen = list[tuple[int, ...]]()
+
+    class LaidOut(ToyModel):
+        def decode(self, x: Tensor, preview: bool = False) -> Tensor:
+            return super().decode(x, preview).contiguous(memory_format=layout)
+
+    class Strides(Level):
+        def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[float | None]:
+            seen.append(images.stride())
+            return super().score(images, conditions)
+
+    scorer = Scorer(LaidOut(shape=(3, 8, 4)), {"it": Strides(False)}, batch=2)
+    for ticket, rewards in ((7, "it"), (9, ALL)):
+        request = ScoreRequest(ticket, torch.zeros(3, 8, 4), 0, (rewards,), final=7)
+        assert scored_by(scorer, [request])[ticket].decodes == int(ticket == 7)
+    assert seen[0] == seen[1]
 
 
 def test_a_final_image_is_decoded_once() -> None:

@@ -85,6 +85,7 @@ def test_a_step_is_at_least_the_best_of_its_fresh_noises(score: object, seed: in
         assert chosen.value >= max(answer.value for answer in fresh)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounds", [1, 2])
 @pytest.mark.parametrize("n", [2, 3, 4, 6, 8, 16])
 def test_where_the_reward_is_linear_it_gains_more_than_the_best_of_as_many(n: int, rounds: int) -> None:

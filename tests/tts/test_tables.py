@@ -147,8 +147,7 @@ def test_what_is_not_in_the_table_is_named(engine: RecordedEngine, segment: Segm
     engine.submit([EvalRequest(0, segment)])
     [found] = engine.advance()
     assert found.scores == {}
-    with pytest.raises(AssertionError, match=message):
-        raise AssertionError(found.errors[REWARD])
+    assert re.search(message, found.errors[REWARD])
     assert found.errors[REWARD].startswith(f"model table: {REWARD} was asked for where it was not recorded (")
 
 
@@ -253,7 +252,6 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     pq.write_table(pq.read_table(path).replace_schema_metadata({HEADER: b"{" * 9999}), path)
     with pytest.raises(DataError, match="its header is no JSON"):
         read(path)
-    assert pq.read_table(path).num_rows == len(rows_of(EVERY))
 
 
 def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:

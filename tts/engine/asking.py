@@ -10,18 +10,23 @@ from torch import Tensor
 from tts.engine.device_errors import device_error, of_the_device
 from tts.errors import DeviceError, EngineError, RewardError, first_line
 from tts.plan import Condition
-from tts.rewards.base import Reward, Score
+from tts.rewards.base import Reward, Score, score_at
 
 
-def ask(name: str, reward: Reward, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
+def ask(
+    name: str, reward: Reward, images: Tensor, conditions: Sequence[Condition], levels: Sequence[float] = ()
+) -> list[Score]:
     """A reward's values; one that is no finite number counts as "could not score".
+
+    Args:
+        levels: of the images' states, for rewards that ask for them (:func:`tts.rewards.base.score_at`).
 
     Raises:
         DeviceError: the device failed while the reward was asked.
         EngineError: the reward failed; the message names it.
     """
     try:
-        values = reward.score(images, conditions)
+        values = score_at(reward, images, conditions, levels)
     except RewardError:
         raise
     except Exception as error:
@@ -32,19 +37,24 @@ def ask(name: str, reward: Reward, images: Tensor, conditions: Sequence[Conditio
 
 
 def ask_places(
-    name: str, reward: Reward, images: Tensor, conditions: Sequence[Condition], places: Mapping[int, int]
+    name: str,
+    reward: Reward,
+    images: Tensor,
+    conditions: Sequence[Condition],
+    places: Mapping[int, int],
+    levels: Sequence[float] = (),
 ) -> tuple[dict[int, Score], dict[int, str]]:
     """Values of some of the images, and errors; where the reward fails, each image alone is tried.
 
     Args:
-        images, conditions: ``[B, 3, H, W]`` uint8, and as many.
+        images, conditions, levels: ``[B, 3, H, W]`` uint8, and as many.
         places: the images that matter, and what each is called in the answer.
 
     Raises:
         DeviceError: the device failed.
     """
     try:
-        values = ask(name, reward, images, conditions)
+        values = ask(name, reward, images, conditions, levels)
         return {place: values[k] for k, place in places.items()}, {}
     except DeviceError:
         raise
@@ -53,7 +63,8 @@ def ask_places(
     for k, place in places.items():
         alone = images[k : k + 1]
         try:
-            found[place] = ask(name, reward, alone.expand(rows, *alone.shape[1:]), [conditions[k]] * rows)[0]
+            same = alone.expand(rows, *alone.shape[1:])
+            found[place] = ask(name, reward, same, [conditions[k]] * rows, [*levels[k : k + 1]] * rows)[0]
         except EngineError as error:
             errors[place] = str(error)
     return found, errors

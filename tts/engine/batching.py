@@ -46,7 +46,6 @@ class Engine:
         reward_device: where device rewards are; None: where the model is.
         stream: the device's queue; left out: as the device needs it.
         host_threads: that share work on images beside the device, where it can be divided.
-        score_shapes: batches smaller than ``score_batch`` that score images to the same bits.
     """
 
     def __init__(
@@ -60,7 +59,6 @@ class Engine:
         stream: DeviceQueue | None = None,
         metrics: Mapping[str, Metric] | None = None,
         host_threads: int = HOST_THREADS,
-        score_shapes: Sequence[int] = (),
     ) -> None:
         self.model, self.rewards, self.batch, self.device = model, dict(rewards), batch, device
         self.flops: float | None = None  # of one forward of one image; whoever counts them sets it
@@ -70,9 +68,9 @@ class Engine:
         self._pass_seconds = 0.0
         self._noise = NoiseBank(model.shape)
         self._timeline, self._known = Timeline(self.load), 0.0
-        second, beside = reward_device, (host_threads, score_shapes)
+        second, timeline = reward_device, self._timeline
         self._scorer = Scorer(
-            model, rewards, score_batch or batch, second, self._timeline, self._stream, metrics, *beside
+            model, rewards, score_batch or batch, second, timeline, self._stream, metrics, host_threads
         )
         self._rows = Rows(model.sampler, model.shape, batch, device, self._noises)
         self.states = self._rows.states
@@ -181,9 +179,11 @@ class Engine:
         return [each for each, row in zip(outcomes, ended, strict=True) if not row.job.wants]
 
     def _score_request(self, job: EvalRequest, clean: Tensor) -> ScoreRequest:
-        mid = job.segment.stop < self.model.sampler.plan.steps
+        segment, plan = job.segment, self.model.sampler.plan
+        mid = segment.stop < plan.steps
         preview, final = self.model.previews and mid, None if mid else job.state
-        return ScoreRequest(job.ticket, clean, job.segment.condition, job.wants, preview, final)
+        level = plan.level(plan.steps if segment.ahead else segment.stop)
+        return ScoreRequest(job.ticket, clean, segment.condition, job.wants, preview, final, level)
 
     def _finish(self, scored: ScoreResult) -> EvalResult:
         outcome = self._finishing.pop(scored.ticket)

@@ -83,8 +83,13 @@ class Lanes:
             done, self._done = self._done, []
         return done
 
+    def drop(self) -> None:
+        """Begin nothing more."""
+        for lane in self._lanes.values():
+            lane.shutdown(wait=False, cancel_futures=True)
+
     def close(self) -> None:
-        """End the threads; what has not begun is dropped."""
+        """Begin nothing more, and wait until what has begun has ended."""
         for lane in self._lanes.values():
             lane.shutdown(cancel_futures=True)
 

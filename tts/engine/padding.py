@@ -16,6 +16,13 @@ def pad(rows: Sequence[Tensor], size: int) -> Tensor:
     return torch.stack(padded(rows, size))
 
 
+def pad_images(images: Sequence[Tensor], size: int) -> Tensor:
+    """:func:`pad` of images ``[C, H, W]`` in the layout that they were decoded in: for another one kernels may sum in
+    another order."""
+    layout = torch.channels_last if images[0].stride(0) == 1 else torch.contiguous_format
+    return pad(images, size).contiguous(memory_format=layout)
+
+
 def padded(rows: Sequence[T], size: int) -> list[T]:
     """Rows and copies of the first one up to a size."""
     return [*rows, *[rows[0]] * (size - len(rows))]

@@ -19,6 +19,7 @@ class ScoreRequest(NamedTuple):
     Args:
         preview: decode it by the model's cheaper means for predicted images.
         final: the state that the image is of, by its key, where it is the last of a trajectory.
+        level: of the noise in the state that the image was predicted from.
     """
 
     ticket: int
@@ -27,6 +28,7 @@ class ScoreRequest(NamedTuple):
     rewards: tuple[str, ...]
     preview: bool = False
     final: int | None = None
+    level: float = 0.0
 
     def asks(self, name: str) -> bool:
         """Whether it is to be scored by a reward."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -15,7 +16,7 @@ from tts.engine.device_queue import CpuQueue, DeviceQueue
 from tts.engine.features import extract_places
 from tts.engine.kept_images import KeptImages
 from tts.engine.lanes import Lanes, Work
-from tts.engine.padding import pad, padded
+from tts.engine.padding import pad, pad_images, padded
 from tts.engine.requests import EngineCounters
 from tts.engine.score_requests import KINDS, Kind, Row, ScoreRequest, ScoreResult
 from tts.engine.timeline import Timeline
@@ -23,7 +24,6 @@ from tts.files.digests import pixels_sha256
 from tts.media import check, png
 from tts.metrics.base import Metric
 from tts.models.base import Model
-from tts.plan import Condition
 from tts.rewards.base import Reward
 from tts.search.segment import ALL
 
@@ -38,7 +38,7 @@ DEVICE, IMAGES = "the device", "images"
 
 
 class Scorer:
-    """Scores clean states in batches of one fixed size, or of smaller ones that give the same bits.
+    """Scores clean states in batches of one fixed size: at another one kernels may sum in another order.
 
     Args:
         model: decodes.
@@ -49,7 +49,6 @@ class Scorer:
         stream: the device's queue.
         metrics: by extractor; they look at the images that are rendered.
         threads: of each lane whose work can be divided.
-        shapes: smaller batches that give the same bits (:func:`tts.engine.score_checks.equal_shapes`).
     """
 
     def __init__(
@@ -62,11 +61,9 @@ class Scorer:
         stream: DeviceQueue | None = None,
         metrics: Mapping[str, Metric] | None = None,
         threads: int = HOST_THREADS,
-        shapes: Sequence[int] = (),
     ) -> None:
         self.model, self.rewards, self.batch, self.device = model, dict(rewards), batch, device
         self.metrics, self.threads = dict(metrics or {}), threads
-        self.shapes = sorted({*shapes, batch})
         self.kept = KeptImages()
         self.waiting: dict[Kind, deque[Row]] = {kind: deque() for kind in KINDS}
         self._stream, self._timeline = stream or CpuQueue(), timeline or Timeline(EngineCounters())
@@ -75,7 +72,7 @@ class Scorer:
         self._order += [*self.metrics]
         self._lanes = Lanes(self._widths())
         self._results: dict[int, ScoreResult] = {}
-        self._under_way, self._frontier = 0, 0.0
+        self._under_way, self._frontier, self._counting = 0, 0.0, threading.Lock()
 
     def _widths(self) -> dict[str, int]:
         rewards = {name: self._width(reward) for name, reward in self.rewards.items() if reward.host}
@@ -116,7 +113,10 @@ class Scorer:
         return [self._ordered(self._results.pop(ticket)) for ticket in self._lanes.collect(timeout)]
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads; rewards that wait for a service do so no longer."""
+        self._lanes.drop()
+        for reward in self.rewards.values():
+            getattr(reward, "close", lambda: None)()
         self._lanes.close()
 
     def _ordered(self, result: ScoreResult) -> ScoreResult:
@@ -129,7 +129,8 @@ class Scorer:
         """Decode and score; where the device has a second queue, a thread does so, and this one goes on."""
         tickets = [row.request.ticket for row in rows]
         self._results.update((row.request.ticket, row.result) for row in rows)
-        self._under_way += 1
+        with self._counting:
+            self._under_way += 1
         if self._stream.overlaps:
             self._lanes.submit(DEVICE, tickets, [partial(self._score_beside, rows, self._stream.mark())])
         else:
@@ -145,16 +146,15 @@ class Scorer:
     def _score_on_device(self, rows: list[Row]) -> Tensor:
         """Decode, ask the device's rewards, and fetch the images, which waits for them."""
         requests = [row.request for row in rows]
-        size = next(shape for shape in self.shapes if shape >= len(rows))
         begin = self._stream.mark()
-        images = self._images(rows, size)
+        images = self._images(rows)
         decoded = self._stream.mark()
         near = images if self.device is None else images.to(self.device)
-        conditions = padded([request.condition for request in requests], size)
+        filled = padded(requests, self.batch)
         for name, reward in self.rewards.items():
             asked = [k for k, request in enumerate(requests) if request.asks(name)]
             if asked and not reward.host:
-                self._ask(name, rows, near, conditions, dict(zip(asked, asked, strict=True)))
+                self._ask(name, rows, near, filled, dict(zip(asked, asked, strict=True)))
         self._look(near, rows, host=False)
         end = self._stream.mark()
         host = images[: len(rows)].cpu()
@@ -164,20 +164,22 @@ class Scorer:
                 self.kept.keep(row.request.final, image)
         return host
 
-    def _images(self, rows: list[Row], size: int) -> Tensor:
+    def _images(self, rows: list[Row]) -> Tensor:
         """Images of the rows, as the host's or the device's memory has them."""
         kept = [row.kept for row in rows if row.kept is not None]
         if kept:
-            return pad(kept, size).to(rows[0].request.clean.device)
-        return check(self.model.decode(pad([row.request.clean for row in rows], size), rows[0].request.preview))
+            return pad_images(kept, self.batch).to(rows[0].request.clean.device)
+        clean = pad([row.request.clean for row in rows], self.batch)
+        return check(self.model.decode(clean, rows[0].request.preview))
 
     def _account(self, rows: list[Row], begin: Any, decoded: Any, end: Any) -> None:
         """Charge the device's own time, by its marks: not the passes that were queued before."""
         first, second, third = (self._stream.at(mark) for mark in (begin, decoded, end))
         self._timeline.add("decode", first, second)
         self._timeline.add("reward", second, third)
-        self._frontier = third
-        self._under_way -= 1
+        with self._counting:
+            self._frontier = third
+            self._under_way -= 1
         for row in rows:
             row.result.seconds = (third - first) / len(rows)
 
@@ -209,18 +211,19 @@ class Scorer:
             result.image, result.image_sha256 = png(image), pixels_sha256(image.permute(1, 2, 0).numpy())
 
     def _ask_host(self, name: str, rows: list[Row], images: Tensor, asked: list[int]) -> None:
-        self._ask(name, rows, images[asked], [rows[k].request.condition for k in asked], dict(enumerate(asked)))
+        self._ask(name, rows, images[asked], [rows[k].request for k in asked], dict(enumerate(asked)))
 
     def _ask(
         self,
         name: str,
         rows: list[Row],
         images: Tensor,
-        conditions: Sequence[Condition],
+        requests: Sequence[ScoreRequest],
         places: Mapping[int, int],
     ) -> None:
         """Score the images at some places for the rows that want it."""
-        found, errors = ask_places(name, self.rewards[name], images, conditions, places)
+        conditions, levels = [each.condition for each in requests], [each.level for each in requests]
+        found, errors = ask_places(name, self.rewards[name], images, conditions, places, levels)
         for place, value in found.items():
             rows[place].result.scores[name] = value
         for place, error in errors.items():

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
 
 
+HUB = "hf-hub:"
+"""Begins the name of a repository, or of a file in one, where a setting may also be a path."""
+
+
 @lru_cache(maxsize=128)
 def hub_file(id: str, name: str, setting: str, revision: str | None = None) -> Path:
     """One file of a repository, from the hub's cache or fetched into it.
@@ -79,6 +83,20 @@ def local_folder(id: str, setting: str) -> Path | None:
 def folder(id: str, patterns: tuple[str, ...], setting: str) -> Path:
     """A local folder as it is, or a repository's files."""
     return local_folder(id, setting) or hub_folder(id, patterns, setting)
+
+
+def named_file(name: str, setting: str) -> Path:
+    """The file that ``hf-hub:owner/name/file`` names, or that of a path, which is not looked at.
+
+    Raises:
+        WeightsError: it names no file of a repository, or the file cannot be had.
+    """
+    if not name.startswith(HUB):
+        return near(Path(name).expanduser())
+    parts = name.removeprefix(HUB).split("/", 2)
+    if len(parts) < 3 or not all(parts):
+        raise WeightsError(f"{setting} {name}: names no file of a repository on the hub ({HUB}owner/name/file)")
+    return hub_file("/".join(parts[:2]), parts[2], setting)
 
 
 @contextmanager

@@ -47,24 +47,20 @@ class Table(ModelSettings):
 
     def condition(self, value: object) -> Condition:
         """A condition of the table, from itself or its label."""
-        known = self._labels
-        if isinstance(value, int | str) and not isinstance(value, bool):
-            matches = [each for each in known if value == each or str(value) in (str(each), known[each])]
-            if matches:
-                return matches[0]
-        raise SettingError(f"model table: has no trajectory of {str(value)[:100]!r}; {nearest(value, known.values())}")
+        table = self.table
+        if isinstance(value, int | str) and not isinstance(value, bool) and str(value) in table.named:
+            return table.named[str(value)]
+        raise SettingError(
+            f"model table: has no trajectory of {str(value)[:100]!r}; {nearest(value, table.labels.values())}"
+        )
 
     def conditions(self) -> tuple[Condition, ...]:
         """Those that the table has trajectories of, in its order."""
-        return tuple(self._labels)
+        return tuple(self.table.labels)
 
     def label(self, condition: Condition) -> str:
         """As the recorded model calls it."""
-        return self._labels[condition]
-
-    @property
-    def _labels(self) -> dict[Condition, str]:
-        return {problem.condition: problem.label for problem in self.table.problems}
+        return self.table.labels[condition]
 
     def judged(self, rewards: Mapping[str, RewardSettings], given: Mapping[str, Any], metrics: Iterable[str]) -> None:
         """The recorded rewards only, with their settings where any are given; metrics need images."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 
+from tts.errors import EngineError
 from tts.models.base import ModelSettings
 from tts.plan import Condition
 from tts.settings import Settings
@@ -28,9 +29,10 @@ class Reward(Protocol):
         host: scored by the CPU beside the device, from images in its memory; else on the model's device, in batches
             that the engine pads to one fixed size.
 
-    A reward of the host is asked in a thread of its own, one batch after another. Three attributes are looked for
+    A reward of the host is asked in a thread of its own, one batch after another. Some attributes are looked for
     besides: ``divisible`` (bool), that several threads may ask it at once, each for a part of a batch; ``concurrency``
-    (int), for how many batches it may be asked at once; ``waits`` (bool), that it may wait for something that is away.
+    (int), for how many batches it may be asked at once; ``waits`` (bool), that it may wait for something that is away,
+    until ``close()`` is called, if there is such a method.
     """
 
     host: bool
@@ -38,6 +40,37 @@ class Reward(Protocol):
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
         """One value for each of ``[B, 3, H, W]`` uint8 images; higher is better."""
         ...
+
+
+class LevelledReward(Protocol):
+    """A loaded reward that is told how noisy each image's state still is; else as :class:`Reward`."""
+
+    host: bool
+    levelled: Literal[True]
+
+    def score(self, images: Tensor, conditions: Sequence[Condition], levels: Sequence[float]) -> list[Score]:
+        """One value for each image.
+
+        Args:
+            levels: standard deviation of the noise over that of the signal, in the state whose image was predicted; 0
+                for final images, NaN where the sampler does not tell.
+        """
+        ...
+
+
+def score_at(
+    reward: Reward | LevelledReward, images: Tensor, conditions: Sequence[Condition], levels: Sequence[float] = ()
+) -> list[Score]:
+    """What a reward says of images, told their levels if it asks for them.
+
+    Raises:
+        EngineError: it asks for levels, and they are not known.
+    """
+    if not getattr(reward, "levelled", False):
+        return cast(Reward, reward).score(images, conditions)
+    if len(levels) != len(images):
+        raise EngineError("it needs noise levels, which only rewards beside the model are told; take it out of scorers")
+    return cast(LevelledReward, reward).score(images, conditions, levels)
 
 
 class RewardSettings(Settings):

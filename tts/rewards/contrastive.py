@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from tts.errors import SettingError, WeightsError
 from tts.files import tensors
 from tts.files.digests import sha256
-from tts.files.hub import hub_file
+from tts.files.hub import HUB, hub_file, named_file
 from tts.files.staging import near
 from tts.plan import Condition
 from tts.precision import Precision, dtype
@@ -24,10 +24,6 @@ from tts.rewards.encoders import Encoders, cut_by
 from tts.rewards.preprocess import Mode
 from tts.settings import nearest
 
-if TYPE_CHECKING:
-    pass
-
-HUB = "hf-hub:"
 WORDS = ("*.json", "*.txt", "*.model")
 """Files of tokenizers."""
 
@@ -188,8 +184,7 @@ class ContrastiveSettings(RewardSettings):
         if self.model not in open_clip.list_models():
             raise SettingError(f"model {self.model}: unknown; {nearest(self.model, open_clip.list_models())}")
         if self.pretrained.startswith(HUB):
-            owner, name, file = self.pretrained.removeprefix(HUB).split("/", 2)
-            return hub_file(f"{owner}/{name}", file, "pretrained")
+            return named_file(self.pretrained, "pretrained")
         tags = open_clip.list_pretrained_tags_by_model(self.model)
         if self.pretrained in tags:
             return open_clip_models.published(self.model, self.pretrained)

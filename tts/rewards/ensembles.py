@@ -17,7 +17,7 @@ from tts.errors import DataError, SettingError
 from tts.models.base import ModelSettings
 from tts.plan import Condition
 from tts.registry import REWARDS
-from tts.rewards.base import Caption, Reward, RewardSettings, Score
+from tts.rewards.base import Caption, Reward, RewardSettings, Score, score_at
 from tts.settings import Settings
 
 if TYPE_CHECKING:
@@ -140,11 +140,19 @@ class Combined:
         self.members, self.parts = members, parts
         self.host = all(member.host for member in members)
         self.waits = any(getattr(member, "waits", False) for member in members)
+        self.levelled = any(getattr(member, "levelled", False) for member in members)
 
-    def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """See :class:`tts.rewards.base.Reward`."""
-        columns = [member.score(images.cpu() if member.host else images, conditions) for member in self.members]
+    def score(self, images: Tensor, conditions: Sequence[Condition], levels: Sequence[float] = ()) -> list[Score]:
+        """See :class:`tts.rewards.base.LevelledReward`."""
+        columns = [
+            score_at(member, images.cpu() if member.host else images, conditions, levels) for member in self.members
+        ]
         return [self._sum(row) for row in zip(*columns, strict=True)]
+
+    def close(self) -> None:
+        """Let no member wait any longer."""
+        for member in self.members:
+            getattr(member, "close", lambda: None)()
 
     def _sum(self, row: Sequence[Score]) -> Score:
         values = [value for value in row if value is not None]

@@ -11,14 +11,13 @@ from pydantic import Field
 from tts.errors import WeightsError
 from tts.files import tensors
 from tts.files.digests import sha256
-from tts.files.hub import folder, hub_file
+from tts.files.hub import folder, named_file
 from tts.files.locate import locate
-from tts.files.staging import near
 from tts.plan import Condition
 from tts.precision import Precision, dtype
 from tts.quiet import quiet
 from tts.rewards.base import Caption, Reward, RewardSettings, Score
-from tts.rewards.transformers_files import explained
+from tts.rewards.transformers_files import explained, load_processor
 from tts.rewards.vlm.chat import Chat, Inputs
 from tts.rewards.vlm.settings import TEXTS
 from tts.rewards.vlm.texts import CAPTION, constants, filled
@@ -26,7 +25,6 @@ from tts.rewards.vlm.texts import CAPTION, constants, filled
 if TYPE_CHECKING:
     from torch import Tensor
 
-HUB = "hf-hub:"
 PUBLISHED = (
     "https://raw.githubusercontent.com/louisdarbandi/HPSv3/19378ad830f9bccb7e0977b73210f1a7e072050e/"
     "hpsv3/dataset/data_collator_qwen.py"
@@ -95,19 +93,14 @@ class HPSv3(RewardSettings):
         return locate(self.question, "question", PUBLISHED_SHA256 if self.question == PUBLISHED else None)
 
     def _path(self) -> Path:
-        if self.weights.startswith(HUB):
-            owner, name, file = self.weights.removeprefix(HUB).split("/", 2)
-            return hub_file(f"{owner}/{name}", file, "weights")
-        return near(Path(self.weights).expanduser())
+        return named_file(self.weights, "weights")
 
     def _base(self) -> Path:
         return folder(self.base, TEXTS, "base")
 
     def _processor(self) -> Any:
-        from transformers import AutoProcessor
-
+        found = load_processor(self._base(), "base", self.base)
         with quiet(), explained(self.base, "base"):
-            found = AutoProcessor.from_pretrained(self._base(), trust_remote_code=False, local_files_only=True)
             found.tokenizer.add_special_tokens({"additional_special_tokens": [MARK]})
         return found
 
@@ -143,10 +136,7 @@ class HPSv3Reward:
 
     def predicted(self, images: Tensor, conditions: Sequence[Condition]) -> list[tuple[float, float]]:
         """Mean and standard deviation of each image's preference."""
-        asked = [
-            self.chat.question([image], filled(self.question, self.caption(condition)))
-            for image, condition in zip(images, conditions, strict=True)
-        ]
+        asked = self.chat.of_each(images, [filled(self.question, self.caption(each)) for each in conditions])
         return self.chat.each(asked, self._read)
 
     def _read(self, inputs: Inputs) -> list[tuple[float, float]]:

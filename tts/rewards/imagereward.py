@@ -11,8 +11,7 @@ from pydantic import Field
 from tts.errors import WeightsError
 from tts.files import tensors
 from tts.files.digests import sha256
-from tts.files.hub import folder, hub_file
-from tts.files.staging import near
+from tts.files.hub import HUB, folder, named_file
 from tts.plan import Condition
 from tts.precision import Precision, dtype
 from tts.prompts import Cut, cut_notes
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
     from tts.networks.blip_reward import BlipReward
 
-HUB = "hf-hub:"
 PUBLISHED = "hf-hub:zai-org/ImageReward/ImageReward.pt"
 MARKS = 2
 """Words that BLIP adds to its tokenizer, and that no prompt has."""
@@ -78,10 +76,7 @@ class ImageReward(RewardSettings):
         return {**self.record(), "weights": sha256(self._path(), "weights"), "tokenizer": words, **kept}
 
     def _path(self) -> Path:
-        if self.weights.startswith(HUB):
-            owner, name, file = self.weights.removeprefix(HUB).split("/", 2)
-            return hub_file(f"{owner}/{name}", file, "weights")
-        return near(Path(self.weights).expanduser())
+        return named_file(self.weights, "weights")
 
     def _words(self) -> Path:
         return folder(self.tokenizer, WORDS, "tokenizer")

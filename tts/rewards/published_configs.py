@@ -133,9 +133,7 @@ def preprocess(values: Mapping[str, Any], where: str) -> Preprocess:
         WeightsError: it has a key whose effect is not known, or asks for what is not done here.
     """
     _refuse(values, PREPROCESSOR_USED | PREPROCESSOR_NEUTRAL, where, PREPROCESSOR_FIXED)
-    interpolation = INTERPOLATIONS.get(values.get("resample", 3))
-    if interpolation is None:
-        raise WeightsError(f"{where}: 'resample' is {values['resample']!r}; known: 2 (bilinear), 3 (bicubic)")
+    interpolation = _interpolation(values, where)
     edge = _side(values.get("size", 224), {"shortest_edge"}, f"{where}: 'size'")
     crop = _side(values.get("crop_size", 224), {"height", "width"}, f"{where}: 'crop_size'")
     if edge < crop:
@@ -166,12 +164,17 @@ def squash_of(folder: Path, setting: str) -> Preprocess:
     values, where = read_json(path, setting), f"{setting} {path}"
     fixed = {**PREPROCESSOR_FIXED, "do_center_crop": (False, None), "default_to_square": (True, None)}
     _refuse(values, (PREPROCESSOR_USED - {"crop_size"}) | PREPROCESSOR_NEUTRAL, where, fixed)
-    interpolation = INTERPOLATIONS.get(values.get("resample", 3))
-    if interpolation is None:
-        raise WeightsError(f"{where}: 'resample' is {values['resample']!r}; known: 2 (bilinear), 3 (bicubic)")
+    interpolation = _interpolation(values, where)
     side = _side(values.get("size", 224), {"height", "width"}, f"{where}: 'size'")
     mean, std = (tuple(values.get(name, (0.5, 0.5, 0.5))) for name in ("image_mean", "image_std"))
     return Preprocess(side, mean, std, interpolation, mode="squash")
+
+
+def _interpolation(values: Mapping[str, Any], where: str) -> str:
+    found = INTERPOLATIONS.get(values.get("resample", 3))
+    if found is None:
+        raise WeightsError(f"{where}: 'resample' is {values['resample']!r}; known: 2 (bilinear), 3 (bicubic)")
+    return found
 
 
 def check_tokenizer(folder: Path, setting: str) -> None:

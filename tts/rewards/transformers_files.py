@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from tts.errors import WeightsError
 from tts.models.checkpoint import check_safetensors
 from tts.models.parts import load_part
 from tts.quiet import quiet
+from tts.rewards.published_configs import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -45,6 +46,30 @@ def load_network(folder: Path, kind: str, dtype: torch.dtype, setting: str, name
     weight_files(folder, name, setting)
     with quiet(), explained(name, setting):
         return load_part(folder, ("transformers", kind), None, dtype)
+
+
+def architecture(folder: Path, known: Sequence[str], setting: str, name: str) -> str:
+    """The network's class in transformers, as a folder's config.json names it.
+
+    Raises:
+        WeightsError: it is none of the known ones.
+    """
+    found = read_json(folder / "config.json", setting).get("architectures") or ["nothing"]
+    if found[0] not in known:
+        raise WeightsError(f"{setting} {name}: is a {found[0]}; known: {', '.join(known)}")
+    return str(found[0])
+
+
+def load_processor(folder: Path, setting: str, name: str) -> Any:
+    """What prepares images and texts for a network; code that comes with it is not run.
+
+    Raises:
+        WeightsError: its files are missing or damaged.
+    """
+    from transformers import AutoProcessor
+
+    with quiet(), explained(name, setting):
+        return AutoProcessor.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
 
 
 @contextmanager

@@ -4,42 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from tts.errors import SettingError
-from tts.files.digests import sha256
-from tts.files.locate import locate
 from tts.plan import Condition
-from tts.rewards.base import Caption, Reward, Score
+from tts.rewards.base import Caption, Reward, RewardSettings, Score
 from tts.rewards.vlm.chat import Chat
-from tts.rewards.vlm.settings import VisionLanguageSettings
-from tts.rewards.vlm.texts import CAPTION, filled, longest_question
+from tts.rewards.vlm.texts import filled
+from tts.rewards.vlm.unified import POINTS, QUESTION, UnifiedModel
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-REPOSITORY = "https://raw.githubusercontent.com/CodeGoat24/UnifiedReward/ff6f520247a2d36e2aff7b2ba53a935afd437f66"
-PUBLISHED = f"{REPOSITORY}/inference_qwen/image_generation/qwen_point_score_image_generation.py"
-PUBLISHED_SHA256 = "5c8c2efcb7f07283a3a4b3685043e2da0ee909c876829a9edbe4938a4881971c"
 
-
-class UnifiedReward(VisionLanguageSettings):
+class UnifiedReward(UnifiedModel, RewardSettings):
     """The score, 1 to 5, that a model gives an image after it has looked for what the prompt names.
 
     The question is its authors', read from their published program; an answer without a score has no value.
     """
 
-    id: str = Field(
-        "CodeGoat24/UnifiedReward-qwen-7b", description="folder, or name on the hub, of the model in transformers' form"
-    )
-    question: str = Field(
-        PUBLISHED, description="file or address of the question: a text with {caption}, or the authors' program"
-    )
+    question: str = Field(POINTS, description=QUESTION)
     pattern: str = Field(r"Final Score:\s*([0-9.]+)", description="its first group in the answer is the score")
-    tokens: int = Field(512, ge=1, description="of the longest answer")
 
     @field_validator("pattern")
     @classmethod
@@ -51,30 +37,6 @@ class UnifiedReward(VisionLanguageSettings):
         if groups < 1:
             raise ValueError("it needs a group, as in 'score: ([0-9.]+)'")
         return value
-
-    def check(self) -> None:
-        """Also reads the question."""
-        super().check()
-        self.template()
-
-    def template(self) -> str:
-        """The question, with a place for the prompt.
-
-        Raises:
-            SettingError: it has none.
-            WeightsError: it cannot be had.
-        """
-        found = longest_question(self._path(), "question")
-        if CAPTION not in found:
-            raise SettingError(f"question {self.question}: has no {CAPTION}")
-        return found
-
-    def _path(self) -> Path:
-        return locate(self.question, "question", PUBLISHED_SHA256 if self.question == PUBLISHED else None)
-
-    def identity(self) -> dict[str, Any]:
-        """Also the digest of the question."""
-        return {**super().identity(), "question": sha256(self._path(), "question")}
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
         """The model, ready to be asked."""
@@ -92,10 +54,7 @@ class WrittenScore:
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
         """See :class:`tts.rewards.base.Reward`."""
-        asked = [
-            self.chat.question([image], filled(self.question, self.caption(condition)))
-            for image, condition in zip(images, conditions, strict=True)
-        ]
+        asked = self.chat.of_each(images, [filled(self.question, self.caption(each)) for each in conditions])
         return [
             self.read(answer) for answer in self.chat.each(asked, lambda each: self.chat.answers(each, self.tokens))
         ]

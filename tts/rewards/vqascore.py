@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, field_validator
 
 from tts.plan import Condition
-from tts.rewards.base import Caption, Reward, Score
+from tts.rewards.base import Caption, Reward, RewardSettings, Score
 from tts.rewards.vlm.chat import Chat
 from tts.rewards.vlm.settings import VisionLanguageSettings
 from tts.rewards.vlm.texts import CAPTION, filled
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 QUESTION = f'Does this figure show "{CAPTION}"? Please answer yes or no.'
 
 
-class VQAScore(VisionLanguageSettings):
+class VQAScore(VisionLanguageSettings, RewardSettings):
     """Probability of "Yes" where a model is asked whether an image shows what its prompt says, among all answers.
 
     The published figures are of CLIP-FlanT5, which vqascore_t5 loads; values of other models are on other scales.
@@ -55,8 +55,5 @@ class VQAScoreReward:
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
         """See :class:`tts.rewards.base.Reward`."""
-        asked = [
-            self.chat.question([image], filled(self.question, self.caption(condition)))
-            for image, condition in zip(images, conditions, strict=True)
-        ]
+        asked = self.chat.of_each(images, [filled(self.question, self.caption(each)) for each in conditions])
         return [*self.chat.each(asked, lambda inputs: self.chat.chances(inputs, self.answer))]

@@ -45,7 +45,7 @@ class Adaptive(Search):
     stop_early: bool = Field(False, description="end a step whose rounds gain little, for the steps that follow")
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
+        """At each step rounds of N candidates until the step's share of the budget is spent."""
         coins, left = problem.coins(), 0
         counts = self.counts(problem.plan)
 

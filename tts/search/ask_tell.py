@@ -38,7 +38,7 @@ class AskTell(Search):
     K: int = Field(4, ge=1, description="batches")
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
+        """Asks the optimiser for mixtures of noises, plays them and tells it their rewards, K times."""
         optimiser = OPTIMISERS[self.optimiser](self.M, self.N, problem.coins(), self.method, self.K)
         seeds = [problem.noise(INITIAL, k).seed for k in range(self.M)]
         winner: Evaluation | None = None

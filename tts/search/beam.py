@@ -34,7 +34,7 @@ class Beam(Search):
         return True
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
+        """At each step every beam tries N noises; the best B predictions are the next beams."""
         plan = problem.plan
         beams = yield [problem.start(stream) for stream in range(self.B)]
         for step in plan.noisy_steps:

@@ -29,7 +29,7 @@ class BestOfN(Search):
         return True
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
+        """All trajectories as one list of segments; the best final image is the result."""
         candidates = yield [problem.trajectory(k) for k in range(self.N)]
         return best(candidates)
 

@@ -35,7 +35,7 @@ class Demon(Search):
     rollout: int = Field(0, ge=0, description="deterministic steps to the image that a noise is judged by")
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
+        """At each step K candidates, then one step with the noise that their rewards weigh."""
 
         def choose(state: State) -> Run:
             step = state.step

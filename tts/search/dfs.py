@@ -32,7 +32,7 @@ class DFS(Search):
     tries: int = Field(4, ge=0, description="ways back in all")
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
+        """Goes on where the prediction is good enough, else back some steps with other noises, while tries last."""
         plan, turn = problem.plan, 0
         seen: dict[int, list[Evaluation]] = {}
         [at] = yield [problem.trajectory(stop=min(self.every, plan.steps))]

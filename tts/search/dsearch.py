@@ -30,7 +30,7 @@ class DSearch(Search):
     always: bool = Field(False, description="search every step")
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
+        """At each step every beam tries its candidates, and the best beams of the schedule's number go on."""
         plan, coins = problem.plan, problem.coins()
         counts = self.beams(plan)
         beams = yield [problem.start(stream) for stream in range(self.b0)]

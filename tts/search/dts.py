@@ -59,7 +59,7 @@ class DTS(Search):
     sample: bool = Field(False, description="draw the final image down the tree; else the best is taken")
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
+        """Goes down the tree, adds a child, rolls out and backs the final reward up, while the budget lasts."""
         plan, coins = problem.plan, problem.coins()
         stops = self.stops(plan)
         root, ends = Node(None, 0), dict[Node, Evaluation]()

@@ -38,7 +38,7 @@ class LocalSearch(Search):
         return True
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
+        """At each step K rounds of N candidates around the pivot; the best of a round is the next pivot."""
         coins = problem.coins()
 
         def choose(state: State) -> Run:

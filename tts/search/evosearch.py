@@ -56,7 +56,7 @@ class EvoSearch(Search):
     )
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
+        """Plays the first population to the end, then breeds each generation from its step."""
         plan, coins = problem.plan, problem.coins()
         generations = self.generations(plan)
         everyone = [Rollout() for _ in range(self.P)]

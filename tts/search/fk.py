@@ -63,7 +63,7 @@ class FK(Search):
     sample: bool = Field(False, description="draw the final image by its weight; else the best is taken")
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
+        """Steps all particles, and resamples them by their potentials at the chosen steps."""
         plan, coins = problem.plan, problem.coins()
         stops = [*self.looks(plan), plan.steps]
         found = yield [problem.trajectory(i, stop=stops[0]) for i in range(self.k)]

@@ -49,7 +49,7 @@ class MCTS(Search):
     c: float = Field(1.414, ge=0, description="weight of exploration in UCB")
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
+        """At each step S simulations from the root; the child with the best value is the next root."""
         [start] = yield [problem.start()]
         root = Node(start.state)
         while root.state.step < problem.plan.steps:

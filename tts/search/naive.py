@@ -25,7 +25,7 @@ class Naive(Search):
     looks: bool = Field(False, description="score the image that each step predicts, too")
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
+        """The whole trajectory as one segment; with `looks` one a step, each scored."""
         if not self.looks:
             [only] = yield [problem.trajectory(self.candidate)]
             return only

@@ -43,7 +43,7 @@ class Paths(Search):
         return True
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
+        """Starts the paths, then re-noises and prunes them in rounds until they are at the end."""
         plan = problem.plan
         paths = yield [problem.trajectory(k, stop=self._first(plan)) for k in range(self.N)]
         for turn, (_, goal, stop) in enumerate(self.rounds(plan)):

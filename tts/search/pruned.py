@@ -38,7 +38,7 @@ class Pruned(Search):
         return self
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
+        """Runs all trajectories to each pruning step and keeps the best share of them."""
         parts = self.parts(problem.plan)
         lanes: Sequence[int] = range(self.N)
         found = yield [problem.trajectory(k, stop=parts[0][0]) for k in lanes]

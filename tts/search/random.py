@@ -38,7 +38,7 @@ class PerStepRandom(Search):
         return not self.alpha
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
+        """At each step, or block of steps, N fresh noises; the best prediction goes on."""
         coins = problem.coins()
 
         def choose(state: State) -> Run:

@@ -72,7 +72,7 @@ class RankEnsemble(Search):
         self.inner.suits(plan, rewards)
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
+        """Plays the inner rounds with candidates ranked by every reward; the best mean rank wins."""
         names, search = self._names(problem.rewards), self.inner.run(problem)
         asked = next(search)
         while True:

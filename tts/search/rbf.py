@@ -29,7 +29,7 @@ class RBF(Search):
     NFE: int = Field(256, ge=1, description="denoiser forwards in all; never less than a trajectory's")
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
+        """At each step candidates one by one, until one beats the best reward so far or the budget is spent."""
         plan, spent, threshold = problem.plan, 0, -float("inf")
         paid = _paid_steps(plan)
         whole = max(self.NFE, plan.nfe()) - _fixed(plan)

@@ -51,7 +51,7 @@ class SES(Search):
         return self.shape[0] * (self.shape[1] >> self.level) * (self.shape[2] >> self.level)
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
+        """Generations of low bands of the initial noise, judged by previews; then the winner in full."""
         base, tried = problem.noise(INITIAL), list[Evaluation]()
         law = CrossEntropy(self.dimension, problem.coins(), self.smoothing, self.least)
         for _ in range(self.K):

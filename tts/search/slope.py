@@ -62,7 +62,7 @@ class Slope(Search):
         return self
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
+        """At each step fresh noises first, then mixtures that should climb; the best of all goes on."""
         wins, tries = 0.0, 0.0
 
         def choose(state: State) -> Run:

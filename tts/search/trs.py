@@ -61,7 +61,7 @@ class TRS(Search):
     longest: float = Field(2.4, gt=0, description="greatest edge")
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
+        """Fresh initial noises first, then rounds of candidates in boxes around the best."""
         coins, found = problem.coins(), list[Evaluation]()
         for w in range(self.W):
             starts = fresh(problem, range(w * self.N, (w + 1) * self.N))

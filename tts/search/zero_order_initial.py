@@ -37,7 +37,7 @@ class ZeroOrderInitial(Search):
         return True
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
+        """K rounds of N neighbours of the best initial noise so far, each played to the end."""
         [pivot] = yield [problem.trajectory()]
         for k in range(self.K):
             turns = [Turn(problem.noise(INITIAL, 1 + k * self.N + n).seed, self.b) for n in range(self.N)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -65,6 +65,20 @@ class RewardTable:
     def plan(self) -> Plan:
         """The sampler's steps."""
         return self.header.plan.plan()
+
+    @cached_property
+    def labels(self) -> dict[Condition, str]:
+        """Of each condition, in the order of the problems."""
+        return {problem.condition: problem.label for problem in self.problems}
+
+    @cached_property
+    def named(self) -> dict[str, Condition]:
+        """Conditions by what names them: themselves as texts, and their labels; the first where several are named."""
+        found: dict[str, Condition] = {}
+        for condition, label in self.labels.items():
+            for name in (str(condition), label):
+                found.setdefault(name, condition)
+        return found
 
     def starts(self) -> dict[tuple[Condition, int], tuple[int, int]]:
         """Problem and candidate of each trajectory, by its condition and the seed of its initial noise."""

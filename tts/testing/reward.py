@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from tts.plan import Condition
-from tts.rewards.base import Reward, RewardSettings, Score
+from tts.rewards.base import Reward, RewardSettings, Score, score_at
 from tts.settings import parse
 from tts.testing.requirement import fail, plain, refuses_unknown_keys, require, round_trip
 
@@ -67,7 +67,7 @@ class RewardConformance:
             "its 'host' is no bool: True for the CPU beside the device, False on the device",
         )
         for count in (1, 3, 6):
-            values = found.score(self.images(count), self.conditions(count))
+            values = _scored(found, self.images(count), self.conditions(count))
             require(isinstance(values, list), f"score() gives a {type(values).__name__}; give a list: .tolist()")
             require(len(values) == count, f"score() gives {len(values)} values for {count} images")
             for value in values:
@@ -76,11 +76,11 @@ class RewardConformance:
     def test_rows(self, reward: RewardSettings) -> None:
         """An image's value does not depend on the images beside it."""
         found, images, others = self.load(reward), self.images(6), self.images(6, seed=1)
-        value = found.score(images, self.conditions(6))[0]
+        value = _scored(found, images, self.conditions(6))[0]
         for place in range(6):
             row, conditions = others.clone(), self.conditions(6)
             row[place], conditions[place] = images[0], conditions[0]
-            there = found.score(row, conditions)[place]
+            there = _scored(found, row, conditions)[place]
             require(
                 _same([there], [value]),
                 f"the same image has the value {value} in one batch and {there} at place {place} of another; use no "
@@ -90,8 +90,8 @@ class RewardConformance:
     def test_order(self, reward: RewardSettings) -> None:
         """Values come in the images' order."""
         found, images, conditions = self.load(reward), self.images(6), self.conditions(6)
-        values = found.score(images, conditions)
-        turned = found.score(images.flip(0), conditions[::-1])
+        values = _scored(found, images, conditions)
+        turned = _scored(found, images.flip(0), conditions[::-1])
         require(
             _same(turned[::-1], values),
             f"images in the opposite order have other values: {_brief(values)}, then {_brief(turned[::-1])}",
@@ -100,9 +100,9 @@ class RewardConformance:
     def test_repeats(self, reward: RewardSettings) -> None:
         """The same images have the same values again, also of a reward that is loaded again."""
         images, conditions = self.images(4), self.conditions(4)
-        first = self.load(reward).score(images, conditions)
+        first = _scored(self.load(reward), images, conditions)
         for again in (self.load(reward), reward.load("cpu", lambda condition: f"a photo of {condition}")):
-            second = again.score(images, conditions)
+            second = _scored(again, images, conditions)
             require(
                 _same(first, second),
                 f"the same images have the values {_brief(first)} and then {_brief(second)}; draw nothing at random, "
@@ -114,8 +114,13 @@ class RewardConformance:
         import torch
 
         images = self.images(4)
-        self.load(reward).score(images, self.conditions(4))
+        _scored(self.load(reward), images, self.conditions(4))
         require(torch.equal(images, self.images(4)), "score() writes into the images; others are scored on them, too")
+
+
+def _scored(reward: Reward, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
+    """The reward's values; one that asks for noise levels is told the same for all images."""
+    return score_at(reward, images, conditions, [0.5] * len(images))
 
 
 def _number(value: object) -> None:

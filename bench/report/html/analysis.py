@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +14,8 @@ from bench.report.html.measured import Measured, Traces
 from bench.report.html.names import settings_text
 from bench.report.metrics import SetMetrics, metrics_of
 from bench.report.palette import CurveStyle, curve_styles
-from bench.report.summary import comparable, read_trials, shown_images
+from bench.report.runs import Run
+from bench.report.summary import comparable, shown_images
 from bench.statistics import trace_analysis
 from bench.statistics.comparisons import compare_to
 from bench.statistics.curves import curves
@@ -27,7 +27,6 @@ from bench.statistics.observations import observations
 from bench.statistics.returns import returns
 from bench.statistics.saturation import saturation
 from bench.statistics.sensitivity import sensitivity
-from bench.store import reader as store
 from bench.store.storage import Output
 from bench.workers import trace
 from tts.errors import SettingError
@@ -36,15 +35,6 @@ from tts.settings import nearest
 SCORE = "score_"
 TIMES = ("device_seconds", "wall_seconds")
 POINT = ["reward", "search", "settings"]
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run as it lies on disk; its trials come without images and recipes."""
-
-    output: Output
-    manifest: dict[str, Any]
-    trials: pd.DataFrame
 
 
 def load(
@@ -57,16 +47,12 @@ def load(
         SettingError: no run has a trial of the baseline.
     """
     groups = comparable(outputs)
-    runs = [[_run(outputs[number]) for number in group] for group in groups]
+    runs = [[Run.at(outputs[number]) for number in group] for group in groups]
     found = [Analysis(group, baseline, features, over, trust) for group in runs]
     searches = sorted({str(name) for analysis in found for name in analysis.finished["search"].unique()})
     if searches and baseline not in searches:
         raise SettingError(f"--baseline {baseline}: no trial of this search; {nearest(baseline, searches)}")
     return found
-
-
-def _run(output: Output) -> Run:
-    return Run(output, store.read_manifest(output), read_trials(output))
 
 
 class Analysis:

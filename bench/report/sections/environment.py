@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from bench.report.html.analysis import Analysis, Run
+from bench.report.html.analysis import Analysis
 from bench.report.html.blocks import Block, Cell, Code, Column, Section, Table, Text
 from bench.report.html.cells import (
     RIGHT,
@@ -16,6 +16,7 @@ from bench.report.html.cells import (
 )
 from bench.report.html.figures import File, csv
 from bench.report.html.page_data import Page
+from bench.report.runs import Run
 from bench.run.status import awaited
 from bench.run.status import read as read_status
 from tts.errors import DataError

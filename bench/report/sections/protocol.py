@@ -8,13 +8,14 @@ from typing import Any
 import pandas as pd
 
 from bench.report.done import images_drawn
-from bench.report.html.analysis import Analysis, Run
+from bench.report.html.analysis import Analysis
 from bench.report.html.blocks import Block, Cell, Column, Section, Sentences, Table, Text
 from bench.report.html.cells import RIGHT, cost, curve_cell, shortened, with_interval
 from bench.report.html.charts import words
 from bench.report.html.figures import File, csv
 from bench.report.html.page_data import Page
 from bench.report.protocols import Stated, stated
+from bench.report.runs import Run
 from bench.statistics.protocol_numbers import ALL
 
 FILE = "protocol.csv"

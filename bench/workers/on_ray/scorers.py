@@ -16,15 +16,12 @@ from bench.workers.on_ray.cluster import last_line, ours_in, told_by
 from bench.workers.on_ray.paths import SearchPath
 from bench.workers.scorers.batcher import Batcher
 from bench.workers.scorers.judge import Answer, Images, Judge
-from bench.workers.scorers.pooled import AT_ONCE
+from bench.workers.scorers.pooled import AT_ONCE, ATTEMPTS
 from tts.errors import DeviceError, EngineError
 from tts.plan import Condition
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
-
-ATTEMPTS = 4
-"""Scorers that may be lost over one batch, one after another, before its images are said to be the reason."""
 
 
 class ScorerActor:

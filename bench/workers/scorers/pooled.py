@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 AT_ONCE = 2
 """Batches that an engine may have at each scorer: one at work and one that waits."""
 
+ATTEMPTS = 4
+"""Scorers that may be lost over one batch, one after another, before its images are said to be the reason."""
+
 
 class ScorerPool(Protocol):
     """Scorers of some rewards.

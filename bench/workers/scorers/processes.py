@@ -13,11 +13,9 @@ from bench.study.config import RunConfig
 from bench.study.study import Study
 from bench.workers.scorers.batcher import Batcher
 from bench.workers.scorers.judge import Answer, Images, Judge
+from bench.workers.scorers.pooled import ATTEMPTS
 from tts.errors import DeviceError, EngineError, TTSError, first_line
 from tts.plan import Condition
-
-ATTEMPTS = 4
-"""Scorers that may die over one batch, one after another, before its images are said to be the reason."""
 
 
 class ScorerProcesses:
@@ -134,9 +132,9 @@ class _Process:
             self._kill()
 
     def _kill(self) -> None:
-        self._pipe.close()
         self._process.kill()
         self._process.join()
+        self._pipe.close()  # last: a thread that waits for an answer hears of the process's end
 
 
 def serve(config: RunConfig, pipe: Connection) -> None:

@@ -14,7 +14,7 @@ from tts.files.hub import folder
 from tts.files.locate import locate
 from tts.rewards.geneval.detectors import Detector, SetDetector, TorchvisionDetector, ours
 from tts.rewards.published_configs import read_json
-from tts.rewards.transformers_files import load_network, weight_files
+from tts.rewards.transformers_files import architecture, load_network, weight_files
 from tts.settings import Settings
 
 FILES = ("config.json", "*.safetensors", "*.safetensors.index.json")
@@ -75,10 +75,7 @@ class Detecting(Settings):
         return locate(self.weights, "weights")
 
     def _class(self) -> str:
-        found = read_json(self._folder() / "config.json", "detector").get("architectures") or ["nothing"]
-        if found[0] not in NETWORKS:
-            raise WeightsError(f"detector {self.id}: is a {found[0]}; known: {', '.join(NETWORKS)}")
-        return str(found[0])
+        return architecture(self._folder(), NETWORKS, "detector", self.id)
 
     def _names(self) -> dict[int, str]:
         if self.library == "torchvision":

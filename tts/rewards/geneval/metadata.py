@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,13 +76,6 @@ def read(path: Path) -> list[Demand]:
     if not found:
         raise DataError(f"metadata {path}: has no lines")
     return found
-
-
-def grouped(demands: Iterable[Demand]) -> dict[str, list[Demand]]:
-    """The lines of each task, in the order of :data:`TASKS`."""
-    found = list(demands)
-    groups = {task: [each for each in found if each.task == task] for task in TASKS}
-    return {task: group for task, group in groups.items() if group}
 
 
 def _demand(line: Mapping[str, Any]) -> Demand:

@@ -118,11 +118,16 @@ class RemoteReward:
         """See :class:`tts.rewards.base.Reward`."""
         from tts.media import png
 
+        self.service.waits = True
         questions = [
             Question(png(image), self.caption(condition)) for image, condition in zip(images, conditions, strict=True)
         ]
         parts = [questions[at : at + self.batch] for at in range(0, len(questions), self.batch)]
         return [score for part in self._asking.map(self._ask, parts) for score in part]
+
+    def close(self) -> None:
+        """Let calls that wait for the service wait no longer; later ones do again."""
+        self.service.waits = False
 
     def _ask(self, questions: Sequence[Question]) -> list[Score]:
         try:

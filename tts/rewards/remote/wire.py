@@ -25,6 +25,9 @@ AGAIN = {408, 425, 429}
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
 """Seconds between two attempts: doubled each time, within a half of it at random."""
 
+LONGEST_NAP = 0.5
+"""Of a pause: how long it goes on when :attr:`Service.waits` is set to false."""
+
 CONNECTIONS = 64
 """Kept open at a time."""
 
@@ -47,6 +50,9 @@ class Service:
         key: environment variable that holds what the service asks for as a bearer token; None: it asks for nothing.
         name: of the reward, for messages.
         sleep: waits; tests have another.
+
+    Attributes:
+        waits: whether a service that does not answer is waited for; may be changed while it is.
     """
 
     address: str
@@ -58,6 +64,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self._pool: urllib3.PoolManager | None = None
+        self.waits = True
 
     def get(self, path: str) -> bytes:
         """An answer's bytes; asked once.
@@ -104,8 +111,15 @@ class Service:
             if not told:
                 log.warning("reward %s: %s: %s; waiting for it", self.name, shown(self.address), reason)
                 told = True
-            self.sleep(max(wait, pause * random.uniform(0.5, 1.0)))  # noqa: S311  (no secret)
+            self._pause(max(wait, pause * random.uniform(0.5, 1.0)))  # noqa: S311  (no secret)
             pause = min(LONGEST_PAUSE, 2 * pause)
+
+    def _pause(self, seconds: float) -> None:
+        while seconds > 0 and self.waits:
+            self.sleep(min(LONGEST_NAP, seconds))
+            seconds -= LONGEST_NAP
+        if not self.waits:
+            raise EngineError(f"{shown(self.address)} is not waited for any more")
 
     def _asked(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[bytes | str, float]:
         """The answer; or why there is none, and the seconds that the service asks to wait."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ class Chat:
         prompt = self.processor.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
         given = {"text": [prompt], "images": [image.cpu() for image in images], "return_tensors": "pt"}
         return dict(self.processor(**given, **self._images))
+
+    def of_each(self, images: Tensor, texts: Iterable[str]) -> list[Inputs]:
+        """A :meth:`question` of each image ``[B, 3, H, W]``, with its own text."""
+        return [self.question([image], text) for image, text in zip(images, texts, strict=True)]
 
     def each(self, questions: Sequence[Inputs], ask: Callable[[Inputs], Sequence[V]]) -> list[V]:
         """What is answered to each question, in their order.

@@ -1,4 +1,4 @@
-"""What rewards by vision-language models share: files, their digests, loading."""
+"""What judges by vision-language models share: files, their digests, loading."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from tts.errors import WeightsError
 from tts.files.digests import sha256
 from tts.files.hub import folder
 from tts.precision import Precision, dtype
-from tts.quiet import quiet
-from tts.rewards.base import RewardSettings
-from tts.rewards.published_configs import read_json
-from tts.rewards.transformers_files import explained, load_network, weight_files
+from tts.rewards.transformers_files import architecture, load_network, load_processor, weight_files
 from tts.rewards.vlm.chat import Chat
+from tts.settings import Settings
 
 TEXTS = ("*.json", "*.txt", "*.jinja", "*.model")
 """Configurations, vocabularies and chat templates."""
 WEIGHTS = ("*.safetensors",)
 
 
-class VisionLanguageSettings(RewardSettings):
-    """A model of transformers that reads images and texts; code that comes with weights is not run."""
+class VisionLanguageSettings(Settings):
+    """A model of transformers that reads images and texts; code that comes with weights is not run.
+
+    What it is asked decides what it judges: a reward of one image is a ``RewardSettings`` besides.
+    """
 
     id: str = Field(description="folder, or name on the hub, of the model in transformers' form")
     precision: Precision = Field("bf16", description="of the network")
@@ -65,16 +66,10 @@ class VisionLanguageSettings(RewardSettings):
         return sorted(file for kind in TEXTS for file in self._folder().glob(kind))
 
     def _kind(self) -> str:
-        found = read_json(self._folder() / "config.json", "id").get("architectures") or ["nothing"]
-        if found[0] not in self.kinds:
-            raise WeightsError(f"id {self.id}: is a {found[0]}; known: {', '.join(self.kinds)}")
-        return str(found[0])
+        return architecture(self._folder(), self.kinds, "id", self.id)
 
     def _processor(self) -> Any:
-        from transformers import AutoProcessor
-
-        with quiet(), explained(self.id, "id"):
-            found = AutoProcessor.from_pretrained(self._folder(), trust_remote_code=False, local_files_only=True)
+        found = load_processor(self._folder(), "id", self.id)
         if getattr(found, "chat_template", None) is None:
             raise WeightsError(f"id {self.id}: has no chat template (chat_template.jinja or chat_template.json)")
         return found

@@ -23,26 +23,19 @@ from tts.samplers.base import Call, Position, Sampler, Step, drive, follow, look
 from tts.samplers.ddim import DDIM
 from tts.samplers.heun import Churned, StochasticHeun
 from tts.samplers.interpolant import InterpolantSettings
-from tts.samplers.schedules import FlowLevels
 from tts.samplers.transitions import Transition
 from tts.search.segment import Segment, State
+from tts.testing.levels import StraightLevels
 from tts.testing.toy_model import ToyModel
 
 SHAPE = (3, 4, 4)
 ALPHAS = tuple(0.02 + 0.96 * k / 9 for k in range(10))
 
 
-class Even(FlowLevels):
-    """Even levels of a flow."""
-
-    def levels(self, steps: int) -> tuple[float, ...]:
-        return tuple(1 - k / steps for k in range(steps + 1))
-
-
 SAMPLERS: dict[str, Any] = {
     "heun": StochasticHeun(steps=10),
     "ddim": DDIM(tuple(range(900, -1, -100)), ALPHAS, (*ALPHAS[1:], 1.0), 1.0, 0.9),
-    "flow": InterpolantSettings(steps=10).on(Even()),
+    "flow": InterpolantSettings(steps=10).on(StraightLevels()),
 }
 
 
@@ -210,7 +203,7 @@ class Odd:
         return Position(2 - x.clamp(min=-1), D)
 
     def back(self, at: Position, index: int, to: int, noise: Tensor) -> Step:
-        raise NotImplementedError
+        raise AssertionError("no segment of this test goes back")
 
 
 def test_a_sampler_that_knows_single_rows_only_gets_single_rows() -> None:

@@ -1,0 +1,27 @@
+"""Rewards behind an address, as ``tts-bench serve`` has them, and images to ask about."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import torch
+
+from bench.workers.serving.http import Server
+from bench.workers.serving.served import Served
+from bench.workers.serving.service import RewardService
+
+IMAGES = torch.randint(0, 256, (5, 3, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+
+
+@contextmanager
+def running(served: Served) -> Iterator[str]:
+    """A server in a thread, on a port of the loopback that is free."""
+    with (
+        closing(RewardService(served)) as service,
+        Server(service, "127.0.0.1", 0, served.most_bytes) as server,
+    ):
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server.address
+        server.shutdown()

@@ -1,0 +1,81 @@
+"""A tree of trajectories without engines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bench.study.trial import Context, Trial
+from bench.workers.active_trial import ActiveTrial
+from bench.workers.node import Handle, Served, Waiter
+from bench.workers.trajectory_tree import TrajectoryTree
+from tts.engine.requests import EvalRequest, EvalResult
+from tts.plan import Plan
+from tts.search.base import Problem
+from tts.search.naive import Naive
+from tts.search.segment import Segment, State
+
+PLAN = Plan((1,) * 4, (True,) * 4)
+PROBLEM = Problem(3, 1, PLAN, "a", ("b", "c"))
+
+
+def active(pinned: int | None = None) -> ActiveTrial:
+    """A trial at work; nothing of its search matters here."""
+    return ActiveTrial(Trial("naive", Naive(), None, "a", 3, 0, 1, Context({}, {}, {})), PROBLEM, pinned)
+
+
+class Bench:
+    """A tree and its engines' requests; :attr:`handles` has those of all that was served last."""
+
+    def __init__(self, engines: int = 1, share: bool = True) -> None:
+        self.tree = TrajectoryTree(engines, share)
+        self.requested: list[EvalRequest] = []
+        self.released: list[int] = []
+        self.served: list[Served] = []
+        self.handles: list[Handle] = []
+
+    def ask(self, trial: ActiveTrial, *segments: Segment) -> None:
+        """Ask for some segments, and hand out what is at hand."""
+        for place, segment in enumerate(segments):
+            self.tree.ask(Waiter(trial, place, segment))
+        self.served, self.handles = [], []
+        self._serve(self.tree.at_hand())
+
+    def send(self) -> list[EvalRequest]:
+        """What engines are asked for now; what they may forget is in :attr:`released`."""
+        self.released, new = [], []
+        for _, requests, released in self.tree.requests():
+            new += requests
+            self.released += released
+        self.requested += new
+        return new
+
+    def answer(self, *requests: EvalRequest, errors: tuple[str, ...] = ()) -> list[Served]:
+        """Answer some requests: 10 forwards for a new state, 1 for each step ahead; rewards are the ticket."""
+        self.served, self.handles = [], []
+        for ticket, segment, rewards in requests:
+            assert rewards is not None
+            nfe = (10 if segment.noises or not isinstance(segment.start, State) else 0) + segment.ahead
+            scores = {name: float(ticket) for name in rewards if name not in errors}
+            failed = {name: f"{name} failed" for name in rewards if name in errors}
+            self._serve(self.tree.answer(EvalResult(ticket, scores, nfe=nfe, errors=failed)))
+        self._serve(self.tree.at_hand())
+        return self.served
+
+    def _serve(self, answers: Iterable[Served]) -> None:
+        for served in answers:
+            self.served.append(served)
+            if not served.waiter.segment.whole:
+                self.handles.append(self.tree.handle(served.waiter.trial, served.node))
+
+    def state(self, trial: ActiveTrial, segment: Segment) -> Handle:
+        """A trial's only handle of where a segment leads."""
+        self.ask(trial, segment)
+        if not self.served:
+            self.answer(*self.send())
+        [handle], self.handles = self.handles, []
+        return handle
+
+
+def paid(served: list[Served]) -> list[tuple[ActiveTrial, bool]]:
+    """Who was served, and who of them pays."""
+    return [(each.waiter.trial, each.paid > 0) for each in served]
