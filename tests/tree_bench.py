@@ -52,7 +52,7 @@ class Bench:
     def answer(self, *requests: EvalRequest, errors: tuple[str, ...] = ()) -> list[Served]:
         """Answer some requests: 10 forwards for a new state, 1 for each step ahead; rewards are the ticket."""
         self.served, self.handles = [], []
-        for ticket, segment, rewards in requests:
+        for ticket, segment, rewards, *_ in requests:
             assert rewards is not None
             nfe = (10 if segment.noises or not isinstance(segment.start, State) else 0) + segment.ahead
             scores = {name: float(ticket) for name in rewards if name not in errors}

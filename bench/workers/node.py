@@ -39,6 +39,7 @@ class Node:
         children: nodes that start from it; None: they are not shared.
         result: what came of it, later scorings included; None while it is running.
         segment: what its engine is asked for at present; None: nothing.
+        turn: when: the rank of who asked first, and the ticket.
         waiters: those who wait for that.
         uses: its handles, requests that start from it, answers that are being served; it is held while there are any.
     """
@@ -56,6 +57,7 @@ class Node:
         "result",
         "segment",
         "step",
+        "turn",
         "uses",
         "waiters",
     )
@@ -68,6 +70,7 @@ class Node:
         self.segment: Segment | None = segment
         self.waiters: list[Waiter] = []
         self.uses = 0
+        self.turn = 0, key
         self._siblings: Children | None = None
         self._edge: Hashable = None
 
@@ -108,12 +111,16 @@ class Node:
         """Whether anyone still waits for it."""
         return any(not waiter.trial.over for waiter in self.waiters)
 
-    def request(self, ticket: int) -> EvalRequest:
+    @property
+    def length(self) -> int:
+        """Steps that those who wait for it still need."""
+        return max((waiter.trial.left for waiter in self.waiters), default=0)
+
+    def request(self, left: int = 0) -> EvalRequest:
         """What its engine is asked for: the rewards that anyone waits for and nobody has yet, each once."""
         assert self.segment is not None  # it has a ticket
         names = dict.fromkeys(name for waiter in self.waiters for name in self.lacks(waiter.segment))
-        rank = min((waiter.trial.rank for waiter in self.waiters), default=0)
-        return EvalRequest(ticket, self.segment, tuple(names), rank)
+        return EvalRequest(self.turn[1], self.segment, tuple(names), left)
 
 
 class Handle(State):

@@ -7,6 +7,7 @@ in the driver over many engines as well as beside one.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import asdict
@@ -39,10 +40,13 @@ class SearchRunner:
     def __init__(self, study: Study, pool: Pool) -> None:
         self.study, self.pool, self.plan = study, pool, study.plan
         self.open: dict[str, ActiveTrial] = {}
-        self.nfe, self._begun = 0, 0
+        self.nfe, self._charged, self._work = 0, 0, 0.0
         self.shares = study.config.engines.share
-        self._target = study.config.engines.oversupply * study.config.engines.batch
-        self._tree = TrajectoryTree(pool.engines, self.shares)
+        self._last: Trial | None = None
+        self._rank = 0
+        engines = study.config.engines
+        self._target = engines.oversupply * engines.batch
+        self._tree = TrajectoryTree(pool.engines, self.shares, engines.batch, math.ceil(self._target))
         self._results: list[TrialRow] = []
 
     def next_starved(self, among: Collection[int], left: int = 0) -> int | None:
@@ -61,8 +65,11 @@ class SearchRunner:
 
     def start(self, trial: Trial, engine: int = 0) -> None:
         """Begin a trial; on this engine alone, if it is to be alone."""
-        pinned, self._begun = engine if trial.alone else None, self._begun + 1
-        opened = ActiveTrial(trial, trial.problem(self.plan, self.study.searched), pinned, self._begun)
+        alike = self.shares and self._last is not None and trial.shares_with(self._last)
+        self._last, self._rank = trial, self._rank + (not alike)
+        opened = ActiveTrial(
+            trial, trial.problem(self.plan, self.study.searched), engine if trial.alone else None, self._rank
+        )
         if self.study.config.trace:
             opened.trace = Trace(trial.key)
         self.open[trial.key] = opened
@@ -71,8 +78,12 @@ class SearchRunner:
 
     def dispatch(self) -> None:
         """Send every engine its new requests, and the states that no search refers to any more."""
-        for engine, requests, released in self._tree.requests():
+        for engine, requests, released in self._tree.requests(self._left()):
             self.pool.submit(engine, requests, released)
+
+    def _left(self) -> float:
+        """Steps that open trials still take on each engine, if they go on to share as much as they did so far."""
+        return self._work * (1 + self.nfe) / (1 + self._charged) / self.pool.engines
 
     def update(self, report: WorkerReport) -> list[TrialRow]:
         """Hand results to their searches; each search whose list is complete goes on. Returns what has ended."""
@@ -96,6 +107,7 @@ class SearchRunner:
         )
 
     def _end(self, opened: ActiveTrial) -> None:
+        self._work -= opened.work
         opened.close()
         self._tree.let_go(opened)
         del self.open[opened.trial.key]
@@ -134,6 +146,7 @@ class SearchRunner:
         """Add to a trial's costs what a segment costs it alone; ``paid``: forwards that were computed for it."""
         costs = opened.costs
         costs.nfe += outcome.nfe
+        self._charged += outcome.nfe
         costs.shared_nfe += max(0, outcome.nfe - paid)
         costs.device_seconds += outcome.seconds
         if segment.rewards:
@@ -163,17 +176,20 @@ class SearchRunner:
     def _next(self, opened: ActiveTrial, answers: list[Evaluation] | None) -> list[Segment]:
         """The next list of segments that is not empty; after a search's end, the one that renders its choice."""
         if answers is not None:
-            opened.meter.add(sum(answer.nfe for answer in answers))
+            opened.spend(answers)
         holds = partial(self._tree.holds, opened)
         try:
             while not (segments := opened.send(answers)):
-                opened.meter.add(0)
+                opened.spend([])
                 answers = []
         except StopIteration as stop:
             opened.winner = chosen(stop.value, opened.problem)
             if not holds(opened.winner.state):
                 raise SearchError(STRANGE) from None
             return [Segment(opened.winner.state, (), opened.trial.condition, ALL)]
+        self._work -= opened.work
+        opened.measure()
+        self._work += opened.work
         return checked(segments, opened.problem, holds)
 
     def _finish(self, opened: ActiveTrial, outcome: EvalResult) -> None:

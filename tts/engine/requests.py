@@ -16,13 +16,14 @@ class EvalRequest(NamedTuple):
     """A segment with the ticket under which its outcome comes back and its state is kept.
 
     ``rewards``: those that its image is scored by, where several searches ask for the same segment; left out: the
-    segment's own. ``rank``: of two requests an engine prefers the lower, where it has more than it can do.
+    segment's own. ``left``: steps that whoever asks still needs one after another, those of the segment among them,
+    where others would have to wait for it at the end.
     """
 
     ticket: int
     segment: Segment
     rewards: tuple[str, ...] | None = None
-    rank: int = 0
+    left: int = 0
 
     @property
     def wants(self) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from heapq import nsmallest
 from itertools import chain
 from typing import NamedTuple
 
@@ -15,14 +14,11 @@ from tts.engine.requests import EvalRequest
 from tts.engine.routes import Routes
 from tts.engine.running import Group, Row, begun, land, rows_at_once
 from tts.engine.state_pool import StatePool, States
+from tts.engine.turns import Turns
 from tts.noise import Noise
 from tts.plan import Condition
 from tts.samplers.base import Sampler
 from tts.search.segment import State
-
-
-MANY = 2
-"""Batches of open rows, from which on those that began first go first."""
 
 
 class Pass(NamedTuple):
@@ -56,18 +52,22 @@ class Rows:
         self.pool = StatePool(shape, device)
         self.states = States(self.pool)
         self._routes, self._largest = Routes(sampler), rows_at_once(shape, device)
-        self._waiting: list[Row] = []  # before their first transition, and between two
+        self._still: list[Row] = []  # that go nowhere
+        self._turns = Turns[Row](batch)  # before their first transition, and between two
         self._groups: list[Group] = []  # amid a transition
-        self._arrived = 0
+        self._arrived, self._left = 0, 0  # rows so far; transitions that are still to be made
 
     def submit(self, jobs: Iterable[EvalRequest]) -> None:
         """Queue jobs; the states that they start from must be there."""
-        self._waiting += [self._row(job) for job in jobs]
+        rows = [self._row(job) for job in jobs]
+        self._still += [row for row in rows if row.ended]
+        self._left += sum(len(row.legs) for row in rows)
+        self._turns.add(row for row in rows if not row.ended)
 
     @property
     def open(self) -> int:
         """Jobs that are not done."""
-        return len(self._waiting) + self.at_work
+        return len(self._still) + len(self._turns) + self.at_work
 
     @property
     def at_work(self) -> int:
@@ -76,32 +76,15 @@ class Rows:
 
     def fill(self) -> list[Row]:
         """Begin transitions until the batch is full; returns the rows that end without the denoiser."""
-        done, room = list[Row](), self.batch - self.at_work
-        while room and (rows := self._next(room)):
+        done, self._still = self._still, []
+        while (room := self.batch - self.at_work) and (rows := self._turns.take(room, self._left)):
             while rows:
-                going = [row for row in rows if row.at < len(row.legs)]
-                if len(going) < len(rows):
-                    done += [row for row in rows if row.ended]
-                groups = list(begun(self._make, self.pool, going, self._largest))
+                groups = list(begun(self._make, self.pool, rows, self._largest))
                 self._groups += [group for group in groups if group.end is None]
-                rows = self._land(group for group in groups if group.end is not None)
-            room = self.batch - self.at_work
+                landed = self._land(group for group in groups if group.end is not None)
+                done += [row for row in landed if row.ended]
+                rows = [row for row in landed if not row.ended]
         return done
-
-    def _next(self, room: int) -> list[Row]:
-        """Rows whose next transitions begin now.
-
-        Where many wait, the lowest rank goes first and then the longest here: what has begun ends soon, and while it
-        does there are enough others to fill the batch. Where there are few, all go on in turn and end together; else
-        the last of them would run alone, in passes of mostly padding.
-        """
-        if self.open < MANY * self.batch:
-            taken, self._waiting = self._waiting[:room], self._waiting[room:]
-            return taken
-        taken = nsmallest(room, self._waiting, key=lambda row: (row.job.rank, row.arrival))
-        chosen = {row.arrival for row in taken}
-        self._waiting = [row for row in self._waiting if row.arrival not in chosen]
-        return taken
 
     def _row(self, job: EvalRequest) -> Row:
         start = job.segment.start
@@ -140,11 +123,13 @@ class Rows:
             return []
         self._groups = [group for group in self._groups if group.end is None]
         rows = self._land(ended)
-        self._waiting += [row for row in rows if not row.ended]
+        self._turns.add(row for row in rows if not row.ended)
         return [row for row in rows if row.ended]
 
     def _land(self, groups: Iterable[Group]) -> list[Row]:
-        return [row for group in groups for row in land(group, self.pool)]
+        rows = [row for group in groups for row in land(group, self.pool)]
+        self._left -= len(rows)
+        return rows
 
     def clean(self, rows: Sequence[Row]) -> Sequence[Tensor]:
         """The clean states that are predicted where rows have ended."""
