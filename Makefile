@@ -1,4 +1,4 @@
-# make quickstart | test | quick | lint | bench | docs | reference
+# make quickstart | test | quick | lint | bench | docs | reference | container
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # processes of tests
 WORKERS ?= 2
 
-.PHONY: quickstart test quick lint bench docs reference browser
+.PHONY: quickstart test quick lint bench docs reference container browser
 
 # the last lines say what to do next
 quickstart: $(STAMP)
@@ -37,6 +37,10 @@ bench: $(STAMP)
 # the site's pages that are made from the code
 reference: $(STAMP)
 	$(BIN)/python -m bench.commands.pages
+
+# the image for CPUs, and an image drawn in it; where no container tool works, it says so
+container:
+	@sh tests/container.sh
 
 docs: $(STAMP)
 	$(BIN)/zensical build --strict --clean

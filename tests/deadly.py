@@ -26,7 +26,6 @@ class Deadly(Search):
     """Plain sampling; its process ends over one condition."""
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
         if problem.condition == POISON:
             os._exit(1)
         [found] = yield [problem.trajectory()]

@@ -72,7 +72,6 @@ class FakePool:
         self.outcomes: list[EvalResult] = []
 
     def submit(self, engine: int, jobs: Sequence[EvalRequest], released: Iterable[int]) -> None:
-        """See :class:`bench.workers.pool.Pool`."""
         for key in released:
             assert self.states[engine].pop(key, None) is not None, "released twice, or held elsewhere"
         for job in jobs:
@@ -91,7 +90,6 @@ class FakePool:
         return recipe
 
     def wait(self) -> list[WorkerReport]:
-        """See :class:`bench.workers.pool.Pool`."""
         busy = [engine for engine in range(self.engines) if self.jobs[engine]]
         assert busy, "the driver waits for nothing"
         self.before_wait(sum(map(len, self.jobs)))
@@ -123,11 +121,10 @@ class FakePool:
         return outcome
 
     def describe(self) -> list[str | None]:
-        """See :class:`bench.workers.pool.Pool`."""
         return ["fake"] * self.engines
 
     def close(self) -> None:
-        """See :class:`bench.workers.pool.Pool`."""
+        """Nothing to do."""
 
 
 @dataclass

@@ -36,7 +36,6 @@ class MortalPool(FakePool):
             super().submit(engine, jobs, known)
 
     def wait(self) -> list[WorkerReport]:
-        """See :class:`bench.workers.pool.Pool`."""
         back = [engine for engine in sorted(self.away) if self.coins.random() < 0.5]
         self.away -= set(back)
         found = [WorkerReport(engine, device="fake") for engine in back]
@@ -78,13 +77,11 @@ class HostPool:
         self.deaths = 0
 
     def submit(self, engine: int, jobs: Sequence[Any], released: Iterable[int]) -> None:
-        """See :class:`bench.workers.pool.Pool`."""
         host = self.hosts[engine]
         if host is not None:
             host.submit(jobs)
 
     def wait(self) -> list[WorkerReport]:
-        """See :class:`bench.workers.pool.Pool`."""
         return [self._say(engine, host) for engine, host in enumerate(self.hosts)]
 
     def _say(self, engine: int, host: SearchWorker | None) -> WorkerReport:
@@ -99,11 +96,10 @@ class HostPool:
         return collect(engine, host, results)
 
     def describe(self) -> list[str | None]:
-        """See :class:`bench.workers.pool.Pool`."""
         return [None if host is None else "simulated" for host in self.hosts]
 
     def close(self) -> None:
-        """See :class:`bench.workers.pool.Pool`."""
+        """Nothing to do."""
 
 
 class Killed(BaseException):

@@ -15,7 +15,6 @@ class Fickle(Naive):
     """Plain sampling, where it does not fail."""
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`tts.search.base.Search`."""
         if os.environ.get(BROKEN) in {str(problem.condition), "all"}:
             raise RuntimeError(f"no luck with {problem.condition}")
         return (yield from super().run(problem))

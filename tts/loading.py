@@ -87,7 +87,7 @@ class LoadedReward:
 
 
 def load_model(given: str | Mapping[str, Any] | ModelSettings, device: str = "cpu", **settings: Any) -> LoadedModel:
-    """A model, its weights looked at and loaded.
+    """Load a model, after its weights are checked.
 
     Args:
         given: registered name, ``module:Class`` of one's own, ``{"name": ..., key: value}``, or a settings object.
@@ -106,7 +106,7 @@ def load_model(given: str | Mapping[str, Any] | ModelSettings, device: str = "cp
 def load_reward(
     given: str | Mapping[str, Any] | RewardSettings, model: LoadedModel, device: str | None = None, **settings: Any
 ) -> LoadedReward:
-    """A reward of a model's images.
+    """Load a reward for a model's images.
 
     Args:
         given: registered name, ``module:Class`` or ``module:function`` of one's own, ``{"name": ..., key: value}``, or
@@ -129,7 +129,7 @@ def _settings(registry: Any, kind: type[Any], given: Any, more: Mapping[str, Any
     """Name and settings of a model or a reward."""
     if isinstance(given, kind):
         if more:
-            raise SettingError(f"{registry.kind}: {', '.join(more)} belong into the settings object that is given")
+            raise SettingError(f"{registry.kind}: {', '.join(more)} belong in the settings object that is given")
         return type(given).__name__, given
     named = {"name": given} if isinstance(given, str) else dict(given)
     return registry.make({**named, **more})  # type: ignore[no-any-return]

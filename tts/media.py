@@ -29,10 +29,10 @@ def quantised_as_diffusers(x: Tensor) -> Media:
 
 
 def check(decoded: Tensor) -> Media:
-    """What a model has decoded.
+    """Check that rewards can judge what a model has decoded, and return it.
 
     Raises:
-        EngineError: it is something else than rewards can judge.
+        EngineError: they cannot; the message says which form images have.
     """
     import torch
 

@@ -150,9 +150,8 @@ class Band:
             ValueError: their number, or the level, does not fit the shape.
         """
         blocks = _blocks(before, self.level)
+        check_band(before.shape, self.level, len(self.values))
         wanted = np.asarray(self.values, np.float64)
-        if wanted.size != blocks.shape[0] * blocks.shape[1] * blocks.shape[3]:
-            raise ValueError(f"a band of level {self.level} of {before.shape} has not {wanted.size} values")
         wanted = wanted.reshape(blocks.shape[0], blocks.shape[1], 1, blocks.shape[3], 1)
         shift = (wanted - band(before, self.level).reshape(wanted.shape)) / 2**self.level
         changed: Array = (blocks + shift).reshape(before.shape).astype(np.float32)
@@ -178,11 +177,23 @@ def band(noise: Array, level: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     return sums
 
 
+def check_band(shape: tuple[int, ...], level: int, values: int | None = None) -> None:
+    """Refuse a level, or a number of coefficients, that does not fit noises of a shape.
+
+    Raises:
+        ValueError: they have not.
+    """
+    size = 2**level
+    if level < 1 or len(shape) != 3 or shape[1] % size or shape[2] % size:
+        raise ValueError(f"noises of shape {shape} have no band of level {level}")
+    if values is not None and values != math.prod(shape) // size**2:
+        raise ValueError(f"a band of level {level} of {shape} has not {values} values")
+
+
 def _blocks(noise: Array, level: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     """``[C, h, 2^level, w, 2^level]``, float64."""
+    check_band(noise.shape, level)
     size = 2**level
-    if level < 1 or noise.ndim != 3 or noise.shape[1] % size or noise.shape[2] % size:
-        raise ValueError(f"noises of shape {noise.shape} have no band of level {level}")
     channels, height, width = noise.shape
     return noise.astype(np.float64).reshape(channels, height // size, size, width // size, size)
 
@@ -190,7 +201,7 @@ def _blocks(noise: Array, level: int) -> np.ndarray[Any, np.dtype[np.float64]]:
 AnyMove: TypeAlias = Move | Turn | Mixture | Box | Band
 
 KINDS: dict[str | None, type[AnyMove]] = {None: Move, "turn": Turn, "mixture": Mixture, "box": Box, "band": Band}
-"""By the kind that a record names; rows of before there were kinds name none."""
+"""Moves by the kind that a record names; rows from before there were kinds name none."""
 
 
 def from_record(record: dict[str, Any]) -> AnyMove:

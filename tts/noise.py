@@ -7,14 +7,16 @@ same in any batch, process and year.
 from __future__ import annotations
 
 import math
+import threading
 from collections import OrderedDict
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from tts.moves import AnyMove, Band, Box, Mixture, Move, Turn
 from tts.moves import from_record as move_from_record
 from tts.normals import Array, derive_seed, direction, normal
 
 __all__ = [
+    "DEVICE_VERSION",
     "KEEP_BYTES",
     "VERSION",
     "AnyMove",
@@ -25,6 +27,7 @@ __all__ = [
     "Move",
     "Noise",
     "NoiseBank",
+    "NoiseRecipe",
     "Turn",
     "derive_seed",
     "direction",
@@ -35,6 +38,13 @@ __all__ = [
 
 VERSION = 1
 """Part of every trial's identity; changes whenever a recipe would give another tensor."""
+
+DEVICE_VERSION = 1
+"""The same for noises that are made on the device (:mod:`tts.device_noise`)."""
+
+NoiseRecipe: TypeAlias = Literal["host", "device"]
+"""The function that makes a tensor of a seed: :mod:`tts.normals` on the host, or :mod:`tts.device_noise` where states
+are."""
 
 KEEP_BYTES = 256 << 20
 """Bytes of noises that a bank keeps."""
@@ -59,25 +69,36 @@ class NoiseBank:
     """Tensors of recipes of one shape, the recent ones kept.
 
     A search moves a pivot again and again; the kept pivot makes a candidate cost one direction, however many moves
-    led to the pivot. What is kept never changes a value: a recipe is always summed from its seed onwards.
+    led to the pivot. What is kept never changes a value: a recipe is always summed from its seed onwards. Threads may
+    ask side by side.
+
+    Attributes:
+        keep: how many tensors are kept.
     """
 
     def __init__(self, shape: tuple[int, ...], keep_bytes: int = KEEP_BYTES) -> None:
         self.shape = shape
-        self._keep = max(1, keep_bytes // (4 * math.prod(shape)))
+        self.keep = max(1, keep_bytes // (4 * math.prod(shape)))
         self._recent: OrderedDict[Noise, Array] = OrderedDict()
+        self._lock = threading.Lock()
 
     def __call__(self, noise: Noise) -> Array:
         """The recipe's tensor, float32 of the bank's shape; not to be written to."""
-        value = self._recent.get(noise)
-        if value is None:
-            value = self._make(noise)
+        with self._lock:
+            value = self._recent.get(noise)
+            if value is not None:
+                self._recent.move_to_end(noise)
+                return value
+        value = self._make(noise)
+        with self._lock:
             self._recent[noise] = value
-            if len(self._recent) > self._keep:
+            if len(self._recent) > self.keep:
                 self._recent.popitem(last=False)
-        else:
-            self._recent.move_to_end(noise)
         return value
+
+    def __contains__(self, noise: Noise) -> bool:
+        """Whether a recipe's tensor is at hand."""
+        return noise in self._recent
 
     def _make(self, noise: Noise) -> Array:
         if not noise.moves:

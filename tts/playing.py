@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tts.rewards.base import Reward
 
 _tickets = itertools.count()
-_sound: weakref.WeakSet[Engine] = weakref.WeakSet()  # engines that keep rows apart, as was looked at
+_sound: weakref.WeakSet[Engine] = weakref.WeakSet()  # engines whose rows were checked not to depend on one another
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ class _Game:
         try:
             yielded: object = next(run)
             while True:
-                answers = []  # so that the states which the search has let go are gone
+                answers = []  # the states that the search has let go are freed here
                 segments = rules.checked(yielded, self.problem, self._held.__contains__)
                 answers = self._answers(segments)
                 meter.add(sum(answer.nfe for answer in answers))
@@ -235,7 +235,7 @@ def _check_pair(model: Model, reward: Reward, device: str) -> None:
 
 
 def _check_rows(engine: Engine, condition: Condition) -> None:
-    """Refuse an engine whose results depend on the batch; each is looked at once."""
+    """Refuse an engine whose results depend on the batch; each engine is checked once."""
     if engine in _sound:
         return
     from tts.engine.batching import rows_are_independent
@@ -266,7 +266,7 @@ def _action(entry: Any) -> Action:
 
 
 def _evaluate(engine: Engine, segments: Sequence[Segment]) -> list[EvalResult]:
-    """What comes of some segments, in their order."""
+    """The evaluations of some segments, in their order."""
     tickets = [next(_tickets) for _ in segments]
     engine.submit([EvalRequest(ticket, segment) for ticket, segment in zip(tickets, segments, strict=True)])
     found: dict[int, EvalResult] = {}

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 SHOWN = 60
-"""Letters of a prompt that name it in a message."""
+"""Letters of a prompt that a message shows."""
 TOLD_SINGLY = 3
-"""More cut prompts than these are told by their number and the first of them."""
+"""Cut prompts that a message lists; of more than these it says the number and the first one."""
 
 
 class Cut(NamedTuple):
-    """What is not read of a prompt.
+    """The part of a prompt that a text encoder does not read.
 
     Attributes:
         limit: tokens of a prompt that are read.

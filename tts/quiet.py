@@ -1,4 +1,4 @@
-"""Libraries without their own messages and progress bars: what matters of them, we say ourselves."""
+"""Silence the messages and progress bars of libraries; the project itself says what matters."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def quiet() -> Iterator[None]:
         with hushed(REGISTRATIONS):
             yield
     finally:
-        for library, level, shown in before:  # as they were: this may be inside another such block
+        for library, level, shown in before:  # restore them as they were: this may be inside another such block
             library.set_verbosity(level)
             if shown:
                 library.enable_progress_bar()

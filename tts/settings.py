@@ -18,10 +18,10 @@ from tts.files.addresses import redacted
 S = TypeVar("S", bound=BaseModel)
 
 SHOWN_LETTERS = 100
-"""A wrong value is cut after so many in a message."""
+"""Characters of a wrong value that a message shows."""
 
 UNION_TAG = re.compile(r"(constrained-)?(str|int|float|bool|list|tuple|dict|literal)(\[.*\])?|\[key\]")
-"""What pydantic puts into a place to tell the alternatives of a union apart; no part of the place to people."""
+"""Words that pydantic adds to a place to tell the alternatives of a union apart; messages leave them out."""
 
 
 class Settings(BaseModel):

@@ -1,1 +1,1 @@
-"""What the harness costs over the bare network, each ratio measured side by side."""
+"""Measure what the harness costs over the bare network, each ratio side by side."""

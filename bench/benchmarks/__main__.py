@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from bench.benchmarks import on_engines, on_gpu, on_harness
+from bench.benchmarks import host_path, noise_rates, on_engines, on_gpu, on_harness
 from bench.benchmarks.app import RESULTS, Full, Output, app, out, save
 from bench.benchmarks.coverage import REWARDS, SIZES, covered
 from bench.benchmarks.reporting import report_of
@@ -63,6 +63,8 @@ def everything(full: Full = False, output: Output = RESULTS) -> None:
     on_harness.driver(full=full, output=output)
     on_harness.simulated(full=full, output=output)
     on_harness.awaiting(output=output)
+    noise_rates.noise_rates(output=output)
+    host_path.host_path(output=output)
     on_harness.resuming(full=full, output=output)
     reporting(output=output)
     coverage(output=output)

@@ -1,4 +1,4 @@
-"""What slow rewards cost: an engine that asks a service, or scorers, with a latency for each request."""
+"""Measure what slow rewards cost: an engine that asks a service, or scorers, with a latency for each request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from bench.benchmarks.harness import endless
 from bench.benchmarks.windows import Length, Window, steady
-from bench.run.doctor.speed import Unasked
 from bench.study.config import RunConfig
 from bench.study.study import Study
 from bench.workers.pool import LocalPool
@@ -20,6 +19,7 @@ from bench.workers.scorers.processes import ScorerProcesses
 from bench.workers.serving.http import Server
 from bench.workers.serving.served import Served
 from bench.workers.serving.service import RewardService
+from bench.workers.unasked import Unasked
 from tts.plan import Condition
 from tts.settings import parse
 
@@ -32,10 +32,10 @@ LATENCY = 0.3
 """Seconds that a request takes, whatever it holds."""
 
 PASS_SECONDS = 0.1
-"""Of a forward pass of 32 rows of the network that is played."""
+"""Seconds of a forward pass of 32 rows of the simulated network."""
 
 STEPS = 6
-"""Of a trajectory: few, so that what waits for rewards soon is what it stays."""
+"""Steps of a trajectory: few, so that the number of rows that wait for rewards soon settles."""
 
 SEARCH = {"name": "eps_greedy", "N": 4, "K": 2}
 
@@ -53,17 +53,17 @@ class Way:
 
     @property
     def label(self) -> str:
-        """In words."""
+        """The way of computing rewards, in words."""
         if self.concurrency:
             return f"service, {self.concurrency} at once"
         return f"scorers, {self.scorers}" if self.scorers else "in the engine"
 
 
 class Paced(Unasked):
-    """A model whose network sleeps; all else is done as with the real one."""
+    """A model whose network sleeps; all else works as with the real network."""
 
     def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
-        """See :class:`tts.models.base.Model`."""
+        """The states themselves, after a while."""
         time.sleep(PASS_SECONDS)
         return x
 
@@ -78,7 +78,7 @@ class _Late(RewardService):
     """Each request takes its time; many are answered at once."""
 
     def answer(self, method: str, path: str, body: bytes, bearer: str | None = None) -> tuple[int, bytes]:
-        """See :class:`bench.workers.serving.service.RewardService`."""
+        """The service's answer, late."""
         if method == "POST":
             time.sleep(LATENCY)
         return super().answer(method, path, body, bearer)

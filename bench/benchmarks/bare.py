@@ -28,7 +28,7 @@ class Bare:
         self._loops = [context.Process(target=_loop, args=(study, theirs), daemon=True) for _, theirs in pairs]
         for loop, (_, theirs) in zip(self._loops, pairs, strict=True):
             loop.start()
-            theirs.close()  # or the end of a loop that fails would never be seen
+            theirs.close()  # else the end of a failing loop would never be seen
         self.passes = min(int(ours.recv()) for ours in self._pipes)
 
     def rate(self, seconds: float) -> float:

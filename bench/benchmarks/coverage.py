@@ -27,7 +27,7 @@ SIZES = (10, 36, 300)
 
 @dataclass(frozen=True)
 class Coverage:
-    """What became of the intervals of one kind.
+    """Coverage of the intervals of one kind.
 
     Args:
         reward: distribution of a problem's reward.

@@ -1,4 +1,4 @@
-"""What a GPU does with networks of published sizes: the bare network, and engines on it."""
+"""Measure networks of published sizes on a GPU: the bare network, and engines on it."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ class Cell:
         compiled: by ``torch.compile``.
         slow: how many times as long to look, as one pass takes long.
         invariant: which kernels let no row depend on its place.
+        noise: what makes noises.
+        noise_threads: that make them beside the device; None: as many as an engine has by itself.
     """
 
     network: str
@@ -51,11 +53,15 @@ class Cell:
     compiled: bool = False
     slow: int = 1
     invariant: str = "convolutions"
+    noise: str = "host"
+    noise_threads: int | None = None
 
     @property
     def label(self) -> str:
         """For people."""
         more = [*(["compiled"] if self.compiled else []), *(["invariant=all"] if self.invariant == "all" else [])]
+        more += ["noise=device"] if self.noise == "device" else []
+        more += [] if self.noise_threads is None else [f"noise_threads={self.noise_threads}"]
         return " ".join([self.network, self.precision or "fp32", *more])
 
     def study(self, search: str) -> Study:
@@ -77,6 +83,8 @@ class Cell:
                 "batch": self.batch,
                 "compile": self.compiled,
                 "invariant": self.invariant,
+                "noise": self.noise,
+                "noise_threads": self.noise_threads,
             },
             "output": "unused",
         }
@@ -106,7 +114,7 @@ COMPILED = (
 
 @dataclass
 class Measured:
-    """What came of a cell.
+    """The result of a cell.
 
     Args:
         bare: forwards/s of the bare network; with guidance a row is two.
@@ -185,6 +193,8 @@ def gpu(
     names: Annotated[list[str] | None, typer.Argument(help="Only these networks; left out: all.")] = None,
     compiled: Annotated[bool, typer.Option("--compiled", help="Those that are compiled, which takes minutes.")] = False,
     seconds: Annotated[float, typer.Option(help="Length of each window.")] = 2.0,
+    noise: Annotated[str, typer.Option(help="What makes noises: host or device.")] = "host",
+    noise_threads: Annotated[int | None, typer.Option(help="Threads beside the device that make them.")] = None,
     output: Output = RESULTS,
 ) -> None:
     """Networks of published sizes with random weights on this machine's GPU: rows/s bare and through an engine."""
@@ -198,6 +208,7 @@ def gpu(
     for cell in cells:
         if names and cell.network not in names:
             continue
+        cell = replace(cell, noise=noise, noise_threads=noise_threads)
         length = Length(seconds * cell.slow, seconds * cell.slow / 2)
         found = measured(cell, length)
         if found.fault is not None and "depend" in found.fault:

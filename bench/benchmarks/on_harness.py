@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from bench.benchmarks.app import RESULTS, Full, Output, app, numbers, out, percent, save
+from bench.benchmarks.app import RESULTS, Full, Output, Overrides, app, numbers, out, percent, save
 from bench.benchmarks.awaiting import LATENCY, PASS_SECONDS, Way, awaited, late_server
+from bench.benchmarks.encoding import loaded
 from bench.benchmarks.resume import resume
 from bench.benchmarks.shared_work import CURVES, Shared, curve_config, reference_config
 from bench.benchmarks.shared_work import shared_work as measure_shared_work
@@ -67,6 +68,23 @@ def simulated(
         table.add_row(where, str(count), percent(found.share), speed, f"{found.driver_ms:.2f}")
     out.print(table)
     save(output / "simulated.json", records)
+
+
+@app.command()
+def prompts(
+    config: Annotated[str, typer.Option(help="A configuration whose model draws prompts.")] = "sd35-curves",
+    overrides: Overrides = None,
+    output: Output = RESULTS,
+) -> None:
+    """Memory and time to load of an engine with a store of encoded prompts, and with its own text encoders."""
+    records = loaded(config, overrides or [])
+    table = Table("process", "prompts", "s", "CPU s", "MiB at most", "MiB kept", "MiB on the GPU", title="Prompts")
+    for found in records:
+        times = [f"{found.seconds:.1f}", f"{found.cpu_seconds:.1f}"]
+        memory = [f"{size:,.0f}" for size in (found.mebibytes, found.kept_mebibytes, found.device_mebibytes)]
+        table.add_row(found.what, str(found.prompts), *times, *memory)
+    out.print(table)
+    save(output / "prompts.json", [asdict(found) for found in records])
 
 
 @app.command()

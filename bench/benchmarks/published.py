@@ -64,7 +64,7 @@ class Random(PipelineSettings):
     """A model on diffusers' networks, by their configurations alone."""
 
     CONFIGS: ClassVar[dict[str, dict[str, Any]]]
-    """Of the parts that are made, and of the ``scheduler``."""
+    """Configurations of the parts that are made, and of the ``scheduler``."""
     STATES: ClassVar[dict[str, tuple[int, ...]]] = {}
     """An encoded prompt: shapes by names."""
 

@@ -1,4 +1,4 @@
-"""What Ray costs: one engine in this process against one actor, in alternation."""
+"""Measure what Ray costs: one engine in this process against one actor, in alternation."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ CONDITIONS, PICTURED, TRACED, SIDE = 10, 10, 20, 256
 
 @dataclass(frozen=True)
 class Reported:
-    """What a report took.
+    """The cost of a report.
 
     Args:
         trials: in the run.
@@ -76,7 +76,7 @@ def report_of(trials: int = 100_000) -> Reported:
 
 def _report(folder: str) -> tuple[float, float, float, int, int]:
     start, computing = time.perf_counter(), time.process_time()
-    from bench.report.html.page import write_report  # what it imports is part of what it takes
+    from bench.report.html.page import write_report  # its imports are part of its cost
 
     written = write_report([Path(folder)])
     return time.perf_counter() - start, time.process_time() - computing, peak(), written.size, written.files

@@ -21,7 +21,7 @@ from tts.settings import parse
 
 @dataclass(frozen=True)
 class Resumed:
-    """What resuming took.
+    """The cost of resuming.
 
     Args:
         planned, done: trials.
@@ -84,5 +84,14 @@ def _next_trial(planned: int, output: Path) -> tuple[float, float]:
 
 def peak() -> float:
     """Most memory that this process ever held, in MiB; ``getrusage`` would count its parent's."""
-    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return _status("VmHWM")
+
+
+def resident() -> float:
+    """Memory that this process holds, in MiB."""
+    return _status("VmRSS")
+
+
+def _status(name: str) -> float:
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name)]
     return int(line.split()[1]) / 1024

@@ -23,7 +23,7 @@ WARM_UP = 5.0
 
 
 class _Over(Exception):
-    """Enough has been seen."""
+    """The window has ended."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Window:
         self.marks.append((time.perf_counter(), time.process_time(), rows))
 
     def share(self, engines: int) -> Share:
-        """What was seen."""
+        """The figures of the window."""
         (begin, cpu_begin, rows_begin), (end, cpu_end, rows_end) = self.marks
         segments = (rows_end - rows_begin) / 2
         ideal = engines * BATCH / (2 * PASS_SECONDS) * (end - begin)

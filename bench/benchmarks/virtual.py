@@ -87,11 +87,9 @@ class VirtualPool:
         return self._actors[engine % PROCESSES]
 
     def submit(self, engine: int, jobs: Sequence[Any], released: Iterable[int]) -> None:
-        """See :class:`bench.workers.pool.Pool`."""
         self._actor(engine).submit.remote(engine, list(jobs))
 
     def wait(self) -> list[WorkerReport]:
-        """See :class:`bench.workers.pool.Pool`."""
         polls = list(self._polls)
         ray.wait(polls, num_returns=1, timeout=1.0, fetch_local=False)
         ready, _ = ray.wait(polls, num_returns=len(polls), timeout=0, fetch_local=False)
@@ -103,11 +101,9 @@ class VirtualPool:
         return found
 
     def describe(self) -> list[str | None]:
-        """See :class:`bench.workers.pool.Pool`."""
         return ["virtual"] * self.engines
 
     def close(self) -> None:
-        """See :class:`bench.workers.pool.Pool`."""
         ray.shutdown()
 
 

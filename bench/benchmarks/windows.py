@@ -24,7 +24,7 @@ SHARES = ("denoiser", "decode", "reward", "noise", "host", "idle")
 
 
 class _Over(Exception):
-    """Enough has been seen."""
+    """The window has ended."""
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,14 @@ class Watched:
         self.tickets = [[] for _ in range(self.engines)]
 
     def submit(self, engine: int, jobs: Sequence[Any], released: Iterable[int]) -> None:
-        """See :class:`bench.workers.pool.Pool`."""
+        """Also note the tickets that are under way."""
         tickets = [job.ticket for job in jobs if hasattr(job, "ticket")]
         self.under_way.update(tickets)
         self.tickets[engine] += tickets
         self.pool.submit(engine, jobs, released)
 
     def wait(self) -> list[WorkerReport]:
-        """See :class:`bench.workers.pool.Pool`."""
+        """Also note the tickets that have come back."""
         found = self.pool.wait()
         for report in found:
             self.under_way.difference_update(
@@ -121,15 +121,12 @@ class Watched:
 
     @property
     def flops(self) -> float | None:
-        """See :class:`bench.workers.pool.Pool`."""
         return self.pool.flops
 
     def describe(self) -> list[str | None]:
-        """See :class:`bench.workers.pool.Pool`."""
         return self.pool.describe()
 
     def close(self) -> None:
-        """See :class:`bench.workers.pool.Pool`."""
         self.pool.close()
 
     def seen(self, driver_seconds: float) -> Window:
@@ -159,7 +156,7 @@ class FewOpen(SearchRunner):
         self.limit = limit
 
     def next_starved(self, among: Collection[int], left: int = 0) -> int | None:
-        """See :class:`bench.workers.search_runner.SearchRunner`."""
+        """No trial, while as many are open as may be."""
         return super().next_starved(among, left) if len(self.open) < self.limit else None
 
 

@@ -81,7 +81,7 @@ def _own_pictures() -> None:
     """Draw without a window and in our own style, whatever the user's matplotlib is set to."""
     os.environ["MPLBACKEND"] = "agg"
     os.environ["MATPLOTLIBRC"] = os.devnull
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # no word on a cache that cannot be written
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # no warning of a cache that cannot be written
 
 
 def call(command: Callable[..., Any], *arguments: Any) -> int:

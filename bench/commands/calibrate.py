@@ -15,11 +15,21 @@ def calibrate(
     batches: Annotated[
         str | None, typer.Option(metavar="N,N,...", help="Sizes; left out: powers of two while they bring something.")
     ] = None,
+    precisions: Annotated[
+        bool,
+        typer.Option("--precisions", help="What each precision of the model changes in images and rewards instead."),
+    ] = False,
+    trajectories: Annotated[int, typer.Option(min=2, help="How many are drawn in each precision.")] = 32,
 ) -> None:
     """Measure rows/s and memory by batch size, on the configuration's model, device and threads; name the best one.
 
-    With engines.batch: auto, tts-bench run does so itself when a run begins.
+    With engines.batch: auto, tts-bench run does so itself when a run begins. With --precisions the same trajectories
+    are drawn in float32, float16, bfloat16 and with weights in 8 bits: the largest differences of images and rewards,
+    and whether rewards still come in the same order (rank correlation), on which a search's choices depend.
     """
+    if precisions:
+        _precisions(config, overrides, trajectories)
+        return
     from bench.study.config import load
     from bench.study.study import Study
     from bench.workers.calibration import calibrate as measure
@@ -29,3 +39,17 @@ def calibrate(
     found = measure(Study(with_batch(load(config, overrides), 1)), sizes)
     out.print(found.table(f"{config} on {found.device}"))
     out.print(f"engines.batch: {found.batch}", highlight=False)
+
+
+def _precisions(config: str, overrides: Overrides, trajectories: int) -> None:
+    from bench.report.precision_table import render
+    from bench.run.precisions import effects
+    from bench.study.config import AUTO, load
+    from bench.study.study import Study
+    from bench.workers.calibration import with_batch
+
+    found = load(config, overrides)
+    study = Study(with_batch(found, 8) if found.engines.batch == AUTO else found)
+    with out.status("drawing") as status:
+        told = list(effects(study, trajectories, lambda name: status.update(f"drawing in {name}")))
+    out.print(render(told, trajectories))

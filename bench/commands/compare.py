@@ -19,7 +19,8 @@ def compare(
     ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON, for programs.")] = False,
 ) -> None:
-    """Say whether two runs (two versions, clusters, settings) are the same, and if not, whether it is more than noise.
+    """Say whether two runs (two versions, clusters, settings) are the same, and if not, whether they differ beyond
+    noise.
 
     Exit codes: 0 the trials are identical, or differ within noise; 2 no run, or a setting is wrong; 4 they differ
     beyond noise; 5 one run lacks trials of the other.

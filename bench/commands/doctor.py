@@ -19,7 +19,7 @@ def doctor(
         Path | None, typer.Option("--save", metavar="FILE", help="All findings as JSON, to attach to a report.")
     ] = None,
 ) -> None:
-    """Look at this machine before a study is trusted to it, in about two minutes: what a run needs, and what it gets.
+    """Check this machine before a study is trusted to it, in about two minutes: what a run needs, and what it gets.
 
     Versions, memory, disk, Ray, the device; at which batches and precisions rows are independent; how far the device
     is from the CPU; the bare network, the engine, and what the host could feed.

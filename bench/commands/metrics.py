@@ -25,8 +25,8 @@ def metrics(
 ) -> None:
     """Compute metrics of a run's images that its engines did not: FID, IS, KID, precision, recall and others.
 
-    Images that were not kept are made again from their recipes. Features are stored beside the trials, each once; who
-    is interrupted starts the same command again. Metrics that were added are in later reports, too.
+    Images that were not kept are made again from their recipes. Features are stored beside the trials, each once; after
+    an interruption the same command goes on. Metrics that were added are in later reports, too.
     """
     from bench.report.adding import add_metrics
     from bench.report.metric_table import notes, render

@@ -14,7 +14,7 @@ LIST = "list"
 def protocol(
     which: Annotated[str, typer.Argument(help="'list', or the protocol to tell all of.")] = LIST,
 ) -> None:
-    """List published protocols of text-to-image, or tell what one of them fixes and what must be said beside it."""
+    """List published protocols of text-to-image, or say what one of them fixes and what must be reported with it."""
     from bench.report.protocol_table import lines, listing
 
     if which == LIST:

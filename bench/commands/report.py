@@ -27,7 +27,7 @@ def report(
         bool, typer.Option("--trust", help="The runs' manifests may name metrics that are code of their own.")
     ] = False,
 ) -> None:
-    """Write report.html: what runs say, in words, curves that answer to the pointer, tables and images, in one file.
+    """Write report.html: a run's results in words, curves that answer to the pointer, tables and images, in one file.
 
     Runs of different models, steps or samplers are drawn in one figure against FLOPs, device-seconds and money, too,
     with what is best at each cost and where that changes.

@@ -31,7 +31,7 @@ def run(
 ) -> None:
     """Run a study, or go on with one that was interrupted; then print its table and draw its plots.
 
-    Of runs side by side that share an output, one table at the end is enough: --no-report leaves it out.
+    For runs side by side that share an output, one table at the end is enough: --no-report leaves it out.
 
     Exit codes: 0 done; 1 no engine is left; 2 a setting is wrong; 3 done, but some trials have failed; 130 and 143
     stopped by Ctrl-C or SIGTERM, everything finished is stored.

@@ -15,7 +15,7 @@ def status(
         bool, typer.Option("--follow", help="Show it again every few seconds, until it is done.")
     ] = False,
 ) -> None:
-    """Show how a run is getting on: done, failed, rate, time left, each engine."""
+    """Show a run's progress: done, failed, rate, time left, each engine."""
     from bench.run.status import follow as follow_status
     from bench.run.status import show
 

@@ -1,1 +1,1 @@
-"""What people see: tables, plots and pages."""
+"""Tables, plots and pages for people."""

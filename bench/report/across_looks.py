@@ -1,4 +1,4 @@
-"""How curves of several models look in one figure: a colour a model, a marker a search."""
+"""Styles of the curves of several models in one figure: a colour a model, a marker a search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``tts-bench metrics``: metrics that are added to a run, and what they are at each of its points."""
+"""``tts-bench metrics``: add metrics to a run, and compute their values at each of its points."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def add_metrics(
         device: of extractors; ``auto``: a GPU if there is one.
         batch: images that an extractor looks at at once.
         trust: manifests may name code, files and addresses.
-        progress: told how many of how many trials have been seen to.
+        progress: told how many of how many trials are done.
 
     Raises:
         TTSError: a metric cannot be used, or the run cannot be read or written to.

@@ -22,7 +22,7 @@ from bench.store.schema import TIMED
 from bench.store.storage import Output, place
 
 WHAT = ["search", "settings", "reward", "condition", "problem_seed"]
-"""What a trial is, whoever ran it."""
+"""Columns that identify a trial, whichever run it is of."""
 POINT = ["reward", "search", "settings"]
 ABOUT = ("trial", *WHAT, "label", "seed", "budget", "budget_value", "image_file", *TIMED)
 """Columns that are no outcome; an image counts the same in its row or in a file of its own."""
@@ -32,7 +32,7 @@ SIGNIFICANCE = 0.05
 
 
 class Verdict(Enum):
-    """What the common trials of two runs say; the member's value is what people read."""
+    """Verdict on the common trials of two runs; the member's value is for people."""
 
     IDENTICAL = "identical"
     WITHIN_NOISE = "different within noise"
@@ -94,7 +94,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that two runs say of each other.
+    """The whole comparison of two runs.
 
     Args:
         settings: in which settings, versions and devices they differ.
@@ -144,7 +144,7 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """What the common trials say."""
+        """The verdict on the common trials."""
         if not self.common:
             return Verdict.NOTHING
         if not self.different:
@@ -157,7 +157,7 @@ SAME, DIFFERENT, OTHER_TRIALS = 0, 4, 5
 
 
 def exit_code(comparison: Comparison, exact: bool = False, common: bool = False) -> int:
-    """What a script is told.
+    """The exit code for a script.
 
     Args:
         exact: that common trials differ within noise is a difference, too.
@@ -172,7 +172,7 @@ def exit_code(comparison: Comparison, exact: bool = False, common: bool = False)
 
 
 def compare(a: Output, b: Output, tolerance: float = 0.0) -> Comparison:
-    """Hold two runs against each other, finished or not.
+    """Compare two runs, finished or not.
 
     Args:
         a, b: their folders or addresses; not changed.

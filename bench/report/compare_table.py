@@ -1,4 +1,4 @@
-"""What ``tts-bench compare`` says: tables for people, sentences for both, plain values for machines."""
+"""The output of ``tts-bench compare``: tables and sentences for people, plain values for programs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROWS, LETTERS = 20, 70
 
 
 def render(comparison: Comparison) -> Iterator[RenderableType]:
-    """Tables of what differs, then what it means, a line each."""
+    """Tables of the differences, then their meaning, a line each."""
     yield Text(f"A  {comparison.runs[0]}\nB  {comparison.runs[1]}\n", overflow="fold")
     if comparison.settings:
         yield _settings(comparison.settings)
@@ -96,7 +96,7 @@ def _number(value: float) -> str:
 
 
 def words(comparison: Comparison) -> list[str]:
-    """What was found, in sentences, the verdict last."""
+    """The findings in sentences, the verdict last."""
     return [*_of_trials(comparison), *_of_columns(comparison), *_of_noise(comparison), _conclusion(comparison)]
 
 
@@ -152,7 +152,7 @@ def _conclusion(comparison: Comparison) -> str:
 
 
 def to_json(comparison: Comparison, code: int) -> str:
-    """All of it as JSON for programs; what has no number is null."""
+    """The whole comparison as JSON for programs; missing numbers are null."""
     values = {
         "verdict": comparison.verdict.value,
         "same_trials": comparison.same_trials,

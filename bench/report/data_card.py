@@ -1,4 +1,4 @@
-"""A data card: what an exported run is, for whoever finds it, written from its manifest and its rows."""
+"""A data card: describes an exported run to strangers, from its manifest and its rows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CONFIG_LETTERS = 20_000
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card says beside the run itself.
+    """Facts for a card that are not in the run itself.
 
     Args:
         name: of the data set, for people.

@@ -32,7 +32,7 @@ def _text(found: Finding) -> str:
 
 
 def sentence(found: Sequence[Finding]) -> str:
-    """What it comes to."""
+    """The summary, in a sentence."""
     bad = [each.subject for each in found if each.verdict is Verdict.BAD]
     look = [each.subject for each in found if each.verdict is Verdict.LOOK]
     if bad:

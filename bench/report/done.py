@@ -1,4 +1,4 @@
-"""What was done for a number of a set of images, in words: it stands under each of them."""
+"""How the number of a set of images was made, in words that stand under each of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each search's images against those of a baseline, by a judge that compares two."""
+"""Compare each search's images with those of a baseline, by a judge that sees two at a time."""
 
 from __future__ import annotations
 

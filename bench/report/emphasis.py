@@ -1,4 +1,4 @@
-"""Which of many curves a chart puts in front: twenty of one weight cannot be read."""
+"""Choose the curves that a chart puts in front: twenty of one weight cannot be read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 CROWDED = 9
-"""From so many curves in a panel on, only the best keep their colours until they are touched."""
+"""With this many curves in a panel, or more, only the best keep their colours until they are touched."""
 
 IN_FRONT = 3
 

@@ -1,4 +1,4 @@
-"""What ``tts-bench plan`` says."""
+"""The output of ``tts-bench plan``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.report.html.names import search_name, settings_text
 from bench.run.forecast import Forecast
 
 BYTES_A_PIXEL = 2.25
-"""Of a PNG of a natural image."""
+"""Bytes of a pixel in a PNG of a natural image."""
 
 
 def points_table(found: Forecast) -> Table:
@@ -70,7 +70,7 @@ def lines(found: Forecast, rate: float | None, engines: int, price: float | None
 
 
 def control_lines(found: Sequence[Forecast]) -> Iterator[str]:
-    """What the control costs besides: plain samples with more steps, a run for each number of them."""
+    """The cost of the control: plain samples with more steps, a run for each number of steps."""
     if found:
         trials, computed = (sum(each) for each in zip(*((one.trials, one.computed) for one in found), strict=True))
         costs = ", ".join(f"{one.points[0].nfe:,.0f}" for one in found)

@@ -184,7 +184,7 @@ def _draw_name(sheet: Sheet, y: int, row: Row) -> None:
 def _draw_image(sheet: Sheet, x: int, y: int, trial: dict[Any, Any] | None, best: float) -> None:
     """An image with its value below, bold where no search of the block did better on the problem."""
     image = None if trial is None or not isinstance(trial["image"], bytes) else trial["image"]
-    sheet.bar(EDGE, x - 1, y - 1, TILE + 2, TILE + 2)  # else a white image would melt into the page
+    sheet.bar(EDGE, x - 1, y - 1, TILE + 2, TILE + 2)  # else a white image would not stand out from the page
     sheet.paste(_tile(image), x, y)
     if image is None:
         sheet.write("no image", x + TILE / 2, y + TILE / 2, ha="center", color=FAINT, fontsize=7)

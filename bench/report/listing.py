@@ -1,4 +1,4 @@
-"""Tables of what there is to choose from, and of an image before and after search."""
+"""Tables of registered plug-ins, and of an image before and after search."""
 
 from __future__ import annotations
 

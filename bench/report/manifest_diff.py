@@ -1,4 +1,4 @@
-"""In which settings, versions and devices two runs differ, by their manifests."""
+"""Find the settings, versions and devices in which two runs differ, by their manifests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from tts.settings import canonical
 
 WHERE = {"output", "shard"}
-"""Keys of a configuration that say where a run lies and not what it is."""
+"""Keys of a configuration that say where a run is stored, not what it is."""
 
 
 class Difference(NamedTuple):

@@ -1,4 +1,4 @@
-"""A run's metrics as a table of the command line, with what was done below the numbers."""
+"""A run's metrics as a table of the command line, with the method below the numbers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _cell(row: dict[Any, Any]) -> str:
 
 
 def notes(found: Added) -> list[str]:
-    """What was done for the numbers, and why some should not be trusted."""
+    """How the numbers were made, and why some should not be trusted."""
     lines = [f"{name}: {about(metric)}" for name, metric in found.metrics.items()]
     lines.append(f"images: {found.drawn}")
     lines += [f"* {line}" for line in warnings(found.values)]

@@ -53,8 +53,7 @@ def write_metrics(trials: pd.DataFrame, source: Output, to: Storage, trust: bool
         to: where the file goes.
         trust: the manifest may name code of its own.
 
-    Returns:
-        What a reader must know, a line each.
+    Returns: Notes for the reader, a line each.
 
     Raises:
         SettingError: it cannot be written.

@@ -89,7 +89,7 @@ def _images(where: Output, trials: pd.DataFrame) -> Any:
     for trial in trials["trial"]:
         data = found[trial]
         if data is None:
-            raise DataError(f"{where}: the image of trial {trial} was not kept (images: false); run it with images")
+            raise DataError(f"{where}: the image of trial {trial} was not kept; run it with images: true")
         try:
             images.append(decoded(data))
         except OSError as error:

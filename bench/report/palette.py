@@ -1,4 +1,4 @@
-"""How a search looks in every plot: name, colour and marker."""
+"""Style of a search in every plot: name, colour and marker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an hour of a device costs, as a user tells it."""
+"""Prices of an hour of each device, as a user gives them."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def listing() -> Table:
 
 
 def lines(name: str) -> Iterator[str]:
-    """What a protocol fixes, how to run it, and what must be said.
+    """What a protocol fixes, how to run it, and what must be reported with its number.
 
     Raises:
         SettingError: there is none of this name.

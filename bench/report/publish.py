@@ -24,7 +24,7 @@ SCHEME = "hf://"
 REPOSITORY = re.compile(r"hf://datasets/([\w.-]+/[\w.-]+)")
 CARD = "README.md"
 PLACES = ("engines", "sinks")
-"""The parts of a configuration that say where a run computes and whom it tells, and name no weights."""
+"""The parts of a configuration that say where a run computes and reports, and that name no weights."""
 OF_THE_HUB = (".gitattributes",)
 """Files that a repository has when it is new."""
 
@@ -48,7 +48,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Published:
-    """Where a run went to: a folder or the repository's page, its rows, and what of this machine its manifest names."""
+    """A published run: its folder or page, its rows, and what its manifest names of this machine."""
 
     place: str
     rows: int

@@ -74,7 +74,7 @@ class Measurement:
 
 @dataclass
 class Uncollected:
-    """A sink for rows that nobody wants: the work is measured, its results are known."""
+    """A sink that drops rows: only the work is measured."""
 
     full: bool = False
     failed: str | None = None

@@ -40,7 +40,7 @@ def table() -> str:
 
 
 def page(name: str) -> str:
-    """What there is to know of a search."""
+    """The page of a search."""
     search: type[Search] = SEARCHES.get(name)
     source = sys.modules[search.__module__].__doc__ or ""
     about = inspect.cleandoc(search.__doc__ or "")
@@ -88,7 +88,7 @@ def cell(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Without the marks that only a reader of the code needs."""
+    """The text without marks of the code, such as roles and double backticks."""
     text = re.sub(r":\w+:`~?(?:[\w.]*\.)?(\w+)`", r"`\1`", text)
     return text.replace("``", "`").replace("<", "&lt;")
 

@@ -89,7 +89,7 @@ def read_trials(output: Output) -> pd.DataFrame:
 
 
 def notes(trials: pd.DataFrame) -> list[str]:
-    """What a reader of a run's curves must know of them."""
+    """Notes on a run's curves for their reader."""
     failed = trials["error"].dropna()
     devices = sorted(trials["device"].dropna().unique())
     found = []

@@ -1,4 +1,4 @@
-"""What ``tts-bench verify`` says."""
+"""The output of ``tts-bench verify``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def render(checks: Sequence[Check]) -> Table:
 
 
 def sentence(checks: Sequence[Check]) -> str:
-    """All of it in a line."""
+    """The result in a line."""
     counts = Counter(check.verdict for check in checks)
     said = [f"{counts[Verdict.SAME]} of {len(checks)} trials are the same, pixels and rewards"]
     if counts[Verdict.CLOSE]:

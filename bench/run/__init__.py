@@ -1,1 +1,1 @@
-"""Who hands out trials: the driver, its queue, its writer, status and signals."""
+"""Hand out trials: the driver, its queue, its writer, status and signals."""

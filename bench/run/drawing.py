@@ -56,7 +56,7 @@ class Request:
     def with_study_flags(
         self, backend: str | None, scorer: str | None, method: str | None, flags: Mapping[str, Any | None]
     ) -> tuple[Request, list[str]]:
-        """With the flags of the study's own code, and notes on those without effect; as it is, if there are none.
+        """The request with the flags of the study's own code, and notes on those without effect.
 
         Raises:
             SettingError: they are mixed with flags that say the same in our words.
@@ -78,7 +78,7 @@ class Request:
 
     @property
     def names_batch(self) -> bool:
-        """Whether the user has chosen the batch."""
+        """Whether the user has set the batch."""
         engines = assignments(self.settings).get("engines", {})
         return self.batch is not None or (isinstance(engines, dict) and "batch" in engines)
 
@@ -112,7 +112,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Drawn:
-    """The rows of the naive trial and of the searched one (twice the same for ``naive``), and what to know of them."""
+    """The rows of the naive trial and of the searched one (the same row twice for ``naive``), and notes on them."""
 
     before: TrialRow
     after: TrialRow

@@ -43,7 +43,7 @@ class Sink(Protocol):
 
 
 class Executor(Protocol):
-    """Runs trials: a ``SearchRunner`` in this process, or a ``TrialDispatcher`` to search workers."""
+    """Runs trials: a ``SearchRunner`` in this process, or a ``TrialDispatcher`` that hands them to search workers."""
 
     nfe: int
     shares: bool
@@ -66,11 +66,11 @@ class Executor(Protocol):
         ...
 
     def dispatch(self) -> None:
-        """Send what has gathered."""
+        """Send the requests that have gathered."""
         ...
 
     def update(self, report: WorkerReport) -> list[TrialRow]:
-        """Take in what an engine says; the trials that have ended."""
+        """Take in an engine's report; return the trials that have ended."""
         ...
 
     def lose(self, engine: int) -> Lost:
@@ -154,7 +154,7 @@ class Driver:
         return [engine for engine, status in enumerate(self.counts.engines) if status.device is not None]
 
     def run(self, check_stop: Callable[[], None] = lambda: None) -> RunProgress:
-        """Until every trial has a result or an error.
+        """Run until every trial has a result or an error.
 
         Args:
             check_stop: called at least every second while nothing is half done; raises to stop the run there.
@@ -192,7 +192,7 @@ class Driver:
                 self.work.start(trial, engine)
 
     def _isolate(self) -> None:
-        """Keep one engine for the trials that may be why others died, when all else there is done."""
+        """Keep one engine for the trials that may have killed others, once its other work is done."""
         if self._quarantined is None and self.queue.suspects and self.up:
             self._quarantined = min(self.up, key=lambda engine: len(self.work.trials_on(engine)))
         if self._quarantined in self.up and not self.work.trials_on(self._quarantined):
@@ -203,7 +203,7 @@ class Driver:
                 self._quarantined = None
 
     def update(self, report: WorkerReport) -> None:
-        """Take in what an engine says."""
+        """Take in an engine's report."""
         status = self.counts.engines[report.engine]
         if report.lost is not None:
             self._lose(report.engine, report.lost)
@@ -229,7 +229,7 @@ class Driver:
             self.counts.failed, self.counts.error = self.counts.failed + 1, row.error
 
     def _lose(self, engine: int, loss: WorkerFailure) -> None:
-        """Put an engine's trials back; those that were there at too many deaths become errors."""
+        """Put a lost engine's trials back; trials that saw too many losses become errors."""
         status = self.counts.engines[engine]
         status.device, status.losses, status.loss = None, status.losses + 1, loss.reason
         self._alone_since = time.monotonic()
@@ -241,7 +241,7 @@ class Driver:
             self._finish(error_row(trial, self.study.model.label(trial.condition), reason))
 
     def _check(self) -> None:
-        """End a run that leads nowhere."""
+        """End a run that cannot succeed."""
         if self.counts.failed > self.study.config.max_errors:
             raise EngineError(
                 f"{self.counts.failed} trials failed, more than max_errors = {self.study.config.max_errors}; the last: "

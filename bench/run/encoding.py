@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bench.run.progress import counted
 from bench.study.study import Study
-from bench.workers.prompts import encode_for, encode_here, lacking_of
+from bench.workers.prompts import encode_for, encode_here, lacking_of, unstored_of
 
 LOOK_SECONDS = 1.0
 
@@ -24,16 +24,20 @@ def encode_prompts(study: Study, console: Console) -> None:
         TTSError: text encoders cannot be loaded, or the store cannot be written to.
     """
     total = lacking_of(study)
-    if not total:
-        return
+    told = _encode(study, total, console) if total else unstored_of(study)
+    for note in told:
+        console.print(note, style="yellow", markup=False, soft_wrap=True)
+
+
+def _encode(study: Study, total: int, console: Console) -> list[str]:
     with counted(console, "prompts encoded") as show:
         if study.config.engines.backend == "local":
             encode_here(study, show)
-            return
+            return unstored_of(study)
         from bench.workers.on_ray.task import run_once
 
         with _watched(study, total, show):
-            run_once(study.config.engines, "engines.prompts", encode_for, study.config)
+            return run_once(study.config.engines, "engines.prompts", encode_for, study.config)
 
 
 @contextmanager

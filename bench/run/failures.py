@@ -1,11 +1,11 @@
-"""What becomes of a trial whose engine is lost; one policy, in one place.
+"""Decide what becomes of a trial whose engine is lost; one policy, in one place.
 
-Whether a trial is why its engine died nobody can see; an engine may have hundreds. A first death is forgiven: all are
-run again, anywhere. What was there at a second one is suspect, and runs on an engine that is kept for that purpose:
+Nobody can see whether a trial killed its engine; an engine may have hundreds of them. A first death is forgiven: all
+are run again, anywhere. What was there at a second one is suspect, and runs on an engine that is kept for that purpose:
 all suspects of one death together at first, and whenever that engine dies, in two halves, one after the other. So one
 culprit among n is found after 3 + log2(n) deaths, and nobody else is held up for long. A machine that goes away, with
-its engines, is nobody's fault, until it happens to the same trial again and again; then that one is looked for in
-the same way.
+its engines, is nobody's fault, until it happens to the same trial again and again; then that one is looked for in the
+same way.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class History:
     nodes: int = 0
 
     def after(self, failure: Failure) -> History:
-        """The same with one more loss."""
+        """The history with one more loss."""
         return History(self.deaths + (not failure.innocent), self.nodes + failure.innocent)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Features of a run's final images that its engines did not compute: from stored images, or from their recipes."""
+"""Compute features of a run's final images that its engines did not: from stored images, or from their recipes."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ class Featuring:
         self._pool: LocalPool | None = None
 
     def run(self, progress: Callable[[int, int], None] = lambda done, total: None) -> Featured:
-        """Do all of it.
+        """Compute all missing features.
 
         Args:
-            progress: told how many of how many trials have been seen to.
+            progress: told how many of how many trials are done.
 
         Raises:
             SettingError: another driver writes to the run, or it cannot be written to.

@@ -35,7 +35,7 @@ def check_sinks(config: RunConfig) -> dict[str, SinkSettings]:
 
 
 class Followers:
-    """Tells a run's sinks what happens in it.
+    """Tells a run's sinks what happens.
 
     Args:
         study: the run.
@@ -56,11 +56,11 @@ class Followers:
         return self._tracking.failures
 
     def beside(self, store: Sink) -> Sink:
-        """Rows go to the store, and their numbers here."""
+        """A sink that stores rows and counts them here."""
         return _Beside(store, self._tracking)
 
     def after(self, tell: Callable[[RunProgress], None]) -> Callable[[RunProgress], None]:
-        """Progress is told there, and then here."""
+        """A function that passes progress on, and then takes it here."""
 
         def both(counts: RunProgress) -> None:
             tell(counts)
@@ -94,13 +94,13 @@ class Followers:
 
 
 def _stored(where: Storage) -> Iterable[dict[str, Any]]:
-    """What is counted of the rows that are there, each trial once."""
+    """The counted columns of the stored rows, each trial once."""
     found = store.table(where, COLUMNS)
     return {row["trial"]: row for row in ([] if found is None else found.to_pylist())}.values()
 
 
 class _Beside:
-    """See :meth:`Followers.beside`."""
+    """The store's sink, which counts every row that it is given."""
 
     def __init__(self, store: Sink, tracking: Tracking) -> None:
         self._store, self._tracking = store, tracking
@@ -116,7 +116,7 @@ class _Beside:
         self._tracking.add(row)
 
     def tick(self) -> None:
-        """Let the store tell what is wrong with it."""
+        """Let the store raise its errors."""
         self._store.tick()
 
 

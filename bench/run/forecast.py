@@ -26,12 +26,12 @@ from bench.workers.pool import LocalPool
 from tts.errors import SettingError
 
 PLAYED = 10
-"""Problems that are played: how much trials have in common depends on who wins."""
+"""Problems that are played: how much work trials share depends on which candidates win."""
 
 
 @dataclass(frozen=True)
 class PointCost:
-    """A point of a search's curve, a trial's mean.
+    """A point of a search's curve, as means over trials.
 
     Args:
         search: registered name.
@@ -62,7 +62,8 @@ class Forecast:
         problems: of the run.
         points: of its curves.
         computed: denoiser forwards of the whole run, common work counted once.
-        shared: whether trials have common work; how much depends on who wins, and so is an estimate.
+        shared: whether trials have common work; how much depends on which candidates win, so that the number is an
+        estimate.
         decodes, reward_calls: of the whole run, those that rows tell of.
         row_bytes: of the whole run on disk, without images.
         batch: rows of a forward pass; None: measured when the run begins.
@@ -121,7 +122,7 @@ class _Rows:
     rows: list[TrialRow] = field(default_factory=list)
 
     def add(self, row: TrialRow) -> None:
-        """Keep it."""
+        """Keep a row."""
         self.rows.append(row)
 
     def tick(self) -> None:

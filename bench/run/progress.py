@@ -1,4 +1,4 @@
-"""Progress bars; where the output is no terminal, a line now and then."""
+"""Progress bars, or a line now and then where the output is no terminal."""
 
 from __future__ import annotations
 

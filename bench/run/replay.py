@@ -23,7 +23,7 @@ from tts.settings import parse
 
 @dataclass(frozen=True)
 class Replay:
-    """A trial's row, and what its recipe gives today."""
+    """A trial's row, and the image that its recipe gives today."""
 
     row: dict[str, Any]
     scores: dict[str, float | None]

@@ -46,7 +46,7 @@ class StopFlag:
 
 
 _present = StopFlag()
-"""The one that handlers set: signals are the whole process's."""
+"""The flag that handlers set: signals belong to the whole process."""
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def gently(console: Console) -> Iterator[None]:
 
     The second one ends the process, whatever it is doing.
     """
-    if threading.current_thread() is not threading.main_thread():  # only there can signals be caught
+    if threading.current_thread() is not threading.main_thread():  # signals can be caught there only
         yield
         return
 

@@ -72,7 +72,7 @@ def _run_chosen(chosen: Chosen, output: Storage, console: Console, retry_errors:
         return Finished(study, _run(study, output, console, retry_errors, chosen.calibration))
     except DeviceMemoryError as error:
         study = _halved(study, output, error, console)
-    # out of the except block, for the error's traceback holds the model that was too large
+    # outside the except block, as the error's traceback holds the model that was too large
     return Finished(study, _run(study, output, console, retry_errors, chosen.calibration))
 
 
@@ -138,7 +138,7 @@ def _run(
 
 @contextmanager
 def _let_go(sink: Store) -> Iterator[None]:
-    """Whatever happens before the writer has the store in its care."""
+    """Close the store on any error before the writer takes it over."""
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""How a run is getting on, for any terminal: a small file beside its results, written anew every few seconds."""
+"""A run's progress, for any terminal: a small file beside its results, written anew every few seconds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tts.errors import DataError
 
 EVERY_SECONDS, EVERY_SECONDS_REMOTE = 2.0, 15.0
 SILENT_SECONDS = 60.0
-"""A run that has not been heard of for so long was killed, or its machine is in trouble."""
+"""Seconds after which a silent run counts as killed, or its machine as lost."""
 
 
 class Reporter:
@@ -56,7 +56,7 @@ class Reporter:
         self._putting: Future[None] = self._thread.submit(lambda: None)
 
     def tell(self, counts: RunProgress) -> None:
-        """The run has gone on a little."""
+        """Take the run's progress."""
         self._show(counts)
         for engine, status in enumerate(counts.engines):
             known = self._seen[engine][1] if self._seen else 0
@@ -69,7 +69,7 @@ class Reporter:
 
     @contextmanager
     def reporting(self, counts: RunProgress) -> Iterator[None]:
-        """Leave behind how the run ended."""
+        """Record how the run ended."""
         try:
             yield
         except BaseException:
@@ -107,7 +107,7 @@ class Reporter:
             self._putting = self._thread.submit(self._put, data)
 
     def _put(self, data: bytes) -> None:
-        with suppress(OSError):  # the writer tells of it; progress is not worth a run
+        with suppress(OSError):  # the writer reports it; a status file is not worth a run
             self._place.write(self._name, data)
 
     def _engine(self, engine: int, status: EngineStatus, now: float) -> dict[str, Any]:
@@ -124,7 +124,7 @@ class Reporter:
 
 
 def read(output: Output) -> list[dict[str, Any]]:
-    """What a run, or each of its shards, has last said of itself; shards by their numbers.
+    """The last status of a run, or of each of its shards by number.
 
     Raises:
         DataError: nothing, or nothing that can be read.

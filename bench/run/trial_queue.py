@@ -1,4 +1,4 @@
-"""Which trials are to do, under way and done, and how often each was lost with its engine."""
+"""The trials to do, under way and done, and how often each was lost with its engine."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class TrialQueue:
         self.size, self.done, self.planned = _count(study, done, chosen)
         self.open: dict[str, Trial] = {}
         self.suspects: deque[list[Trial]] = deque()
-        """Trials that may be why engines died, those together that run together."""
+        """Trials that may have killed engines, in the groups in which they run."""
         self.histories: dict[str, History] = {}
-        """Of the trials that were lost with an engine and have not ended."""
+        """Losses of the trials that were lost with an engine and have not ended."""
         self._again: deque[Trial] = deque()  # to be begun before any other
         self._fresh = _left(done, iter(chosen) if chosen is not None else study.shard_trials())
 
@@ -71,7 +71,7 @@ class TrialQueue:
         return trial
 
     def finish(self, key: str) -> Trial | None:
-        """Take note of a trial's end; None if it has ended before."""
+        """Note a trial's end; None if it has ended before."""
         trial = self.open.pop(key, None)
         if trial is not None:
             self.done += 1

@@ -1,4 +1,4 @@
-"""Play a sample of a run's recipes again, and tell what is wrong from what another device does."""
+"""Play a sample of a run's recipes again, and tell wrong rows from the differences between devices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows on their way to the store, in a thread of their own: a slow or broken store holds up no engine."""
+"""Write rows to the store in a thread of its own: a slow or broken store holds up no engine."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ LOOK_SECONDS = 0.5
 """How often a driver that waits for its last rows to be stored looks for signals."""
 
 MOST_WAITING = 4096
-"""Rows that may wait for a store that is out of order, before no more trials are begun."""
+"""Rows that may wait for a broken store before no more trials are begun."""
 
 
 class Writer:
-    """Takes rows at once and stores them soon.
+    """Takes rows immediately and stores them soon.
 
     Args:
         store: open.
@@ -107,7 +107,7 @@ class Writer:
         return min(1.0, max(0.05, self._store.flush_seconds))
 
     def _insist(self, act: Callable[[], None]) -> None:
-        """Do something with the store; while that fails, write again and again what waits there."""
+        """Do something with the store, again and again while it fails."""
         start, pause = time.monotonic(), 0.5
         try:
             act()

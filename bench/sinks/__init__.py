@@ -1,1 +1,1 @@
-"""Where else a run's numbers go: experiment trackers that others look at."""
+"""Send a run's numbers to experiment trackers."""

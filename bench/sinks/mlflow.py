@@ -47,7 +47,7 @@ class MLflow(SinkSettings):
 
 
 class MLflowRun:
-    """See :class:`bench.sinks.base.Tracker`; a curve's step is its forwards."""
+    """A run of MLflow; the step of a curve's point is its forwards."""
 
     def __init__(self, client: Any, run: str) -> None:
         self._client, self._run = client, run

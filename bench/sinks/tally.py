@@ -1,4 +1,4 @@
-"""What sinks are told of a run's rows: sums that can be added to, row by row."""
+"""The numbers that sinks get of a run's rows: sums, added up row by row."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Point = tuple[str, str, str]
 
 @dataclass
 class Sums:
-    """Of the rows of a point that could be scored."""
+    """Sums over the rows of a point that could be scored."""
 
     n: int = 0
     value: float = 0.0
@@ -41,7 +41,7 @@ class Tally:
     costs: Counter[str] = field(default_factory=Counter)
 
     def add(self, row: Mapping[str, Any]) -> Point | None:
-        """Count a row; its point, if it has a result."""
+        """Count a row; return its point, if it has a result."""
         for name in COSTS:
             self.costs[name] += row[name] or 0
         if row["error"] is not None:
@@ -69,5 +69,5 @@ class Tally:
 
 
 def columns_of(row: TrialRow) -> dict[str, Any]:
-    """What is counted of a row that has just ended."""
+    """The counted columns of a row that has just ended."""
     return {name: getattr(row, name) for name in COLUMNS}

@@ -30,7 +30,7 @@ class TensorBoard(SinkSettings):
 
 
 class EventFiles:
-    """See :class:`bench.sinks.base.Tracker`; a curve's step is its forwards."""
+    """TensorBoard's event files; the step of a curve's point is its forwards."""
 
     def __init__(self, folder: Path) -> None:
         from tensorboard.summary.writer.event_file_writer import EventFileWriter

@@ -15,9 +15,9 @@ from tts.errors import first_line
 from tts.files.addresses import redacted, without_secrets
 
 END_SECONDS = 30.0
-"""For a sink to take what is left when a run is done; what takes longer is left behind."""
+"""Seconds for a sink to take the last numbers of a finished run; after that they are dropped."""
 STOP_SECONDS = 3.0
-"""The same when a run is stopped."""
+"""The same for a run that is stopped."""
 SHOWN_LETTERS = 200
 AGAIN = "; the run goes on, and the sink is tried again with what follows"
 
@@ -76,7 +76,7 @@ class SinkThread:
             ended = parcel.end is not None
             try:
                 self._send(parcel)
-            except (Exception, SystemExit) as error:  # whatever another package raises is not worth a run
+            except (Exception, SystemExit) as error:  # no error of another package is worth a run
                 self._fail(f"{type(error).__name__}: {first_line(error)}")
             else:
                 self.failure = None
@@ -92,7 +92,7 @@ class SinkThread:
             self._tracker.end(parcel.end)
 
     def _fail(self, reason: str, then: str = AGAIN) -> None:
-        """Take note, and say so once."""
+        """Note a failure, and warn of it once."""
         self.lost += 1
         self.failure = plain(redacted(without_secrets(reason)))[:SHOWN_LETTERS]
         if not self._warned:
@@ -151,7 +151,7 @@ class Tracking:
                 thread.give(self._parcel(thread, step, numbers()))
 
     def end(self, step: int, numbers: Mapping[str, float], state: str) -> None:
-        """Give every sink the last of it, and wait a while for them to take it."""
+        """Give every sink the last numbers, and wait a while for them to take these."""
         for thread in self._threads:
             parcel = self._parcel(thread, step, numbers)
             parcel.end, parcel.curves = state, self._tally.curves()

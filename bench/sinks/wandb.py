@@ -20,7 +20,8 @@ QUIET = {
     "x_disable_meta": True,
     "init_timeout": 25,
 }
-"""Neither code nor what the machine is and prints; no question at a terminal, and no long wait for a server."""
+"""Settings by which wandb sends neither code nor facts of the machine nor its output, asks nothing and never waits
+long."""
 
 
 class WandB(SinkSettings):
@@ -57,7 +58,7 @@ class WandB(SinkSettings):
 
 
 class WandBRun:
-    """See :class:`bench.sinks.base.Tracker`."""
+    """A run of Weights & Biases."""
 
     def __init__(self, run: Any) -> None:
         self._run = run

@@ -123,7 +123,7 @@ def _extractor(manifest: dict[str, Any], device: str, trust: bool) -> _Extractor
 
 
 def _reward(given: str | dict[str, Any]) -> RewardSettings | None:
-    """A reward's settings; None for one that is not known here."""
+    """A reward's settings; None for a reward that is not registered here."""
     values = given if isinstance(given, str) else {key: value for key, value in given.items() if key != "as"}
     try:
         return REWARDS.make(values)[1]

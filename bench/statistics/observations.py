@@ -1,4 +1,4 @@
-"""What every statistic looks at: finished trials once each, derived points beside them, with all that they cost."""
+"""The input of every statistic: finished trials, each once, with derived points and all costs."""
 
 from __future__ import annotations
 

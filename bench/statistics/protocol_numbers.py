@@ -1,4 +1,4 @@
-"""The number of a published protocol at every point, made as the protocol demands it."""
+"""A published protocol's number at every point, computed as the protocol demands."""
 
 from __future__ import annotations
 

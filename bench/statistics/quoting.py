@@ -1,4 +1,4 @@
-"""What is quoted of several sets of images of one point."""
+"""The value to quote for several sets of images of one point."""
 
 from __future__ import annotations
 

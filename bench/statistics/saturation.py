@@ -1,4 +1,4 @@
-"""Where a curve leads: a saturating curve fitted to its means, or the reason why none fits."""
+"""A saturating curve fitted to a curve's means, or the reason why none fits."""
 
 from __future__ import annotations
 

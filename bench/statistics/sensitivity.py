@@ -14,7 +14,7 @@ from tts.settings import canonical
 
 COLUMNS = ["reward", "search", "setting", "value", "place", "nfe", "n", "mean", "low", "high"]
 VALUES = 3
-"""Of a setting, at least so many make a line."""
+"""Least number of a setting's values that make a line."""
 WITHIN = 1.25
 """Costs of one line differ by this factor at most."""
 

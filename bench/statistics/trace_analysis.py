@@ -1,4 +1,4 @@
-"""What a trace tells of a search: the best reward so far against compute, where the gain arises, which moves win.
+"""Figures from a trace: the best reward so far against compute, where the gain arises, which moves win.
 
 Every function takes a trace as :func:`bench.workers.trace.read` gives it (one row an evaluation) and the trials that
 it belongs to, and works on whole columns: millions of evaluations are a matter of seconds.

@@ -1,1 +1,1 @@
-"""Where a run lies: storage, schema, parts, manifest."""
+"""A run's files: storage, schema, parts, manifest."""

@@ -83,7 +83,7 @@ def table(extractor: str, by_trial: Mapping[str, Vectors | None], dtype: str = "
 
 
 def of_part(where: Storage, part: str, extractor: str) -> pa.Table | None:
-    """What is stored of one extractor for a part of the trials; None: nothing.
+    """The stored features of one extractor for a part of the trials; None: nothing is stored.
 
     Raises:
         DataError: it is damaged.

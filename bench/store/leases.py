@@ -1,4 +1,4 @@
-"""That one driver at a time writes to a run, or to a shard of it."""
+"""See that one driver at a time writes to a run, or to a shard of it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ STALE_SECONDS = 60.0
 
 
 class Lease(ABC):
-    """That a driver holds a place."""
+    """A driver's hold on a place."""
 
     @abstractmethod
     def renew(self) -> None:
-        """Say that the driver is still there; to be called every few seconds."""
+        """Say that the driver is alive; to be called every few seconds."""
 
     @abstractmethod
     def release(self) -> None:
@@ -83,7 +83,7 @@ class LocalLease(Lease):
         """Nothing to do."""
 
     def release(self) -> None:
-        """See :class:`Lease`."""
+        """Close the files, and with them their locks."""
         for file in self._files:
             file.close()
 
@@ -117,14 +117,14 @@ class ObjectLease(Lease):
         return found if isinstance(found, dict) else {}
 
     def renew(self) -> None:
-        """See :class:`Lease`."""
+        """Write the mark again, if it is a quarter of the way to being stale."""
         if time.monotonic() - self._written > STALE_SECONDS / 4 or not self._written:
             mark = {"owner": self._owner, "host": os.uname().nodename, "pid": os.getpid(), "time": time.time()}
             self._place.write(self._name, json.dumps(mark).encode())
             self._written = time.monotonic()
 
     def release(self) -> None:
-        """See :class:`Lease`; a mark that cannot be removed is soon stale."""
+        """Remove the mark, if it is still this driver's; one that cannot be removed is soon stale."""
         with suppress(OSError):
             if self._read().get("owner") == self._owner:
                 self._place.remove(self._name)

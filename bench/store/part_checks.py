@@ -1,4 +1,4 @@
-"""Parts of traces and features are data from anywhere: they are checked before anything is computed of them."""
+"""Check parts of traces and features, which are data from anywhere, before anything is computed from them."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _typed(table: pa.Table, fields: Iterable[Field], where: object) -> pa.Table:
 
 
 def _kind(of: pa.DataType) -> str:
-    """What values of a type are, whatever their width."""
+    """The kind of a type's values, whatever their width."""
     kinds = {
         "text": pa.types.is_string(of) or pa.types.is_large_string(of),
         "count": pa.types.is_integer(of),

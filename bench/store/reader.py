@@ -175,7 +175,7 @@ def opened(where: Storage, name: str) -> Iterator[pq.ParquetFile]:
 
 @contextmanager
 def reading(where: Storage) -> Iterator[None]:
-    """Turn errors of a damaged part into ours."""
+    """Turn errors of a damaged part into a :class:`DataError`."""
     try:
         yield
     except TTSError:

@@ -77,7 +77,7 @@ NAMES = tuple(each.name for each in fields(TrialRow) if each.name not in ("score
 
 
 def identity_columns(trial: Trial, label: str) -> dict[str, Any]:
-    """What a row says of the trial itself."""
+    """The columns that describe the trial itself."""
     return {
         "trial": trial.key,
         "search": trial.search,

@@ -1,4 +1,4 @@
-"""Rows of trials are data from anywhere: they are checked as they are read, before anything is computed of them."""
+"""Check rows of trials, which are data from anywhere, as they are read."""
 
 from __future__ import annotations
 

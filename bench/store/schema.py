@@ -22,7 +22,7 @@ MOVE = pa.struct(
         ("values", pa.list_(pa.float64())),
     ]
 )
-"""See :mod:`tts.moves`; without a kind, a step along the direction of ``seed``."""
+"""A move of a noise (:mod:`tts.moves`); without a kind it is a step along the direction of ``seed``."""
 
 NOISE = pa.struct([("seed", pa.int64()), ("moves", pa.list_(MOVE)), ("to", pa.int32())])
 

@@ -1,4 +1,4 @@
-"""Where a run lies: a folder of this machine, or an address in an object store. Files in it are whole or not there."""
+"""A run's storage: a folder of this machine, or an address in an object store. Its files are whole or not there."""
 
 from __future__ import annotations
 
@@ -71,13 +71,14 @@ class Storage(ABC):
 
     @abstractmethod
     def sweep(self, prefix: str) -> None:
-        """Remove what killed drivers left of half-written parts whose names begin so; of any file, if with nothing."""
+        """Delete temporary files of killed drivers whose names start with ``prefix``; with ``""``, those of all
+        files."""
 
     def read(self, name: str) -> bytes | None:
         """A file's content; None if it is not there.
 
         Raises:
-            OSError: it is there, perhaps, and cannot be read.
+            OSError: it cannot be read, and may be there.
         """
         try:
             with self.filesystem.open_input_stream(self.path(name), compression=None) as file:
@@ -122,13 +123,12 @@ class LocalStorage(Storage):
         return str(path)
 
     def write(self, name: str, data: bytes) -> None:
-        """See :class:`Storage`."""
         path = Path(self.path(name))
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, data)
 
     def create(self, name: str, data: bytes) -> None:
-        """See :class:`Storage`; of several drivers that do so at once, one succeeds."""
+        """Write a file, unless there is one of this name; of several drivers that do so at once, one succeeds."""
         if self.read(name) is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             with Path(self.path(f".lock-{name}")).open("a") as file:
@@ -137,12 +137,10 @@ class LocalStorage(Storage):
                     self.write(name, data)
 
     def claim(self, shard: str) -> Lease:
-        """See :class:`Storage`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return LocalLease(self, shard)
 
     def sweep(self, prefix: str) -> None:
-        """See :class:`Storage`."""
         patterns = dict.fromkeys(("trials", "evaluations"), f".{prefix}*.tmp")
         patterns |= {} if prefix else {"": ".*.tmp", "images": ".*.tmp"}
         for folder, pattern in patterns.items():
@@ -172,17 +170,15 @@ class ObjectStorage(Storage):
         return f"{self._root}/{name}" if name else self._root
 
     def write(self, name: str, data: bytes) -> None:
-        """See :class:`Storage`."""
         with self.filesystem.open_output_stream(self.path(name), compression=None) as file:
             file.write(data)
 
     def create(self, name: str, data: bytes) -> None:
-        """See :class:`Storage`; of several drivers that do so within milliseconds, the last one would succeed."""
+        """Write a file, unless there is one of this name; of drivers within milliseconds, the last one succeeds."""
         if self.read(name) is None:
             self.write(name, data)
 
     def claim(self, shard: str) -> Lease:
-        """See :class:`Storage`."""
         return ObjectLease(self, f".lock-{shard.replace('/', 'of')}" if shard else ".lock")
 
     def sweep(self, prefix: str) -> None:

@@ -1,1 +1,1 @@
-"""What a run is: its configuration, resolved into trials."""
+"""Resolve a run's configuration into trials."""

@@ -1,4 +1,4 @@
-"""What a run draws: lists, files of prompts, classes of ImageNet."""
+"""Conditions of a run: lists, files of prompts, classes of ImageNet."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class PromptFile(Selection):
         return self.select(list(dict.fromkeys(prompt for prompt, _ in self._rows())))
 
     def groups(self, column: str) -> dict[str, str]:
-        """What each prompt has in another column; empty where the table has none of this name."""
+        """Each prompt's value in another column; empty where the table has no such column."""
         return {prompt: str(row[column]) for prompt, row in self._rows() if row.get(column)}
 
     def _rows(self) -> list[tuple[str, dict[str, Cell]]]:
@@ -93,7 +93,7 @@ class PromptFile(Selection):
         return [(prompt, row) for line, row in kept for prompt in self._prompts(row, column, f"{table.unit} {line}")]
 
     def _prompts(self, row: dict[str, Cell], column: str, where: str) -> list[str]:
-        """What a row has in the column."""
+        """A row's texts in the column."""
         cell = row[column]
         prompts = [prompt.strip() for prompt in (cell if isinstance(cell, list) else [cell or ""])]
         if not prompts or not all(prompts):

@@ -1,4 +1,4 @@
-"""What a run is: typed, refusing unknown keys, checked before anything is started or written."""
+"""A run's configuration: typed, closed to unknown keys, checked before anything is started or written."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class RunConfig(Settings):
     @model_validator(mode="before")
     @classmethod
     def _no_secrets(cls, values: object) -> object:
-        """Whatever stands in a configuration goes into the manifest; prompts may say what they like."""
+        """Refuse secrets, as the configuration goes into the manifest; prompts may hold any text."""
         if isinstance(values, dict):
             for key, value in values.items():
                 for text in texts(value) if key != "problems" else ():
@@ -151,7 +151,9 @@ def find(source: str) -> Path:
         return shipped[source]
     path = Path(source)
     if path.is_dir() or not path.exists():  # a pipe is as good as a file
-        raise SettingError(f"configuration '{source}': no such file, and none of ours; {nearest(source, shipped)}")
+        raise SettingError(
+            f"configuration '{source}': no such file or shipped configuration; {nearest(source, shipped)}"
+        )
     return path
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
+from tts.networks.attention import AUTO as ANY_ATTENTION
+from tts.networks.attention import check_name
+from tts.noise import DEVICE_VERSION, NoiseRecipe
 from tts.settings import Settings
 
 AUTO = 0
@@ -30,7 +33,7 @@ class Engines(Settings):
     """The engines: how many there are, and how each computes.
 
     Their number and place change no result. ``batch``, ``threads`` and ``device`` can change the last bit of one,
-    and so belong to the identity of a trial.
+    and so belong to the identity of a trial; ``noise`` makes it another one.
     """
 
     backend: Literal["ray", "local"] = Field("ray", description="'local': one engine in this process, without Ray")
@@ -49,11 +52,31 @@ class Engines(Settings):
         description="threads of each engine beside its device, for JPEG, PNG and digests; rewards of the host and of "
         "services have threads of their own, so that a slow one delays no other",
     )
+    noise_threads: int | None = Field(
+        None,
+        ge=0,
+        description="threads of each engine that make noises before they are needed; left out: up to 4 beside a GPU, "
+        "none where the model runs on the CPU itself",
+    )
+    noise: NoiseRecipe = Field(
+        "host",
+        description="what makes noises: numpy on the host, or the device itself, which gives the same bits on every "
+        "device and leaves the host free; seeds have other tensors there, and results other images",
+    )
     device: Literal["cpu", "cuda"] = Field("cpu", description="where the model runs")
-    compile: bool = Field(
+    compile: bool | Literal["reduce-overhead", "max-autotune"] = Field(
         False,
         description="compile the network (torch.compile): 1.2 times the rows a second on a CPU, after a minute or two "
-        "at the first start",
+        "at the first start; reduce-overhead: besides, a GPU replays each pass as one CUDA graph; max-autotune: "
+        "besides, kernels are chosen by trying",
+    )
+    attention: Annotated[str, AfterValidator(check_name)] = Field(
+        "auto",
+        description="what computes attention: auto (torch chooses), one of torch's kernels (math, flash, efficient, "
+        "cudnn), or diffusers:NAME, a backend of its dispatcher (diffusers:sage)",
+    )
+    channels_last: bool | None = Field(
+        None, description="layout of the denoiser's images and kernels; left out: as each network is fastest on a CPU"
     )
     tf32: Literal["convolutions", "none", "all"] = Field(
         "convolutions",
@@ -104,6 +127,10 @@ class Engines(Settings):
     simulate: float | None = Field(
         None, ge=0, description="no model: each forward pass sleeps so many seconds, rewards are drawn by chance"
     )
+    skip_network: bool = Field(
+        False,
+        description="everything is done but the denoiser's forwards, whose answers are the states: what a host feeds",
+    )
 
     @model_validator(mode="after")
     def _one_here(self) -> Engines:
@@ -111,10 +138,16 @@ class Engines(Settings):
             raise ValueError("count: more than one engine needs backend: ray")
         if self.tf32 != "convolutions" and self.device == "cpu":
             raise ValueError("tf32: CPUs have none; it needs device: cuda")
+        if isinstance(self.compile, str) and self.device == "cpu":
+            raise ValueError(f"compile: {self.compile} is about GPUs; it needs device: cuda")
         if self.invariant != "convolutions" and self.device == "cpu":
             raise ValueError("invariant: it is about GPUs; it needs device: cuda")
+        if self.noise == "device" and self.noise_threads:
+            raise ValueError("noise_threads: noise: device needs none; leave it out")
         if self.encode_on == "cpu" and self.prompts == "memory":
             raise ValueError("encode_on: cpu needs prompts: cache, or a folder")
+        if self.skip_network and (self.simulate is not None or self.compile):
+            raise ValueError("skip_network: nothing is left of it with simulate or compile; leave one of them out")
         if self.gpus > 1 and self.gpus != int(self.gpus):
             raise ValueError("gpus: above 1 they are whole")
         if self.gpus != 1 and (self.model_gpus > 1 or self.reward_gpus is not None):
@@ -126,10 +159,14 @@ class Engines(Settings):
     def numerics(self) -> dict[str, Any]:
         """What can change the last bit of a result."""
         scoring = {} if self.score_batch is None else {"score_batch": self.score_batch}
-        compiled = {"compile": True} if self.compile else {}
+        compiled = {"compile": self.compile} if self.compile else {}
+        attention = {} if self.attention == ANY_ATTENTION else {"attention": self.attention}
+        layout = {} if self.channels_last is None else {"channels_last": self.channels_last}
         tf32 = {} if self.tf32 == "convolutions" else {"tf32": self.tf32}
         invariant = {} if self.invariant == "convolutions" else {"invariant": self.invariant}
         simulated = {} if self.simulate is None else {"simulated": True}
+        noise = {} if self.noise == "host" else {"noise": [self.noise, DEVICE_VERSION]}
+        skipped = {"skip_network": True} if self.skip_network else {}
         encoded = {"encode_on": "cpu"} if self.device != self.encoder_device else {}
         return {
             "batch": self.batch,
@@ -137,9 +174,13 @@ class Engines(Settings):
             "device": self.device,
             **scoring,
             **compiled,
+            **attention,
+            **layout,
             **tf32,
             **encoded,
             **invariant,
+            **noise,
+            **skipped,
             **simulated,
         }
 

@@ -1,4 +1,4 @@
-"""Which published protocol a run is, or which of its settings differ."""
+"""Which published protocol a run follows, and which of its settings differ."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Following:
         return f"{title}, but {'; '.join(self.differences)}" if self.differences else title
 
     def record(self) -> dict[str, Any]:
-        """What a manifest keeps."""
+        """The plain values that a manifest keeps."""
         found = {"name": self.name, "statement": self.statement, "differences": list(self.differences)}
         return {**found, "groups": self.groups}
 

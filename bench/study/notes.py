@@ -1,4 +1,4 @@
-"""What a user should know of a study before it runs."""
+"""Notes on a study that a user should read before it runs."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ Parsed: TypeAlias = tuple[list[dict[str, Any]], list[int]]
 """Rows of any values, and the line or row that each begins in, from 1."""
 
 SUFFIXES = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
-"""Of the files of a folder that are read."""
+"""Suffixes of the files that are read from a folder."""
 
 KNOWN = {"prompt", "prompts", "caption", "captions", "text", "texts"}
 """Columns by which a table is known in a file whose name does not say so."""
@@ -122,7 +122,7 @@ def _lines(path: Path, text: str) -> Parsed:
 
 
 def _form(lines: list[str]) -> str | None:
-    """Which other form some lines of text look like."""
+    """The other form that some lines of text look like."""
     first = lines[0] if lines else ""
     if first[:1] in ("[", "{") and (_is_json("\n".join(lines)) or _is_json(first)):
         return "JSON (.json, or .jsonl for one object a line)"

@@ -1,4 +1,4 @@
-"""Published protocols of text-to-image: what each fixes, how its number is made, and what must be said beside it."""
+"""Published protocols of text-to-image: what each fixes, how its number is made, and what must be reported with it."""
 
 from __future__ import annotations
 

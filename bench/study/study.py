@@ -137,7 +137,7 @@ class Study:
 
     @cached_property
     def context(self) -> Context:
-        """What all trials share."""
+        """The facts that all trials share."""
         known = self.config.engines.simulate is None  # a simulated engine needs no weights to be there
         model = self.model.identity() if known else self.model.record()
         rewards = {name: REWARDS.identified(each, self._identity(name)) for name, each in self.given_rewards.items()}
@@ -149,7 +149,7 @@ class Study:
         )
 
     def _identity(self, reward: str) -> dict[str, Any]:
-        """Of a reward; of one that is not computed its settings, as its weights need not be here."""
+        """A reward's identity; its settings where it is not computed, as its weights need not be here."""
         settings = self.rewards[reward]
         return settings.identity() if self.computes_rewards else settings.record()
 
@@ -165,7 +165,7 @@ class Study:
         return other
 
     def _codes(self) -> dict[str, Any]:
-        """Which code the searches are that are not registered, by name.
+        """The code of the searches that are not registered, by name.
 
         Raises:
             SettingError: two of one name are different code.
@@ -179,7 +179,7 @@ class Study:
         return {name: code for name, code in codes.items() if code is not None}
 
     def _search_codes(self) -> dict[str, Any]:
-        """What the searches are beyond their names and settings, by name: their code, and a version other than 1."""
+        """The identity of searches beyond names and settings, by name: their code, and a version other than 1."""
         codes = self._codes()
         for entry in self.entries:
             if entry.algorithm.version != 1:
@@ -195,7 +195,7 @@ class Study:
         return following(name, self.conditions, self._groups, problems.seeds, problems.random, self.rewards)
 
     def notes(self) -> list[str]:
-        """What a user should know before the run, a line each."""
+        """Notes for the user before the run, a line each."""
         given, drawn = self.config.model, self.conditions
         old = [] if isinstance(given, str) else self.model.old_keys(given)
         starts = forgotten_starts(((entry.name, entry.algorithm) for entry in self.entries), self.plan)

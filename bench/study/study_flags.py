@@ -1,4 +1,4 @@
-"""The command line of the study's own code, in our words, so that its users switch by changing the program's name.
+"""Accept the command line of the study's own code, so that its users switch by changing the program's name.
 
 Defaults are the study's (arXiv 2506.03164). What its code got wrong stays behind: zero-order search has no eps here.
 """
@@ -30,7 +30,7 @@ METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 DEFAULTS: dict[str, Any] = {"N": 4, "lambda": 0.15, "eps": 0.4, "K": 20, "B": 2, "S": 8}
 BACKEND, SCORER, METHOD = "sd", "brightness", "naive"
-"""What is taken where one of the three is named and another is not."""
+"""Defaults of the three, where one of them is named and another is not."""
 
 
 @dataclass(frozen=True)

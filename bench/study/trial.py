@@ -18,7 +18,7 @@ IDENTITY_VERSION = 1
 
 @dataclass(frozen=True)
 class Context:
-    """What all trials of a run share and what changes their results.
+    """The facts that all trials of a run share and that change their results.
 
     Args:
         model: name and identity of the model.

@@ -1,4 +1,4 @@
-"""What a results folder may say: data, never code, and no path or address outside the folder."""
+"""Limits of what a results folder may name: no code, and no path or address outside the folder."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def refuse_foreign(config: Mapping[str, Any], where: str, sections: Iterable[str
 
 
 def foreign(config: Mapping[str, Any], sections: Iterable[str] = SECTIONS) -> Iterator[tuple[str, str, str]]:
-    """What in a configuration leads out of a results folder: its place, the text, and what that would be."""
+    """Entries of a configuration that lead out of a results folder: place, text, and what it would be."""
     for key, text in _prompt_files(config):
         yield key, text, OUTSIDE
     for section in sections:

@@ -1,1 +1,1 @@
-"""Who computes: pools of workers, search runners and what their trials share."""
+"""Workers: pools, search runners, and the trajectory tree that trials share."""

@@ -1,4 +1,4 @@
-"""A trial at work, and what comes of it."""
+"""A trial at work, and its result."""
 
 from __future__ import annotations
 
@@ -35,11 +35,10 @@ class Costs:
 
 @dataclass(eq=False)
 class ActiveTrial:
-    """A trial at work: its search, the segments it waits for, what came of them so far, the engines it has used.
+    """A trial at work: its search, the segments it waits for, their results so far, the engines it has used.
 
     ``pinned``: the only engine it may use; ``rank``: how many problems began before its own; ``left``, ``work``: steps
-    that it still needs by what its search says, one after another and in all; ``over``: its outcomes interest nobody
-    any more.
+    that it still needs by its search's own figures, one after another and in all; ``over``: its outcomes are dropped.
     """
 
     trial: Trial
@@ -63,7 +62,7 @@ class ActiveTrial:
 
     @cached_property
     def meter(self) -> Meter:
-        """What its search spends, against what it said it would."""
+        """Holds its search to the forwards that it named."""
         return Meter(self.trial.algorithm, self.problem.plan)
 
     @cached_property
@@ -99,7 +98,7 @@ class ActiveTrial:
         return self._search.send(answers or [])
 
     def close(self) -> None:
-        """Take it off work, whatever its search makes of that."""
+        """End its search, whatever error the search raises then."""
         self.over = True
         self.answers.clear()
         self.asked.clear()

@@ -1,4 +1,4 @@
-"""The engine of a study on this machine: loaded, and checked to keep rows apart."""
+"""Build the engine of a study on this machine, and check that its rows are independent."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.study.study import Study
+from bench.workers.kernels import with_kernels
 from bench.workers.numerics import set_numerics
 from bench.workers.prompts import load_model
 from bench.workers.scorers.pooled import ScorerPool, with_scorers
@@ -55,8 +56,7 @@ def _build(study: Study, batches: Sequence[int], scorers: ScorerPool | None) -> 
     engines, condition = study.config.engines, study.conditions[0]
     model = load_model(study)
     flops = flops_of(model, condition, engines.device)
-    if engines.compile:
-        model.module.compile(dynamic=False)
+    model = with_kernels(model, engines)
     second = engines.reward_device
     rewards = with_scorers(
         list(study.rewards), lambda name: study.rewards[name].load(second, study.model.caption), scorers
@@ -72,6 +72,8 @@ def _build(study: Study, batches: Sequence[int], scorers: ScorerPool | None) -> 
         second,
         metrics=metrics,
         host_threads=engines.host_threads,
+        noise_threads=engines.noise_threads,
+        noise=engines.noise,
     )
     engine.flops = flops
     return engine
@@ -84,7 +86,7 @@ def load_metrics(study: Study, device: str) -> dict[str, Metric]:
 
 
 class Judges(NamedTuple):
-    """What looks at images: rewards by name, and extractors of features by what they are."""
+    """Judges of images: rewards by name, and extractors of features by their descriptions."""
 
     rewards: Mapping[str, Reward]
     metrics: Mapping[str, Metric]

@@ -1,4 +1,4 @@
-"""How many rows a forward pass should have: measured once, on the model, device and threads of a run.
+"""Measure once how many rows a forward pass should have, on the model, device and threads of a run.
 
 ``tts-bench calibrate`` prints the measurements. ``engines.batch: auto`` takes their result when a run begins and keeps
 it in the manifest, so that the run goes on with the same number, whoever resumes it and wherever.
@@ -99,7 +99,7 @@ def choose(config: RunConfig, output: Storage, console: Console) -> Chosen:
     """
     if config.engines.batch != AUTO:
         return Chosen(Study(config))
-    study = Study(with_batch(config, 1))  # all that can be wrong with it, before a device is touched
+    study = Study(with_batch(config, 1))  # finds all that is wrong with it before a device is touched
     store.check_output(output)
     known = recorded_batch(output)
     if known is not None:
@@ -204,7 +204,7 @@ def _answers(program: Callable[..., None], arguments: tuple[Any, ...], told: _To
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=program, args=(theirs, *arguments), daemon=True)
     process.start()
-    theirs.close()  # or its end would never be seen
+    theirs.close()  # else its end would never be seen
     try:
         while True:
             try:
@@ -227,7 +227,7 @@ def _answers(program: Callable[..., None], arguments: tuple[Any, ...], told: _To
 
 def _tell_all(pipe: Connection, config: RunConfig, batches: Sequence[int] | None, seconds: float) -> None:
     """The measuring process: its device's name, then each size and its rate."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is its parent's affair
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent handles Ctrl-C
     try:
         pipe.send(describe_device(config.engines.device))
         for rate in rates_of(Study(with_batch(config, 1)), batches or LADDER, seconds, pipe.send):

@@ -1,4 +1,4 @@
-"""The driver's side of searches that run beside their engines: who has which trial, and who needs more."""
+"""The driver's side of searches that run beside their engines: it knows which host has which trial and needs more."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TrialDispatcher:
 
     def __init__(self, study: Study, pool: Pool) -> None:
         self.pool, self.nfe = pool, 0
-        self.shares = False  # which trials a host begins together is its own affair
+        self.shares = False  # a host decides itself which trials it begins together
         self._given: list[dict[str, Trial]] = [{} for _ in range(pool.engines)]
         self._new: list[list[Trial]] = [[] for _ in range(pool.engines)]
         self._wants: list[int | None] = [None] * pool.engines
@@ -45,7 +45,7 @@ class TrialDispatcher:
     def _may_have_more(self, engine: int, left: int, hosts: int) -> bool:
         """Whether a host has less than its share, by its speed, of all that is not finished.
 
-        Of much it gets half its share, as who has taken a trial keeps it; of little, what it needs to be busy.
+        While much is left it gets half its share, as a host keeps the trials that it has; later, what keeps it busy.
         """
         known = len(self._speeds) == hosts and self._speed_of_all > 0
         share = self._speeds.get(engine, 0.0) / self._speed_of_all if known else 1 / hosts
@@ -53,7 +53,7 @@ class TrialDispatcher:
         return has < max(fair / 2, min(self._first, math.ceil(fair)))
 
     def _measure(self, engine: int, rows: int) -> None:
-        """Take note of a host's speed since it is there, in rows a second."""
+        """Note a host's speed since it started, in rows a second."""
         since = self._since.setdefault(engine, time.monotonic())
         seconds = time.monotonic() - since
         if rows and seconds > 0:
@@ -61,16 +61,17 @@ class TrialDispatcher:
             self._speeds[engine] = rows / seconds
 
     def _ask(self, engine: int) -> None:
-        """Take note of whether a host needs trials."""
+        """Note whether a host needs trials."""
         (self._asking.add if self._wanted(engine) > 0 else self._asking.discard)(engine)
 
     def _wanted(self, engine: int) -> int:
-        """What a host asked for and has not got; before it has spoken, as much as the narrowest search would need."""
+        """Trials that a host asked for and has not got; before its first report, as many as the narrowest search
+        needs."""
         wants = self._wants[engine]
         return self._first - len(self._given[engine]) if wants is None else wants
 
     def restrict_to(self, engines: Collection[int]) -> None:
-        """Nothing: a host's trials stay with it."""
+        """Do nothing: a host's trials stay with it."""
 
     def trials_on(self, engine: int) -> list[Trial]:
         """The trials that a host has."""

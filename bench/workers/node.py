@@ -1,4 +1,4 @@
-"""What a trajectory tree is made of: nodes, who waits for them, and the handles by which searches refer to them."""
+"""Parts of a trajectory tree: nodes, their waiters, and the handles by which searches refer to them."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ class Node:
         self._edge: Hashable = None
 
     def link(self, siblings: Children, edge: Hashable) -> None:
-        """Let others find it."""
+        """List the node under its edge, so that other trials find it."""
         self._siblings, self._edge = siblings, edge
         siblings[edge] = self
 
     def unlink(self) -> None:
-        """Let nobody find it any more, nor what starts from it."""
+        """Take the node, and all that starts from it, out of the tree, so that no trial finds them."""
         if self._siblings is not None and self._siblings.get(self._edge) is self:
             del self._siblings[self._edge]
         if self.children:

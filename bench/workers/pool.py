@@ -1,4 +1,4 @@
-"""Where work is done: one interface over a worker in this process and over actors on Ray.
+"""One interface over a worker in this process and over actors on Ray.
 
 A worker is an engine, which takes segments, or a host (:mod:`bench.workers.search_worker`), which takes trials.
 """
@@ -16,11 +16,11 @@ from bench.workers.scorers.pooled import ScorerPool
 from tts.engine.recorded import RecordedEngine
 from tts.engine.requests import EngineCounters
 
-WAIT_SECONDS = 0.2  # between a driver's looks at what else has happened, such as a signal; a pass may take longer
+WAIT_SECONDS = 0.2  # seconds after which a driver checks for other events, such as a signal; a pass may take longer
 
 
 class Worker(Protocol):
-    """What an engine and a host have in common; a thread of its own advances it."""
+    """The calls that an engine and a host have in common; a thread of its own advances it."""
 
     @property
     def device(self) -> str:
@@ -51,7 +51,7 @@ class Worker(Protocol):
         ...
 
     def advance(self) -> list[Any]:
-        """Work for a while; what is done by now."""
+        """Work for a while; return what is done by now."""
         ...
 
     def close(self) -> None:
@@ -77,6 +77,7 @@ class WorkerReport:
         load: its work so far.
         wants: of a host, how many more trials it needs.
         nfe: of a host, forwards spent since it was last asked.
+        scoring: of an engine, jobs that only wait for their scores.
         lost: the engine is gone, with all that it had.
         device: the engine is there (again), on such a device, and has nothing.
         where: the machine that it is on.
@@ -88,6 +89,7 @@ class WorkerReport:
     load: EngineCounters = field(default_factory=EngineCounters)
     wants: int | None = None
     nfe: int = 0
+    scoring: int = 0
     lost: WorkerFailure | None = None
     device: str | None = None
     where: str = ""
@@ -109,7 +111,7 @@ class Pool(Protocol):
         ...
 
     def wait(self) -> list[WorkerReport]:
-        """What engines have to say; waits for that, if not for long.
+        """The reports of engines; waits a short while for them.
 
         Raises:
             EngineError: the run cannot go on.
@@ -126,14 +128,14 @@ class Pool(Protocol):
 
 
 def collect(engine: int, worker: Worker, outcomes: list[Any], at: float | None = None) -> WorkerReport:
-    """A worker's outcomes with what it says of itself; ``at``: when it last ended a pass, if that is not now."""
+    """A worker's outcomes with its own report; ``at``: when it last ended a pass, if that is not now."""
     report = getattr(worker, "report", None)
     at = time.monotonic() if at is None else at
     return WorkerReport(engine, outcomes, replace(worker.load), **(report() if report else {}), at=at)
 
 
 class LocalPool:
-    """One worker in this process, an engine if nothing else is said. Ray is not even imported."""
+    """One worker in this process, by default an engine; Ray is not imported."""
 
     engines = 1
 
@@ -144,27 +146,23 @@ class LocalPool:
 
     @property
     def flops(self) -> float | None:
-        """See :class:`Pool`."""
         return self.worker.flops
 
     def submit(self, engine: int, jobs: Sequence[Any], released: Iterable[int]) -> None:
-        """See :class:`Pool`."""
         self.worker.submit(jobs)
         self.worker.release(released)
 
     def wait(self) -> list[WorkerReport]:
-        """See :class:`Pool`."""
+        """Advance the worker until something is done, or for a short while."""
         outcomes, until = list[Any](), time.monotonic() + WAIT_SECONDS
         while not outcomes and self.worker.busy and time.monotonic() < until:
             outcomes = self.worker.advance()
         return [collect(0, self.worker, outcomes)]
 
     def describe(self) -> list[str | None]:
-        """See :class:`Pool`."""
         return self._names
 
     def close(self) -> None:
-        """See :class:`Pool`."""
         if self._scorers is not None:
             self._scorers.close()
         self.worker.close()

@@ -1,4 +1,4 @@
-"""The store of encoded prompts of a run's engines, and what it lacks."""
+"""The store of encoded prompts for a run's engines, and the prompts that it lacks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def store_of(engines: Engines) -> PromptStore | None:
     folder = downloads.folder() / "prompts" if engines.prompts == "cache" else Path(engines.prompts).expanduser()
     numerics = engines.numerics()
     on_gpu = engines.encoder_device == "cuda"
-    what = ("tf32", "invariant") if on_gpu else ("threads",)
+    what = ("tf32", "invariant", "attention") if on_gpu else ("threads", "attention")
     computed = {name: numerics[name] for name in what if name in numerics}
     return PromptStore(folder, {"device": engines.encoder_device, **computed})
 
@@ -67,12 +67,22 @@ def load_model(study: Study) -> Model:
     from tts.models.encoding import prompts_from
     from tts.networks.spreading import spread_over
 
-    encode_here(study)  # nothing, where the driver has seen to it
+    encode_here(study)  # does nothing where the driver has encoded them
     engines = study.config.engines
     with prompts_from(store_of(engines)), spread_over(engines.model_devices):
         return study.model.load(engines.device)
 
 
-def encode_for(config: RunConfig) -> int:
-    """:func:`encode_here`, on a machine of a cluster."""
-    return encode_here(Study(config))
+def encode_for(config: RunConfig) -> list[str]:
+    """:func:`encode_here`, on a machine of a cluster; what there is to tell of prompts that no store can have."""
+    study = Study(config)
+    encode_here(study)
+    return unstored_of(study)
+
+
+def unstored_of(study: Study) -> list[str]:
+    """What to tell of a study's prompts where the store cannot have them, as this machine sees it."""
+    from tts.models.encoding import unstored
+
+    store = store_of(study.config.engines)
+    return [] if store is None else unstored(study.model, store)

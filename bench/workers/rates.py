@@ -1,4 +1,4 @@
-"""The bare network by batch size, in this process: rows a second, and memory."""
+"""Measure the bare network by batch size, in this process: rows a second, and memory."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from bench.study.study import Study
 from bench.workers.building import load_metrics
+from bench.workers.kernels import with_kernels
 from bench.workers.numerics import set_numerics
 from bench.workers.prompts import load_model
 from tts.errors import EngineError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rate:
-    """What one batch size gives.
+    """Measurements of one batch size.
 
     Args:
         batch: rows of a forward pass.
@@ -77,11 +78,8 @@ def rates_of(
 
 
 def loaded(study: Study) -> Model:
-    """The model as a study's engines have it: compiled, if they compile it."""
-    model = load_model(study)
-    if study.config.engines.compile:
-        model.module.compile(dynamic=False)
-    return model
+    """The model as a study's engines have it."""
+    return with_kernels(load_model(study), study.config.engines)
 
 
 def _obstacles(study: Study, model: Model) -> Callable[[int], str | None]:

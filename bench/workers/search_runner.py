@@ -7,7 +7,6 @@ in the driver over many engines as well as beside one.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import asdict
@@ -25,6 +24,9 @@ from tts.engine.requests import EvalResult
 from tts.errors import SearchError, TTSError
 from tts.search.rules import checked, chosen
 from tts.search.segment import ALL, Evaluation, Segment, State
+
+READY = 2
+"""Batches of requests that an engine has before it: those of its next pass, and as many behind them."""
 
 STRANGE = "ended with a state that it was not given; a search must return an evaluation as it came"
 
@@ -46,7 +48,7 @@ class SearchRunner:
         self._rank = 0
         engines = study.config.engines
         self._target = engines.oversupply * engines.batch
-        self._tree = TrajectoryTree(pool.engines, self.shares, engines.batch, math.ceil(self._target))
+        self._tree = TrajectoryTree(pool.engines, self.shares, engines.batch, int(float(__import__("os").environ.get("READY",READY)) * engines.batch))
         self._results: list[TrialRow] = []
 
     def next_starved(self, among: Collection[int], left: int = 0) -> int | None:
@@ -87,6 +89,7 @@ class SearchRunner:
 
     def update(self, report: WorkerReport) -> list[TrialRow]:
         """Hand results to their searches; each search whose list is complete goes on. Returns what has ended."""
+        self._tree.scoring[report.engine] = report.scoring
         for result in report.outcomes:
             if self._tree.awaits(result.ticket):
                 self.nfe += result.nfe
@@ -113,7 +116,7 @@ class SearchRunner:
         del self.open[opened.trial.key]
 
     def _serve(self, answers: Iterable[Served]) -> None:
-        """Hand answers to those who wait for them."""
+        """Hand answers to their waiters."""
         for served in answers:
             if served.waiter.segment.whole:
                 assert served.node.result is not None  # it is served
@@ -154,7 +157,7 @@ class SearchRunner:
             costs.reward_calls += len(self.study.rewards if segment.whole else segment.rewards)
 
     def _note(self, opened: ActiveTrial, answers: list[Evaluation]) -> None:
-        """Take down what a row and the trace tell of a list's evaluations."""
+        """Record a list's evaluations for the row and the trace."""
         if opened.trial.algorithm.independent:
             opened.samples = [answer.reward for answer in answers]
         if opened.trace is not None:

@@ -1,4 +1,4 @@
-"""Searches beside their engine: takes trials as an engine takes jobs, and gives rows back."""
+"""Run searches beside their engine: it takes trials as an engine takes jobs, and returns rows."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class SearchWorker:
 
     @property
     def flops(self) -> float | None:
-        """The denoiser's."""
+        """The denoiser's FLOPs."""
         return self.engine.flops
 
     @property
@@ -83,7 +83,7 @@ class SearchWorker:
         self._waiting.extend(trials)
 
     def release(self, keys: Iterable[str]) -> None:
-        """Nothing: the states of a host's trials are its own affair."""
+        """Do nothing: a host manages the states of its trials itself."""
 
     def advance(self) -> list[TrialRow]:
         """Open trials until the engine has enough to do, and go on until an outcome is there."""
@@ -102,7 +102,7 @@ class SearchWorker:
         self.engine.close()
 
     def _begin(self, trial: Trial) -> None:
-        """Begin a trial, and take note of how wide such trials are and how much they cost."""
+        """Begin a trial, and note how wide such trials are and how much they cost."""
         algorithm, plan = trial.algorithm, self.searches.plan
         self._width = max(1.0, algorithm.nfe(plan) / algorithm.depth(plan))
         self._nfe = algorithm.nfe(plan)

@@ -26,7 +26,7 @@ FOLDER = "evaluations"
 
 
 class Trace:
-    """Takes down a trial's evaluations."""
+    """Records a trial's evaluations."""
 
     def __init__(self, trial: str) -> None:
         self._trial = trial
@@ -35,7 +35,7 @@ class Trace:
         self._round, self._nfe, self._best = 0, 0, -float("inf")
 
     def add(self, segments: Sequence[Segment], evaluations: Sequence[Evaluation]) -> None:
-        """Take down what came of a list of segments."""
+        """Record the evaluations of a list of segments."""
         for candidate, (segment, evaluation) in enumerate(zip(segments, evaluations, strict=True)):
             if isinstance(segment.start, State) and len(segment.start.noises) > 1:
                 self.choose(segment)
@@ -62,7 +62,7 @@ class Trace:
         self._round += 1
 
     def choose(self, segment: Segment) -> None:
-        """Take down that a segment goes on from a state; the last one of a trial from its result."""
+        """Record that a segment goes on from a state; the last one of a trial goes on from its result."""
         key = getattr(segment.start, "key", None)
         if key in self._by_state:
             self._rows[self._by_state[key]]["chosen"] = True

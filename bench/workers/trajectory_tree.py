@@ -1,4 +1,4 @@
-"""What trials share: a tree of trajectories, in which work that several of them ask for is done once.
+"""The tree of trajectories that trials share: work that several of them ask for is done once.
 
 A trajectory is its noise: segments that start from the same state, or from the same initial noise of one condition,
 with the same noises lead to the same state, whichever searches, budgets and rewards ask for them. So naive sampling
@@ -28,11 +28,14 @@ class TrajectoryTree:
         engines: how many.
         share: whether trials share; one that is kept to an engine of its own shares with itself only.
         batch: rows of an engine's passes.
-        most: requests that an engine has at a time; the others wait here, those of the first problems in front.
+        most: requests that an engine has before it at a time; the others wait here, those of the first problems in
+            front.
     """
 
     def __init__(self, engines: int, share: bool, batch: int = 1, most: int = sys.maxsize) -> None:
         self.in_flight = [0] * engines
+        self.scoring = [0] * engines
+        """Of those in flight, the ones that only wait for their scores, as far as engines have said."""
         self._share = share
         self._free: Collection[int] = range(engines)
         self._root: Children = {}
@@ -53,7 +56,7 @@ class TrajectoryTree:
         self._free = sorted(engines)
 
     def ask(self, waiter: Waiter) -> None:
-        """See that a trial gets a segment's answer: it is at hand, or under way, or is requested now."""
+        """Register a trial for a segment's answer, which is at hand, under way, or requested now."""
         self._sweep()
         siblings, edge, node = self._find(waiter)
         if node is None:
@@ -69,14 +72,15 @@ class TrajectoryTree:
         waiter.trial.engines.add(node.engine)
 
     def requests(self, work: float = 0.0) -> Iterator[tuple[int, list[EvalRequest], list[int]]]:
-        """Each engine that has anything new: its requests, and the states that it may forget.
+        """For each engine with anything new, its requests and the states that it may forget.
 
         Args:
             work: steps that are still to be taken on each engine.
         """
         self._sweep()
         for engine, (waiting, released) in enumerate(zip(self._new, self._released, strict=True)):
-            new = waiting.take(self._most - self.in_flight[engine] + len(waiting), work)
+            before = self.in_flight[engine] - len(waiting) - self.scoring[engine]
+            new = waiting.take(self._most - before, work)
             if new or released:
                 self._released[engine] = []
                 lengths = [node.length if waiting.cannot_wait(node, work) else 0 for node in new]
@@ -87,7 +91,8 @@ class TrajectoryTree:
         return ticket in self._running
 
     def answer(self, result: EvalResult) -> Iterator[Served]:
-        """Serve those who wait for a node, in the order in which they asked; who asked too late for more asks again."""
+        """Serve a node's waiters in the order in which they asked; a waiter that asked too late for more rewards asks
+        again."""
         self._leave_last_start()
         node, paid = self._running.pop(result.ticket), result.nfe
         self.in_flight[node.engine] -= 1
@@ -106,7 +111,7 @@ class TrajectoryTree:
         self._leave(node)
 
     def at_hand(self) -> Iterator[Served]:
-        """Serve those who asked for what was there already, until nobody does any more."""
+        """Serve the waiters whose answers were at hand, until there are none."""
         while self._at_hand:
             served = self._at_hand.popleft()
             if not served.waiter.trial.over:
@@ -151,7 +156,8 @@ class TrajectoryTree:
         for nodes in (self._running, self._held):
             for key in [key for key, node in nodes.items() if node.engine == engine]:
                 nodes.pop(key).unlink()
-        self.in_flight[engine], self._new[engine], self._released[engine] = 0, Turns(self._batch), []
+        self.in_flight[engine], self.scoring[engine] = 0, 0
+        self._new[engine], self._released[engine] = Turns(self._batch), []
 
     def _find(self, waiter: Waiter) -> tuple[Children | None, Hashable, Node | None]:
         """Among which nodes a segment's node belongs and by which edge, and the node if it is there."""
@@ -227,7 +233,7 @@ class TrajectoryTree:
         self._last_start = None
 
     def _sweep(self) -> None:
-        """Take note of the handles that are gone.
+        """Note the handles that are gone.
 
         They go at any moment, those in reference cycles in any thread that collects garbage; so that is not the moment
         to change anything.
@@ -239,13 +245,13 @@ class TrajectoryTree:
             self._drop(grip)
 
     def _drop(self, grip: Grip) -> None:
-        """Take note, once, that a handle is of no use any more."""
+        """Note, once, that a handle is of no use any more."""
         node, grip.node = grip.node, None
         if node is not None:
             self._leave(node)
 
     def _leave(self, node: Node) -> None:
-        """Take note that one who used a node does so no more; after the last one, let its engine forget the state."""
+        """Count one user of a node less; after the last one, let its engine forget the state."""
         node.uses -= 1
         if not node.uses and self._held.pop(node.key, None) is not None:
             self._released[node.engine].append(node.key)

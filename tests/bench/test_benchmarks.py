@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_pipelines
 import tiny_study
 import torch
+import yaml
+from tiny_study import TINY
 from typer.testing import CliRunner
 
 from bench.benchmarks import on_engines, startup
 from bench.benchmarks.__main__ import app
 from bench.benchmarks.efficiency import Cell, Sizes, cells
+from bench.benchmarks.encoding import WAYS, loaded
 from bench.benchmarks.harness import CURVE, Timed, endless, make_study, timed
 from bench.benchmarks.profiling import profile, split
 from bench.benchmarks.ray_cost import RayCost
@@ -242,3 +246,19 @@ def test_the_cost_of_a_trace_is_that_of_the_same_work() -> None:
     assert found.search == "naive"
     assert found.wall > 0
     assert 0.2 < found.cpu < 5
+
+
+def test_an_engine_with_a_store_is_measured_without_text_encoders(tmp_path: Path) -> None:
+    folder = tiny_pipelines.save(tiny_pipelines.stable_diffusion(), tmp_path / "it")
+    study = {
+        **TINY,
+        "model": {"name": "stable-diffusion", "id": str(folder), "sampler": {"steps": 2}},
+        "rewards": ["brightness"],
+        "searches": ["naive"],
+        "problems": {"conditions": ["a tench"]},
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    found = loaded(str(tmp_path / "study.yaml"), [])
+    assert [(each.what, each.prompts) for each in found] == [*zip(WAYS.values(), (3, 1, 1), strict=True)]
+    assert all(each.mebibytes > 0 and each.device_mebibytes == 0 for each in found)
+    assert all(each.cpu_seconds > 0 and each.seconds > 0 for each in found)

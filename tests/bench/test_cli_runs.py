@@ -79,7 +79,11 @@ def test_run_refuses_a_bad_setting_before_it_writes(override: str, message: str,
 
 
 def test_run_refuses_a_configuration_that_is_not_there(tmp_path: Path) -> None:
-    refused("configuration 'quikstart': no such file, and none of ours; did you mean 'quickstart'?", "run", "quikstart")
+    refused(
+        "configuration 'quikstart': no such file or shipped configuration; did you mean 'quickstart'?",
+        "run",
+        "quikstart",
+    )
 
 
 def test_run_refuses_damaged_weights(tmp_path: Path) -> None:

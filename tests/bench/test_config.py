@@ -172,7 +172,7 @@ def test_a_file_that_holds_no_settings_is_refused(content: bytes, message: str, 
 def test_a_missing_file_is_named_with_the_nearest_of_ours(source: str) -> None:
     with pytest.raises(SettingError) as caught:
         load(source)
-    assert str(caught.value).startswith(f"configuration '{source}': no such file, and none of ours; ")
+    assert str(caught.value).startswith(f"configuration '{source}': no such file or shipped configuration; ")
     assert "quickstart" in str(caught.value).removeprefix(f"configuration '{source}'")
 
 

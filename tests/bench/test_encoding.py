@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import tiny_pipelines
+from diffusers import StableDiffusionPipeline
 from rich.console import Console
 from tiny_study import TINY
 
@@ -24,6 +25,11 @@ from tts.prompts import lengthened
 from tts.settings import parse
 
 PROMPTS = ["a tench", "a cat"]
+MODELS: dict[str, dict[str, Any]] = {
+    "stable-diffusion": {"sampler": {"steps": 2}},
+    "diffusers": {"sampler": {"steps": 2}, "size": 16, "precision": "fp32"},
+}
+"""Models of the same weights: the family, and any pipeline."""
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +37,15 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_pipelines.save(tiny_pipelines.stable_diffusion(), tmp_path_factory.mktemp("sd") / "it")
 
 
-def config(saved: Path, output: Path, **engines: Any) -> RunConfig:
+@pytest.fixture(params=MODELS)
+def model(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def config(saved: Path, output: Path, model: str = "stable-diffusion", **engines: Any) -> RunConfig:
     given = {
         **TINY,
-        "model": {"name": "stable-diffusion", "id": str(saved), "sampler": {"steps": 2}},
+        "model": {"name": model, "id": str(saved), **MODELS[model]},
         "rewards": ["brightness"],
         "searches": ["naive"],
         "problems": {"conditions": PROMPTS},
@@ -46,7 +57,7 @@ def config(saved: Path, output: Path, **engines: Any) -> RunConfig:
 
 @pytest.mark.slow
 def test_a_run_encodes_once_and_its_rows_are_those_without_a_store(
-    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: str, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded: list[list[str | None]] = []
     real = encoding._encode
@@ -59,15 +70,17 @@ def test_a_run_encodes_once_and_its_rows_are_those_without_a_store(
     folder, rows = str(tmp_path / "prompts"), []
     said = StringIO()
     for name, where in (("a", folder), ("b", folder), ("c", "memory")):
-        run(config(saved, tmp_path / name, prompts=where), Console(file=said))
+        run(config(saved, tmp_path / name, model, prompts=where), Console(file=said))
         rows.append([(row["trial"], row["image_sha256"]) for row in store.read(tmp_path / name).to_pylist()])
     assert encoded == [[None, *PROMPTS, lengthened(PROMPTS[0])]]
     assert sorted(rows[0]) == sorted(rows[1]) == sorted(rows[2])
     assert "4/4 prompts encoded" in said.getvalue()
 
 
-def test_an_engine_has_no_text_encoder(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    study = Study(config(saved, tmp_path / "run", prompts=str(tmp_path / "prompts")))
+def test_an_engine_has_no_text_encoder(
+    model: str, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Study(config(saved, tmp_path / "run", model, prompts=str(tmp_path / "prompts")))
     encode_prompts(study, Console(quiet=True))
     kind, parts = type(study.model), list[Any]()
     real: Any = kind.pipeline
@@ -78,8 +91,10 @@ def test_an_engine_has_no_text_encoder(saved: Path, tmp_path: Path, monkeypatch:
     assert parts == [["unet", "vae"]]
 
 
-def test_on_a_cluster_one_task_encodes(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    study = Study(config(saved, tmp_path / "run", prompts=str(tmp_path / "prompts"), backend="ray"))
+def test_on_a_cluster_one_task_encodes(
+    model: str, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Study(config(saved, tmp_path / "run", model, prompts=str(tmp_path / "prompts"), backend="ray"))
     calls: list[str] = []
 
     def run_once(engines: Any, what: str, function: Any, *arguments: Any) -> Any:
@@ -91,6 +106,24 @@ def test_on_a_cluster_one_task_encodes(saved: Path, tmp_path: Path, monkeypatch:
     encode_prompts(study, Console(quiet=True))
     encode_prompts(study, Console(quiet=True))
     assert (calls, lacking_of(study)) == (["engines.prompts"], 0)
+
+
+@pytest.mark.parametrize("backend", ["local", "ray"])
+def test_a_pipeline_that_cannot_encode_apart_is_said_at_every_start(
+    backend: str, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def needs_all(self: Any, prompt: Any, *_: Any, **__: Any) -> Any:
+        raise ValueError("[the whole] is needed")
+
+    monkeypatch.setattr(StableDiffusionPipeline, "encode_prompt", needs_all)
+    monkeypatch.setattr("bench.workers.on_ray.task.run_once", lambda _, __, function, *given: function(*given))
+    study = Study(config(saved, tmp_path / "run", "diffusers", prompts=str(tmp_path / "prompts"), backend=backend))
+    for lacks in (4, 0):
+        said = StringIO()
+        assert lacking_of(study) == lacks
+        encode_prompts(study, Console(file=said, width=1000))
+        assert f"every engine loads the text encoders, for prompts of {saved} cannot be" in said.getvalue()
+        assert "([the whole] is needed)" in said.getvalue()
 
 
 def test_where_they_are_encoded_belongs_to_the_identity_where_it_changes_bits(saved: Path, tmp_path: Path) -> None:

@@ -74,6 +74,6 @@ def test_images_as_guided_diffusion_s_evaluator_takes_them(
     with pytest.raises(SettingError, match="is there already; choose another folder"):
         npz.export_npz(finished, tmp_path / "out")
     export(finished, tmp_path / "bare", images=False)
-    with pytest.raises(DataError, match=r"was not kept \(images: false\); run it with images"):
+    with pytest.raises(DataError, match=r"was not kept; run it with images: true"):
         npz.export_npz(tmp_path / "bare", tmp_path / "more")
     assert list((tmp_path / "more").iterdir()) == []

@@ -44,15 +44,12 @@ class Pool:
         self.engines, self.there, self.closed = engines, there, False
 
     def describe(self) -> list[str | None]:
-        """See :class:`bench.workers.pool.Pool`."""
         return ["fake"] * self.there + [None] * (self.engines - self.there)
 
     def wait(self) -> list[WorkerReport]:
-        """See :class:`bench.workers.pool.Pool`."""
         return []
 
     def close(self) -> None:
-        """See :class:`bench.workers.pool.Pool`."""
         self.closed = True
 
 
@@ -69,13 +66,11 @@ class Lab:
         ]
 
     def make_pool(self, study: Any) -> Pool:
-        """See :func:`bench.workers.backends.make_pool`."""
         count = study.config.engines.count
         self.pools.append(Pool(count, count if self.there is None else self.there))
         return self.pools[-1]
 
     def driver(self, study: Any, pool: Pool, sink: Any, **_: Any) -> Lab:
-        """See :class:`bench.run.driver.Driver`."""
         if self.fail_after is not None and len(self.runs) >= self.fail_after:
             raise KeyboardInterrupt
         self.runs.append((pool.engines, study.size))

@@ -104,7 +104,6 @@ class UnevenPool:
         self.pool = ThreadPoolExecutor(len(seconds))
 
     def submit(self, engine: int, jobs: Sequence[Trial], released: Iterable[int]) -> None:
-        """See :class:`bench.workers.pool.Pool`."""
         self.hosts[engine].submit(jobs)
 
     def wait(self) -> list[WorkerReport]:
@@ -121,11 +120,9 @@ class UnevenPool:
         return collect(engine, host, ended)
 
     def describe(self) -> list[str | None]:
-        """See :class:`bench.workers.pool.Pool`."""
         return [f"kind {engine}" for engine in range(self.engines)]
 
     def close(self) -> None:
-        """See :class:`bench.workers.pool.Pool`."""
         self.pool.shutdown()
 
 

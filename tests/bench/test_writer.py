@@ -284,13 +284,11 @@ class Mark:
         self.broken, self.refused, self.released = False, 0, False
 
     def renew(self) -> None:
-        """See :class:`bench.store.storage.Lease`."""
         if self.broken:
             self.refused += 1
             raise OSError(5, "Input/output error")
 
     def release(self) -> None:
-        """See :class:`bench.store.storage.Lease`."""
         self.released = True
 
 

@@ -93,6 +93,16 @@ def test_functions_are_small() -> None:
     assert long == []
 
 
+def test_docstrings_say_something() -> None:
+    pointers = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in [*files(), *(ROOT / "tests").rglob("*.py")]
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if line.lstrip().startswith('"""See :')
+    ]
+    assert pointers == []
+
+
 def code_lines(path: Path) -> int:
     """Lines of a file that are code: neither empty, nor comment, nor docstring."""
     text = path.read_text(encoding="utf-8")

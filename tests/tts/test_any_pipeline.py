@@ -14,14 +14,18 @@ from checks_of_models import MODELS as CHECKS
 from tiny_flows import FAMILIES
 from torch import Tensor
 
-from tts.errors import SettingError, TTSError
+from tts.errors import SettingError, TTSError, WeightsError
+from tts.models.encoding import encode_lacking, lacking, prompts_from, unstored
 from tts.models.generic import AnyPipeline
-from tts.models.pipeline_calls import together
+from tts.models.pipeline_prompts import flattened, restored, together
+from tts.models.prompt_store import PromptStore
 from tts.noise import normal
 from tts.registry import MODELS
 from tts.samplers.base import Call, drive, follow
+from tts.settings import canonical
 
 PROMPTS = ["a cat", "a dog in a red cube"]
+CPU = {"device": "cpu", "threads": 1}
 ASKED: dict[str, dict[str, Any]] = {
     "stable-diffusion-3": {"even": False},
     "flux-dev": {"forwards": 1, "cell": 4},
@@ -109,6 +113,7 @@ def test_rows_at_several_levels_do_not_depend_on_one_another(name: str, saved: P
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        ({"arguments": {"guidance_scales": 3}}, r"it takes no guidance_scales\); did you mean guidance_scale\?"),
         ({"forwards": 2}, "forwards = 2: its pipeline takes 1 for a prediction; set that"),
         ({"even": False}, "even = False: its pipeline does otherwise; set even to True"),
         ({"cell": 8}, r"cell = 8: its pipeline shifts by 0\.\d+, not by"),
@@ -137,6 +142,87 @@ def test_pipelines_that_cannot_be_used_say_why(tmp_path: Path) -> None:
     with pytest.raises(TTSError, match=f"holds a os, which is no pipeline of diffusers {diffusers.__version__}"):
         generic("flux-dev", upscaler).check()
     (upscaler / "model_index.json").write_text(index.replace('["diffusers",', '["my_code",'))
+
+
+STORED: dict[str, dict[str, Any]] = {
+    **ASKED,
+    "flux-dev": {"forwards": 2, "cell": 4, "arguments": {"true_cfg_scale": 3.0, "negative_prompt": "dark"}},
+    "auraflow": {"even": False},
+}
+"""Families whose pipelines are asked with a store of prompts, of one call of encode_prompt or two, lists and masks."""
+
+
+def answers(model: Any) -> Tensor:
+    x = torch.stack([torch.from_numpy(normal(k, model.shape)) for k in range(2)])
+    levels = torch.tensor([model.sampler.times[k] for k in (0, 1)], dtype=torch.float64)
+    with torch.inference_mode():
+        found = [model.denoise(x, levels, PROMPTS), model.decode(x).float()]
+    return torch.cat([each.flatten() for each in found])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", STORED)
+def test_prompts_of_a_store_are_those_of_an_engine(family: str, tmp_path: Path) -> None:
+    folder = tiny_pipelines.save(FAMILIES[family].make(), tmp_path / family)
+    settings = generic(family, folder, **{**STORED[family], "precision": "bf16"})
+    store = PromptStore(tmp_path / "store", CPU)
+    assert encode_lacking(settings, PROMPTS, store, "cpu") == 3
+    assert lacking(settings, PROMPTS, store) == 0
+    assert unstored(settings, store) == []
+    with prompts_from(PromptStore(tmp_path / "store", CPU)):
+        pipeline, model = settings.placed("cpu"), settings.load()
+    assert settings.encoders
+    assert all(weight.is_meta for part in settings.encoders for weight in getattr(pipeline, part).parameters())
+    assert torch.equal(answers(model), answers(settings.load()))
+
+
+def test_of_a_key_is_all_that_decides_an_encoding(tmp_path: Path) -> None:
+    folder = tiny_pipelines.save(tiny_flows.flux(), tmp_path / "flux")
+    made = [
+        generic("flux-dev", folder, **{"cell": 4, **values}).encoder_identity()
+        for values in ({}, {"precision": "bf16"}, {"arguments": {"max_sequence_length": 128}}, {"size": 32})
+    ]
+    assert len(set(map(canonical, made))) == len(made)
+    assert generic("flux-dev", folder, cell=4, sampler={"steps": 7}).encoder_identity() == made[0]
+
+
+def test_where_more_than_text_encoders_is_needed_it_is_said_and_engines_encode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny_pipelines.save(tiny_flows.flux(), tmp_path / "flux")
+    settings, store = generic("flux-dev", folder, cell=4), PromptStore(tmp_path / "store", CPU)
+    expected = answers(settings.load())
+    real = diffusers.FluxPipeline.encode_prompt
+
+    def mixed(self: Any, *args: Any, **kwargs: Any) -> Any:
+        tokens, *rest = real(self, *args, **kwargs)
+        return (tokens + 0 * next(self.transformer.parameters()).flatten()[0].item(), *rest)
+
+    monkeypatch.setattr(diffusers.FluxPipeline, "encode_prompt", mixed)
+    assert encode_lacking(settings, PROMPTS, store, "cpu") == 3
+    [note] = unstored(settings, store)
+    assert note.startswith("model diffusers: every engine loads the text encoders, for prompts of ")
+    assert "cannot be encoded without the rest of its pipeline (" in note
+    with prompts_from(store):
+        assert torch.equal(answers(settings.load()), expected)
+    assert lacking(settings, PROMPTS, store) == 0  # and is not tried again
+
+
+def test_nested_encodings_are_kept_as_they_were() -> None:
+    a, b, c = torch.ones(1, 2), torch.zeros(3, dtype=torch.bool), torch.tensor(2.0, dtype=torch.bfloat16)
+    results = [(a, None, [b, [c]]), [None, a], b]
+    found = restored(flattened(results))
+    assert repr(found) == repr(results)
+    assert found[0][2][1][0].dtype == torch.bfloat16
+    with pytest.raises(SettingError, match="gives a str, which is no encoded prompt"):
+        flattened([(a, "words")])
+    with pytest.raises(SettingError, match="gives a tensor without values"):
+        flattened([torch.empty(1, device="meta")])
+    for name in ("", "t1", "t1_1", "x2_0", "t2_-1", "t99999_0", "l1_0..l1_0", "__class__"):
+        with pytest.raises(WeightsError, match=r"is no place of a tensor; delete the folder of engines\.prompts"):
+            restored({name: a})
+    with pytest.raises(WeightsError, match="are of unlike forms"):
+        restored({"l2_0": a, "l1_0": a})
 
 
 def test_encodings_of_unlike_length_are_refused() -> None:

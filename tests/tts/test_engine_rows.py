@@ -16,7 +16,7 @@ from tts.engine.batching import Engine
 from tts.engine.requests import EvalRequest
 from tts.engine.running import rows_at_once
 from tts.errors import EngineError
-from tts.noise import Noise, NoiseBank
+from tts.noise import Array, Noise, NoiseBank
 from tts.plan import Condition
 from tts.recipe import Back
 from tts.samplers.base import Call, Position, Sampler, Step, drive, follow, look_ahead, tensors
@@ -255,8 +255,14 @@ def test_a_cpu_computes_as_many_rows_at_once_as_its_cache_holds(name: str) -> No
 
 def test_a_noise_is_made_when_it_is_needed() -> None:
     sampler, made = SAMPLERS["heun"], list[Noise]()
+
+    class Noting(NoiseBank):
+        def _make(self, noise: Noise) -> Array:
+            made.append(noise)
+            return super()._make(noise)
+
     engine = Engine(ToyModel(sampler, SHAPE), {}, 2)
-    engine._noise = lambda noise: made.append(noise) or NoiseBank(SHAPE)(noise)  # type: ignore[assignment,func-returns-value]
+    engine.noises.bank = Noting(SHAPE)
     engine.submit([EvalRequest(0, Segment(Noise(0), tuple(Noise(k + 1) for k in range(sampler.plan.steps)), 0))])
     engine.advance()
     assert made == [Noise(0), Noise(1)]

@@ -138,7 +138,7 @@ def test_models_without_settings_can_be_played_on() -> None:
     [
         (lambda: tts.load_model("cifar"), UnknownNameError, "unknown model 'cifar'; did you mean 'cifar10'"),
         (lambda: tts.load_model("cifar10", step=3), SettingError, "unknown key 'step'"),
-        (lambda: tts.load_model(Cifar10(), weights="x"), SettingError, "weights belong into the settings object"),
+        (lambda: tts.load_model(Cifar10(), weights="x"), SettingError, "weights belong in the settings object"),
     ],
 )
 def test_mistakes_in_loading_are_named(make: Callable[[], object], error: type[TTSError], message: str) -> None:
@@ -193,7 +193,6 @@ class Told(Naive):
     """A search that does as it is told."""
 
     def run(self, problem: Problem) -> Run:
-        """See :class:`Search`."""
         return FAULTS[FAULT[0]](problem)
 
 

@@ -1,4 +1,4 @@
-"""Asking rewards for values of images, and what becomes of their errors."""
+"""Ask rewards for values of images, and sort their errors."""
 
 from __future__ import annotations
 

@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from tts.engine.device_errors import named
-from tts.engine.device_queue import DeviceQueue, queue_of, upload
+from tts.engine.device_noises import noises_for
+from tts.engine.device_queue import DeviceQueue, queue_of
 from tts.engine.padding import pad
 from tts.engine.requests import EngineCounters, EvalRequest, EvalResult
 from tts.engine.rows import Rows
@@ -28,7 +28,7 @@ from tts.engine.timeline import Timeline
 from tts.errors import EngineError
 from tts.metrics.base import Metric
 from tts.models.base import Model
-from tts.noise import Array, Noise, NoiseBank
+from tts.noise import Array, Noise, NoiseBank, NoiseRecipe
 from tts.plan import Condition
 from tts.prompts import lengthened
 from tts.rewards.base import Reward
@@ -46,6 +46,8 @@ class Engine:
         reward_device: where device rewards are; None: where the model is.
         stream: the device's queue; left out: as the device needs it.
         host_threads: that share work on images beside the device, where it can be divided.
+        noise_threads: that make noises before they are needed; None: as the device needs them.
+        noise: what makes a tensor of a seed.
     """
 
     def __init__(
@@ -59,20 +61,22 @@ class Engine:
         stream: DeviceQueue | None = None,
         metrics: Mapping[str, Metric] | None = None,
         host_threads: int = HOST_THREADS,
+        noise_threads: int | None = None,
+        noise: NoiseRecipe = "host",
     ) -> None:
         self.model, self.rewards, self.batch, self.device = model, dict(rewards), batch, device
-        self.flops: float | None = None  # of one forward of one image; whoever counts them sets it
+        self.flops: float | None = None  # FLOPs of one forward of one image; set by who counts them
         self.load = EngineCounters()
         self._stream = stream or queue_of(device)
-        self._queued: deque[tuple[Any, Any]] = deque()  # where batches begin and end that are not awaited yet
+        self._queued: deque[tuple[Any, Any]] = deque()  # begin and end of the batches that are not awaited yet
         self._pass_seconds = 0.0
-        self._noise = NoiseBank(model.shape)
         self._timeline, self._known = Timeline(self.load), 0.0
         second, timeline = reward_device, self._timeline
         self._scorer = Scorer(
             model, rewards, score_batch or batch, second, timeline, self._stream, metrics, host_threads
         )
-        self._rows = Rows(model.sampler, model.shape, batch, device, self._noises)
+        self.noises = noises_for(noise, model.shape, device, noise_threads, timeline)
+        self._rows = Rows(model.sampler, model.shape, batch, device, self.noises)
         self.states = self._rows.states
         self._finishing: dict[int, EvalResult] = {}
 
@@ -89,7 +93,7 @@ class Engine:
 
     @property
     def free_rows(self) -> int:
-        """Rows that the next forward pass has to spare."""
+        """Free rows of the next forward pass."""
         return max(0, self.batch - self._rows.open)
 
     @property
@@ -97,8 +101,12 @@ class Engine:
         """Whether :meth:`advance` has anything to do."""
         return bool(self._rows.open or self._scorer.busy)
 
+    def report(self) -> dict[str, int]:
+        """Jobs that only wait for their scores, for whoever keeps it supplied."""
+        return {"scoring": len(self._finishing)}
+
     def advance(self) -> list[EvalResult]:
-        """One forward pass, and the rewards that are due; returns the jobs that are done by now.
+        """Run one forward pass and the rewards that are due; return the jobs that are done by now.
 
         Raises:
             DeviceError: the device failed, or its memory is too small for the batch.
@@ -122,24 +130,9 @@ class Engine:
         return done + [self._finish(each) for each in scored]
 
     def close(self) -> None:
-        """End the engine's thread."""
+        """End the engine's threads."""
+        self.noises.close()
         self._scorer.close()
-
-    def _noises(self, noises: Sequence[Noise]) -> Tensor:
-        """Tensors of noises on the device, ``[k, *shape]``: of the transitions that begin now."""
-        start = time.perf_counter()
-        made = np.concatenate([self._made(noise)[None] for noise in noises])
-        tensor = upload(torch.from_numpy(made), self.device)
-        self._timeline.add("noise", start, time.perf_counter())
-        return tensor
-
-    def _made(self, noise: Noise) -> Array:
-        try:
-            return self._noise(noise)
-        except ValueError as error:  # a move of another shape
-            raise EngineError(
-                f"{error}; set the search's shape to [{', '.join(map(str, self.model.shape))}], and its level to fit it"
-            ) from None
 
     def _forward(self) -> None:
         while len(self._queued) > self._stream.ahead:

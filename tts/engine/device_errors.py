@@ -10,6 +10,7 @@ import torch
 from tts.errors import DeviceError, DeviceMemoryError, EngineError, first_line
 
 MEMORY = ("out of memory", "can't allocate memory")
+NO_KERNEL = ("No available kernel", "No viable backend for scaled_dot_product_attention")
 COMPILERS = ("torch._dynamo.", "torch._inductor.")
 
 
@@ -19,7 +20,8 @@ def of_the_device(error: BaseException) -> bool:
 
 
 def device_error(whose: str, error: BaseException) -> BaseException:
-    """An error of the device with the name of what met it; one of memory stays: settings of the engine are at fault."""
+    """An error of the device, with the name of what met it; one of memory stays as it is, as the engine's settings
+    cause it."""
     return error if _of_memory(error) else DeviceError(f"{whose}: {first_line(error)}")
 
 
@@ -30,7 +32,7 @@ def named(batch: int) -> Iterator[None]:
     Raises:
         DeviceMemoryError: its memory is too small for the batch.
         DeviceError: it cannot go on.
-        EngineError: the network cannot be compiled.
+        EngineError: the network cannot be compiled, or no kernel for its attention is allowed.
     """
     try:
         yield
@@ -46,6 +48,11 @@ def named(batch: int) -> Iterator[None]:
             raise EngineError(
                 f"engines.compile: torch cannot compile the network ({first_line(error)}); it needs a C++ compiler "
                 "(g++, or the one that CXX names; for a GPU also a C compiler), or set engines.compile=false"
+            ) from None
+        if any(words in str(error) for words in NO_KERNEL):
+            raise EngineError(
+                "engines.attention: the kernel that is named cannot compute this network's attention here; set "
+                "engines.attention=auto"
             ) from None
         if of_the_device(error):
             raise device_error("the engine's device failed", error) from None

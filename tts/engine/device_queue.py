@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 ORIGIN_SECONDS = 10.0
-"""How far a GPU's times are counted from one event: what lies between two is told in 24 bits."""
+"""Seconds after which a GPU's times are counted from a newer event: a time between two events has 24 bits."""
 
 
 class DeviceQueue(Protocol):
@@ -35,7 +35,7 @@ class DeviceQueue(Protocol):
         ...
 
     def wait(self, mark: Any) -> None:
-        """Until the device has come to a point."""
+        """Block until the device has come to a point."""
         ...
 
     def seconds(self, begin: Any, end: Any) -> float:
@@ -63,18 +63,18 @@ class CpuQueue:
         torch.empty(31 << 20, dtype=torch.uint8)
 
     def mark(self) -> float:
-        """See :class:`DeviceQueue`."""
+        """The present, in seconds of :func:`time.perf_counter`."""
         return time.perf_counter()
 
     def wait(self, mark: float) -> None:
         """Nothing: it is done."""
 
     def seconds(self, begin: float, end: float) -> float:
-        """See :class:`DeviceQueue`."""
+        """Seconds between two times."""
         return end - begin
 
     def at(self, mark: float) -> float:
-        """See :class:`DeviceQueue`."""
+        """The time itself."""
         return mark
 
     @contextmanager
@@ -96,29 +96,29 @@ class CudaQueue:
         self._origin = start, time.perf_counter()
 
     def mark(self) -> torch.cuda.Event:
-        """See :class:`DeviceQueue`."""
+        """An event after all work that is queued on the current stream."""
         event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record()
         return event
 
     def wait(self, mark: torch.cuda.Event) -> None:
-        """See :class:`DeviceQueue`."""
+        """Block until the event has happened; it is the new origin of times where the old one is too long ago."""
         mark.synchronize()
         if (now := self.at(mark)) > self._origin[1] + ORIGIN_SECONDS:
             self._origin = mark, now
 
     def seconds(self, begin: torch.cuda.Event, end: torch.cuda.Event) -> float:
-        """See :class:`DeviceQueue`."""
+        """Seconds between two events that have happened."""
         return float(begin.elapsed_time(end)) / 1e3
 
     def at(self, mark: torch.cuda.Event) -> float:
-        """See :class:`DeviceQueue`."""
+        """When the event happened, in seconds of :func:`time.perf_counter`, counted from the origin."""
         origin, seconds = self._origin
         return seconds + float(origin.elapsed_time(mark)) / 1e3
 
     @contextmanager
     def beside(self, mark: torch.cuda.Event) -> Iterator[None]:
-        """Whoever leaves must have read what was computed, or its memory may be used again."""
+        """Read what was computed before leaving the context; after that its memory may be used again."""
         with torch.cuda.stream(self._side):
             self._side.wait_event(mark)
             yield
@@ -130,7 +130,7 @@ def queue_of(device: str) -> DeviceQueue:
 
 
 def upload(values: Tensor, device: torch.device | str) -> Tensor:
-    """A tensor of the host's on a device, without waiting for what is queued there."""
+    """Copy a tensor from the host to a device, without waiting for what is queued there."""
     kind = torch.device(device).type
     if kind == "cpu":
         return values

@@ -67,7 +67,7 @@ def extract_places(
 def first_dependent_features(
     model: Model, metrics: Mapping[str, Metric], batch: int, device: str = "cpu", metric_device: str | None = None
 ) -> str | None:
-    """Which metric gives an image other features at another place among other rows; None when none does.
+    """The first metric that gives an image other features at another place among other rows; None when none does.
 
     Raises:
         EngineError: one fails, or its features have another form.

@@ -1,4 +1,4 @@
-"""Final images that a score was asked for, kept in case that more is asked of them."""
+"""Final images that were scored, kept in case another score or the image itself is asked for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from torch import Tensor
 
 MOST_BYTES = 256 << 20
-"""Of images kept by an engine; what does not fit is decoded again."""
+"""Bytes of images that an engine keeps; an image that does not fit is decoded again."""
 
 
 class KeptImages:

@@ -58,7 +58,7 @@ class Lanes:
             try:
                 with torch.inference_mode():
                     piece()
-            except BaseException as error:  # whoever collects tells it
+            except BaseException as error:  # raised where the tickets are collected
                 self._fail(error)
             else:
                 if left.last():
@@ -84,12 +84,12 @@ class Lanes:
         return done
 
     def drop(self) -> None:
-        """Begin nothing more."""
+        """Begin no further work."""
         for lane in self._lanes.values():
             lane.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:
-        """Begin nothing more, and wait until what has begun has ended."""
+        """Begin no further work, and wait for the work that has begun."""
         for lane in self._lanes.values():
             lane.shutdown(cancel_futures=True)
 
@@ -100,13 +100,13 @@ class Lanes:
 
 
 class _Countdown:
-    """Tells who is the last of some."""
+    """Tells the last of a number of callers that it is the last."""
 
     def __init__(self, count: int) -> None:
         self._left, self._lock = count, threading.Lock()
 
     def last(self) -> bool:
-        """Whether nobody comes after the caller."""
+        """Whether the caller is the last one."""
         with self._lock:
             self._left -= 1
             return not self._left

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def pad(rows: Sequence[Tensor], size: int) -> Tensor:
-    """Rows as one batch ``[size, ...]``, the first row repeated in the places that are left."""
+    """Rows as one batch ``[size, ...]``; the first row is repeated in the places that are left."""
     return torch.stack(padded(rows, size))
 
 

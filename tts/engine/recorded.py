@@ -1,4 +1,4 @@
-"""An engine that computes nothing: it looks rewards up in a table. Without torch."""
+"""An engine that computes nothing: it looks rewards up in a table. It needs no torch."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RecordedEngine:
     """
 
     device = "table"
-    free_rows = 0  # its answers wait for nobody's
+    free_rows = 0  # its answers wait for nothing
 
     def __init__(self, table: RewardTable, rewards: Iterable[str]) -> None:
         self.table, self.rewards, self.batch = table, tuple(rewards), BATCH

@@ -1,4 +1,4 @@
-"""What an engine is asked and what it answers; without torch, as drivers need it too."""
+"""What an engine is asked and what it answers; free of torch, as drivers need it too."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class EvalRequest(NamedTuple):
 
 @dataclass
 class EvalResult:
-    """What came of a job, and what it cost.
+    """The result of a job, and what it cost.
 
     Args:
         ticket: the job's.

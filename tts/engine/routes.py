@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -20,6 +20,10 @@ from tts.search.segment import Segment, State
 
 FIRST = 32
 """Columns of a new table; it doubles when it is full."""
+
+AHEAD = 3
+"""Transitions from the next one on whose noises are made ahead: two of them may begin in one pass, at the start and on
+the way back, as neither an initial noise nor a way back needs the denoiser everywhere."""
 
 
 class Kind:
@@ -124,6 +128,24 @@ class Routes:
             transition: Transition = getattr(self._apart, name)(*where)
             return transition
         return Transition(_alone(self._sampler, name, *where))
+
+
+def first_noises(segment: Segment) -> Iterator[Noise]:
+    """Noises of the first transitions of a segment."""
+    return (noise for noise in islice(_noises(segment), AHEAD) if noise is not None)
+
+
+def _noises(segment: Segment) -> Iterator[Noise | None]:
+    """Of each transition of a segment but those of a look ahead, its noise."""
+    index = segment.first
+    if not isinstance(segment.start, State):
+        yield segment.start
+    for action in segment.noises:
+        if not isinstance(action, Back):
+            yield action
+        elif action.to != index:
+            yield action.noise
+        index = after(index, action)
 
 
 def _alone(sampler: Sampler, name: str, *where: Any) -> Callable[[Position, Any, Tensor | None], Step]:

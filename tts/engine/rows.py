@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tts.engine.noise_supply import Noises
 from tts.engine.requests import EvalRequest
-from tts.engine.routes import Routes
+from tts.engine.routes import Routes, first_noises
 from tts.engine.running import Group, Row, begun, land, rows_at_once
 from tts.engine.state_pool import StatePool, States
 from tts.engine.turns import Turns
-from tts.noise import Noise
 from tts.plan import Condition
 from tts.samplers.base import Sampler
 from tts.search.segment import State
@@ -37,7 +37,7 @@ class Rows:
         shape: of a state.
         batch: rows of a pass.
         device: where states are.
-        make: tensors of noises, ``[k, *shape]``.
+        noises: makes them; it is told of those that will be needed.
     """
 
     def __init__(
@@ -46,15 +46,15 @@ class Rows:
         shape: tuple[int, ...],
         batch: int,
         device: str,
-        make: Callable[[Sequence[Noise]], Tensor],
+        noises: Noises,
     ) -> None:
-        self.batch, self.shape, self._make = batch, shape, make
+        self.batch, self.shape, self._noises = batch, shape, noises
         self.pool = StatePool(shape, device)
         self.states = States(self.pool)
         self._routes, self._largest = Routes(sampler), rows_at_once(shape, device)
-        self._still: list[Row] = []  # that go nowhere
-        self._turns = Turns[Row](batch)  # before their first transition, and between two
-        self._groups: list[Group] = []  # amid a transition
+        self._still: list[Row] = []  # rows that go nowhere
+        self._turns = Turns[Row](batch)  # rows before their first transition, and between two
+        self._groups: list[Group] = []  # rows amid a transition
         self._arrived, self._left = 0, 0  # rows so far; transitions that are still to be made
 
     def submit(self, jobs: Iterable[EvalRequest]) -> None:
@@ -63,6 +63,8 @@ class Rows:
         self._still += [row for row in rows if row.ended]
         self._left += sum(len(row.legs) for row in rows)
         self._turns.add(row for row in rows if not row.ended)
+        for row in rows:
+            self._noises.later(first_noises(row.job.segment))
 
     @property
     def open(self) -> int:
@@ -79,7 +81,8 @@ class Rows:
         done, self._still = self._still, []
         while (room := self.batch - self.at_work) and (rows := self._turns.take(room, self._left)):
             while rows:
-                groups = list(begun(self._make, self.pool, rows, self._largest))
+                self._noises.soon(noise for row in rows for noise in row.coming())
+                groups = list(begun(self._noises.tensor, self.pool, rows, self._largest))
                 self._groups += [group for group in groups if group.end is None]
                 landed = self._land(group for group in groups if group.end is not None)
                 done += [row for row in landed if row.ended]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tts.engine.requests import EvalRequest, EvalResult
-from tts.engine.routes import Kind, Leg, Route
+from tts.engine.routes import AHEAD, Kind, Leg, Route
 from tts.engine.state_pool import StatePool
 from tts.errors import EngineError
 from tts.noise import Noise
@@ -29,7 +29,7 @@ class Row:
         number: how many came before it.
     """
 
-    __slots__ = ("at", "calls", "condition", "job", "kept", "legs", "number", "seconds", "slot", "state")
+    __slots__ = ("at", "calls", "condition", "job", "kept", "legs", "number", "seconds", "slot", "state", "told")
 
     def __init__(self, job: EvalRequest, route: Route, slot: int | None, number: int = 0) -> None:
         self.number = number
@@ -38,6 +38,13 @@ class Row:
         self.slot = slot
         self.state: int | None = None  # the slot of the state that is kept, which it holds as well
         self.at, self.calls, self.seconds = 0, 0, 0.0
+        self.told = AHEAD  # transitions whose noises were told of; of a new job the first ones are
+
+    def coming(self) -> Iterator[Noise]:
+        """Noises of the transitions after the next one that were not told of yet."""
+        legs = self.legs[self.told : self.at + AHEAD]
+        self.told += len(legs)
+        return (leg.noise for leg in legs if leg.noise is not None)
 
     @property
     def leg(self) -> Leg:

@@ -1,4 +1,4 @@
-"""What an engine checks at its start about decoder and rewards: that rows are apart."""
+"""What an engine checks of decoder and rewards when it starts: that rows do not depend on one another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a scorer is asked, what it answers, and what is one batch's."""
+"""What a scorer is asked, what it answers, and which requests share a batch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ScoreRequest(NamedTuple):
 
 @dataclass
 class ScoreResult:
-    """What became of a :class:`ScoreRequest`.
+    """The result of a :class:`ScoreRequest`.
 
     Args:
         scores: values by reward.

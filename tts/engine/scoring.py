@@ -28,10 +28,10 @@ from tts.rewards.base import Reward
 from tts.search.segment import ALL
 
 SERVICE_SECONDS = 1.0
-"""For an engine to wait at a time for rewards of a service."""
+"""Seconds for which an engine waits at a time for a service's rewards."""
 
 HOST_THREADS = 4
-"""Of each lane whose work can be divided, if nothing else is said."""
+"""Threads of each lane whose work can be divided, by default."""
 
 DEVICE, IMAGES = "the device", "images"
 """Lanes beside those of rewards, whose names are identifiers, and of metrics."""
@@ -120,7 +120,7 @@ class Scorer:
         self._lanes.close()
 
     def _ordered(self, result: ScoreResult) -> ScoreResult:
-        """Its parts in one order, whichever lane was the first."""
+        """The request's parts in one order, whichever lane was first."""
         result.scores = {name: result.scores[name] for name in self._order if name in result.scores}
         result.errors = {name: result.errors[name] for name in self._order if name in result.errors}
         return result

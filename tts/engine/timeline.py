@@ -1,4 +1,5 @@
-"""Whose each moment of an engine's time is: what runs side by side is counted once, so that all parts add up."""
+"""Which part each moment of an engine's time belongs to: work side by side is counted once, so that all parts add
+up."""
 
 from __future__ import annotations
 
@@ -57,7 +58,7 @@ class Timeline:
 
 
 def _split(spans: list[Span], at: float) -> tuple[list[Span], list[Span]]:
-    """What of some spans lies before a time, and after it."""
+    """The parts of some spans before a time, and those after it."""
     before = [(begin, min(end, at)) for begin, end in spans if begin < at]
     after = [(max(begin, at), end) for begin, end in spans if end > at]
     return before, after

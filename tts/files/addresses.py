@@ -59,7 +59,7 @@ def redacted(text: str) -> str:
         address = found.group()
         try:
             return address if secret_in(address) is None else shown(address)
-        except ValueError:  # no address after all
+        except ValueError:  # it is no address
             return "..."
 
     return ADDRESS.sub(without, text)

@@ -31,7 +31,7 @@ def sha256(path: Path, setting: str) -> str:
 
 @lru_cache(maxsize=256)
 def _sha256(path: Path, size: int, modified: int) -> str:
-    """Digest of a file that has this size and time of change, which make the key of what is remembered."""
+    """Digest of a file with this size and time of change; both belong to the key under which a digest is remembered."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

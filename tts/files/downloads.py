@@ -31,7 +31,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """Hosts whose files do not travel."""
 
 LARGE = 16 << 20
-"""Bytes to come from which on progress is shown."""
+"""Least number of missing bytes for which progress is shown."""
 
 
 def folder() -> Path:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 HUB = "hf-hub:"
-"""Begins the name of a repository, or of a file in one, where a setting may also be a path."""
+"""Prefix of a repository's name, or of a file in one, where a setting may also be a path."""
 
 
 @lru_cache(maxsize=128)
@@ -132,7 +132,7 @@ def unreachable(id: str, setting: str = "id") -> Iterator[None]:
 
 
 def _gated(id: str, error: HfHubHTTPError) -> str:
-    """What to accept, where, and how to show the hub that it was."""
+    """The licence to accept, where to accept it, and how to log in."""
     from huggingface_hub.constants import ENDPOINT
 
     status = error.response.status_code

@@ -28,7 +28,7 @@ def near(path: Path) -> Path:
         WeightsError: the copy cannot be made.
     """
     stage = os.environ.get(VARIABLE)
-    if not stage or not path.exists():  # whoever reads it will say that it is missing
+    if not stage or not path.exists():  # its reader will say that it is missing
         return path
     copy = Path(stage).expanduser() / f"{_state(path)}-{path.name}"
     if copy.exists():
@@ -45,7 +45,7 @@ def near(path: Path) -> Path:
 
 
 def _copy(path: Path, copy: Path) -> None:
-    with FileLock(copy.with_name(f".{copy.name}.lock")):  # a process that dies lets go of it
+    with FileLock(copy.with_name(f".{copy.name}.lock")):  # a process that dies lets go of the lock
         if copy.exists():  # another process was here first
             return
         half = copy.with_name(f".{copy.name}.{uuid.uuid4().hex}.tmp")

@@ -91,7 +91,7 @@ def refuse_whole(tensors: Mapping[str, Tensor], where: str) -> None:
 
 
 def _short(error: BaseException) -> str:
-    """What torch's refusals begin with are paragraphs of advice, among which is how to run the file after all."""
+    """An error of torch without its advice, part of which is how to run the file after all."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     found = next((line for line in lines if "GLOBAL" in line or "Unsupported" in line), lines[0] if lines else "")
     return (found or type(error).__name__)[:200]

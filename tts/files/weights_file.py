@@ -56,7 +56,7 @@ def digest(path: Path) -> str:
     except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise WeightsError(f"weights {path}: damaged or not a safetensors file ({error})") from None
     if named is not None and named != found:
-        raise WeightsError(f"weights {path}: damaged (its tensors have not the digest it names)")
+        raise WeightsError(f"weights {path}: damaged (its tensors do not have the digest that it names)")
     return found
 
 

@@ -46,7 +46,7 @@ class MetricSettings(Settings):
     """What a configuration says of a metric. Everything but :meth:`load` works without torch."""
 
     dtype: ClassVar[Literal["float32", "float16"]] = "float32"
-    """In which features are stored; they are computed and handed back in float32."""
+    """Type in which features are stored; they are computed and handed back in float32."""
 
     tells: ClassVar[Literal["quality", "diversity", "both"]] = "both"
     """What a value tells of: how good images are, how different they are, or both in one number."""

@@ -83,6 +83,6 @@ def _across(rows: NDArray[Any], others: NDArray[Any], mine: NDArray[np.int64]) -
 
 
 def _members(mine: NDArray[np.int64], number: int) -> NDArray[np.float64]:
-    """Which row is in which group, ``[n, G]`` of 0 and 1."""
+    """The group of each row, ``[n, G]`` of 0 and 1."""
     found: NDArray[np.float64] = (mine[:, None] == np.arange(number)).astype(float)
     return found

@@ -1,4 +1,4 @@
-"""Who is near whom: nearest neighbours among features, and what follows of them, in bounded memory."""
+"""Nearest neighbours among features, and what follows from them, in bounded memory."""
 
 from __future__ import annotations
 

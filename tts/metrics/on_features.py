@@ -1,4 +1,4 @@
-"""What our own metrics share: an extractor's layer, and a reference of the same one."""
+"""What the shipped metrics share: an extractor's layer, and a reference of the same one."""
 
 from __future__ import annotations
 

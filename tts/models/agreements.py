@@ -1,4 +1,4 @@
-"""What the configurations of a checkpoint's parts must agree on, where nobody would say it before an image is drawn."""
+"""Check that the configurations of a checkpoint's parts agree, where no library would refuse them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tts.errors import WeightsError
 
 STATISTICS = ("latents_mean", "latents_std")
 CLIP_DEFAULTS = {"max_position_embeddings": 77, "hidden_size": 512, "projection_dim": 512}
-"""Of transformers' ``CLIPTextConfig``, for configurations that leave them out."""
+"""Defaults of transformers' ``CLIPTextConfig``, for configurations that leave them out."""
 
 
 def check_latents(vae: Mapping[str, Any]) -> None:

@@ -102,7 +102,7 @@ class ModelSettings(Settings):
         return f"a photo of {with_article(self.label(condition))}" if isinstance(condition, int) else condition
 
     def notes(self, conditions: Sequence[Condition]) -> list[str]:
-        """What a user should know of some conditions before they are drawn, a line each; asked after :meth:`check`."""
+        """Notes on some conditions for the user, a line each; asked after :meth:`check`."""
         return []
 
     def judged(self, rewards: Mapping[str, RewardSettings], given: Mapping[str, Any], metrics: Iterable[str]) -> None:

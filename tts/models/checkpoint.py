@@ -24,7 +24,7 @@ INDEX = "model_index.json"
 UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
 """Parts of Stable Diffusion's repositories that drawing images does not need."""
 FORMER = dict.fromkeys(("DiTTransformer2DModel", "PixArtTransformer2DModel"), "Transformer2DModel")
-"""What classes were called when checkpoints were published."""
+"""Names of classes when checkpoints were published."""
 TEXTS = ("*.json", "*.txt", "*.model")
 """Configurations and vocabularies."""
 WHOLE = {"I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64", "BOOL"}
@@ -84,7 +84,7 @@ class Checkpoint:
         return None if self.file is None else locate(self.file, "file")
 
     def contents(self) -> Contents | None:
-        """What the single file says of itself, if there is one."""
+        """The single file's description of itself, if there is one."""
         file = self.single_file()
         if file is None:
             return None
@@ -157,7 +157,7 @@ class Checkpoint:
     def identity(self, components: Mapping[str, str]) -> dict[str, str]:
         """Digest of every file that decides what the parts compute, by its name in the checkpoint."""
         folder, weights = self.folder(), self._weights(components)
-        parts = [*components, "tokenizer", "tokenizer_2", "tokenizer_3"]
+        parts = [*components, *sorted(part.name for part in folder.glob("tokenizer*/"))]
         texts = [file for part in parts for kind in TEXTS for file in sorted((folder / part).glob(kind))]
         names = ["file" if self.file else str(file.relative_to(folder)) for file in weights]
         return {
@@ -207,7 +207,7 @@ def _fetch(checkpoint: Checkpoint) -> Path:
 
 
 def names_of(kind: str) -> set[str]:
-    """What a class is called, and was."""
+    """A class's present and former names."""
     return {kind, FORMER.get(kind, kind)}
 
 

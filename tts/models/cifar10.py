@@ -35,7 +35,7 @@ class Cifar10(ModelSettings):
         return self.weights or weights_file.SHIPPED / "cifar10-denoiser.safetensors"
 
     def plan(self) -> Plan:
-        """See :class:`ModelSettings`."""
+        """The sampler's plan on EDM's noise levels."""
         return self.sampler.on(Sigmas()).plan
 
     def condition(self, value: object) -> Condition:
@@ -55,7 +55,7 @@ class Cifar10(ModelSettings):
         return CLASSES[int(condition)]
 
     def check(self) -> None:
-        """See :class:`ModelSettings`."""
+        """Check the embedded weights against their digest."""
         weights_file.digest(self.path)
 
     def identity(self) -> dict[str, Any]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 DEFAULTS = {"sample_size": 32, "in_channels": 4}
-"""Of diffusers' class, for configurations that leave them out."""
+"""Defaults of diffusers' class, for configurations that leave them out."""
 
 
 class DiT(OfClasses, LatentSettings):
@@ -49,12 +49,12 @@ class DiT(OfClasses, LatentSettings):
         return int(self.config_of("transformer")["num_embeds_ada_norm"])
 
     def check(self) -> None:
-        """See :class:`tts.models.latent.LatentSettings`; also of the size."""
+        """Also check the size of images."""
         super().check()
         self.latent_shape()
 
     def check_configurations(self) -> None:
-        """See :class:`tts.models.latent.LatentSettings`; also of the whole, and of what the transformer answers."""
+        """Also check the pipeline's own configuration, and how many channels the transformer returns."""
         super().check_configurations()
         self._explained(partial(check_keys, INDEX, self.checkpoint.config(INDEX), TABLES["index"]))
         config = {**DEFAULTS, **self.config_of("transformer")}
@@ -101,11 +101,10 @@ class ClassTransformer:
 
     @property
     def module(self) -> nn.Module:
-        """See :class:`tts.models.latent.Network`."""
+        """The transformer, the part worth compiling."""
         return self.transformer  # type: ignore[no-any-return]
 
     def __call__(self, x: Tensor, times: Tensor, conditions: Sequence[Condition | None]) -> Tensor:
-        """See :class:`tts.models.latent.Network`."""
         import torch
 
         from tts.engine.device_queue import upload

@@ -66,7 +66,7 @@ class EDM(ModelSettings):
         return locate(self.checkpoint, "checkpoint", self.sha256)
 
     def plan(self) -> Plan:
-        """See :class:`ModelSettings`; guidance takes two forwards a prediction."""
+        """The sampler's plan; guidance takes two forwards a prediction."""
         return self.sampler.on(Sigmas()).plan.times(self.guidance.passes)
 
     def condition(self, value: object) -> Condition:

@@ -34,6 +34,12 @@ def lacking(settings: ModelSettings, conditions: Iterable[Condition], store: Pro
     return sum(len(store.lacking(model.encoder_identity(), wanted)) for model in prompted(settings))
 
 
+def unstored(settings: ModelSettings, store: PromptStore) -> list[str]:
+    """What to tell of models whose prompts a store could not have, as far as it knows."""
+    found = [(model, store.read(store.key(model.encoder_identity(), None))) for model in prompted(settings)]
+    return [note for model, encoded in found if encoded is not None and (note := model.unstored(encoded)) is not None]
+
+
 def encode_lacking(
     settings: ModelSettings,
     conditions: Iterable[Condition],

@@ -85,13 +85,13 @@ class FlowSettings(TextToImageSettings):
         self.stepper()
 
     def check_configurations(self) -> None:
-        """Also of the scheduler."""
+        """Also check the scheduler's configuration."""
         super().check_configurations()
         config = self.scheduler_config()
         self._explained(partial(check_keys, SCHEDULER, config, scheduler_table(config)))
 
     def denoiser(self, network: Network, device: str) -> FlowDenoiser:
-        """What a network on a device and the settings make."""
+        """The model that a network on a device and the settings make."""
         return FlowDenoiser(network, self.guide())
 
     def refuse_scale(self) -> None:

@@ -19,11 +19,14 @@ from tts.models.flow_schedule import FlowSchedule
 from tts.models.guidance import Unguided
 from tts.models.latent import SCHEDULER, Denoiser, LatentDenoiser, LatentModel
 from tts.models.parameterisation import PARAMETERISATIONS
-from tts.models.parts import pipeline_of
+from tts.models.parts import hollow_part, pipeline_of
+from tts.models.pipeline_asking import PROBE, PipelineEncoder, check_call, one_step
 from tts.models.pipeline_calls import PipelineCalls
-from tts.models.prompts import PromptSettings
+from tts.models.pipeline_prompts import refusal, refused
+from tts.models.prompt_store import Encoded, current_source
+from tts.models.prompts import EncodedPromptSettings, code_of
 from tts.models.schedule import CheckpointSchedule, prediction_type
-from tts.precision import Precision
+from tts.precision import Precision, dtype
 from tts.prompts import Cut
 from tts.samplers.interpolant import InterpolantSettings
 from tts.samplers.schedules import Schedule
@@ -33,11 +36,13 @@ if TYPE_CHECKING:
     from tts.samplers.base import Sampler
 
 LIBRARIES = ("diffusers", "transformers")
-"""Whose classes a checkpoint may name."""
+"""Libraries whose classes a checkpoint may name."""
+DENOISERS = ("transformer", "unet")
+"""Names that the denoiser's part may have."""
 WITHOUT_WEIGHTS = ("Scheduler", "Tokenizer", "Processor", "Extractor", "TokenizerFast")
 
 
-class AnyPipeline(PromptSettings):
+class AnyPipeline(EncodedPromptSettings):
     """Any text-to-image pipeline of diffusers: slower than a family of its own, and its levels are not all known."""
 
     id: str = Field(description="local folder, or name of a repository on the hub (owner/name)")
@@ -64,7 +69,8 @@ class AnyPipeline(PromptSettings):
             raise WeightsError(
                 f"id {self.id}: its {foreign} is code of its own ({named[foreign][0]}), which is not run"
             )
-        return {part: kind[1] for part, kind in named.items() if not kind[1].endswith(WITHOUT_WEIGHTS)}
+        found = {part: kind[1] for part, kind in named.items() if not kind[1].endswith(WITHOUT_WEIGHTS)}
+        return dict(sorted(found.items(), key=lambda part: part[0] not in DENOISERS))
 
     @property
     def passes(self) -> int:
@@ -74,7 +80,7 @@ class AnyPipeline(PromptSettings):
     @property
     def network(self) -> str:
         """Name of the denoiser's part."""
-        return next((part for part in ("transformer", "unet") if part in self.components), "transformer")
+        return next((part for part in DENOISERS if part in self.components), DENOISERS[0])
 
     @property
     def pixels(self) -> tuple[int, int]:
@@ -84,13 +90,13 @@ class AnyPipeline(PromptSettings):
         return super().pixels
 
     def absent(self) -> dict[str, Any]:
-        """Nothing: the pipeline is used as it is."""
+        """Do nothing: the pipeline is used as it is."""
         return {}
 
     def check(self) -> None:
         """Find missing, damaged and foreign parts, and pipelines that cannot be used."""
         name = self.checkpoint.config(INDEX).get("_class_name")
-        self._explained(lambda: pipeline_of(str(name)))
+        check_call(self._explained(lambda: pipeline_of(str(name))), self.arguments)
         if self.preview is not None:
             raise SettingError("preview: model diffusers decodes by its pipeline alone; leave it out")
         self.checkpoint.check(str(name), self.components)
@@ -132,11 +138,62 @@ class AnyPipeline(PromptSettings):
         """The pipeline of the class that the checkpoint names."""
         return self.loaded(str(self.checkpoint.config(INDEX)["_class_name"]), parts)
 
+    @property
+    def called_with(self) -> dict[str, Any]:
+        """Arguments of the pipeline's call beside prompts, latents and steps."""
+        height, width = self.pixels
+        return {"height": height, "width": width, **self.arguments}
+
+    def encoder_identity(self) -> dict[str, Any]:
+        """Also covers how the pipeline is called."""
+        called = {"called_with": self.called_with, "calling": code_of(PipelineEncoder)["source"], "any": PROBE}
+        return {**super().encoder_identity(), **called}
+
+    def encoder(self, pipeline: Any, device: str) -> Callable[[str | None], Encoded]:
+        """Encodes a prompt (None: any) by the pipeline's own call."""
+        return PipelineEncoder(pipeline, self.called_with)
+
+    def encoding(self, device: str) -> Callable[[str | None], Encoded]:
+        """:meth:`encoder` by text encoders alone; of a pipeline that needs more, what gives the reason instead."""
+        encode = self.encoder(self.placed(device, self.encoders), device)
+        try:
+            encode(None)
+        except SettingError as error:
+            return partial(_refuse, str(error))
+        return encode
+
+    def unstored(self, encoded: Encoded) -> str | None:
+        """The note on a pipeline whose prompts cannot be encoded apart."""
+        why = refused(encoded)
+        if why is None:
+            return None
+        return (
+            f"model diffusers: every engine loads the text encoders, for prompts of {self.id} cannot be encoded "
+            f"without the rest of its pipeline ({why})"
+        )
+
+    def placed(self, device: str, parts: Collection[str] | None = None) -> Any:
+        """The pipeline with its parts, or some of them, on a device, to be called for one step."""
+        pipeline = super().placed(device, parts)
+        pipeline.set_progress_bar_config(disable=True)
+        pipeline.scheduler = one_step(pipeline.scheduler)
+        return at(pipeline, device)
+
+    def _without(self, parts: Collection[str] | None) -> dict[str, Any]:
+        """Parts that are not wanted, as networks without weights: a pipeline reads their configurations."""
+        index, folder = self.checkpoint.config(INDEX), self.checkpoint.folder()
+        unwanted = [part for part in self.components if part not in self._wanted(parts)]
+        return {part: hollow_part(folder / part, index[part], dtype(self.precision)) for part in unwanted}
+
     def load(self, device: str = "cpu") -> Model:
         """The model, after two calls that say how its pipeline asks its network."""
-        height, width = self.pixels
+        source = current_source()
+        encode = None if source is None else source(self, device)
+        if encode is not None and self.unstored(encode(None)) is not None:
+            encode = None
+        pipeline = self.placed(device, self.components if encode is None else None)
         calls = PipelineCalls(
-            self.placed(device), {"height": height, "width": width, **self.arguments}, 1000.0 if self.of_flow else 1.0
+            pipeline, self.called_with, 1000.0 if self.of_flow else 1.0, encode or self.encoder(pipeline, device)
         )
         self._compare(calls)
         return PipelineModel(self._denoiser(calls), self.stepper(), calls.decode, None, calls.shape, self.forwards)
@@ -161,6 +218,19 @@ class AnyPipeline(PromptSettings):
             ours = schedule.shift(1)
             if given["mu"] is None or abs(given["mu"] - ours) > 1e-6:
                 raise SettingError(f"cell = {self.cell}: its pipeline shifts by {given['mu']}, not by {ours:.4f}")
+
+
+def _refuse(why: str, prompt: str | None) -> Encoded:
+    return refusal(why)
+
+
+def at(pipeline: Any, device: str) -> Any:
+    """A pipeline that computes on a device, whatever device its networks without weights are on."""
+    import torch
+
+    kind, where = type(pipeline), property(lambda _: torch.device(device))
+    pipeline.__class__ = type(kind.__name__, (kind,), {"device": where, "_execution_device": where})
+    return pipeline
 
 
 class PipelineModel(LatentModel):

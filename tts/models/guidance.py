@@ -1,4 +1,4 @@
-"""Guidance: what is made of a network's answers with, without and by another condition, under any sampler.
+"""Guidance: combine a network's answers with, without and by another condition, under any sampler.
 
 Most are linear in the answers, so that they work on whatever the network predicts. ``passes`` are the forwards that
 one guided answer takes; all of a batch's rows are guided alike, and a row does not depend on the others.
@@ -21,7 +21,7 @@ Network: TypeAlias = "Callable[..., Tensor]"
 
 
 class Guidance(Protocol):
-    """How a network is asked."""
+    """A way of asking a network."""
 
     @property
     def passes(self) -> int:

@@ -1,4 +1,4 @@
-"""What a configuration says of guidance: ``guidance: 4`` or ``guidance: {name: embedded, scale: 4}``. Without torch.
+"""Settings of guidance: ``guidance: 4`` or ``guidance: {name: embedded, scale: 4}``. It needs no torch.
 
 A number alone is the scale of whatever the network was trained for: embedded where it is told the scale,
 classifier-free where it is not.

@@ -185,7 +185,7 @@ class LatentSettings(PipelineSettings):
         """The raw denoiser with its conditioning, of a pipeline on a device."""
 
     def denoiser(self, network: Network, device: str) -> LatentDenoiser:
-        """What a network on a device and the settings make."""
+        """The model that a network on a device and the settings make."""
         alphas = self._explained(lambda: self.schedule().alphas)
         return LatentDenoiser(network, PARAMETERISATIONS[self.predicts()], self.guidance_on(device), alphas)
 
@@ -208,7 +208,7 @@ COMPARED: dict[str, Callable[[LatentSettings], object]] = {
     "number of channels": lambda model: model.config_of(next(iter(model.COMPONENTS))).get("in_channels"),
     "number of classes": lambda model: len(model.conditions()),
 }
-"""What two networks whose answers are mixed must have in common."""
+"""The properties that two networks must share for their answers to be mixed."""
 
 
 @dataclass(frozen=True)

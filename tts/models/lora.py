@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NAME = "fused"
 TEXT = re.compile(r"text_encoder|lora_te\d?_")
-"""Of the tensors of text encoders, in any of the published forms."""
+"""Prefixes of the tensors of text encoders, in any of the published forms."""
 LAYER = re.compile(r"(lora_A|lora_down|lora\.down)(\.\w+)?\.weight$")
 """The first of a layer's two matrices."""
 OF = {"unet": re.compile(r"(lora_)?transformer"), "transformer": re.compile(r"(lora_)?unet")}

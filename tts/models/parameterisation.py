@@ -1,4 +1,4 @@
-"""What a network predicts, apart from who steps with it: noise, velocity, the clean state, the velocity of a flow."""
+"""What a network predicts, apart from its sampler: noise, velocity, the clean state, the velocity of a flow."""
 
 from __future__ import annotations
 

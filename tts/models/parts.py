@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 LIBRARIES = ("diffusers", "transformers")
-"""Whose classes a checkpoint may name."""
+"""Libraries whose classes a checkpoint may name."""
 OTHERS = {
     "transformers": re.compile(r"(vision_model|visual_projection|text_projection|decoder|lm_head)\.|logit_scale$"),
     "diffusers": re.compile(r"pos_embed\.pos_embed$"),
@@ -44,6 +44,28 @@ def load_part(folder: Path, named: Sequence[Any], variant: str | None, dtype: to
     )
     check_told(told, f"its {folder.name}", OTHERS[named[0]])
     module: nn.Module = found
+    return module
+
+
+def hollow_part(folder: Path, named: Sequence[Any], dtype: torch.dtype) -> nn.Module | None:
+    """A part's network without weights, for its configuration, type and class; None: it cannot be had so.
+
+    Args:
+        folder: of the part, with its configuration.
+        named: library and class, as the checkpoint names them.
+    """
+    import torch
+
+    kind = class_of(named)
+    try:
+        with quiet(), torch.device("meta"):
+            if named[0] == "diffusers":
+                found = kind.from_config(kind.load_config(folder, local_files_only=True))
+            else:
+                found = kind(kind.config_class.from_pretrained(folder, local_files_only=True))
+        module: nn.Module = found.to(dtype).eval().requires_grad_(False)
+    except (RuntimeError, NotImplementedError, ValueError, TypeError, AttributeError, KeyError):
+        return None
     return module
 
 

@@ -84,12 +84,12 @@ class PipelineSettings(ModelSettings):
         return self.stepper().plan.times(self.passes)
 
     def check(self) -> None:
-        """Find missing, damaged and foreign parts, and what they ask for in vain; fetches what is not there."""
+        """Find missing, damaged and foreign parts, and unsupported keys; fetches what is not there."""
         self.checkpoint.check(self.PIPELINE, self.components, self.ALSO)
         self.check_configurations()
 
     def check_configurations(self) -> None:
-        """Refuse what the parts' configurations ask for and nobody here does.
+        """Refuse keys of the parts' configurations that this project does not support.
 
         Raises:
             WeightsError: a key is unknown, or has a value that is not supported, or they are of another class.

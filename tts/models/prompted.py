@@ -54,7 +54,7 @@ class PromptedSettings(EncodedPromptSettings, LatentSettings):
             raise SettingError(f"negative_prompt: {self.guided.name} guidance leads away from no prompt; leave it out")
 
     def check_configurations(self) -> None:
-        """See :class:`tts.models.latent.LatentSettings`; also of the whole, and of what the UNet is made for."""
+        """Also check the pipeline's own configuration, and what the UNet is made for."""
         super().check_configurations()
         self._explained(partial(check_keys, INDEX, self.checkpoint.config(INDEX), TABLES["index"]))
         unet, channels = self.config_of("unet"), self.config_of("vae").get("latent_channels", 4)
@@ -63,7 +63,7 @@ class PromptedSettings(EncodedPromptSettings, LatentSettings):
         self._explained(partial(check_widths, unet, texts))
 
     def notes(self, conditions: Sequence[Condition]) -> list[str]:
-        """Also of averages in a single file, which are not what is used."""
+        """Also notes averages in a single file, which are not used."""
         file = self.checkpoint.contents()
         averages = any(name.startswith(EMA) for name in file.names) if file else False
         return [AVERAGES.format(self.file)] * averages + super().notes(conditions)
@@ -74,11 +74,10 @@ class PromptedSettings(EncodedPromptSettings, LatentSettings):
         return self.config_of("unet").get("time_cond_proj_dim") is not None
 
     def elsewhere(self) -> dict[str, Any]:
-        """See :class:`tts.models.latent.LatentSettings`."""
         return {**super().elsewhere(), "file": None}
 
     def cutter(self) -> Callable[[str], Cut | None]:
-        """What says of a prompt what is cut of it; None: nothing."""
+        """A function that finds what is cut of a prompt; None: nothing is cut."""
         from transformers import CLIPTokenizer
 
         return partial(cut, CLIPTokenizer.from_pretrained(self.checkpoint.folder() / "tokenizer"))
@@ -128,6 +127,6 @@ def check_unet(config: Mapping[str, Any], channels: int, precision: Precision) -
 
 
 def cut(tokenizer: Any, prompt: str) -> Cut | None:
-    """What a tokenizer of CLIP cuts of a prompt."""
+    """The part of a prompt that a tokenizer of CLIP cuts."""
     tokens, limit = tokenizer(prompt)["input_ids"], tokenizer.model_max_length
     return Cut(limit - 2, tokenizer.decode(tokens[limit - 1 : -1])) if len(tokens) > limit else None

@@ -113,7 +113,7 @@ class PromptSettings(AdaptedSettings):
 
     @abstractmethod
     def cutter(self) -> Callable[[str], Cut | None]:
-        """What says of a prompt what is cut of it; None: nothing."""
+        """A function that finds what is cut of a prompt; None: nothing is cut."""
 
     def previewer(self, pipeline: Any, device: str) -> Callable[[Tensor], Tensor] | None:
         """The preview's decoder, if there is to be one."""
@@ -136,13 +136,17 @@ class EncodedPromptSettings(PromptSettings):
         index = self.checkpoint.config(INDEX)
         return {
             "family": type(self).__name__,
-            "code": _code(type(self)),
+            "code": code_of(type(self)),
             "weights": self.checkpoint.identity(self.encoders),
             "precision": self.precision,
             "negative_prompt": self.negative_prompt,
             "loras": [lora.identity() for lora in self.loras],
             "whole": {key: value for key, value in index.items() if key[0] != "_" and not isinstance(value, list)},
         }
+
+    def unstored(self, encoded: Encoded) -> str | None:
+        """Of what a store has in place of an encoding, what to tell of it; None: it is an encoding."""
+        return None
 
     @abstractmethod
     def encoder(self, pipeline: Any, device: str) -> Callable[[str | None], Encoded]:
@@ -189,7 +193,6 @@ class PromptedNetwork:
     def __call__(
         self, x: Tensor, times: Tensor, conditions: Sequence[Condition | None], scale: Tensor | None = None
     ) -> Tensor:
-        """See :class:`tts.models.latent.Network`."""
         encoded = [self._encoded(None if prompt is None else str(prompt)) for prompt in conditions]
         return self.answer(x, times, encoded, scale)
 
@@ -202,7 +205,7 @@ class PromptedNetwork:
         return found
 
 
-def _code(kind: type) -> dict[str, str]:
+def code_of(kind: type) -> dict[str, str]:
     """Versions of the libraries that encode, and digest of the source that calls them."""
     from importlib.metadata import version
 

@@ -25,7 +25,7 @@ ADDED = (
     (r"^control_model\.|^controlnet_|\.controlnet_cond_embedding\.", "a ControlNet"),
     (r"^(emb_params|string_to_param\.|clip_[lg]$)", "a textual inversion"),
 )
-"""What is added to a checkpoint, by a name that one of its tensors has."""
+"""Additions to a checkpoint, by a name that one of its tensors has."""
 OTHERS: tuple[tuple[str, str, str], ...] = (
     *((pattern, what, "") for pattern, what in ADDED),
     (r"^input_blocks\.", "a UNet without its prefix", "unet"),
@@ -35,7 +35,7 @@ OTHERS: tuple[tuple[str, str, str], ...] = (
     (r"^(model\.)?token_embedding\.", "a text encoder alone", "text_encoder"),
     (r"^(model\.diffusion_model\.)?(double_blocks|joint_blocks|(single_)?transformer_blocks)\.", "a transformer", ""),
 )
-"""What else such files are: a name that one of their tensors has, in words, and which part; the first that fits."""
+"""Other kinds of such files: a tensor's name, the kind in words, and its part; the first that fits counts."""
 
 
 EMA = "model_ema."

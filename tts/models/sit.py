@@ -171,7 +171,6 @@ class ClassNetwork:
         self.module, self.convention = module, convention
 
     def __call__(self, x: Tensor, times: Tensor, conditions: Sequence[Condition | None]) -> Tensor:
-        """See :class:`tts.models.latent.Network`; ``times``: noise levels ``[B]`` float64."""
         import torch
 
         from tts.engine.device_queue import upload

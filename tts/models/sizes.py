@@ -1,4 +1,4 @@
-"""Heights and widths, which a configuration gives as one number or as a pair."""
+"""Heights and widths, given as one number or as a pair."""
 
 from __future__ import annotations
 

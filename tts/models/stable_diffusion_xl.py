@@ -36,7 +36,7 @@ class StableDiffusionXL(PromptedSettings):
     guidance: LatentGuidance = Field(Scale(scale=5.0), description=GUIDANCE)
 
     def check_configurations(self) -> None:
-        """Also of what the UNet is told beside its prompt."""
+        """Also check the sizes that the UNet is told beside its prompt."""
         super().check_configurations()
         unet, text = self.config_of("unet"), self.config_of("text_encoder_2")
         self._explained(lambda: check_sizes_told(unet, text))

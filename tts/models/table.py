@@ -1,4 +1,4 @@
-"""A model that has been recorded: what its images are worth stands in a table of rewards."""
+"""A recorded model: the rewards of its images stand in a table."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Table(ModelSettings):
         return tuple(self.table.labels)
 
     def label(self, condition: Condition) -> str:
-        """As the recorded model calls it."""
+        """The label that the recorded model gives it."""
         return self.table.labels[condition]
 
     def judged(self, rewards: Mapping[str, RewardSettings], given: Mapping[str, Any], metrics: Iterable[str]) -> None:
@@ -89,7 +89,7 @@ class Table(ModelSettings):
         return {"table": self.table.digest}
 
     def load(self, device: str = "cpu") -> NoReturn:
-        """Nothing: there are no images to draw.
+        """Refused: there are no images to draw.
 
         Raises:
             SettingError: always.

@@ -1,7 +1,7 @@
 """Transformers that draw prompts, flows or not: what all of their families share.
 
-A family says how its prompts are encoded and how its network is asked; where its sizes, its guidance or its decoder are
-unlike the others', it says so, too.
+A family defines how its prompts are encoded and its network is asked, and its sizes, guidance or decoder where these
+differ.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class TextToImageSettings(EncodedPromptSettings):
 
     @abstractmethod
     def denoiser(self, network: Network, device: str) -> Denoiser:
-        """What a network on a device and the settings make."""
+        """The model that a network on a device and the settings make."""
 
     def collate(self, encoded: Sequence[Encoded]) -> Any:
         """A batch of encoded prompts; stacked where all are of one length."""
@@ -101,7 +101,7 @@ class TextToImageSettings(EncodedPromptSettings):
             raise SettingError("negative_prompt: without classifier-free guidance it changes nothing; leave it out")
 
     def check_configurations(self) -> None:
-        """Also of the whole, and of the network's channels."""
+        """Also check the pipeline's own configuration, and the network's channels."""
         super().check_configurations()
         made = inspect.signature(self._explained(lambda: pipeline_of(self.PIPELINE)))
         pipeline = dict.fromkeys(made.parameters, Key("built", "the pipeline"))
@@ -114,7 +114,7 @@ class TextToImageSettings(EncodedPromptSettings):
             )
 
     def cutter(self) -> Callable[[str], Cut | None]:
-        """What says of a prompt what is cut of it; None: nothing."""
+        """A function that finds what is cut of a prompt; None: nothing is cut."""
         from transformers import AutoTokenizer
 
         part, limit = self.TOKENIZER

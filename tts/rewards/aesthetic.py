@@ -55,7 +55,7 @@ class Aesthetic(ContrastiveSettings):
         return {name: value for name, value in found.items() if (name, value) != ("activation", "linear")}
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
-        """See :class:`tts.rewards.base.RewardSettings`."""
+        """The CLIP encoders and the head on a device."""
         head, encoders = self._head(), self.encoders(device)
         width = encoders.texts(["a"]).shape[1]
         if head[0].in_features != width:
@@ -79,6 +79,6 @@ class AestheticReward:
         self.encoders, self.head = encoders, head
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """See :class:`tts.rewards.base.Reward`."""
+        """The head's rating of each image's embedding."""
         values: list[Score] = by_row(self.head, self.encoders.images(images))[:, 0].tolist()
         return values

@@ -104,7 +104,7 @@ class AestheticV25Reward:
         self.encoder, self.head, self.prepare, self.device = encoder, head, prepare, device
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """See :class:`tts.rewards.base.Reward`."""
+        """The predicted aesthetic rating of each image, about 1 to 10."""
         pixels = self.prepare(images.to(self.device)).to(self.encoder.dtype)
         values: list[Score] = by_row(self._one, pixels)[:, 0].tolist()
         return values

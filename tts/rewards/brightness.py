@@ -16,7 +16,7 @@ class Brightness(RewardSettings):
     """Mean of 0.2126 R + 0.7152 G + 0.0722 B over pixels in [0, 1]."""
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
-        """See :class:`RewardSettings`."""
+        """The reward; it has no weights and uses no device."""
         return BrightnessReward()
 
 
@@ -26,7 +26,7 @@ class BrightnessReward:
     host = False
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """See :class:`tts.rewards.base.Reward`."""
+        """The mean Rec. 709 luma of each image, 0 to 1, from exact integer sums."""
         scale = 255.0 * images.shape[2] * images.shape[3]
         sums = images.long().sum(dim=(2, 3)).tolist()
         return [(0.2126 * red + 0.7152 * green + 0.0722 * blue) / scale for red, green, blue in sums]

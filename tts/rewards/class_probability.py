@@ -36,7 +36,7 @@ class ClassProbability(RewardSettings):
         return self.weights or self.shipped
 
     def check(self) -> None:
-        """See :class:`RewardSettings`."""
+        """Check the classifier's weights against their digest."""
         weights_file.digest(self.path)
 
     def suits(self, model: ModelSettings) -> None:
@@ -50,7 +50,7 @@ class ClassProbability(RewardSettings):
         return {"weights": weights_file.digest(self.path)}
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
-        """See :class:`RewardSettings`."""
+        """The classifier on a device."""
         return ClassProbabilityReward(self.classifier(device), device)
 
     def classifier(self, device: str = "cpu") -> SmallResNet | SmallVGG:
@@ -81,7 +81,6 @@ class ClassProbabilityReward:
         self.classifier, self.device = classifier, device
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """See :class:`tts.rewards.base.Reward`."""
         import torch
 
         x = (images.to(self.device).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)

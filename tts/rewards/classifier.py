@@ -96,7 +96,7 @@ class Classifier(RewardSettings):
         return {**self.record(), "weights": sha256(path, "weights"), "preprocessing": prepared}
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
-        """See :class:`RewardSettings`."""
+        """The classifier on a device."""
         from tts.networks.placing import place
 
         network, prepare = self._network()
@@ -177,7 +177,6 @@ class ClassifierReward:
         self.dtype = next(network.parameters()).dtype
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """See :class:`tts.rewards.base.Reward`."""
         import torch
 
         logits = by_row(self.network, self.prepare(images.to(self.device)).to(self.dtype))

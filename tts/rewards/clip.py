@@ -18,7 +18,7 @@ class Clip(ContrastiveSettings):
     """Cosine of the embeddings of image and prompt, by any model of open_clip; texts are cut at the model's length."""
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
-        """See :class:`tts.rewards.base.RewardSettings`."""
+        """The CLIP encoders on a device."""
         return ClipReward(self.encoders(device), caption)
 
 
@@ -31,6 +31,6 @@ class ClipReward:
         self.encoders, self.caption = encoders, caption
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """See :class:`tts.rewards.base.Reward`."""
+        """The cosine between each image's embedding and that of its caption, -1 to 1."""
         texts = self.encoders.texts([self.caption(condition) for condition in conditions])
         return [*cosines(self.encoders.images(images), texts)]

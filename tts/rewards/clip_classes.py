@@ -68,6 +68,6 @@ class ClipClassesReward:
         self.scale = float(encoders.model.logit_scale.exp())
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """See :class:`tts.rewards.base.Reward`."""
+        """Each image's probability or logit of its class, from cosines with the classes' texts."""
         cosines = (self.encoders.images(images).double()[:, None, :] * self.classes).sum(dim=2)  # row by row
         return of_classes(self.scale * cosines, conditions, self.probability)

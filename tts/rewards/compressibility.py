@@ -28,7 +28,7 @@ class Compressibility(RewardSettings):
     )
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
-        """See :class:`RewardSettings`."""
+        """The reward; it has no weights and uses no device."""
         return CompressibilityReward(self.quality, self.max_bytes)
 
 
@@ -41,7 +41,7 @@ class CompressibilityReward:
         self.quality, self.max_bytes = quality, max_bytes
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """See :class:`tts.rewards.base.Reward`."""
+        """1 less the size of each image's JPEG over the limit, 0 to 1."""
         limit = self.max_bytes or scale_to(images.shape[2])
         return [1.0 - min(1.0, self._bytes(image) / limit) for image in images.permute(0, 2, 3, 1)]
 

@@ -98,7 +98,7 @@ class DinoClassesReward:
         self.prepare = Preprocess(SIDE, MEAN, STD, edge=EDGE)
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """See :class:`tts.rewards.base.Reward`."""
+        """Each image's probability or logit of its class."""
         logits = by_row(self._logits, self.prepare(images.to(self.device)))
         return of_classes(logits, conditions, self.probability)
 

@@ -40,12 +40,12 @@ class EnsembleSettings(RewardSettings):
         return [REWARDS.make(given) for given in self.given]
 
     def check(self) -> None:
-        """See :class:`RewardSettings`."""
+        """Check every member."""
         for _, member in self.members:
             member.check()
 
     def suits(self, model: ModelSettings) -> None:
-        """See :class:`RewardSettings`."""
+        """Refuse a model whose images a member cannot judge."""
         for _, member in self.members:
             member.suits(model)
 
@@ -78,15 +78,14 @@ class Weighted(EnsembleSettings):
 
     @property
     def given(self) -> list[Given]:
-        """See :class:`EnsembleSettings`."""
         return [part.reward for part in self.of]
 
     def identity(self) -> dict[str, Any]:
-        """See :class:`EnsembleSettings`."""
+        """The members' identities and weights."""
         return {**super().identity(), "weights": [part.weight for part in self.of]}
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
-        """See :class:`RewardSettings`."""
+        """The members and their weighted sum, ready to score."""
         weights = [part.weight for part in self.of]
         return Combined(self.loaded(device, caption), [_times(weight) for weight in weights])
 
@@ -103,7 +102,6 @@ class RankAverage(EnsembleSettings):
 
     @property
     def given(self) -> list[Given]:
-        """See :class:`EnsembleSettings`."""
         return self.of
 
     def check(self) -> None:
@@ -112,12 +110,12 @@ class RankAverage(EnsembleSettings):
         self._ranks()
 
     def identity(self) -> dict[str, Any]:
-        """See :class:`EnsembleSettings`; and the digest of the sample, wherever it lies."""
+        """The members' identities and the digest of the sample, wherever it lies."""
         digest = hashlib.sha256(b"".join(sample.tobytes() for sample in self._samples())).hexdigest()
         return {**super().identity(), "reference": digest}
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
-        """See :class:`RewardSettings`."""
+        """The members and the mean of their ranks, ready to score."""
         ranks = self._ranks()
         return Combined(self.loaded(device, caption), [_shared(rank, len(ranks)) for rank in ranks])
 
@@ -143,7 +141,7 @@ class Combined:
         self.levelled = any(getattr(member, "levelled", False) for member in members)
 
     def score(self, images: Tensor, conditions: Sequence[Condition], levels: Sequence[float] = ()) -> list[Score]:
-        """See :class:`tts.rewards.base.LevelledReward`."""
+        """The sum of each image's values; None where a member cannot score it."""
         columns = [
             score_at(member, images.cpu() if member.host else images, conditions, levels) for member in self.members
         ]

@@ -24,5 +24,5 @@ class HPSv2(ContrastiveSettings):
     files_quick_gelu: ClassVar[bool | None] = False  # all published files, as the OpenCLIP model they began from
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
-        """See :class:`tts.rewards.base.RewardSettings`."""
+        """The CLIP encoders on a device; a value is the cosine of their embeddings."""
         return ClipReward(self.encoders(device), caption)

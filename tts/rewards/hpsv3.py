@@ -131,7 +131,7 @@ class HPSv3Reward:
         self.chat, self.question, self.mark, self.caption = chat, question, mark, caption
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """See :class:`tts.rewards.base.Reward`."""
+        """The predicted mean preference of each image for its caption."""
         return [mean for mean, _ in self.predicted(images, conditions)]
 
     def predicted(self, images: Tensor, conditions: Sequence[Condition]) -> list[tuple[float, float]]:

@@ -98,7 +98,7 @@ class ImageReward(RewardSettings):
         return network
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
-        """See :class:`RewardSettings`."""
+        """The network and its tokenizer on a device."""
         from tts.networks.placing import place
 
         network = place(self._network(), device, dtype(self.precision))
@@ -128,7 +128,7 @@ class ImageRewardReward:
         self.prepare = Preprocess(network.image_size, CLIP_MEAN, CLIP_STD)
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """See :class:`tts.rewards.base.Reward`."""
+        """ImageReward of each image for its caption; 0 is an average image."""
         texts = [self.caption(condition) for condition in conditions]
         words = self.tokenizer(texts, padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt")
         pixels = self.prepare(images.to(self.device))

@@ -87,6 +87,6 @@ class IQAReward:
         self.network, self.device, self.sign = network, device, sign
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """See :class:`tts.rewards.base.Reward`."""
+        """The metric of each image alone, negated where a lower one is better."""
         pixels = images.to(self.device).float() / 255
         return [self.sign * float(self.network(pixels[place : place + 1])) for place in range(len(pixels))]

@@ -41,7 +41,7 @@ class Own(RewardSettings):
         return function
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
-        """See :class:`RewardSettings`."""
+        """The function, imported, with the captions that it asks for."""
         return OwnReward(self._function(), self.host, caption if self.captions else None)
 
 
@@ -52,7 +52,6 @@ class OwnReward:
         self.function, self.host, self.caption = function, host, caption
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """See :class:`tts.rewards.base.Reward`."""
         given = [self.caption(condition) for condition in conditions] if self.caption else list(conditions)
         values = [None if value is None else float(value) for value in self.function(images, given)]
         if len(values) != len(images):

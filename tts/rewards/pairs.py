@@ -51,7 +51,7 @@ class WrittenPreference:
         self.chat, self.question, self.tokens = chat, question, tokens
 
     def preferences(self, pairs: Sequence[Pair]) -> list[float | None]:
-        """See :class:`PairJudge`; the mean of both orders."""
+        """The mean over both orders of each pair; None where an order has no answer."""
         there = self._answers(pairs)
         back = self._answers([Pair(pair.second, pair.first, pair.prompt) for pair in pairs])
         return [None if a is None or b is None else (a + 1 - b) / 2 for a, b in zip(there, back, strict=True)]

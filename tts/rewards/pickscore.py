@@ -90,7 +90,7 @@ class PickScore(RewardSettings):
             return CLIPTokenizer.from_pretrained(self._words())
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
-        """See :class:`RewardSettings`."""
+        """The CLIP model and its tokenizer on a device."""
         import torch
 
         from tts.networks.placing import place
@@ -122,7 +122,7 @@ class PickScoreReward:
         self.texts = Texts(self._text)
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """See :class:`tts.rewards.base.Reward`."""
+        """The scaled cosine between each image's embedding and that of its caption."""
         pixels = self.prepare(images.to(self.device)).to(self.model.dtype)
         embeddings = unit(by_row(self._image, pixels))
         texts = self.texts([self.caption(condition) for condition in conditions])

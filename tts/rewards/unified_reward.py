@@ -53,7 +53,7 @@ class WrittenScore:
         self.pattern = re.compile(pattern)
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """See :class:`tts.rewards.base.Reward`."""
+        """The rating that stands in each answer; None where there is none."""
         asked = self.chat.of_each(images, [filled(self.question, self.caption(each)) for each in conditions])
         return [
             self.read(answer) for answer in self.chat.each(asked, lambda each: self.chat.answers(each, self.tokens))

@@ -54,6 +54,6 @@ class VQAScoreReward:
         self.chat, self.question, self.answer, self.caption = chat, question, answer, caption
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """See :class:`tts.rewards.base.Reward`."""
+        """The probability of the answer that is asked for, to each image's question."""
         asked = self.chat.of_each(images, [filled(self.question, self.caption(each)) for each in conditions])
         return [*self.chat.each(asked, lambda inputs: self.chat.chances(inputs, self.answer))]

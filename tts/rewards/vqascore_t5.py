@@ -147,7 +147,7 @@ class VQAScoreT5Reward:
         self.answer = self._tokens("Yes")
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """See :class:`tts.rewards.base.Reward`."""
+        """The probability of the answer "Yes" to each image's question."""
         return [self._one(image, self.caption(each)) for image, each in zip(images, conditions, strict=True)]
 
     def _one(self, image: Tensor, caption: str) -> float:

@@ -1,7 +1,7 @@
 """The interface of every sampler: a step is a coroutine of denoiser calls.
 
-A step yields :class:`Call` s and receives the denoiser's answers; so it reads like the published algorithm, and an
-engine can put the calls of many trajectories, at different steps, into one forward pass.
+A step yields :class:`Call` objects and receives the denoiser's answers; so it reads like the published algorithm, and
+an engine can put the calls of many trajectories, at different steps, into one forward pass.
 """
 
 from __future__ import annotations
@@ -54,11 +54,12 @@ class Sampler(Protocol):
         ...
 
     def initial(self, noise: Tensor) -> Step:
-        """To the first position, from a unit normal noise of the state's shape."""
+        """Go to the first position, from a unit normal noise of the state's shape."""
         ...
 
     def back(self, at: Position, index: int, to: int, noise: Tensor) -> Step:
-        """From a position after ``index`` steps back to the level before step ``to < index``, by a unit normal noise.
+        """Go from a position after ``index`` steps back to the level before step ``to < index``, by a unit normal
+        noise.
 
         The clean part keeps its share: ``x' = q x + sqrt(s_to^2 - q^2 s^2) noise`` with ``q`` the ratio of the signal's
         scales there and here and ``s`` the noise's deviation.
@@ -66,7 +67,7 @@ class Sampler(Protocol):
         ...
 
     def step(self, at: Position, index: int, noise: Tensor | None) -> Step:
-        """Step ``index`` from a position; ``noise`` is unit normal, or None for the deterministic step."""
+        """Take step ``index`` from a position; ``noise`` is unit normal, or None for the deterministic step."""
         ...
 
 
@@ -74,7 +75,7 @@ class Leaper(Sampler, Protocol):
     """A sampler whose plan has ``leaps``: it can take several steps as one, without noise."""
 
     def leap(self, at: Position, index: int, to: int) -> Step:
-        """From a position after ``index`` steps to the level after ``to > index`` of them."""
+        """Go from a position after ``index`` steps to the level after ``to > index`` of them."""
         ...
 
 
@@ -95,7 +96,7 @@ def tensors(action: Action, make: Callable[[Noise], Tensor]) -> Tensor | Renoise
 def follow(
     sampler: Sampler, start: Position | Tensor, noises: Sequence[Tensor | Renoise | None], first: int = 0
 ) -> Step:
-    """Some actions, one after another.
+    """Take some actions, one after another.
 
     Args:
         start: a position, or the initial unit normal noise of a new trajectory.
@@ -115,7 +116,7 @@ def follow(
 
 
 def look_ahead(sampler: Sampler, at: Position, index: int, ahead: int) -> Step:
-    """From a position after ``index`` steps to the end by ``ahead`` leaps; with none of them it stays where it is.
+    """Go from a position after ``index`` steps to the end by ``ahead`` leaps; with 0 the position stays.
 
     Where no more steps than that are left, they are taken as they are, without noise.
     """

@@ -116,13 +116,13 @@ class Churned(NamedTuple):
 
 
 class Opening(NamedTuple):
-    """Of the initial noise: ``t_0``."""
+    """The initial noise's number: ``t_0``."""
 
     t_0: float
 
 
 class Renoising(NamedTuple):
-    """Of the way back: the noise's deviation."""
+    """The way back's number: the noise's deviation."""
 
     churn: float
 

@@ -78,5 +78,5 @@ class FlowLevels(Schedule):
 
 
 def unfit(sampler: str, wanted: str, schedule: Schedule) -> SettingError:
-    """The error of a sampler that steps on other noise levels than a model's."""
+    """The error for a sampler that steps on other noise levels than a model's."""
     return SettingError(f"sampler {sampler}: steps on {wanted}, and this model has {schedule.WORDS}")

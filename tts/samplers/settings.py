@@ -28,7 +28,7 @@ class SamplerSettings(Settings):
         """
 
     def identity(self) -> dict[str, Any]:
-        """Its name and settings; of one that is not registered also its code."""
+        """Its name and settings, and the code of one that is not registered."""
         target = f"{type(self).__module__}:{type(self).__qualname__}"
         name = next((name for name, known in SAMPLERS.targets.items() if known == target), target)
         return {"name": name, **SAMPLERS.identified(name, self.record())}

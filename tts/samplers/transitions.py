@@ -46,36 +46,37 @@ class Transitions(ABC):
 
     @abstractmethod
     def opening(self) -> Transition:
-        """To the first position; it is run from a position whose state is the unit normal noise."""
+        """The transition to the first position; it is run from a position whose state is the unit normal noise."""
 
     @abstractmethod
     def stepping(self, index: int, injected: bool) -> Transition:
-        """Step ``index``, with its noise or deterministic."""
+        """The transition of step ``index``, with its noise or deterministic."""
 
     @abstractmethod
     def returning(self, index: int, to: int) -> Transition:
-        """From a position after ``index`` steps back to the level before step ``to``, by a noise."""
+        """The transition from a position after ``index`` steps back to the level before step ``to``, by a noise."""
 
     @abstractmethod
     def leaping(self, index: int, to: int) -> Transition:
-        """From a position after ``index`` steps to the level after ``to`` of them, without noise."""
+        """The transition from a position after ``index`` steps to the level after ``to`` of them, without noise."""
 
     def initial(self, noise: Tensor) -> Step:
-        """To the first position, from a unit normal noise of the state's shape."""
+        """Go to the first position, from a unit normal noise of the state's shape."""
         from tts.samplers.base import Position
 
         return self.opening().of(Position(noise, noise), None)
 
     def step(self, at: Position, index: int, noise: Tensor | None) -> Step:
-        """Step ``index`` (0-based) from a position; ``noise`` is unit normal, or None for the deterministic step."""
+        """Take step ``index`` (0-based) from a position; ``noise`` is unit normal, or None for the deterministic
+        step."""
         return self.stepping(index, noise is not None).of(at, noise)
 
     def back(self, at: Position, index: int, to: int, noise: Tensor) -> Step:
-        """From a position after ``index`` steps back to the level before step ``to``, by a unit normal noise."""
+        """Go from a position after ``index`` steps back to the level before step ``to``, by a unit normal noise."""
         return self.returning(index, to).of(at, noise)
 
     def leap(self, at: Position, index: int, to: int) -> Step:
-        """From a position after ``index`` steps to the level after ``to`` of them, as one step without noise."""
+        """Go from a position after ``index`` steps to the level after ``to`` of them, as one step without noise."""
         return self.leaping(index, to).of(at, None)
 
 
@@ -86,9 +87,8 @@ def apart(sampler: object) -> Transitions | None:
 
 
 def added(x: Tensor, scale: float, noise: Tensor | None) -> Tensor:
-    """``x + scale noise``, and x itself without a noise; of many rows the first ones may have a noise, ``[k, *shape]``.
-
-    Of those the others stay as they are.
+    """``x + scale noise``, and x itself without a noise; of many rows only the first k may have a noise, ``[k,
+    *shape]``; the others stay as they are.
     """
     if noise is None:
         return x

@@ -72,7 +72,7 @@ class Adaptive(Search):
 
     @property
     def _round(self) -> int:
-        """Candidates that do not depend on one another; of fresh noises alone all do not."""
+        """Candidates that do not depend on one another: all of them, where every noise is fresh."""
         return self.N if self.eps < 1 or self.stop_early else 1 << 62
 
     def _noise(self, problem: Problem, step: int, n: int, tried: list[Evaluation], coins: random.Random) -> Noise:
@@ -124,5 +124,5 @@ class Adaptive(Search):
 
 
 def _gain(after: float, before: float) -> float:
-    """What a round has added; nothing where nothing could be scored."""
+    """The gain of a round; 0 where nothing could be scored."""
     return 0.0 if after == before or before == -float("inf") else after - before

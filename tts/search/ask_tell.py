@@ -61,7 +61,7 @@ class AskTell(Search):
 
 
 def losses(values: Sequence[float]) -> list[float]:
-    """Negative rewards; of those that failed the worst of the others, and 0 where all did."""
+    """Negative rewards; a failed one counts as the worst of the others, or as 0 where all failed."""
     known = [value for value in values if value != -math.inf]
     worst = min(known, default=0.0)
     return [-(worst if value == -math.inf else value) for value in values]

@@ -158,7 +158,7 @@ class Search(Settings):
     """When to take it, in a sentence or two for a reader who must choose."""
 
     version: ClassVar[int] = 1
-    """Of the algorithm; raised whenever the same settings choose other images, so that old rows are not taken for new
+    """Version of the algorithm; raised when the same settings choose other images, so that old rows do not pass for new
     ones."""
 
     def record(self) -> dict[str, Any]:

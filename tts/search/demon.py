@@ -48,7 +48,7 @@ class Demon(Search):
         return step_by_step(problem, choose)
 
     def _weights(self, values: Sequence[float]) -> list[float]:
-        """Of equal rewards equal weights."""
+        """Weights of the candidates' noises; equal rewards have equal weights."""
         scores = standardised(values)
         if not any(scores):
             return softmax(values, 0.0)

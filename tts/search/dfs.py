@@ -32,7 +32,8 @@ class DFS(Search):
     tries: int = Field(4, ge=0, description="ways back in all")
 
     def run(self, problem: Problem) -> Run:
-        """Goes on where the prediction is good enough, else back some steps with other noises, while tries last."""
+        """Goes on where the prediction is good enough, else goes back some steps with other noises, while tries
+        last."""
         plan, turn = problem.plan, 0
         seen: dict[int, list[Evaluation]] = {}
         [at] = yield [problem.trajectory(stop=min(self.every, plan.steps))]
@@ -67,5 +68,5 @@ class DFS(Search):
         return plan.back + plan.nfe(goal, look) if goal else plan.nfe(stop=look)
 
     def depth(self, plan: Plan) -> int:
-        """All of them, one after another."""
+        """All of them: each forward waits for the one before."""
         return self.nfe(plan)

@@ -131,5 +131,5 @@ class DTS(Search):
         return max(self.NFE, plan.nfe())
 
     def depth(self, plan: Plan) -> int:
-        """All of them, one after another."""
+        """All of them: each forward waits for the one before."""
         return self.nfe(plan)

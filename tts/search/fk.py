@@ -89,7 +89,7 @@ class FK(Search):
         return self.lambda_ * ((1 + self.gamma) ** step - 1) if self.gamma else self.lambda_
 
     def _weighted(self, particle: Particle) -> Particle:
-        """With the potential of its last reward; one that could not be scored keeps what it had."""
+        """The particle with the potential of its last reward; one that could not be scored keeps what it had."""
         reward, before = particle.at.reward, particle.statistic
         if reward is None:
             return particle

@@ -1,4 +1,4 @@
-"""A linear reward fitted to few candidates of many dimensions, in plain floats: the same bits on every machine."""
+"""Fit a linear reward to few candidates of many dimensions, in plain floats: the same bits on every machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FLAT = 1e-12
 def slope_of(candidates: Sequence[Sequence[float]], values: Sequence[float]) -> list[float]:
     """The slope at unit length of ``value = level + slope . candidate``: the least that fits the finite values.
 
-    Of candidates that are all orthogonal it is the sum of each times its value's difference to the mean.
+    For orthogonal candidates it is the sum of each times its value's difference from the mean.
 
     Args:
         candidates: vectors of one length.
@@ -55,7 +55,7 @@ def solved(matrix: Sequence[Sequence[float]], right: Sequence[float]) -> list[fl
 
 
 def unit(vector: Sequence[float]) -> list[float]:
-    """The same direction at length 1; nothing of a vector of length 0."""
+    """The vector scaled to length 1; empty for a vector of length 0."""
     length = math.sqrt(_dot(vector, vector))
     return [value / length for value in vector] if length else []
 

@@ -37,11 +37,11 @@ class Own:
         self._law, self._size = CrossEntropy(dimension, coins), size
 
     def ask(self) -> list[Point]:
-        """See :class:`Optimiser`."""
+        """Draw N points from the Gaussian that it has learned."""
         return [self._law.draw() for _ in range(self._size)]
 
     def tell(self, points: Sequence[Point], losses: Sequence[float]) -> None:
-        """See :class:`Optimiser`."""
+        """Fit the Gaussian to the better half of the points."""
         order = sorted(range(len(points)), key=lambda k: losses[k])
         self._law.learn([points[k] for k in order[: max(1, len(points) // 2)]])
 
@@ -59,18 +59,18 @@ class Cma:
 
         options = {"popsize": max(2, size), "seed": np.nan, "randn": randn, "verbose": -9}
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of small generations, which are ours to choose
+            warnings.simplefilter("ignore")  # warnings of small generations, which are meant to be small
             self._strategy = cma.CMAEvolutionStrategy([0.0] * dimension, 1.0, options)
         self._size, self._asked = size, list[Any]()
 
     def ask(self) -> list[Point]:
-        """See :class:`Optimiser`."""
+        """Draw a generation from CMA-ES and return its first N points."""
         self._asked = list(self._strategy.ask())
         return [tuple(map(float, point)) for point in self._asked[: self._size]]
 
     def tell(self, points: Sequence[Point], losses: Sequence[float]) -> None:
-        """See :class:`Optimiser`."""
-        missing = len(self._asked) - len(losses)  # of a batch of one, where a generation has two
+        """Update CMA-ES; a point of the generation that was not evaluated counts as worse than all others."""
+        missing = len(self._asked) - len(losses)  # above 0 for a batch of one, where a generation has two
         self._strategy.tell(self._asked, [*losses, *[max(losses) + 1.0] * missing])
 
 
@@ -90,12 +90,12 @@ class Nevergrad:
         self._asked = list[Any]()
 
     def ask(self) -> list[Point]:
-        """See :class:`Optimiser`."""
+        """Ask for N candidates."""
         self._asked = [self._made.ask() for _ in range(self._size)]
         return [tuple(map(float, asked.value)) for asked in self._asked]
 
     def tell(self, points: Sequence[Point], losses: Sequence[float]) -> None:
-        """See :class:`Optimiser`."""
+        """Tell each candidate its loss."""
         for asked, loss in zip(self._asked, losses, strict=True):
             self._made.tell(asked, loss)
 
@@ -112,24 +112,24 @@ class Optuna:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         made = {"tpe": "TPESampler", "random": "RandomSampler", "qmc": "QMCSampler"}[method]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of samplers that may change
+            warnings.simplefilter("ignore")  # warnings of samplers that may change
             sampler = getattr(optuna.samplers, made)(seed=coins.getrandbits(32))
             self._study = optuna.create_study(sampler=sampler)
         self._names, self._size, self._asked = [f"w{k}" for k in range(dimension)], size, list[Any]()
 
     def ask(self) -> list[Point]:
-        """See :class:`Optimiser`."""
+        """Open N trials of a study and draw every coordinate from [-3, 3]."""
         self._asked = [self._study.ask() for _ in range(self._size)]
         return [tuple(trial.suggest_float(name, -3.0, 3.0) for name in self._names) for trial in self._asked]
 
     def tell(self, points: Sequence[Point], losses: Sequence[float]) -> None:
-        """See :class:`Optimiser`."""
+        """Close the trials with their losses."""
         for trial, loss in zip(self._asked, losses, strict=True):
             self._study.tell(trial, loss)
 
 
 Maker: TypeAlias = Callable[[int, int, random.Random, str | None, int], Optimiser]
-"""From dimension, points a batch, coins, method and number of batches."""
+"""Makes an optimiser from dimension, points a batch, coins, method and number of batches."""
 
 OPTIMISERS: dict[str, Maker] = {
     "own": lambda dimension, size, coins, method, batches: Own(dimension, size, coins),

@@ -56,7 +56,7 @@ class Paths(Search):
         return top(paths, 1)[0]
 
     def _branch(self, problem: Problem, state: State, goal: int, stop: int, turn: int, branch: int) -> Segment:
-        """Back and on, by noises that no path has had yet."""
+        """Actions back and on again, with noises that no path has had yet."""
         actions = (problem.back(goal, turn, branch), *problem.default(goal, stop, 1 + turn, 1 + branch))
         return Segment(state, actions, problem.condition, problem.reward)
 
@@ -64,7 +64,7 @@ class Paths(Search):
         return max(1, round(self.first * plan.steps))
 
     def rounds(self, plan: Plan) -> list[tuple[int, int, int]]:
-        """Of each round the steps done before it, those after its way back, and those at its end."""
+        """For each round, the steps done before it, after its way back, and at its end."""
         back = max(1, round(self.back * plan.steps))
         on, at = max(back + 1, round(self.on * plan.steps)), self._first(plan)
         found = []

@@ -50,7 +50,7 @@ class Pruned(Search):
         return best(found)
 
     def parts(self, plan: Plan) -> list[tuple[int, int]]:
-        """Where each part of the way ends, and how many trajectories go it."""
+        """For each part of the way, the step where it ends and the number of trajectories that take it."""
         cuts: dict[int, int] = {}
         count = self.N
         for share, keep in zip(self.at, self.keep, strict=True):

@@ -61,11 +61,11 @@ class RankEnsemble(Search):
 
     @property
     def ordinal(self) -> bool:
-        """It may be ranked again, to no end."""
+        """False, so that a rank ensemble takes no other one as its search."""
         return False
 
     def suits(self, plan: Plan, rewards: Sequence[str]) -> None:
-        """Rewards of the run that is searched on only, and what the other search needs."""
+        """Refuse rewards that the run does not search on, and what the other search refuses."""
         self._names(rewards)
         if self.inner.needs_injection and not plan.noisy_steps:
             raise SettingError(f"search rank_ensemble: {self._name} has nothing to choose, as no step injects a noise")
@@ -93,11 +93,11 @@ class RankEnsemble(Search):
         return tuple(self.of) or tuple(rewards)
 
     def nfe(self, plan: Plan) -> int:
-        """Those of the other search."""
+        """The other search's forwards."""
         return self.inner.nfe(plan)
 
     def depth(self, plan: Plan) -> int:
-        """That of the other search."""
+        """The other search's depth."""
         return self.inner.depth(plan)
 
 

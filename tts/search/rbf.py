@@ -51,7 +51,7 @@ class RBF(Search):
         return step_by_step(problem, choose)
 
     def _goes_on(self, plan: Plan, step: int, spent: int, whole: int) -> bool:
-        """Whether so much may have been spent after one more candidate."""
+        """Whether the step may spend ``spent`` forwards in all, of which later steps keep their least share."""
         if step not in (paid := _paid_steps(plan)):
             return False
         later = sum(plan.nfe_per_step[other] for other in paid if other > step)
@@ -66,7 +66,7 @@ class RBF(Search):
         return max(plan.nfe(), self.NFE - (self.NFE - _fixed(plan)) % cost)
 
     def depth(self, plan: Plan) -> int:
-        """All of them, one after another."""
+        """All of them: each forward waits for the one before."""
         return self.nfe(plan)
 
 

@@ -1,4 +1,4 @@
-"""What every search must keep to, and the sentence for one that does not.
+"""The rules of every search, and the sentence for one that breaks a rule.
 
 Whoever runs a search (:func:`tts.playing.play`, the toy world of :mod:`tts.testing`) asks these functions about all
 that it yields and returns, so that a fault of a search ends that search and nothing else.
@@ -63,7 +63,7 @@ def chosen(returned: object, problem: Problem) -> Evaluation:
     """The evaluation that a search ended with.
 
     Raises:
-        SearchError: it is none of a finished trajectory.
+        SearchError: it is not an evaluation of a finished trajectory.
     """
     if not isinstance(returned, Evaluation):
         raise SearchError(
@@ -79,7 +79,7 @@ def chosen(returned: object, problem: Problem) -> Evaluation:
 
 
 class Meter:
-    """What a search spends, against what it said it would; so that one that never ends does end.
+    """Holds a search to the forwards that its ``nfe(plan)`` names, so that one that never ends is stopped.
 
     Args:
         search: who spends.
@@ -134,7 +134,7 @@ def _check(segment: Any, problem: Problem) -> None:
 
 
 def _check_look(ahead: Any, segment: Segment, plan: Plan) -> None:
-    """Refuse a look ahead that cannot be, or that nobody asks anything of."""
+    """Refuse a look ahead that cannot be taken, or whose image no reward is asked for."""
     if not isinstance(ahead, int) or isinstance(ahead, bool) or ahead < 0:
         raise SearchError(f"looks ahead by {_short(ahead)}; ahead is a number of steps, 0 or more")
     if ahead and not segment.rewards:

@@ -109,7 +109,8 @@ class Evaluation:
         reward: the value of the problem's reward; None when it was not asked for or the image could not be scored.
         nfe: denoiser forwards spent on it, those of a look ahead among them.
         rewards: the value of each reward that was asked for; None where the image could not be scored.
-        ranked: rewards by whose ranks among what it is compared with it is judged; empty: by :attr:`reward` alone.
+        ranked: rewards whose ranks, among the evaluations that it is compared with, decide; empty: :attr:`reward` alone
+        does.
     """
 
     state: State
@@ -165,9 +166,9 @@ def top(evaluations: Iterable[Evaluation], n: int) -> list[Evaluation]:
 
 
 def rank_sums(evaluations: Sequence[Evaluation], names: Sequence[str]) -> list[float]:
-    """Of each evaluation the sum of its ranks among all, 0 for the best, by some rewards.
+    """For each evaluation, the sum of its ranks among all of them by some rewards; 0 is the best.
 
-    Equal values share the middle of their ranks; what could not be scored is below all others.
+    Equal values share the middle of their ranks; an evaluation that could not be scored is below all others.
     """
     columns = [[_number(each.rewards.get(name)) for each in evaluations] for name in names]
     return [sum(_rank(column, column[place]) for column in columns) for place in range(len(evaluations))]

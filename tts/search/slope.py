@@ -112,7 +112,7 @@ class Slope(Search):
 
     @property
     def mixtures(self) -> int:
-        """M, or what stands for it."""
+        """The number of mixtures: m, or its default."""
         if self.m is not None:
             return self.m
         return 0 if self.N < 4 else 1 if self.N < 7 else 2

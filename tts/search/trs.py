@@ -16,7 +16,7 @@ from tts.search.segment import Evaluation, best, top
 PATIENCE, FACTOR = 3, 1.5
 """Rounds of one kind in a row after which a region's edge changes, and by what."""
 SHARES = (0.1, 0.9)
-"""Of the coordinates that a candidate changes."""
+"""Least and greatest share of the coordinates that a candidate changes."""
 
 
 @dataclass

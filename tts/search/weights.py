@@ -10,7 +10,7 @@ from statistics import fmean, pstdev
 from typing import TypeAlias
 
 Resampling: TypeAlias = Callable[[Sequence[float], int, random.Random], list[int]]
-"""From weights and a number of particles to the number of copies of each."""
+"""A function from weights and a number of particles to the number of copies of each."""
 
 
 def softmax(values: Sequence[float], scale: float = 1.0) -> list[float]:
@@ -104,7 +104,7 @@ def ssp(weights: Sequence[float], k: int, coins: random.Random) -> list[int]:
 
 
 def _settled(parts: dict[int, float], counts: list[int], *pair: int) -> int | None:
-    """Count the wholes of a pair; the one that is left, if any."""
+    """Count a pair's whole copies; return the one whose part is still undecided, if any."""
     left = None
     for n in pair:
         if parts[n] >= 1 - 1e-9:

@@ -68,7 +68,7 @@ class RewardTable:
 
     @cached_property
     def labels(self) -> dict[Condition, str]:
-        """Of each condition, in the order of the problems."""
+        """Each condition, in the order of the problems."""
         return {problem.condition: problem.label for problem in self.problems}
 
     @cached_property

@@ -38,7 +38,7 @@ KINDS: dict[str, tuple[type[Any], str]] = {
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of one rule; ``fault``: what is wrong and what to do, None if it is kept."""
+    """The result of one rule; ``fault``: what is wrong and what to do, None if the rule is kept."""
 
     rule: str
     fault: str | None
@@ -46,7 +46,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of all rules of a kind."""
+    """The results of all rules of a kind."""
 
     kind: str
     name: str
@@ -59,7 +59,7 @@ class Verdict:
 
 
 class Subject(NamedTuple):
-    """What is looked at: its kind, its name and what makes it."""
+    """The plug-in under test: its kind, its name and what makes it."""
 
     kind: str
     name: str
@@ -107,7 +107,7 @@ def _findings(subject: Subject) -> Iterator[Finding]:
 
 
 def _fault(play: Callable[[], None]) -> str | None:
-    """What a check says; of somebody's exception its last line and where it was raised."""
+    """The message of a failed check; for an exception of the plug-in, its last line and where it was raised."""
     try:
         play()
     except (Violation, TTSError) as error:

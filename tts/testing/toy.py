@@ -103,7 +103,7 @@ class World:
         try:
             yielded: object = next(run)
             while True:
-                answers = []  # so that the states which the search has let go are gone
+                answers = []  # the states that the search has let go are freed here
                 segments = rules.checked(yielded, problem, self._held.__contains__)
                 answers = [self.evaluate(segment) for segment in segments]
                 meter.add(self._note(segments, answers))
@@ -127,7 +127,7 @@ class World:
         return taken + self.plan.nfe_ahead(segment.stop, segment.ahead)
 
     def _note(self, segments: list[Segment], answers: list[Evaluation]) -> int:
-        """Take down a list of segments; the calls that it cost."""
+        """Note a list of segments, and return the calls that it cost."""
         costs = [answer.nfe for answer in answers]
         self.nfe += sum(costs)
         self.depth += max(costs, default=0)  # calls that had to follow one another

@@ -71,7 +71,7 @@ def flip(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def shift(pixels: Tensor, generator: torch.Generator, by: int = 4) -> Tensor:
-    """Each image moved by up to ``by`` pixels in both directions, the border reflected."""
+    """Each image shifted by up to ``by`` pixels in both directions, the border reflected."""
     n, _, height, width = pixels.shape
     padded = torch.nn.functional.pad(pixels.float(), (by,) * 4, mode="reflect").to(pixels.dtype)
     top, left = torch.randint(0, 2 * by + 1, (2, n, 1), generator=generator)

@@ -1,4 +1,4 @@
-"""Runs of different models, steps or samplers with the same rewards, and what is computed from them together."""
+"""Compare runs of different models, steps or samplers with the same rewards."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class AcrossModels:
 
     @cached_property
     def scores(self) -> list[str]:
-        """What images are scored by: the reward searched on, and the others that every run has."""
+        """The rewards that score images: the one searched on, and the others that every run has."""
         found = [set(analysis.scored) - {SEARCHED} for analysis in self.analyses]
         return [SEARCHED, *sorted(set.intersection(*found))]
 

@@ -215,7 +215,7 @@ class Analysis:
 
     @cached_property
     def trace(self) -> Traces | None:
-        """What the traces tell; None where no run has one."""
+        """Figures from the traces; None where no run has one."""
         if self.evaluations is None:
             return None
         by_step = trace_analysis.wins(self.evaluations, self.shown)

@@ -1,4 +1,4 @@
-"""What a page is made of: plain values, which the template turns into HTML (and escapes)."""
+"""Blocks of a page: plain values, which the template turns into HTML (and escapes)."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ MARKER_SIZES = {"*": 11.0, "P": 9.0, "X": 9.0, ".": 3.0}
 MARKER_SIZE = 8.0  # pixels across
 
 POINT = ["reward", "search", "settings", "budget", "derived"]
-"""What a point is, whatever it is scored on."""
+"""Columns that identify a point, whichever reward scores it."""
 
 
 AXES = (

@@ -1,4 +1,4 @@
-"""What a report takes from images and traces, as plain tables."""
+"""A report's figures from images and traces, as plain tables."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ IMAGE_BYTES = 10_000_000
 
 @dataclass(frozen=True)
 class Written:
-    """What a report left behind.
+    """The files of a report.
 
     Args:
         page: its address.
@@ -103,7 +103,7 @@ def _target(outputs: list[Storage], to: str | None) -> tuple[Storage, str]:
     if isinstance(where, LocalStorage):
         check_folder(where.folder)
     for written in (name, name.removesuffix(".html")):
-        where.path(written)  # before anything is computed
+        where.path(written)  # refused before anything is computed
     return where, name
 
 

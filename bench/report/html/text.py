@@ -17,7 +17,7 @@ Said = tuple[str, str]
 
 
 def summary(analysis: Analysis) -> list[Said]:
-    """What the runs say, the most important first."""
+    """The findings of the runs, the most important first."""
     return [
         *_winners(analysis),
         *_seconds(analysis),
@@ -96,14 +96,14 @@ def _lead(analysis: Analysis, row: dict[Any, Any]) -> str:
 
 
 def _spent(row: dict[Any, Any], who: str) -> str:
-    """What a curve has needed that ends before the cost at which it is compared."""
+    """The cost of a curve that ends before the cost at which it is compared."""
     spent = row[f"{who}_spent"]
     return f" (with {cost(spent)})" if spent < row["at"] else ""
 
 
 def _gain(analysis: Analysis, row: dict[Any, Any]) -> str:
     base = search_name(analysis.baseline)
-    if pd.isna(row["gain"]) or analysis.name(row["runner_up"]) == base:  # the lead says it already
+    if pd.isna(row["gain"]) or analysis.name(row["runner_up"]) == base:  # the sentence on the lead says it already
         return ""
     return f" and {_measured(row, 'gain', 'gain_low', 'gain_high')} more than {base}"
 

@@ -1,4 +1,4 @@
-"""Models against each other at equal compute, each with its searches: which to buy, and from where on."""
+"""Models against each other at equal compute, each with its searches: the best choice at each cost."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _name(across: AcrossModels, label: Any) -> str:
 
 
 def _missing(across: AcrossModels) -> list[Text]:
-    """Why a cost is not there."""
+    """Why a cost is missing."""
     there = {axis.column for axis in across.axes}
     said = []
     if "flops" not in there:

@@ -74,10 +74,10 @@ def _provenance(run: Run, analysis: Analysis) -> list[Block]:
 
 
 def _sinks(run: Run) -> dict[str, str]:
-    """What its sinks did not take, in the last start of each shard."""
+    """Numbers that its sinks did not take, in the last start of each shard."""
     try:
         told = [status.get("sinks", {}) for status in read_status(run.output)]
-    except DataError:  # a run that was handed on has no status
+    except DataError:  # an exported run has no status
         return {}
     found = [f"{name}: {reason}" for sinks in told for name, reason in sinks.items()]
     return {"sinks": "; ".join(found)} if found else {}

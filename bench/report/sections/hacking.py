@@ -51,7 +51,7 @@ def section(analysis: Analysis, page: Page) -> Section:
 
 
 def _features(analysis: Analysis) -> tuple[list[Block], list[str]]:
-    """What features of the images tell, and why something is missing."""
+    """Diversity and distances from features of the images, and why something is missing."""
     measured = analysis.features
     if isinstance(measured, str):
         return [], [f"Diversity and distance from real images are absent: {measured[0].lower()}{measured[1:]}"]

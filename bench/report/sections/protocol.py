@@ -1,4 +1,4 @@
-"""The number of a published protocol, as it demands it, and what must be said beside it."""
+"""The number of a published protocol, made as it demands, and what must be reported with it."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _number(row: dict[Any, Any] | None) -> Cell:
 
 
 def _said(analysis: Analysis, found: Stated, run: Run, numbers: pd.DataFrame) -> list[tuple[str, str]]:
-    """What must be said beside the number: the protocol's own, and what this run adds to it."""
+    """Notes that belong to the number: the protocol's own, and those on this run."""
     published, wanted = found.protocol, found.protocol.prompts * found.protocol.images
     lines = [("Protocol", line) for line in published.said]
     lines.append(("Images", f"{images_drawn(run.output)}."))

@@ -1,4 +1,4 @@
-"""What one setting does, where a run has tried several values of it at one cost."""
+"""The effect of one setting, where a run has tried several of its values at one cost."""
 
 from __future__ import annotations
 

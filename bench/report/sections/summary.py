@@ -1,4 +1,4 @@
-"""What the runs say, in numbers and sentences."""
+"""The findings of the runs, in numbers and sentences."""
 
 from __future__ import annotations
 

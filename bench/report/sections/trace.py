@@ -1,4 +1,4 @@
-"""What happens inside a trial."""
+"""The course of a trial: rewards, gains and wins by step."""
 
 from __future__ import annotations
 

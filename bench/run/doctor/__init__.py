@@ -1,1 +1,1 @@
-"""What a machine can do, looked at before a study is trusted to it."""
+"""Check what a machine can do, before a study is trusted to it."""

@@ -1,12 +1,13 @@
-"""The device, and what its arithmetic is worth: rows that depend on none beside them, precisions, the CPU's answer."""
+"""Check the device and its arithmetic: independent rows, precisions, and how near it is to the CPU."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from bench.run.doctor.finding import Finding, Verdict, judged
+from bench.run.precisions import changed
 from bench.study.config import Engines
 from bench.study.study import Study
 from bench.workers.numerics import set_numerics
@@ -14,7 +15,6 @@ from bench.workers.pool import describe_device
 from bench.workers.rates import Rate, loaded, rates_of
 from tts.errors import DeviceMemoryError, TTSError, first_line
 from tts.precision import Precision
-from tts.settings import parse
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +30,7 @@ CPU_SHARE = 0.05
 
 
 def device(engines: Engines) -> Iterator[Finding]:
-    """Which one, its memory and its driver."""
+    """The device's name, its memory and its driver."""
     import torch
 
     if engines.device == "cpu":
@@ -53,7 +53,7 @@ def device(engines: Engines) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class Numerics:
-    """What was found of one precision.
+    """Findings on one precision.
 
     Args:
         precision: its name; None: the network has no choice of it.
@@ -79,15 +79,7 @@ def precisions(study: Study) -> Iterator[tuple[Precision | None, Study]]:
         return
     for other in get_args(Precision):
         if other != own:
-            yield other, in_precision(study, other)
-
-
-def in_precision(study: Study, precision: Precision) -> Study:
-    """A study with its model in another precision."""
-    given = study.config.model
-    values: dict[str, Any] = {"name": given} if isinstance(given, str) else dict(given)
-    dumped = {**study.config.model_dump(), "model": {**values, "precision": precision}}
-    return Study(parse(type(study.config), dumped, "configuration"))
+            yield other, changed(study, {"precision": other})
 
 
 def numerics(study: Study, precision: Precision | None, batches: Sequence[int] = BATCHES) -> Numerics:

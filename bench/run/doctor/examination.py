@@ -1,4 +1,4 @@
-"""All that the doctor looks at, in order: what is quick first."""
+"""Everything that the doctor checks, the quick checks first."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.run.doctor import device as devices
 from bench.run.doctor.finding import Finding, Verdict
 from bench.run.doctor.machine import disk, machine, software
+from bench.run.doctor.noises import noises
 from bench.run.doctor.speed import speed
 from bench.store.storage import LocalStorage, place
 from bench.study.config import AUTO
@@ -20,7 +21,7 @@ Watch = Callable[[str], None]
 
 
 def examine(study: Study, watch: Watch = lambda _: None) -> Iterator[Finding]:
-    """Look at everything on which a study's run depends; nothing of the run is made.
+    """Check everything on which a study's run depends; nothing of the run is written.
 
     Args:
         study: a configuration's.
@@ -74,3 +75,4 @@ def _numerics(study: Study) -> Iterator[Finding]:
         found = devices.numerics(other, precision, sizes)
         yield from devices.told(found, 0 if place_in_order else wanted)
     yield from devices.against_cpu(study)
+    yield from noises(study.config.engines)

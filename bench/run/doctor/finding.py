@@ -1,4 +1,4 @@
-"""One thing that the doctor has looked at."""
+"""One finding of the doctor."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tts.errors import TTSError, first_line
 
 GIBIBYTE = 2**30
 FREE_BYTES = 2 * GIBIBYTE
-"""Of a disk: a large run's rows and images."""
+"""Free bytes of a disk that hold a large run's rows and images."""
 OPEN_FILES = 1024
 MEMORY_AN_ENGINE = 2 * GIBIBYTE
 WRITE_SECONDS = 0.5

@@ -4,39 +4,25 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.run.doctor.finding import Finding, judged
 from bench.study.study import Study
 from bench.workers.building import build_engine
 from bench.workers.rates import one_pass, pass_seconds
+from bench.workers.unasked import Unasked
 from tts.engine.requests import EngineCounters, EvalRequest
 from tts.noise import Noise
-from tts.plan import Condition, Plan
+from tts.plan import Plan
 from tts.search.segment import Segment
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from tts.engine.batching import Engine
-    from tts.models.base import Model
 
 SECONDS = 3.0
 WARM_UP = 1.0
 EFFICIENT = 0.9
-
-
-class Unasked:
-    """A model whose network takes no time: a state is its own prediction. All else is done as with the real one."""
-
-    def __init__(self, model: Model) -> None:
-        self.passes, self.previews, self.sampler = model.passes, model.previews, model.sampler
-        self.shape, self.module, self.decode = model.shape, model.module, model.decode
-
-    def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
-        """See :class:`tts.models.base.Model`."""
-        return x
 
 
 def speed(study: Study) -> Iterator[Finding]:
@@ -47,7 +33,16 @@ def speed(study: Study) -> Iterator[Finding]:
     batch = made.batch
     bare = batch * made.model.passes / pass_seconds(one_pass(study, made.model, batch), 1.0)
     engine, shares = rate(made, study)
-    free = Engine(_unasked(made.model), made.rewards, batch, made.device, study.config.engines.score_batch or batch)
+    engines = study.config.engines
+    free = Engine(
+        Unasked(made.model),
+        made.rewards,
+        batch,
+        made.device,
+        engines.score_batch or batch,
+        noise_threads=engines.noise_threads,
+        noise=engines.noise,
+    )
     host, _ = rate(free, study)
     made.close()
     free.close()
@@ -56,10 +51,6 @@ def speed(study: Study) -> Iterator[Finding]:
     efficiency = engine / bare
     seen = f"{engine:.1f} forwards/s, {100 * efficiency:.0f} % of the bare network; {shares}"
     yield judged("speed", "engine", seen, efficiency >= EFFICIENT, _advice(host, bare))
-
-
-def _unasked(model: Model) -> Any:
-    return Unasked(model)
 
 
 def _advice(host: float, bare: float) -> str:

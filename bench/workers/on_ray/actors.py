@@ -71,7 +71,7 @@ class WorkerActor:
         threading.Thread(target=self._work, name="device", daemon=True).start()
 
     def _made_worker(self, scorers: ScorerPool | None) -> Worker:
-        """Of an error Ray hands on only the text: the driver would have to guess which line of it matters."""
+        """The worker; its error is made one line here, as Ray passes on only the text of one, traceback and all."""
         try:
             return make_worker(self.study, scorers)
         except TTSError:
@@ -162,11 +162,11 @@ class WorkerActor:
         """Give the driver a moment to go on with what it was just told, if the batch would not be full without."""
         if not self.answered and getattr(self.worker, "free_rows", 0) > len(self.inbox):
             self.changed.wait_for(lambda: self.answered, timeout=ANSWER_SHARE * self.latest)
-            self.answered = True  # or not, and it has nothing to add
+            self.answered = True  # the driver may have nothing to add
 
 
 class Meters:
-    """An engine's counters for whoever watches the cluster (Prometheus, by Ray)."""
+    """An engine's counters for monitoring (Prometheus, by Ray)."""
 
     def __init__(self, index: int) -> None:
         tags = {"engine": str(index)}

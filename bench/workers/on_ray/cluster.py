@@ -1,4 +1,4 @@
-"""The Ray cluster that engines run on: its places, and what its errors mean."""
+"""The Ray cluster that engines run on: its free places, and the meaning of its errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def check_resources(engines: Engines) -> int:
     """How many engines the cluster has place for now.
 
     Raises:
-        EngineError: a cluster of this machine alone has not place for all; Ray would wait for it for ever.
+        EngineError: a cluster of this machine alone has no place for all; Ray would wait for ever.
     """
     if engines.simulate is not None:
         return engines.count

@@ -101,7 +101,7 @@ class RayPool:
         self._slots[engine] = ActorSlot(actor, actor.describe.remote(), time.monotonic(), failures=failures)
 
     def _wait_for_first(self) -> None:
-        """Until the engines that the cluster has place for are there.
+        """Wait until the engines that the cluster has place for are there.
 
         Raises:
             TTSError: one cannot be started, or none is there in time.
@@ -126,12 +126,12 @@ class RayPool:
         slot.pending, slot.since = slot.actor.poll.remote(), time.monotonic()
 
     def submit(self, engine: int, jobs: Sequence[Any], released: Iterable[int]) -> None:
-        """See :class:`bench.workers.pool.Pool`."""
+        """Send jobs to the engine's actor; those for an engine that is gone are dropped, as its loss is reported."""
         if engine in self._slots:
             self._slots[engine].actor.submit.remote([_short(job) for job in jobs], list(released))
 
     def wait(self) -> list[WorkerReport]:
-        """See :class:`bench.workers.pool.Pool`."""
+        """Collect the reports of actors that have answered, and of those that have been silent too long."""
         self._start_again()
         found = [self._collect(engine) for engine in self._ready(LOOK_SECONDS, self._slots)]
         return [*(report for report in found if report is not None), *self._silent()]
@@ -209,17 +209,14 @@ class RayPool:
                 self._spawn(engine, failures)
 
     def describe(self) -> list[str | None]:
-        """See :class:`bench.workers.pool.Pool`."""
         slots = [self._slots.get(engine) for engine in range(self.engines)]
         return [slot.place.device if slot is not None and slot.place is not None else None for slot in slots]
 
     @property
     def flops(self) -> float | None:
-        """See :class:`bench.workers.pool.Pool`."""
         return next((slot.place.flops for slot in self._slots.values() if slot.place is not None), None)
 
     def close(self) -> None:
-        """See :class:`bench.workers.pool.Pool`."""
         ray.shutdown()
 
 
@@ -229,7 +226,7 @@ def _short(job: Any) -> Any:
 
 
 def _kill(slot: ActorSlot) -> None:
-    """End an actor, and its process, should that not listen: a device that hangs keeps its memory until it is gone."""
+    """End an actor, and kill its process if it does not react: a device that hangs keeps its memory until then."""
     ray.kill(slot.actor)
     if slot.place is not None:
         strategy = NodeAffinitySchedulingStrategy(slot.place.node, soft=False)

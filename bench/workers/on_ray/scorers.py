@@ -30,7 +30,7 @@ class ScorerActor:
     def __init__(self, config: RunConfig, digest: str, path: SearchPath) -> None:
         path.append()
         study = Study(config)
-        assert config.scorers is not None  # or nobody makes a scorer
+        assert config.scorers is not None  # set only where the study has scorers
         if study.digest() != digest:
             raise EngineError("scorers: a machine has other weights or another version of this package")
         batch = config.engines.score_batch or config.engines.batch
@@ -41,7 +41,6 @@ class ScorerActor:
         return True
 
     def ask(self, name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
-        """See :class:`bench.workers.scorers.pooled.ScorerPool`."""
         return self._batcher.ask(name, images, conditions)
 
 
@@ -58,7 +57,7 @@ def _or_end(judge: Judge) -> Any:
 
 
 class RayScorers:
-    """What an engine has of the actors; the calls are those of :class:`bench.workers.scorers.pooled.ScorerPool`.
+    """An engine's view of the actors; the calls are those of :class:`bench.workers.scorers.pooled.ScorerPool`.
 
     Args:
         rewards: names of those that they compute.
@@ -71,7 +70,6 @@ class RayScorers:
         self._actors = list(actors)
 
     def ask(self, name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
-        """See :class:`bench.workers.scorers.pooled.ScorerPool`."""
         actor = random.choice(self._actors)  # noqa: S311  (no secret; engines need not agree)
         asked = actor.ask.remote(name, images, conditions)
         for _ in range(ATTEMPTS):

@@ -79,7 +79,7 @@ def deploy(served: Served, address: str, host: str, port: int, replicas: int, gp
 
 
 def stay() -> None:
-    """Until the process is interrupted; then the application is deleted."""
+    """Wait until the process is interrupted; then delete the application."""
     from ray import serve
 
     try:

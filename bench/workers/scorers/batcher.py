@@ -57,7 +57,7 @@ class Batcher:
         return wanted.answers.result()
 
     def close(self) -> None:
-        """Take nothing more; who waits is told."""
+        """Take no further images; waiting callers get an error."""
         with self._changed:
             self._closed = True
             for wanted in self._waiting:
@@ -79,7 +79,7 @@ class Batcher:
             self._score(work, together)
 
     def _next(self) -> list[_Wanted]:
-        """What waits longest, and what else is asked of the same reward as far as a batch holds it."""
+        """The images that wait longest, and others for the same reward until a batch is full."""
         first, *others = self._waiting
         together, left, room = [first], deque[_Wanted](), self._batch - len(first.images)
         for wanted in others:

@@ -1,4 +1,4 @@
-"""What a scorer does, wherever it is: loads rewards, and scores batches as an engine would."""
+"""A scorer's work, wherever it runs: load rewards, and score batches as an engine would."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Answer(NamedTuple):
-    """What became of an image: its score, or why the reward failed on it."""
+    """An image's score, or why the reward failed on it."""
 
     score: float | None
     error: str | None = None

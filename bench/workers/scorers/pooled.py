@@ -59,7 +59,7 @@ class PooledReward:
         self.name, self.pool, self.concurrency = name, pool, AT_ONCE * pool.count
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[float | None]:
-        """See :class:`tts.rewards.base.Reward`."""
+        """The scores that the pool returns, in the order of the images."""
         answers = self.pool.ask(self.name, images.numpy(), list(conditions))
         for answer in answers:
             if answer.error is not None:

@@ -30,7 +30,7 @@ class ScorerProcesses:
 
     def __init__(self, study: Study) -> None:
         config, engines = study.config, study.config.engines
-        assert config.scorers is not None  # or nobody asks for scorers
+        assert config.scorers is not None  # set only where the study has scorers
         self.count = config.scorers.count
         self.rewards: Sequence[str] = config.scorers.rewards
         self._processes = [_Process(config) for _ in range(self.count)]
@@ -45,7 +45,6 @@ class ScorerProcesses:
         self._batcher = Batcher([process.score for process in self._processes], batch, most)
 
     def ask(self, name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
-        """See :class:`bench.workers.scorers.pooled.ScorerPool`."""
         return self._batcher.ask(name, images, conditions)
 
     def close(self) -> None:
@@ -138,14 +137,14 @@ class _Process:
 
 
 def serve(config: RunConfig, pipe: Connection) -> None:
-    """The process's whole life: batches in, answers out, until whoever asks is gone."""
+    """The process's main loop: batches in, answers out, until the caller is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver's process hears it, and ends this one
     try:
         judge = Judge.of(Study(config))
     except TTSError as error:
         pipe.send(error)
         return
-    except Exception as error:  # a reward of a user's own, say; whoever waits is told in a line
+    except Exception as error:  # of a user's own reward, say; the caller gets it as one line
         pipe.send(EngineError(f"scorers: {type(error).__name__}: {first_line(error)}"))
         return
     pipe.send(None)

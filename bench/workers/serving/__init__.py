@@ -1,1 +1,1 @@
-"""Rewards for others: what ``tts-bench serve`` answers, and how."""
+"""Serve rewards to other programs: ``tts-bench serve``."""

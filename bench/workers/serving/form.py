@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MOST_IMAGES = 256
-"""In one request."""
+"""Images in one request."""
 
 MOST_PIXELS = 1 << 24
-"""Of one image: 4096 x 4096."""
+"""Pixels of one image: 4096 x 4096."""
 
 
 class Refusal(Exception):

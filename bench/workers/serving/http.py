@@ -10,7 +10,7 @@ from bench.workers.serving.service import RewardService
 from tts.errors import EngineError
 
 IDLE_SECONDS = 120.0
-"""After which a connection that says nothing is closed."""
+"""Seconds after which a silent connection is closed."""
 
 DISCARDED, CHUNK = 16, 1 << 20
 """Longest request that is read and dropped, in longest requests; and bytes of it at a time."""
@@ -45,7 +45,7 @@ class Server(ThreadingHTTPServer):
         return f"http://{name}:{port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing: a client that goes away is no news."""
+        """Do nothing: clients may go away."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(self.rfile.read(int(length)))
 
     def _discard(self, length: int) -> None:
-        """Read what nobody wants: a client that is cut off while it sends would not hear why."""
+        """Read a refused body and drop it: a client that is cut off while it sends would not get the answer."""
         while length > 0 and (part := self.rfile.read(min(length, CHUNK))):
             length -= len(part)
 
@@ -94,4 +94,4 @@ class _Handler(BaseHTTPRequestHandler):
         self._refuse(code, message or explain or self.responses.get(code, ("refused", ""))[0])
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: requests come by the thousand."""
+        """Do nothing: there are thousands of requests."""

@@ -1,4 +1,4 @@
-"""What a server of rewards is told: which rewards, and how they compute. Needs no torch."""
+"""Settings of a server of rewards: which rewards, and how they compute. It needs no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server of rewards answers, whatever carries it: a plain process or Ray Serve."""
+"""Answers of a server of rewards, in a plain process or on Ray Serve."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class RewardService:
         return [found[k] for k in range(len(asked.images))]
 
     def close(self) -> None:
-        """Answer no more."""
+        """Stop answering."""
         self._batcher.close()
 
 

@@ -94,7 +94,7 @@ class DINOv2(ExtractorSettings):
 
         path = self.path()
         state = tensors.read(path, "weights")
-        state.pop("mask_token", None)  # of training
+        state.pop("mask_token", None)  # used in training only
         if "pos_embed" not in state:
             raise WeightsError(f"weights {path}: are not DINOv2's (no pos_embed)")
         state["pos_embed"] = positions(state["pos_embed"], SIDE // PATCH)

@@ -1,4 +1,5 @@
-"""The Inception network of FID, by torch-fidelity: TensorFlow's of 2015-12-05, of which published values are."""
+"""The Inception network of FID, by torch-fidelity: TensorFlow's of 2015-12-05, with which published values are
+computed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""torch-fidelity, which is an extra."""
+"""torch-fidelity, an optional package."""
 
 from __future__ import annotations
 

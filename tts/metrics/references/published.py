@@ -23,7 +23,7 @@ ENTRIES = {(INCEPTION, POOLED): "fid", (DINOV2, POOLED): "fd_dinov2"}
 """Names of their dict in a ``.pkl`` of EDM2's."""
 
 PUBLISHED_IMAGES = 50_000
-"""Where a file does not say of how many images its moments are; no value depends on it."""
+"""Number of images where a file does not say it; no value depends on it."""
 
 
 def has_moments(path: Path) -> bool:

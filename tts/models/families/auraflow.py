@@ -35,7 +35,7 @@ class AuraFlow(FlowSettings):
     sampler: InterpolantByDefault = stepped(50)
 
     def check_configurations(self) -> None:
-        """Also of the size: cells outside the network's grid of places would be given those of others."""
+        """Also check the size: cells outside the network's grid of positions would get those of other cells."""
         super().check_configurations()
         side = self.multiple * math.isqrt(self.config_of("transformer").get("pos_embed_max_size", 1024))
         if max(self.pixels) > side:

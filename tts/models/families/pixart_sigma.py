@@ -32,7 +32,7 @@ class PixArtSigma(TextToImageSettings, LatentSettings):
     guidance: LatentGuidance = Field(Scale(scale=4.5), description=GUIDANCE)
 
     def check_configurations(self) -> None:
-        """Also of sizes, which a network of 128 cells is told unless it says that it is not."""
+        """Also check sizes, which a network of 128 cells is told unless it says that it is not."""
         super().check_configurations()
         config = self.config_of("transformer")
         if config.get("sample_size", 128) == 128 and config.get("use_additional_conditions") is None:

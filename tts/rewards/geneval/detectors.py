@@ -46,7 +46,6 @@ class SetDetector:
         self.network, self.names, self.size, self.device = network, ours(names), size, device
 
     def __call__(self, image: Tensor) -> list[Found]:
-        """See :class:`Detector`."""
         pixels, (height, width) = self._prepared(image)
         outputs = self.network(pixel_values=pixels)
         if hasattr(outputs, "masks_queries_logits"):
@@ -97,7 +96,6 @@ class TorchvisionDetector:
         self.network, self.names, self.device = network, ours(names), device
 
     def __call__(self, image: Tensor) -> list[Found]:
-        """See :class:`Detector`."""
         [found] = self.network([image.to(self.device).float() / 255])
         masks = [mask[0] > 0.5 for mask in found["masks"]] if "masks" in found else [None] * len(found["boxes"])
         rows = zip(found["labels"].tolist(), found["scores"].tolist(), found["boxes"].tolist(), masks, strict=True)

@@ -109,7 +109,6 @@ class GenEvalReward:
         self.device, self.caption = device, caption
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """See :class:`tts.rewards.base.Reward`."""
         return [self._one(image, self.caption(each)) for image, each in zip(images, conditions, strict=True)]
 
     def _one(self, image: Tensor, prompt: str) -> Score:

@@ -70,7 +70,7 @@ class Remote(RewardSettings):
         return {name: value for name, value in self.record().items() if name not in left_out} | {"said": self._said}
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
-        """See :class:`RewardSettings`."""
+        """A client of the service; nothing is asked of it yet."""
         return RemoteReward(self._service(), self._format(), self._said, caption, self.batch, self.concurrency)
 
     @cached_property
@@ -115,7 +115,6 @@ class RemoteReward:
         self._asking = ThreadPoolExecutor(concurrency, thread_name_prefix="remote")
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """See :class:`tts.rewards.base.Reward`."""
         from tts.media import png
 
         self.service.waits = True

@@ -1,0 +1,89 @@
+"""Noises for an engine's passes, made on the device."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
+
+from torch import Tensor
+
+from tts.device_noise.bank import DeviceBank
+from tts.device_noise.normals import HELD
+from tts.engine.noise_supply import Noises, NoiseSupply, fitting, threads_for
+from tts.engine.timeline import Timeline
+from tts.noise import Noise, NoiseBank, NoiseRecipe
+
+
+class DeviceNoises:
+    """On a GPU what is asked for is made together with that which will be: one run of operations serves some passes.
+
+    Args:
+        bank: makes noises and keeps them; what is made ahead fills at most a quarter of it.
+        timeline: takes note of the time in which noises are queued on the device.
+    """
+
+    def __init__(self, bank: DeviceBank, timeline: Timeline) -> None:
+        self.bank = bank
+        self.runs = 0
+        """How often something was made."""
+        self.together = min(bank.keep // 4, HELD // math.prod(bank.shape)) if bank.device.type == "cuda" else 0
+        """Noises that one run makes, if no more are asked for."""
+        self._timeline = timeline
+        self._soon, self._later = dict[Noise, None](), dict[Noise, None]()
+
+    def soon(self, noises: Iterable[Noise]) -> None:
+        """Noises that running rows need in one of their next transitions."""
+        if self.together:
+            self._soon.update(dict.fromkeys(noises))
+
+    def later(self, noises: Iterable[Noise]) -> None:
+        """Noises that queued jobs begin with."""
+        if self.together:
+            self._later.update(dict.fromkeys(noises))
+
+    def tensor(self, noises: Sequence[Noise]) -> Tensor:
+        """Their tensors on the device, ``[k, *shape]`` float32: of the transitions that begin now.
+
+        Raises:
+            EngineError: a move is of another shape.
+        """
+        start = time.perf_counter()
+        self._made_known(noises)
+        with fitting(self.bank.shape):
+            if any(noise not in self.bank for noise in noises):
+                self.runs += 1
+                if len(noises) < self.together:
+                    self.bank.make([*noises, *self._ahead(self.together - len(noises))])
+            tensor = self.bank.tensor(noises)
+        self._timeline.add("noise", start, time.perf_counter())
+        return tensor
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+    def _ahead(self, count: int) -> list[Noise]:
+        """The next noises that will be asked for; from then on they are known."""
+        found = list(islice(chain(self._soon, self._later), count))
+        self._made_known(found)
+        return found
+
+    def _made_known(self, noises: Iterable[Noise]) -> None:
+        for noise in noises:
+            self._soon.pop(noise, None)
+            self._later.pop(noise, None)
+
+
+def noises_for(
+    recipe: NoiseRecipe, shape: tuple[int, ...], device: str, threads: int | None, timeline: Timeline
+) -> Noises:
+    """Where the rows of an engine get their noises.
+
+    Args:
+        recipe: what makes a tensor of a seed.
+        threads: that work ahead on the host; None: as the device needs them.
+    """
+    if recipe == "device":
+        return DeviceNoises(DeviceBank(shape, device), timeline)
+    return NoiseSupply(NoiseBank(shape), device, threads_for(device) if threads is None else threads, timeline)
