@@ -7,6 +7,7 @@ in the driver over many engines as well as beside one.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import asdict
@@ -26,7 +27,7 @@ from tts.search.rules import checked, chosen
 from tts.search.segment import ALL, Evaluation, Segment, State
 
 READY = 2
-"""Batches of requests that an engine has before it: those of its next pass, and as many behind them."""
+"""Batches of requests that an engine has before it at least: those of its next pass, and as many behind them."""
 
 STRANGE = "ended with a state that it was not given; a search must return an evaluation as it came"
 
@@ -48,7 +49,8 @@ class SearchRunner:
         self._rank = 0
         engines = study.config.engines
         self._target = engines.oversupply * engines.batch
-        self._tree = TrajectoryTree(pool.engines, self.shares, engines.batch, int(float(__import__("os").environ.get("READY",READY)) * engines.batch))
+        most = math.ceil(max(READY, engines.oversupply - 1) * engines.batch)
+        self._tree = TrajectoryTree(pool.engines, self.shares, engines.batch, most)
         self._results: list[TrialRow] = []
 
     def next_starved(self, among: Collection[int], left: int = 0) -> int | None:
@@ -67,11 +69,11 @@ class SearchRunner:
 
     def start(self, trial: Trial, engine: int = 0) -> None:
         """Begin a trial; on this engine alone, if it is to be alone."""
-        alike = self.shares and self._last is not None and trial.shares_with(self._last)
-        self._last, self._rank = trial, self._rank + (not alike)
-        opened = ActiveTrial(
-            trial, trial.problem(self.plan, self.study.searched), engine if trial.alone else None, self._rank
-        )
+        if not (self.shares and self._last is not None and trial.shares_with(self._last)):
+            self._rank += 1
+        self._last = trial
+        problem, pinned = trial.problem(self.plan, self.study.searched), engine if trial.alone else None
+        opened = ActiveTrial(trial, problem, pinned, self._rank)
         if self.study.config.trace:
             opened.trace = Trace(trial.key)
         self.open[trial.key] = opened
@@ -190,9 +192,9 @@ class SearchRunner:
             if not holds(opened.winner.state):
                 raise SearchError(STRANGE) from None
             return [Segment(opened.winner.state, (), opened.trial.condition, ALL)]
-        self._work -= opened.work
+        before = opened.work
         opened.measure()
-        self._work += opened.work
+        self._work += opened.work - before
         return checked(segments, opened.problem, holds)
 
     def _finish(self, opened: ActiveTrial, outcome: EvalResult) -> None:

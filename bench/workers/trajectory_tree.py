@@ -68,7 +68,7 @@ class TrajectoryTree:
             return
         elif node.segment is None:
             self._score(node, waiter)
-        node.waiters.append(waiter)
+        node.join(waiter)
         waiter.trial.engines.add(node.engine)
 
     def requests(self, work: float = 0.0) -> Iterator[tuple[int, list[EvalRequest], list[int]]]:
@@ -83,8 +83,7 @@ class TrajectoryTree:
             new = waiting.take(self._most - before, work)
             if new or released:
                 self._released[engine] = []
-                lengths = [node.length if waiting.cannot_wait(node, work) else 0 for node in new]
-                yield engine, [node.request(left) for node, left in zip(new, lengths, strict=True)], released
+                yield engine, [node.request() for node in new], released
 
     def awaits(self, ticket: int) -> bool:
         """Whether a result is wanted; one of an engine that was given up is not."""
@@ -204,7 +203,7 @@ class TrajectoryTree:
         if node.start is not None:
             node.start.uses += 1
         self._running[self._tickets] = node
-        node.turn = rank, self._tickets
+        node.turn, node.length = (rank, self._tickets), 0
         self._new[node.engine].add([node])
         self.in_flight[node.engine] += 1
         self._tickets += 1

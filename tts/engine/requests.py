@@ -17,7 +17,7 @@ class EvalRequest(NamedTuple):
 
     ``rewards``: those that its image is scored by, where several searches ask for the same segment; left out: the
     segment's own. ``left``: steps that whoever asks still needs one after another, those of the segment among them,
-    where others would have to wait for it at the end.
+    as far as that is known.
     """
 
     ticket: int

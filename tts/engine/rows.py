@@ -55,14 +55,15 @@ class Rows:
         self._still: list[Row] = []  # rows that go nowhere
         self._turns = Turns[Row](batch)  # rows before their first transition, and between two
         self._groups: list[Group] = []  # rows amid a transition
-        self._arrived, self._left = 0, 0  # rows so far; transitions that are still to be made
+        self._arrived, self._left = 0, 0  # rows so far; lengths of those on their way
 
     def submit(self, jobs: Iterable[EvalRequest]) -> None:
         """Queue jobs; the states that they start from must be there."""
         rows = [self._row(job) for job in jobs]
         self._still += [row for row in rows if row.ended]
-        self._left += sum(len(row.legs) for row in rows)
-        self._turns.add(row for row in rows if not row.ended)
+        going = [row for row in rows if not row.ended]
+        self._left += sum(row.length for row in going)
+        self._turns.add(going)
         for row in rows:
             self._noises.later(first_noises(row.job.segment))
 
@@ -131,7 +132,7 @@ class Rows:
 
     def _land(self, groups: Iterable[Group]) -> list[Row]:
         rows = [row for group in groups for row in land(group, self.pool)]
-        self._left -= len(rows)
+        self._left -= len(rows) + sum(row.length for row in rows if row.ended)
         return rows
 
     def clean(self, rows: Sequence[Row]) -> Sequence[Tensor]:

@@ -8,18 +8,17 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Waiting(Protocol):
-    """A row that waits.
-
-    Attributes:
-        turn: the lower, the sooner; of no two rows the same.
-        length: steps that are still to be taken for it, one after another.
-    """
+    """A row that waits."""
 
     @property
-    def turn(self) -> tuple[int, int]: ...
+    def turn(self) -> tuple[int, int]:
+        """The lower, the sooner; of no two rows the same."""
+        ...
 
     @property
-    def length(self) -> int: ...
+    def length(self) -> int:
+        """Steps that are still to be taken for it, one after another."""
+        ...
 
 
 W = TypeVar("W", bound=Waiting)
@@ -60,13 +59,10 @@ class Turns(Generic[W]):
             taken.append(heappop(self._order)[1])
         return taken
 
-    def cannot_wait(self, row: W, work: float) -> bool:
-        """Whether others would have to wait for a row at the end, if it waited now; a step is left for rounding."""
-        return row.length >= work / self._batch - 1
-
     def _urgent(self, room: int, work: float) -> list[W]:
-        """Rows that cannot wait, the longest first."""
-        found = [row for _, row in self._order if self.cannot_wait(row, work)]
+        """Rows that cannot wait, the longest first; a step is left for rounding."""
+        passes = work / self._batch - 1
+        found = [row for _, row in self._order if row.length >= passes]
         if not found:
             return []
         taken = nlargest(room, found, key=lambda row: (row.length, [-place for place in row.turn]))
