@@ -147,7 +147,8 @@ class TrajectoryTree:
 
     def at_work(self, engine: int) -> set[ActiveTrial]:
         """The trials that wait for an engine."""
-        mine = (node for node in self._running.values() if node.engine == engine)
+        unsent = set(self._new[engine])
+        mine = (node for node in self._running.values() if node.engine == engine and node not in unsent)
         return {waiter.trial for node in mine for waiter in node.waiters if not waiter.trial.over}
 
     def lose(self, engine: int) -> None:

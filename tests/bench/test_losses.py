@@ -47,7 +47,7 @@ def test_engines_that_die_lose_no_row_and_double_none(
     of = study()
     for seed in range(20 if innocent else 40):
         rows = Rows()
-        pool = MortalPool(engines, of, random.Random(seed), 0.05 if innocent else 0.01, innocent)
+        pool = MortalPool(engines, of, random.Random(seed), 0.03 if innocent else 0.01, innocent)
         counts = Driver(of, pool, rows).run()
         deaths += pool.deaths
         assert sum(status.losses for status in counts.engines) == pool.deaths

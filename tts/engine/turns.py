@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush, nlargest
 from typing import Generic, Protocol, TypeVar
 
@@ -43,6 +43,9 @@ class Turns(Generic[W]):
     def __len__(self) -> int:
         return len(self._order)
 
+    def __iter__(self) -> Iterator[W]:
+        return (row for _, row in self._order)
+
     def add(self, rows: Iterable[W]) -> None:
         """Let rows wait."""
         for row in rows:
@@ -62,7 +65,7 @@ class Turns(Generic[W]):
     def _urgent(self, room: int, work: float) -> list[W]:
         """Rows that cannot wait, the longest first; a step is left for rounding."""
         passes = work / self._batch - 1
-        found = [row for _, row in self._order if row.length >= passes]
+        found = [row for row in self if row.length >= passes]
         if not found:
             return []
         taken = nlargest(room, found, key=lambda row: (row.length, [-place for place in row.turn]))
