@@ -6,12 +6,15 @@ import io
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from PIL import Image
 
-from bench.commands.app import main
+from bench.commands import app
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,21 @@ class Result:
         return " ".join(self.out.split())
 
 
+@cache
+def _read() -> Any:
+    """The program with the options of all its commands, which typer would read anew at each call."""
+    return typer.main.get_command(app.app)
+
+
 def bench(*arguments: object) -> Result:
     """Run ``tts-bench`` in this process, through its entry point."""
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        command = _read()
+        patch.setattr(app, "app", command)
         patch.setattr(sys, "argv", ["tts-bench", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
-            main()
+            app.main()
     assert isinstance(end.value.code, int)
     return Result(end.value.code, out.getvalue(), err.getvalue())
 

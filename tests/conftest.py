@@ -70,31 +70,51 @@ SLOW = ON_RAY | {
     "test_verify",
     "test_site",
     # many studies, or engines, from beginning to end
+    "test_across",
     "test_calibrate",
+    "test_compare",
+    "test_encoding",
+    "test_hostile_parts",
+    "test_hostile_rows",
     "test_losses",
+    "test_plots",
+    "test_precisions",
+    "test_publish",
     "test_samplers",
     "test_simulated",
     "test_tabulate",
     # networks of some size
     "test_adapters",
+    "test_any_pipeline",
     "test_checkpoint",
+    "test_classifier",
     "test_clip_weights",
     "test_conformance",
     "test_config_keys",
     "test_cut_prompts",
+    "test_edm2",
     "test_edm_checkpoint",
     "test_encoders",
     "test_extractors",
+    "test_few_steps",
     "test_flow_families",
+    "test_flow_keys",
+    "test_geneval",
     "test_guiding",
     "test_half_precision",
     "test_latent_models",
     "test_latent_parity",
+    "test_own_family",
     "test_prompt_store",
+    "test_references",
     "test_search_conformance",
     "test_single_file",
+    "test_sit",
     "test_sizes",
+    "test_song",
+    "test_spreading",
     "test_training",
+    "test_whole_weights",
 }
 """Files that ``pytest -m "not slow"`` leaves out: each test of them is marked ``slow``."""
 LOCKS = "TTS_BENCH_TEST_LOCKS"
@@ -108,6 +128,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         os.environ["TTS_CACHE"] = str(Path(os.environ[LOCKS]) / "cache")  # nothing of theirs lies in their user's
         config.add_cleanup(lambda: shutil.rmtree(os.environ[LOCKS]))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave slow files unread where none of their tests is asked for: what they import takes seconds."""
+    return True if config.option.markexpr == "not slow" and collection_path.stem in SLOW else None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -166,8 +166,8 @@ def gemma(width: int) -> tuple[Any, Any]:
         hidden_size=width,
         intermediate_size=37,
         num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        num_attention_heads=1,
+        num_key_value_heads=1,
         head_dim=8,
         query_pre_attn_scalar=8,
         sliding_window=64,
@@ -194,8 +194,8 @@ def qwen3(kind: Any, layers: int = 3) -> Any:
         hidden_size=32,
         intermediate_size=37,
         num_hidden_layers=layers,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        num_attention_heads=1,
+        num_key_value_heads=1,
         head_dim=8,
     )
     return randomised(kind(config), 4, 0.3)

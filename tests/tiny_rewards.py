@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
+import pytest
 import torch
 from safetensors.torch import save_file
 from tiny_pipelines import text_config, tokenizer
@@ -212,14 +213,24 @@ def image_reward_state(seed: int, width: int = 64, layers: int = 2, vocabulary: 
     return state
 
 
-def dino_classes(folder: Path) -> tuple[dict[str, str], Any]:
+def shallow(patch: pytest.MonkeyPatch, blocks: int = 2) -> int:
+    """Let DINOv2's networks have a few blocks of their width; how many."""
+    import timm
+
+    whole = timm.create_model
+    patch.setattr(timm, "create_model", lambda *names, **options: whole(*names, **options, depth=blocks))
+    return blocks
+
+
+def dino_classes(folder: Path, blocks: int = 12) -> tuple[dict[str, str], Any]:
     """Settings of DINOv2's smallest network with random weights and a head, and the same in transformers."""
     from test_extractors import _authors_names
     from transformers import Dinov2Config, Dinov2ForImageClassification
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        config = Dinov2Config(hidden_size=384, num_attention_heads=6, image_size=224, patch_size=14, num_labels=1000)
+        size = {"hidden_size": 384, "num_hidden_layers": blocks, "num_attention_heads": 6}
+        config = Dinov2Config(**size, image_size=224, patch_size=14, num_labels=1000)
         network = Dinov2ForImageClassification(config).eval()
         state = {name.removeprefix("dinov2."): each for name, each in network.dinov2.state_dict().items()}
         for name, tensor in state.items():

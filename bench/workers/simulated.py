@@ -80,7 +80,8 @@ class SimulatedEngine:
         done = list(self._ended())
         self._launch(done)
         if not done and self._passes:
-            time.sleep(max(0.0, self._passes[0][0] - time.monotonic()))
+            if (left := self._passes[0][0] - time.monotonic()) > 0:
+                time.sleep(left)
             done += self._ended()
             self._launch(done)
         return done

@@ -44,8 +44,9 @@ ENGINE: dict[str, Any] = {"backend": "local", "batch": 4, "threads": 1}
 
 
 def small(search: str = "eps_greedy", **engines: Any) -> Study:
-    """A study of ten problems with four steps."""
-    return make_study(CURVE[search], 10, steps=4, **{**ENGINE, **engines})
+    """A study of ten problems with four steps of the small network."""
+    made = make_study(CURVE[search], 10, steps=4, **{**ENGINE, **engines})
+    return Study(made.config.model_copy(update={"model": tiny_study.small(steps=4)}))
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,7 @@ def test_the_order_of_the_trials_changes_nothing() -> None:
         assert_frame_equal(curves(run.sample(frac=1, random_state=seed)), expected, check_exact=True)
 
 
+@pytest.mark.slow
 def test_another_process_finds_the_same_numbers() -> None:
     program = (
         "from synthetic_trials import trials; from bench.statistics.curves import curves; "
@@ -181,6 +182,7 @@ def test_a_failed_trial_is_in_no_curve() -> None:
     assert_frame_equal(curves(failed), curves(whole))
 
 
+@pytest.mark.slow
 def test_needs_neither_torch_nor_ray_nor_pyplots_global_state() -> None:
     program = (
         "import sys, bench.statistics.curves, bench.report.table, bench.report.plots; "

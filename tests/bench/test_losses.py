@@ -8,7 +8,8 @@ import re
 from typing import Any
 
 import pytest
-from fake_pool import FakePool, Rows, study
+from fake_pool import FakePool, Rows
+from fake_pool import study as whole_study
 from mortal_pools import HostPool, Killed, MortalPool, MortalRows, PoisonedHosts, PoisonedPool
 
 from bench.run import failures
@@ -21,6 +22,11 @@ from bench.workers.pool import WorkerFailure, WorkerReport
 from tts.errors import EngineError
 
 KILLS = 200
+
+
+def study(**changes: Any) -> Study:
+    """Every search, with steps enough for each to be interrupted."""
+    return whole_study(**{"model": {"name": "cifar10", "sampler": {"steps": 4, "S_max": 90}}, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +53,7 @@ def test_engines_that_die_lose_no_row_and_double_none(
     of = study()
     for seed in range(20 if innocent else 40):
         rows = Rows()
-        pool = MortalPool(engines, of, random.Random(seed), 0.03 if innocent else 0.01, innocent)
+        pool = MortalPool(engines, of, random.Random(seed), 0.05 if innocent else 0.02, innocent)
         counts = Driver(of, pool, rows).run()
         deaths += pool.deaths
         assert sum(status.losses for status in counts.engines) == pool.deaths
@@ -97,7 +103,7 @@ def test_hosts_that_die_lose_no_row_and_double_none(
     Driver(simulated, HostPool(2, simulated, random.Random(0), 0.0), calm).run()
     assert len(calm.rows) == simulated.size
     for seed in range(10):
-        rows, pool = Rows(), HostPool(3, simulated, random.Random(seed), 0.1)
+        rows, pool = Rows(), HostPool(3, simulated, random.Random(seed), 0.13)
         counts = Driver(simulated, pool, rows).run()
         assert counts.failed == _undisturbed(_plain(rows), _plain(calm), "[2-9][0-9] machines went away")
         deaths, failed = deaths + pool.deaths, failed + counts.failed

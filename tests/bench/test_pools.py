@@ -175,7 +175,7 @@ def test_the_network_is_compiled_if_asked(tiny: Make, monkeypatch: pytest.Monkey
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **how: compiled.append(how))
     plain, changed = (Study(tiny(model=SHIPPED, engines={"compile": value})) for value in (False, True))
     pool = LocalPool(changed)
-    assert compiled == [{"dynamic": False}]
+    assert compiled == [{"dynamic": False, "mode": None}]
     assert pool.flops == pytest.approx(0.525e9, rel=0.01)
     pool.close()
     trials = [next(iter(study.trials())).key for study in (plain, changed)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -50,7 +51,8 @@ def test_values_are_the_same_in_every_process(tiny: Make, fresh_python: Callable
     here = values(tiny(engines={"simulate": 0.0}))
     assert len(set(here.values())) > len(here) / 3
     program = "import sys; sys.path.append('tests/bench')\n" + PROGRAM
-    assert fresh_python(program, hash_seed=1) == fresh_python(program, hash_seed=2) == str(sorted(here.items()))
+    other = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+    assert fresh_python(program, hash_seed=int(other)) == str(sorted(here.items()))
 
 
 def test_costs_are_those_of_the_formula(tiny: Make) -> None:

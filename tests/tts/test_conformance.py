@@ -81,14 +81,21 @@ class TestPipelines(ModelConformance):
 
 
 @pytest.fixture(scope="module")
-def scorers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, RewardSettings]]:
+def blocks() -> Iterator[int]:
+    """How many DINOv2 has here."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield tiny_rewards.shallow(patch)
+
+
+@pytest.fixture(scope="module")
+def scorers(blocks: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, RewardSettings]]:
     """Every reward of the package, those with published weights on small ones, the remote one with a service."""
     folder, two = tmp_path_factory.mktemp("rewards"), ["brightness", "compressibility"]
     settings: dict[str, dict[str, Any]] = {
         **(small := tiny_rewards.all_settings(folder / "weights")),
         "clip_classes": {"model": small["clip"]["model"]},
         **tiny_judges.all_settings(folder / "judges", [f"a photo of {k}" for k in range(6)]),
-        "dino_classes": tiny_rewards.dino_classes(folder)[0],
+        "dino_classes": tiny_rewards.dino_classes(folder, blocks)[0],
         "weighted": {"of": [{"reward": name} for name in two]},
         "rank_average": {"of": two, "reference": str(folder)},
     }
