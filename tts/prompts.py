@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from os.path import commonprefix
+from typing import Any, NamedTuple
 
 SHOWN = 60
 """Letters of a prompt that a message shows."""
@@ -21,6 +22,24 @@ class Cut(NamedTuple):
 
     limit: int
     lost: str
+
+
+def cut_by(tokenizer: Any, limit: int, prompt: str, tokens: Callable[[str], list[int]] | None = None) -> Cut | None:
+    """The part of a prompt that a text encoder does not read; None: it reads all.
+
+    Args:
+        tokenizer: transformers' own; when it cuts it keeps its special tokens.
+        limit: tokens that are read, those that stand around a prompt among them.
+        prompt: as a user gives it.
+        tokens: all tokens of a prompt with what its pipeline writes around it; None: the tokenizer's own.
+    """
+    tokens = tokens or (lambda text: tokenizer(text)["input_ids"])
+    whole, around = tokens(prompt), tokens("")
+    before = len(commonprefix([whole, around]))
+    after = len(commonprefix([whole[::-1], around[before:][::-1]]))
+    closing = max(0, tokenizer.num_special_tokens_to_add() - before)
+    lost = whole[limit - closing : len(whole) - after]
+    return Cut(limit - closing - before, tokenizer.decode(lost)) if lost else None
 
 
 def cut_notes(prompts: Sequence[str], cut: Callable[[str], Cut | None]) -> list[str]:

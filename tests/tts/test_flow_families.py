@@ -256,19 +256,35 @@ def test_stable_diffusion_3_may_lack_t5(tmp_path: Path) -> None:
 LIMITS = {
     "auraflow": 255,
     "flux": 511,
-    "flux2": 286,
-    "flux2-klein": 462,
-    "lumina2": 256,
+    "flux2": 297,
+    "flux2-klein": 495,
+    "lumina2": 92,
     "pixart-sigma": 299,
     "qwen-image": 512,
-    "sana": 300,
-    "sana-sprint": 300,
+    "sana": 298,
+    "sana-sprint": 298,
     "stable-diffusion-3": 255,
-    "z-image": 462,
+    "z-image": 495,
 }
-"""Tokens that are read of a prompt, less what is written around it."""
+"""Tokens that are read of a prompt, less what is written before it; a letter is a token."""
 
 
-def test_what_is_cut_of_a_prompt_is_said_by_its_own_tokenizer(name: str, saved: Path) -> None:
-    [note] = settings(FAMILIES[name], saved).notes(["a cat", "cube " * 200])
-    assert f"is longer than the {LIMITS[FAMILIES[name].name]} tokens that are read; cut: '" in note
+def test_what_is_cut_of_a_prompt_is_said_by_its_own_tokenizer(name: str, saved: Path, model: Model) -> None:
+    """The first token that is said to be cut changes no encoding, and the one before it does."""
+    given, limit = settings(FAMILIES[name], saved), LIMITS[FAMILIES[name].name]
+    [note] = given.notes(["a cat", "cube " * 200])
+    assert f"is longer than the {limit} tokens that are read; cut: '" in note
+    if name == "qwen-image":  # its pipeline takes it for granted that the template before a prompt is 34 tokens
+        return
+    cut, network = given.cutter(), model.denoiser.network  # type: ignore[attr-defined]
+    read = max(length for length in (limit - 1, limit) if cut("b" * length) is None)
+    whole = "b" * read
+
+    def encoded(prompt: str) -> list[Tensor]:
+        """Of each token, without the pooled state of another tokenizer."""
+        with torch.inference_mode(), quiet():
+            return [tensor for key, tensor in network.encode(prompt).items() if key != "pooled_projections"]
+
+    for change, same in ((f"{whole}a", True), (f"{whole[:-1]}a", False)):
+        pairs = zip(encoded(f"{whole}b" if same else whole), encoded(change), strict=True)
+        assert all(torch.equal(*pair) for pair in pairs) == same
