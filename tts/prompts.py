@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from os.path import commonprefix
 from typing import Any, NamedTuple
 
 SHOWN = 60
@@ -35,11 +34,17 @@ def cut_by(tokenizer: Any, limit: int, prompt: str, tokens: Callable[[str], list
     """
     tokens = tokens or (lambda text: tokenizer(text)["input_ids"])
     whole, around = tokens(prompt), tokens("")
-    before = len(commonprefix([whole, around]))
-    after = len(commonprefix([whole[::-1], around[before:][::-1]]))
+    before = _alike(whole, around)
+    after = _alike(whole[::-1], around[before:][::-1])
     closing = max(0, tokenizer.num_special_tokens_to_add() - before)
     lost = whole[limit - closing : len(whole) - after]
     return Cut(limit - closing - before, tokenizer.decode(lost)) if lost else None
+
+
+def _alike(tokens: list[int], others: list[int]) -> int:
+    """How many of the first are the same."""
+    pairs = enumerate(zip(tokens, others, strict=False))
+    return next((place for place, (ours, theirs) in pairs if ours != theirs), min(len(tokens), len(others)))
 
 
 def cut_notes(prompts: Sequence[str], cut: Callable[[str], Cut | None]) -> list[str]:

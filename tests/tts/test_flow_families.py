@@ -221,7 +221,7 @@ def test_bad_settings_are_named(tmp_path: Path) -> None:
         (flux, {"guidance": 3.5}, "guidance = 3.5: .*was distilled to need none; leave it out"),
         (flux, {"negative_prompt": "dark"}, "negative_prompt: without classifier-free guidance it changes nothing"),
         (flux, {"preview": str(tiny)}, "decodes latents of 4 channels, and this model's have 16"),
-        (flux, {"id": str(tmp_path / "no")}, "id .*no: "),
+        (flux, {"id": str(tmp_path / "no")}, f"^id {tmp_path}/no: no such folder, and no name of a repository"),
         (FAMILIES["auraflow"], {"id": aura, "size": [16, 48]}, "size: .* has places for at most 32x32 pixels"),
     ]
     for asked, values, message in bad:
@@ -229,6 +229,10 @@ def test_bad_settings_are_named(tmp_path: Path) -> None:
             settings(asked, folder, **values).check()
     shutil.rmtree(folder / "text_encoder_2")
     with pytest.raises(WeightsError, match="text_encoder_2 has no safetensors weights"):
+        settings(flux, folder).check()
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "text_encoder_2": [None, None]}))
+    with pytest.raises(WeightsError, match="has no text_encoder_2, which must be a T5EncoderModel; set an id that has"):
         settings(flux, folder).check()
 
 

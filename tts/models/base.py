@@ -119,6 +119,9 @@ class ModelSettings(Settings):
         """Keys of earlier versions in a configuration that was read, and what to write today, a line each."""
         return []
 
+    def suits(self, device: str) -> None:
+        """Refuse a kind of device (``cpu``, ``cuda``) that cannot compute it; raises a ``SettingError``."""
+
     @abstractmethod
     def check(self) -> None:
         """Find what can be wrong with the weights before anything is started or written.
