@@ -220,7 +220,7 @@ def test_bad_settings_are_named(tmp_path: Path) -> None:
         (flux, {"size": [16, 18]}, "size.* multiple of 8"),
         (flux, {"guidance": 3.5}, "guidance = 3.5: .*was distilled to need none; leave it out"),
         (flux, {"negative_prompt": "dark"}, "negative_prompt: without classifier-free guidance it changes nothing"),
-        (flux, {"preview": str(tiny)}, "decodes latents of 4 channels, and this model's have 16"),
+        (flux, {"preview": str(tiny)}, "decodes latents of 4 channels, but this model's have 16"),
         (flux, {"id": str(tmp_path / "no")}, f"^id {tmp_path}/no: no such folder, and no name of a repository"),
         (FAMILIES["auraflow"], {"id": aura, "size": [16, 48]}, "size: .* has places for at most 32x32 pixels"),
     ]

@@ -37,7 +37,7 @@ class Lora(Settings):
 
     @property
     def file(self) -> Path:
-        """The file, fetched first if need be."""
+        """The file, downloaded if needed."""
         return locate(self.weights, "loras.weights")
 
     def check(self, network: str) -> None:

@@ -42,8 +42,8 @@ class TextToImageSettings(EncodedPromptSettings):
 
     precision: Precision = Field(
         "bf16",
-        description="of the networks; states and noise levels are float32. FLUX and Qwen-Image round the time inside "
-        "their networks, as their authors' programs do: in bf16 answers are some tenths of a deviation off fp32's",
+        description="precision of the networks; states and noise levels are float32. FLUX and Qwen-Image round "
+        "the time inside their networks, as in their authors' programs: bf16 is off by tenths of a deviation",
     )
 
     @abstractmethod

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Lumina2(FlowSettings):
-    """Lumina-Image 2: a flow from prompts, 1024x1024 unless told otherwise."""
+    """Lumina-Image 2: a flow from prompts, 1024x1024 by default."""
 
     PIPELINE: ClassVar[str] = "Lumina2Pipeline"
     COMPONENTS: ClassVar[dict[str, str]] = {

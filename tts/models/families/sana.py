@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Sana(FlowSettings):
-    """Sana: a flow from prompts in few large cells, 1.6B at 1024x1024 unless told otherwise."""
+    """Sana: a flow from prompts in few large cells, 1.6B at 1024x1024 by default."""
 
     PIPELINE: ClassVar[str] = "SanaPipeline"
     COMPONENTS: ClassVar[dict[str, str]] = {
