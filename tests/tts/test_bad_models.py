@@ -78,6 +78,6 @@ def test_memory_too_small_for_the_weights_says_which_part_how_much_and_what_to_s
     size = sum(2 * p.numel() for p in tiny_pipelines.vae().parameters()) / 1e9
     assert str(error.value) == (
         f"out of memory: the weights of vae take {size:.1f} GB, and cuda has 1.5 of 24.0 GB free; set the model's "
-        "precision to bf16 or fp16, end what else computes there, or set engines.device to a larger one"
+        "precision to bf16 or fp16, stop other programs on it, or set engines.device to a larger one"
     )
     assert "UNet2DConditionModel" in placed

@@ -36,7 +36,7 @@ class Compared(OnFeatures):
     )
 
     def path(self) -> Path | None:
-        """Where the reference lies, fetched first if need be; None: it is the shipped one.
+        """Where the reference lies, downloaded if needed; None: it is the shipped one.
 
         Raises:
             WeightsError: it cannot be fetched.
@@ -44,7 +44,7 @@ class Compared(OnFeatures):
         return None if self.real is None else locate(self.real, "reference")
 
     def identity(self) -> dict[str, Any]:
-        """With the digest of the reference, wherever it lies."""
+        """With the digest of the reference, not its path."""
         from tts.metrics.references.computed import digest
 
         path = self.path()
