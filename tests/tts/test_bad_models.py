@@ -10,29 +10,36 @@ from typing import Any
 import pytest
 import tiny_pipelines
 import torch
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 
 from tts.errors import DeviceError, WeightsError
 from tts.files import hub
 from tts.registry import MODELS
 
 
-def refusing(kind: type[HfHubHTTPError], status: int) -> Callable[..., Any]:
+def refusing(kind: Any, status: int) -> Callable[..., Any]:
     """The hub's client, as it refuses."""
 
     def download(id: str, name: str, **_: object) -> None:
         response: Any = SimpleNamespace(status_code=status, headers={}, request=None)
-        raise kind(f"{status} Client Error.\n\nCannot access {id}'s {name}.", response=response)
+        why = f"{status} Client Error.\n\nCannot access {id}'s {name}."
+        if kind is LocalEntryNotFoundError:  # as the client has it where the hub says no more
+            raise kind("neither in the cache nor found") from HfHubHTTPError(why, response=response)
+        raise kind(why, response=response)
 
     return download
 
 
-@pytest.mark.parametrize("kind", [GatedRepoError, HfHubHTTPError])
+@pytest.mark.parametrize("kind", [GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError])
 @pytest.mark.parametrize(
-    ("status", "who"), [(401, "nobody is signed in here"), (403, "the account that is signed in here has not done so")]
+    ("status", "who"),
+    [
+        (401, "nobody is signed in here"),
+        (403, "the account that is signed in here has not done so, or its token may not read gated repositories"),
+    ],
 )
 def test_a_gated_repository_says_what_to_accept_and_where(
-    kind: type[HfHubHTTPError], status: int, who: str, monkeypatch: pytest.MonkeyPatch
+    kind: Any, status: int, who: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.hf_hub_download", refusing(kind, status))
     hub.hub_file.cache_clear()
