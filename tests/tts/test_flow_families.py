@@ -205,6 +205,7 @@ def test_identity_is_of_every_part_and_tokenizer(name: str, saved: Path) -> None
     index = json.loads((saved / "model_index.json").read_text())
     parts = {part for part, kind in index.items() if isinstance(kind, list) and kind[0]} - {"scheduler"}
     assert {file.partition("/")[0] for file in found["weights"]} == parts
+    assert {str(file.relative_to(saved)) for file in saved.glob("tokenizer*/*")} <= found["weights"].keys()
     assert found["schedule"]
     assert "id" not in found
 
