@@ -1,4 +1,4 @@
-"""One Ray cluster for all tests that need any: starting one takes as long as a small study."""
+"""One Ray cluster for all tests that need one, as a start takes as long as a small study."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class SharedCluster:
 
     @property
     def address(self) -> str:
-        """What ``engines.address`` is to be."""
+        """The value for ``engines.address``."""
         if self._nodes is None:
             from ray.cluster_utils import Cluster
 

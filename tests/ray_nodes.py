@@ -66,7 +66,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 def status(folder: Path) -> dict[str, Any]:
-    """What a run last said of itself."""
+    """The last status of a run."""
     path = folder / "status.json"
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"done": 0, "engines": []}
     return found

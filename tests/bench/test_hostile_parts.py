@@ -34,7 +34,7 @@ NAMES = {field.name: field.type for field in EVALUATION_COLUMNS}
 
 
 def put(name: str, value: Any, kind: pa.DataType | None = None) -> Attack:
-    """One value in every row of a column, of its own type or of another one."""
+    """Set a column to one value in every row, of its own type or another."""
 
     def attack(table: pa.Table) -> pa.Table:
         values = pa.array([value] * len(table), kind or table.schema.field(name).type)

@@ -1,4 +1,4 @@
-"""One study on several nodes through every mishap: the table is that of an undisturbed run."""
+"""A study on several nodes with every kind of fault: its table equals an undisturbed run's."""
 
 from __future__ import annotations
 

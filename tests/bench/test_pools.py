@@ -1,4 +1,4 @@
-"""Where and in which order segments are computed changes nothing: every row is the same, bit for bit."""
+"""The place and order of segments change nothing: every row is the same, bit for bit."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def interrupted() -> Iterator[None]:
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
-    """What is written down."""
+    """The recorded values."""
     found: list[dict[str, Any]] = pq.read_table(folder / "scaling.parquet").to_pylist()
     return found
 

@@ -15,7 +15,7 @@ RAY = ("bench.workers.on_ray", "bench.benchmarks.virtual")
 """The only places that import Ray; the benchmark plays actors of its own."""
 
 TORCHLESS = ("tts.search", "tts.noise", "tts.plan", "tts.settings", "tts.errors", "tts.registry", "tts.engine.requests")
-"""What a driver and a command line need; torch costs them seconds."""
+"""Modules that drivers and the command line import; torch would cost them seconds."""
 
 FILE_LINES = 300
 FUNCTION_LINES = 60
