@@ -7,53 +7,30 @@ from typing import TYPE_CHECKING, Any
 
 from tts.errors import SettingError
 from tts.models.base import ModelSettings
+from tts.models.wrapped import Wrapped
 from tts.plan import Condition, Plan
 from tts.registry import MODELS, REWARDS
 from tts.rewards.base import RewardSettings, Score, score_at
 from tts.search.base import Problem
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from tts.models.base import Model
     from tts.rewards.base import Reward
-    from tts.samplers.base import Sampler
 
 
-class LoadedModel:
+class LoadedModel(Wrapped):
     """A model on a device with the settings it was loaded from; an engine takes it as it takes any model."""
 
     def __init__(self, name: str, settings: ModelSettings, model: Model, device: str) -> None:
-        self.name, self.settings, self.model, self.device = name, settings, model, device
-        self.passes, self.previews = model.passes, model.previews
+        super().__init__(model)
+        self.name, self.settings, self.device = name, settings, device
 
     @property
     def plan(self) -> Plan:
         """The trajectory's shape; guidance may take two forwards a prediction."""
         return self.model.sampler.plan.times(self.passes)
-
-    @property
-    def sampler(self) -> Sampler:
-        """How trajectories are stepped."""
-        return self.model.sampler
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of a state, without a batch dimension."""
-        return self.model.shape
-
-    @property
-    def module(self) -> nn.Module:
-        """The network that forwards run."""
-        return self.model.module
-
-    def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
-        """Predicted clean states, ``[B, *shape]`` float32, of states of the same form at levels ``[B]`` float64."""
-        return self.model.denoise(x, levels, conditions)
-
-    def decode(self, x: Tensor, preview: bool = False) -> Tensor:
-        """Clean states ``[B, *shape]`` as 8-bit images, ``[B, 3, H, W]`` uint8."""
-        return self.model.decode(x, preview)
 
     def problem(self, condition: object, *, reward: str, seed: int = 0, rewards: Sequence[str] = ()) -> Problem:
         """A problem to search.

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.study.config import Engines
 from bench.workers.unasked import Unasked
+from tts.models.wrapped import Wrapped
 from tts.plan import Condition
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from tts.media import Media
     from tts.models.base import Model
-    from tts.samplers.base import Sampler
 
 
 def with_kernels(model: Model, engines: Engines) -> Model:
@@ -30,8 +29,7 @@ def with_kernels(model: Model, engines: Engines) -> Model:
     from tts.networks.attention import dispatch
 
     if engines.skip_network:
-        unasked: Any = Unasked(model)
-        return unasked  # type: ignore[no-any-return]
+        return Unasked(model)
     dispatch(model.module, engines.attention)
     if engines.channels_last is not None:
         layout = torch.channels_last if engines.channels_last else torch.contiguous_format
@@ -43,30 +41,8 @@ def with_kernels(model: Model, engines: Engines) -> Model:
     return Replayed(model) if mode else model
 
 
-class Replayed:
-    """A model whose compiled network may answer from a CUDA graph's memory, which its next answer takes again.
-
-    Args:
-        model: the compiled one.
-    """
-
-    def __init__(self, model: Model) -> None:
-        self.model, self.passes, self.previews = model, model.passes, model.previews
-
-    @property
-    def sampler(self) -> Sampler:
-        """How trajectories are stepped."""
-        return self.model.sampler
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of a state, without a batch dimension."""
-        return self.model.shape
-
-    @property
-    def module(self) -> nn.Module:
-        """The network that forwards run."""
-        return self.model.module
+class Replayed(Wrapped):
+    """A model whose compiled network may answer from a CUDA graph's memory, which its next answer takes again."""
 
     def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
         """Predicted clean states, ``[B, *shape]`` float32, in memory of their own."""
@@ -74,7 +50,3 @@ class Replayed:
 
         torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         return self.model.denoise(x, levels, conditions).clone()
-
-    def decode(self, x: Tensor, preview: bool = False) -> Media:
-        """Clean states as images."""
-        return self.model.decode(x, preview)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
 import pytest
+from operations import Counting
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.benchmarks.host_path import SAMPLERS, cost
 from bench.run.doctor.speed import _trajectory
@@ -53,18 +52,6 @@ def test_all_is_done_but_the_network(study: Study, engine: Engine) -> None:
     assert {each.nfe for each in done} == {study.plan.nfe()}
     assert len({each.scores["brightness"] for each in done}) == 6  # each has noises of its own
     assert all(each.decodes == 1 for each in done)
-
-
-class Counting(TorchDispatchMode):
-    """Counts torch's operations."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.counts[str(function)] += 1
-        return function(*args, **(kwargs or {}))
 
 
 def test_a_pass_of_a_whole_engine_asks_for_few_operations(study: Study, engine: Engine) -> None:

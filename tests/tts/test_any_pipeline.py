@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,26 @@ ASKED: dict[str, dict[str, Any]] = {
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def set_cells(patch: pytest.MonkeyPatch, kind: Any, pixels: int) -> None:
+    """Let a pipeline's class take a cell of its latents for so many pixels."""
+    real = kind.__init__
+
+    @wraps(real)
+    def made(self: Any, *args: Any, **parts: Any) -> None:
+        real(self, *args, **parts)
+        self.vae_scale_factor = pixels
+
+    patch.setattr(kind, "__init__", made)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_cells_of_lumina2() -> Iterator[None]:
+    """Its pipeline takes 8 for granted, and the tiny autoencoder's are of 2."""
+    with pytest.MonkeyPatch.context() as patch:
+        set_cells(patch, diffusers.Lumina2Pipeline, 2)
+        yield
 
 
 def generic(name: str, folder: Path, **values: Any) -> AnyPipeline:
@@ -131,6 +153,14 @@ def test_settings_that_say_otherwise_are_refused(
     settings = generic("flux-dev", folder, **{"cell": 4, **values})
     with pytest.raises(SettingError, match=message):
         _ = settings.check(), settings.load()
+
+
+def test_a_pipeline_that_draws_another_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = generic("flux-dev", tiny_pipelines.save(tiny_flows.flux(), tmp_path / "flux"), cell=4, size=24)
+    settings.load()
+    set_cells(monkeypatch, diffusers.FluxPipeline, 8)
+    with pytest.raises(SettingError, match="size = 24: its pipeline draws 4x4 pixels for it; set size to multiples"):
+        settings.load()
 
 
 def test_pipelines_that_cannot_be_used_say_why(tmp_path: Path) -> None:
@@ -228,3 +258,10 @@ def test_nested_encodings_are_kept_as_they_were() -> None:
 def test_encodings_of_unlike_length_are_refused() -> None:
     with pytest.raises(SettingError, match="encoded to unlike lengths"):
         together([(torch.zeros(1, 3, 2),), (torch.zeros(1, 4, 2),)])
+
+
+def test_encodings_without_a_dimension_of_prompts_are_those_of_every_row() -> None:
+    ids = torch.arange(6.0).view(3, 2)
+    assert together([(ids,), (ids.clone(),)])[0] is ids
+    with pytest.raises(SettingError, match=r"cannot be told apart; set engines\.batch to 1"):
+        together([(ids,), (ids + 1,)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +10,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from operations import Counting
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import tts.moves
 import tts.noise
@@ -115,18 +114,6 @@ def test_a_moved_pivot_costs_one_move(monkeypatch: pytest.MonkeyPatch) -> None:
     assert turns == [1, 1]
     bank.tensor([pivot.moved(k, 0.1) for k in range(5)])
     assert turns == [1, 1, 5]
-
-
-class Counting(TorchDispatchMode):
-    """Counts torch's operations."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.counts[str(function)] += 1
-        return function(*args, **(kwargs or {}))
 
 
 def counted(noises: Sequence[Noise], monkeypatch: pytest.MonkeyPatch) -> int:

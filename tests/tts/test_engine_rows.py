@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 import torch
+from operations import Counting
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from tts.engine.batching import Engine
 from tts.engine.requests import EvalRequest
@@ -29,6 +28,8 @@ from tts.testing.levels import StraightLevels
 from tts.testing.toy_model import ToyModel
 
 SHAPE = (3, 4, 4)
+NOTHING = ("aten.lift_fresh.default", "aten.detach_.default", "aten.detach.default")
+"""Ask no device for anything."""
 ALPHAS = tuple(0.02 + 0.96 * k / 9 for k in range(10))
 
 
@@ -44,20 +45,6 @@ class Lookup(ToyModel):
 
     def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
         return x * 0.75
-
-
-class Counting(TorchDispatchMode):
-    """Counts torch's operations, but for two that ask no device for anything."""
-
-    NOTHING = ("aten.lift_fresh.default", "aten.detach_.default", "aten.detach.default")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.counts[str(function)] += str(function) not in self.NOTHING
-        return function(*args, **(kwargs or {}))
 
 
 def segments(sampler: Sampler, count: int, ahead: bool = True) -> list[Segment]:
@@ -163,7 +150,7 @@ def test_a_pass_asks_for_as_many_operations_whatever_the_batch(name: str, batch:
     for _ in range(4):
         engine.advance()
     passes = 8
-    with Counting() as counting:
+    with Counting(NOTHING) as counting:
         for _ in range(passes):
             engine.advance()
     assert engine.load.rows == engine.load.batches * batch

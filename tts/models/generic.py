@@ -207,6 +207,11 @@ class AnyPipeline(EncodedPromptSettings):
     def _compare(self, calls: PipelineCalls) -> None:
         """Refuse settings that say other than what the pipeline does."""
         given = calls.scheduler.given or {}
+        if calls.size != self.pixels:
+            raise SettingError(
+                f"size = {self.size}: its pipeline draws {calls.size[0]}x{calls.size[1]} pixels for it; set size to "
+                "multiples of what it can draw"
+            )
         if calls.passes != self.forwards:
             raise SettingError(
                 f"forwards = {self.forwards}: its pipeline takes {calls.passes} for a prediction; set that"

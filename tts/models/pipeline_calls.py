@@ -43,6 +43,8 @@ class PipelineCalls:
         times: float,
         encode: Callable[[str | None], Encoded],
     ) -> None:
+        import torch
+
         self.times, self.encode = times, encode
         self.pipeline, self.arguments, self.module = pipeline, arguments, network_of(pipeline)
         self._recent = Recent(KEPT_BYTES)
@@ -54,6 +56,9 @@ class PipelineCalls:
         self.module.register_forward_pre_hook(self._tell, with_kwargs=True)
         self.slope, self.offset, self.passes, state = self._learn()
         self.shape, self.dtype = tuple(state.shape[1:]), state.dtype
+        with torch.inference_mode(), explained():
+            height, width = self.decode(state).shape[-2:]
+        self.size = height, width
 
     def _learn(self) -> tuple[float, float, int, Tensor]:
         """What the network is told of two times, its rows for one prediction, and a state as the pipeline has it."""

@@ -106,7 +106,8 @@ def together(rows: Sequence[Any]) -> Any:
     """What an ``encode_prompt`` gives for several prompts, from what it gives for each.
 
     Raises:
-        SettingError: prompts of unlike length have encodings of unlike length.
+        SettingError: prompts of unlike length have encodings of unlike length, or encodings differ that have
+            no first dimension of prompts.
     """
     import torch
 
@@ -119,4 +120,10 @@ def together(rows: Sequence[Any]) -> Any:
         return first
     if any(row.shape != first.shape for row in rows):
         raise SettingError("model diffusers: its prompts are encoded to unlike lengths, so that rows cannot be stacked")
-    return torch.cat(list(rows)) if len(first) == 1 else first
+    if len(first) == 1:
+        return torch.cat(list(rows))
+    if not all(row is first or torch.equal(row, first) for row in rows):
+        raise SettingError(
+            "model diffusers: its encodings of unlike prompts cannot be told apart; set engines.batch to 1"
+        )
+    return first
