@@ -1,4 +1,4 @@
-# make quickstart | test | quick | lint | bench | docs | reference | container
+# make quickstart | test | quick | lint | bench | chaos | docs | reference | container
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # processes of tests
 WORKERS ?= 2
 
-.PHONY: quickstart test quick lint bench docs reference container browser
+.PHONY: quickstart test quick lint bench chaos docs reference container browser
 
 # the last lines say what to do next
 quickstart: $(STAMP)
@@ -33,6 +33,10 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m bench.benchmarks all
+
+# a thousand mishaps; writes results/chaos.md
+chaos: $(STAMP)
+	PYTHONPATH=.:tests $(BIN)/python -m chaos
 
 # the site's pages that are made from the code
 reference: $(STAMP)

@@ -26,11 +26,19 @@ PRELOADED = ["torch", "bench.commands.run", "bench.report.plots", "bench.run.sta
 class DriverProcess:
     """``tts-bench run`` of a file, as a process; with what a test needs of ``subprocess.Popen``."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, *flags: str) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
-        self._process: BaseProcess = context.Process(target=_run, args=(str(config), dict(os.environ)), daemon=True)
+        self._process: BaseProcess = context.Process(
+            target=_run, args=([str(config), *flags], dict(os.environ)), daemon=True
+        )
         self._process.start()
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process.pid is not None
+        return self._process.pid
 
     def poll(self) -> int | None:
         """Its exit code; None while it runs."""
@@ -46,14 +54,13 @@ class DriverProcess:
     def send_signal(self, number: signal.Signals) -> None:
         """Send one, if it still runs."""
         if self.poll() is None:
-            assert self._process.pid is not None
-            os.kill(self._process.pid, number)
+            os.kill(self.pid, number)
 
 
-def _run(config: str, environment: dict[str, str]) -> None:
+def _run(words: list[str], environment: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = ["tts-bench", "run", config]
+    sys.argv = ["tts-bench", "run", *words]
     with Path(os.devnull).open("w") as nowhere:
         sys.stdout = sys.stderr = nowhere
         from bench.commands.app import main

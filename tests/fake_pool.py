@@ -62,6 +62,8 @@ class FakePool:
         before_wait: called with the number of jobs under way.
     """
 
+    flops: float | None = None
+
     def __init__(
         self, engines: int, of: Study, coins: random.Random, before_wait: Callable[[int], None] = lambda _: None
     ) -> None:

@@ -71,6 +71,8 @@ class PoisonedPool(MortalPool):
 class HostPool:
     """Hosts in this process, over engines that take no time; they die now and then."""
 
+    flops: float | None = None
+
     def __init__(self, engines: int, of: Study, coins: random.Random, chance: float) -> None:
         self.engines, self.of, self.coins, self.chance = engines, of, coins, chance
         self.hosts: list[SearchWorker | None] = [SearchWorker(of, SimulatedEngine(of)) for _ in range(engines)]
@@ -89,11 +91,15 @@ class HostPool:
             self.hosts[engine] = SearchWorker(self.of, SimulatedEngine(self.of))
             return WorkerReport(engine, device="simulated")
         results = [result for _ in range(self.coins.randint(0, 3)) if host.busy for result in host.advance()]
-        if self.coins.random() < self.chance:
+        if self.dies():
             self.deaths += 1
             self.hosts[engine] = None
             return WorkerReport(engine, lost=WorkerFailure("killed", innocent=True))
         return collect(engine, host, results)
+
+    def dies(self) -> bool:
+        """Whether a host dies now."""
+        return self.coins.random() < self.chance
 
     def describe(self) -> list[str | None]:
         return [None if host is None else "simulated" for host in self.hosts]

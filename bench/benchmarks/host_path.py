@@ -85,7 +85,7 @@ def _sampler(name: str) -> Any:
 
 @app.command("host")
 def host_path(
-    shapes: Annotated[list[str] | None, typer.Argument(help="Only these shapes; left out: all.")] = None,
+    shapes: Annotated[list[str] | None, typer.Argument(help="Only these shapes; default: all.")] = None,
     batches: Annotated[str, typer.Option(help="Rows of a pass.")] = "64",
     output: Output = RESULTS,
 ) -> None:

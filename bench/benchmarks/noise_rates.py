@@ -138,7 +138,7 @@ def measured(make: Make, shape: tuple[int, ...], moved: bool, seconds: float) ->
 
 @app.command("noises")
 def noise_rates(
-    shapes: Annotated[list[str] | None, typer.Argument(help="Only these shapes; left out: all.")] = None,
+    shapes: Annotated[list[str] | None, typer.Argument(help="Only these shapes; default: all.")] = None,
     threads: Annotated[str, typer.Option(help="Threads beside the engine's; 0: its own.")] = "0,1,2",
     device: Annotated[str, typer.Option(help="Of the noises that a device makes, beside the CPU's.")] = "cpu",
     seconds: Annotated[float, typer.Option(help="For each way.")] = 1.0,

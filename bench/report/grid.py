@@ -60,7 +60,7 @@ class Sheet:
         self.pixels[y : y + height, x : x + width] = _rgb(colour)
 
     def write(self, text: str, x: float, y: float, **how: Any) -> None:
-        """Put text at (x, y), vertically centred there unless told otherwise."""
+        """Put text at (x, y), vertically centred there by default."""
         height, width = self.pixels.shape[:2]
         how = {"color": INK, "fontsize": 8, "va": "center", **how}
         self.figure.text(x / width, 1 - y / height, text, parse_math=False, **how)

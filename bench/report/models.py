@@ -15,7 +15,8 @@ def model_names(manifests: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]
     """For each run the name of its model with its sampler, and that name without the number of steps.
 
     A name is the model's and those settings that are not the same in all runs, as the resolved configuration has them;
-    of weights it has the file's name, or the first digits of their digest.
+    of weights it has the file's name, or the first digits of their digest. A model's own weights have no name where all
+    runs that name no file have the same.
 
     Args:
         manifests: as the store reads them.
@@ -23,9 +24,17 @@ def model_names(manifests: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]
     found = [_flat(manifest["resolved"]["model"]) for manifest in manifests]
     keys = list(dict.fromkeys(key for each in found for key in each if key != "name"))
     telling = [key for key in keys if len({str(each.get(key)) for each in found}) > 1]
+    given = [_flat(manifest.get("config", {}).get("model")) for manifest in manifests]
+    named = [
+        [_part(key, each, files, _own(key, found, given)) for key in telling]
+        for each, files in zip(found, given, strict=True)
+    ]
     return [
-        (_name(each, telling, manifest), _name(each, [key for key in telling if _short(key) != STEPS], manifest))
-        for each, manifest in zip(found, manifests, strict=True)
+        (
+            _name(each, parts),
+            _name(each, [part for key, part in zip(telling, parts, strict=True) if _short(key) != STEPS]),
+        )
+        for each, parts in zip(found, named, strict=True)
     ]
 
 
@@ -35,15 +44,25 @@ def steps_of(manifest: Mapping[str, Any]) -> int | None:
     return found[0] if len(found) == 1 and isinstance(found[0], int) else None
 
 
-def _name(settings: Mapping[str, Any], keys: Sequence[str], manifest: Mapping[str, Any]) -> str:
-    parts = [_part(key, settings[key], manifest) for key in keys if settings.get(key) is not None]
-    return " ".join([str(settings.get("name", "model")), *parts])
+def _name(settings: Mapping[str, Any], parts: Sequence[str]) -> str:
+    return " ".join([str(settings.get("name", "model")), *(part for part in parts if part)])
 
 
-def _part(key: str, value: Any, manifest: Mapping[str, Any]) -> str:
+def _own(key: str, found: Sequence[Mapping[str, Any]], given: Sequence[Mapping[str, Any]]) -> set[Any]:
+    """The value that a setting has in all runs that do not set it; empty where they differ."""
+    values = {each.get(key) for each, files in zip(found, given, strict=True) if not files.get(key)}
+    return values if len(values) == 1 else set()
+
+
+def _part(key: str, settings: Mapping[str, Any], given: Mapping[str, Any], own: set[Any]) -> str:
+    """What a name says of one setting; empty: nothing."""
+    value = settings.get(key)
     if isinstance(value, str) and HEX.fullmatch(value):
-        given = _flat(manifest.get("config", {}).get("model")).get(key)
-        return PurePosixPath(str(given)).stem if given else value[:6]
+        if given.get(key):
+            return PurePosixPath(str(given[key])).stem
+        return "" if value in own else value[:6]
+    if value is None:
+        return ""
     return f"{value} steps" if _short(key) == STEPS else f"{_short(key)}={value}"
 
 

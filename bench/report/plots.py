@@ -230,6 +230,8 @@ def _ticks(panel: Axes, axis: Axis) -> None:
     if not axis.log:
         return
     low, high = panel.get_xlim()
+    if high < 1.001 * low:  # costs that differ in their last bits are one place, and an axis needs a width
+        low, high = panel.set_xlim(low / 1.25, high * 1.25)
     decades = math.log10(high / low)
     subs = (1.0, 2.0, 5.0) if decades < 2.2 else (1.0, 3.0) if decades < 3.2 else (1.0,)
     panel.xaxis.set_major_locator(LogLocator(subs=subs, numticks=20))

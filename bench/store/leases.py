@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bench.store.storage import LocalStorage, ObjectStorage
 
 STALE_SECONDS = 60.0
-"""A mark in an object store that is older belongs to a driver that was killed."""
+"""A mark in an object store that is older belongs to a driver that was killed, or whose clock is wrong."""
 
 
 class Lease(ABC):
@@ -91,6 +91,9 @@ class LocalLease(Lease):
 class ObjectLease(Lease):
     """A mark that is renewed while its driver lives.
 
+    A mark from the future is of a clock that was wrong, then or now, and is held to be as old as it seems to be young:
+    else a clock that is set back by a day would keep every driver away for a day.
+
     Two drivers that start within a second could both pass; their parts have names of their own, so that even then
     nothing is overwritten, and readers count each trial once.
     """
@@ -98,7 +101,7 @@ class ObjectLease(Lease):
     def __init__(self, place: ObjectStorage, name: str) -> None:
         self._place, self._name, self._owner, self._written = place, name, uuid.uuid4().hex, 0.0
         other = self._read()
-        age = time.time() - float(other.get("time", 0.0))
+        age = abs(time.time() - float(other.get("time", 0.0)))
         here = other.get("host") == os.uname().nodename
         if age < STALE_SECONDS and not (here and not _alive(int(other.get("pid", 0)))):
             raise SettingError(

@@ -36,8 +36,17 @@ def read(output: Output, columns: Sequence[str] | None = None) -> pd.DataFrame:
     if not found:
         raise DataError(f"{place(output)}: has no trace; run it with trace: true")
     with store.reading(place(output)):
-        frame: pd.DataFrame = pa.concat_tables(found, promote_options="permissive").to_pandas()
-    return frame
+        return _frame(pa.concat_tables(found, promote_options="permissive"))
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    """A table whose noises' seeds, integers of 63 bits, stay exact though some rows have no noise."""
+    import pandas as pd
+
+    columns = zip(table.column_names, table.columns, strict=True)
+    return pd.DataFrame(
+        {name: column.to_pandas(integer_object_nulls=pa.types.is_nested(column.type)) for name, column in columns}
+    )
 
 
 def _parts(output: Output, columns: list[str] | None) -> Iterator[pa.Table]:

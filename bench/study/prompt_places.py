@@ -12,7 +12,7 @@ HUB = "hf://datasets/"
 
 
 def located(file: str) -> Path:
-    """The file or folder, fetched first if need be.
+    """The file or folder, downloaded if needed.
 
     Raises:
         SettingError: the address names no file of a data set.

@@ -72,6 +72,7 @@ class Study:
             if config.engines.simulate is None:
                 judge.check()
         if config.engines.simulate is None:
+            self.model.suits(config.engines.device)
             self.model.check()  # last: it may have to fetch a checkpoint
 
     def _conditions(self) -> list[Condition]:
@@ -149,7 +150,7 @@ class Study:
         )
 
     def _identity(self, reward: str) -> dict[str, Any]:
-        """A reward's identity; its settings where it is not computed, as its weights need not be here."""
+        """A reward's identity; its settings where it is not computed, as its weights need not be on this machine."""
         settings = self.rewards[reward]
         return settings.identity() if self.computes_rewards else settings.record()
 

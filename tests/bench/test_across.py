@@ -170,6 +170,11 @@ def test_models_are_named_by_what_tells_them_apart() -> None:
         ("cifar10 18 steps large", "cifar10 large"),
         ("cifar10 18 steps cccccc", "cifar10 cccccc"),
     ]
+    assert model_names(found[:3]) == [  # the model's own weights are one, and need no name
+        ("cifar10 10 steps", "cifar10"),
+        ("cifar10 18 steps", "cifar10"),
+        ("cifar10 18 steps large", "cifar10 large"),
+    ]
     assert model_names(found[:2]) == [("cifar10 10 steps", "cifar10"), ("cifar10 18 steps", "cifar10")]
     assert model_names(found[:1]) == [("cifar10", "cifar10")]
     assert [steps_of(each) for each in found[:2]] == [10, 18]

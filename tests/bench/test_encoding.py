@@ -122,7 +122,7 @@ def test_a_pipeline_that_cannot_encode_apart_is_said_at_every_start(
         said = StringIO()
         assert lacking_of(study) == lacks
         encode_prompts(study, Console(file=said, width=1000))
-        assert f"every engine loads the text encoders, for prompts of {saved} cannot be" in said.getvalue()
+        assert f"every engine loads the text encoders, as prompts of {saved} cannot be" in said.getvalue()
         assert "([the whole] is needed)" in said.getvalue()
 
 

@@ -211,8 +211,9 @@ def test_one_driver_at_a_time(address: str) -> None:
     assert ".lock" not in place(address).names()
 
 
-@pytest.mark.parametrize("change", [{"time": 0.0}, {"pid": 2**22 + 1}])
+@pytest.mark.parametrize("change", [{"time": 0.0}, {"pid": 2**22 + 1}, {"time": 2.0**33}])
 def test_a_killed_drivers_mark_is_no_obstacle(change: dict[str, float], address: str) -> None:
+    """It is stale, or its process is gone; or a clock was set back since, and it is of a time to come."""
     killed = Store(address, ["brightness"])
     killed.open("d", MANIFEST)
     bucket = place(address)

@@ -72,6 +72,15 @@ def test_one_panel_a_reward_with_a_log_axis() -> None:
     assert "n = 12 problems" in figure.get_suptitle()
 
 
+def test_costs_that_differ_in_their_last_bits_are_drawn(tmp_path: Path) -> None:
+    """An axis without a width divides by zero; warnings are errors here."""
+    found = curves(trials())
+    found["nfe"] = 70.0 * (1 + 1e-15 * np.arange(len(found)))
+    plot_curves(found, tmp_path / "curves.png")
+    low, high = figure_curves(found).axes[0].get_xlim()
+    assert low < 60 < 80 < high
+
+
 def test_every_search_appears_in_every_panel_and_once_in_the_legend() -> None:
     figure = figure_curves(curves(trials()))
     names = KNOWN

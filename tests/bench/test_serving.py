@@ -130,7 +130,7 @@ BAD: dict[str, tuple[int, str, Any, str]] = {
     "a list": (400, "/brightness/score", [1], "expected settings as 'key: value'"),
     "an unknown key": (400, "/brightness/score", question(captoin="x"), "did you mean 'caption'"),
     "no images": (400, "/brightness/score", {"protocol": 1, "images": []}, "images"),
-    "another protocol": (400, "/brightness/score", {**question(), "protocol": 2}, "protocol 2, and 1 is spoken here"),
+    "another protocol": (400, "/brightness/score", {**question(), "protocol": 2}, "protocol 2, but must have 1"),
     "no base64": (400, "/brightness/score", question(png="%%"), "images.0.png: no base64"),
     "no PNG": (400, "/brightness/score", question(png="AAAA"), "images.0.png: no PNG file"),
     "a JPEG": (400, "/brightness/score", question(png=jpeg()), "images.0.png: no PNG file"),

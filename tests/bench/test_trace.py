@@ -41,7 +41,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def both(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Its trials and its evaluations."""
-    return store.read(folder).to_pandas(), trace.read(folder)
+    trials = store.read(folder)
+    return trials.to_pandas().assign(noises=trials["noises"].to_pylist()), trace.read(folder)
 
 
 def test_its_schema_is_documented(folder: Path) -> None:
@@ -52,6 +53,15 @@ def test_its_schema_is_documented(folder: Path) -> None:
         field.name: field.doc for field in EVALUATION_COLUMNS
     }
     assert int(found.metadata[b"schema_version"]) == TRACE_VERSION == 2
+
+
+def test_seeds_are_exact_though_some_evaluations_have_none(folder: Path) -> None:
+    [part] = trace.names(folder)
+    stored = pq.read_table(folder / "evaluations" / part)["noise"].to_pylist()
+    assert None in stored
+    seeds = [noise["seed"] for noise in stored if noise]
+    assert max(seeds) > 2**53
+    assert [noise["seed"] for noise in trace.read(folder)["noise"] if noise] == seeds
 
 
 def test_costs_add_up(both: tuple[pd.DataFrame, pd.DataFrame]) -> None:

@@ -94,8 +94,8 @@ def test_a_head_of_one_layer_needs_no_word(tmp_path: Path) -> None:
     ("places", "inner", "change", "message"),
     [
         ((0, 2), (24,), {"norm.weight": torch.ones(24)}, "'norm.weight'"),
-        ((0, 2), (24,), {"layers.2.weight": torch.ones(1, 8)}, "do not follow one another"),
-        ((0,), (), {"layers.0.weight": torch.ones(5, 32)}, "do not follow one another to one value"),
+        ((0, 2), (24,), {"layers.2.weight": torch.ones(1, 8)}, "do not form a chain"),
+        ((0,), (), {"layers.0.weight": torch.ones(5, 32)}, "do not form a chain that ends in one value"),
     ],
 )
 def test_what_is_no_chain_of_layers_is_refused(

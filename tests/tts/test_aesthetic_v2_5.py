@@ -59,13 +59,13 @@ def test_what_does_not_fit_is_refused(settings: dict[str, Any], tmp_path: Path) 
         make(settings, head=str(tmp_path / "other.pth")).check()
     state["scoring_head.0.weight"] = torch.zeros(16, 30)
     torch.save(state, tmp_path / "wide.pth")
-    with pytest.raises(WeightsError, match=r"is made for embeddings of 30 numbers, and those of .* have 24; set id"):
+    with pytest.raises(WeightsError, match=r"takes embeddings of 30 numbers, but those of .* have 24; set id"):
         make(settings, head=str(tmp_path / "wide.pth")).load()
     for file in Path(settings["id"]).iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     config = tmp_path / "preprocessor_config.json"
     config.write_text(config.read_text().replace('"do_resize": true', '"do_resize": false'))
-    with pytest.raises(WeightsError, match="'do_resize' is False, and only True can be computed here"):
+    with pytest.raises(WeightsError, match="'do_resize' is False, and only True is supported"):
         make(settings, id=str(tmp_path)).check()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from functools import wraps
 from pathlib import Path
@@ -137,7 +138,7 @@ def test_rows_at_several_levels_do_not_depend_on_one_another(name: str, saved: P
     [
         ({"arguments": {"guidance_scales": 3}}, r"it takes no guidance_scales\); did you mean guidance_scale\?"),
         ({"forwards": 2}, "forwards = 2: its pipeline takes 1 for a prediction; set that"),
-        ({"even": False}, "even = False: its pipeline does otherwise; set even to True"),
+        ({"even": False}, "even = False: its pipeline does not; set even to True"),
         ({"cell": 8}, r"cell = 8: its pipeline shifts by 0\.\d+, not by"),
         ({"arguments": {"gidance": 3}}, "arguments: its pipeline cannot be called with them .*gidance"),
         ({"size": None}, "size: model diffusers does not know its images' size; set it"),
@@ -231,11 +232,29 @@ def test_where_more_than_text_encoders_is_needed_it_is_said_and_engines_encode(
     monkeypatch.setattr(diffusers.FluxPipeline, "encode_prompt", mixed)
     assert encode_lacking(settings, PROMPTS, store, "cpu") == 3
     [note] = unstored(settings, store)
-    assert note.startswith("model diffusers: every engine loads the text encoders, for prompts of ")
+    assert note.startswith("model diffusers: every engine loads the text encoders, as prompts of ")
     assert "cannot be encoded without the rest of its pipeline (" in note
     with prompts_from(store):
         assert torch.equal(answers(settings.load()), expected)
     assert lacking(settings, PROMPTS, store) == 0  # and is not tried again
+
+
+def test_what_no_tokenizer_reads_of_a_prompt_is_said(tmp_path: Path) -> None:
+    """By the one that reads most, as the family says it; and by CLIP's own length where there is no other."""
+    folder = tiny_pipelines.save(tiny_flows.flux(), tmp_path / "flux")
+    whole, half = ({"arguments": values} for values in ({}, {"max_sequence_length": 128}))
+    family: Any = MODELS.make({"name": "flux", "id": str(folder), "size": 16})[1]
+    prompts = ["a cat", "cube " * 200]
+    assert generic("flux-dev", folder, **whole).notes(prompts) == family.notes(prompts) != []
+    [note] = generic("flux-dev", folder, **half).notes(["a cat", "b" * 126, "b" * 130])
+    assert note.endswith("is longer than the 127 tokens that are read; cut: 'bbbb'")
+    plain = tiny_pipelines.save(tiny_pipelines.stable_diffusion(), tmp_path / "sd")
+    found = generic("flux-dev", plain, arguments={}).notes(["a cat", "b" * 100])
+    expected: Any = MODELS.make({"name": "stable-diffusion", "id": str(plain)})[1]
+    assert found == expected.notes(["a cat", "b" * 100]) != []
+    shutil.rmtree(folder / "tokenizer_2")
+    with pytest.raises(WeightsError, match=r"id .*: its tokenizer_2 cannot be read \(.*\); fetch it anew"):
+        generic("flux-dev", folder).notes(prompts)
 
 
 def test_nested_encodings_are_kept_as_they_were() -> None:
@@ -244,24 +263,24 @@ def test_nested_encodings_are_kept_as_they_were() -> None:
     found = restored(flattened(results))
     assert repr(found) == repr(results)
     assert found[0][2][1][0].dtype == torch.bfloat16
-    with pytest.raises(SettingError, match="gives a str, which is no encoded prompt"):
+    with pytest.raises(SettingError, match="returns a str, which is not an encoded prompt"):
         flattened([(a, "words")])
-    with pytest.raises(SettingError, match="gives a tensor without values"):
+    with pytest.raises(SettingError, match="returns a tensor without values"):
         flattened([torch.empty(1, device="meta")])
     for name in ("", "t1", "t1_1", "x2_0", "t2_-1", "t99999_0", "l1_0..l1_0", "__class__"):
-        with pytest.raises(WeightsError, match=r"is no place of a tensor; delete the folder of engines\.prompts"):
+        with pytest.raises(WeightsError, match=r"is not a tensor's position; delete the folder of engines\.prompts"):
             restored({name: a})
-    with pytest.raises(WeightsError, match="are of unlike forms"):
+    with pytest.raises(WeightsError, match="have different forms"):
         restored({"l2_0": a, "l1_0": a})
 
 
 def test_encodings_of_unlike_length_are_refused() -> None:
-    with pytest.raises(SettingError, match="encoded to unlike lengths"):
+    with pytest.raises(SettingError, match="encodings of different lengths"):
         together([(torch.zeros(1, 3, 2),), (torch.zeros(1, 4, 2),)])
 
 
 def test_encodings_without_a_dimension_of_prompts_are_those_of_every_row() -> None:
     ids = torch.arange(6.0).view(3, 2)
     assert together([(ids,), (ids.clone(),)])[0] is ids
-    with pytest.raises(SettingError, match=r"cannot be told apart; set engines\.batch to 1"):
+    with pytest.raises(SettingError, match=r"cannot be separated; set engines\.batch to 1"):
         together([(ids,), (ids + 1,)])

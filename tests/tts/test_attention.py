@@ -54,7 +54,7 @@ def test_other_names_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["diffusers:flash_hub", "diffusers:SAGE_HUB"])
 def test_no_code_is_fetched(name: str) -> None:
-    with pytest.raises(ValueError, match="would run code that is fetched from the hub"):
+    with pytest.raises(ValueError, match="would run code downloaded from the hub"):
         check_name(name)
 
 
@@ -92,9 +92,9 @@ def backends(network: torch.nn.Module) -> set[str | None]:
 
 
 def test_a_network_whose_attention_is_torchs_has_no_backends() -> None:
-    with pytest.raises(EngineError, match="UNet2DConditionModel leaves attention to torch"):
+    with pytest.raises(EngineError, match="UNet2DConditionModel computes attention by torch"):
         dispatch(tiny_pipelines.unet(), "diffusers:native")
-    with pytest.raises(EngineError, match="Linear leaves attention to torch"):
+    with pytest.raises(EngineError, match="Linear computes attention by torch"):
         dispatch(torch.nn.Linear(1, 1), "diffusers:native")
 
 

@@ -69,7 +69,7 @@ def test_dino_s_logits_are_transformers_s(tmp_path: Path) -> None:
     assert found == pytest.approx([float(logits[0, 7]), float(logits[1, 999])], abs=0.02)
     assert abs(found[0] - found[1]) > 0.05
     assert set(reward.identity()) == {"model", "weights", "head", "value"}
-    with pytest.raises(WeightsError, match="is no linear head"):
+    with pytest.raises(WeightsError, match="is not a linear head"):
         DinoClasses(**{**settings, "head": settings["weights"]}).check()
 
 

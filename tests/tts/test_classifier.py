@@ -207,14 +207,14 @@ def test_an_unknown_file_says_how_its_images_are_prepared_and_can_be_told(tmp_pa
     path, pictures = tiny_rewards.torchvision_classifier(tmp_path / "w.pth", "mobilenet_v2"), images(1, 200)
     by_default = Classifier(model="mobilenet_v2", weights=str(path))
     [note] = by_default.notes([0])
-    assert note.endswith("images are prepared as for IMAGENET1K_V2; to change that set preprocessing")
+    assert note.endswith("images are prepared as for IMAGENET1K_V2; set preprocessing to change that")
     told = Classifier(model="mobilenet_v2", weights=str(path), preprocessing="IMAGENET1K_V1")
     assert told.notes([0]) == []
     assert told.identity() == {**by_default.identity(), "preprocessing": "IMAGENET1K_V1"}
     assert told.load().score(pictures, [3]) != by_default.load().score(pictures, [3])
     with pytest.raises(SettingError, match=r"preprocessing = IMAGENET1K_V3: no published weights.*did you mean"):
         Classifier(model="mobilenet_v2", weights=str(path), preprocessing="IMAGENET1K_V3").check()
-    with pytest.raises(SettingError, match=r"guided-diffusion-64 has a preprocessing of its own"):
+    with pytest.raises(SettingError, match=r"guided-diffusion-64 prepares images in its own way"):
         Classifier(model=GUIDED, weights=str(path), preprocessing="IMAGENET1K_V1").check()
 
 
@@ -280,7 +280,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     guideds = tiny_rewards.guided_classifier(tmp_path / "g.pt", classes=5)
     with pytest.raises(WeightsError, match=r"g\.pt: is not of a resnet50 with 1000 classes: has None in place of"):
         Classifier(weights=str(guideds)).check()
-    with pytest.raises(WeightsError, match=r"w\.pth: is no classifier of guided diffusion for 64 pixels"):
+    with pytest.raises(WeightsError, match=r"w\.pth: is not a classifier of guided diffusion for 64 pixels"):
         guided(torchvisions).check()
     with pytest.raises(WeightsError, match=r"knows 5 classes, but the setting 'classes' says 1000"):
         guided(guideds).check()
@@ -315,7 +315,9 @@ def test_what_does_not_fit_guided_diffusion_is_named(
     others = {key: value for key, value in state.items() if key != name}
     torch.save(others if shape is None else others | {name: torch.zeros(shape)}, tmp_path / "g.pt")
     for use in (Classifier.check, Classifier.load):
-        with pytest.raises(WeightsError, match=r"^weights [^\n]*g\.pt: is no classifier of guided diffusion") as error:
+        with pytest.raises(
+            WeightsError, match=r"^weights [^\n]*g\.pt: is not a classifier of guided diffusion"
+        ) as error:
             use(guided(tmp_path / "g.pt", classes=5))
         assert message in str(error.value)
 

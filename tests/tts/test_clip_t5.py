@@ -83,11 +83,11 @@ def test_files_without_an_image_encoder_take_the_towers(settings: dict[str, Any]
 @pytest.mark.parametrize(
     ("change", "config", "message"),
     [
-        ({"shared.weight": None}, {}, r"they are not of CLIP-FlanT5 \(no shared.weight\)"),
+        ({"shared.weight": None}, {}, r"they are not CLIP-FlanT5's \(no shared.weight\)"),
         ({"mm_projector.2.weight": None}, {}, "no mm_projector.0.weight and mm_projector.2.weight"),
         ({"encoder.final_layer_norm.weight": None}, {}, "T5 has no weights for 'encoder.final_layer_norm.weight'"),
         ({"more.weight": torch.zeros(2)}, {}, "T5 takes no 'more.weight'"),
-        ({}, {"mm_projector_type": "linear"}, "mm_projector_type = linear; only mlp2x_gelu can be computed here"),
+        ({}, {"mm_projector_type": "linear"}, "mm_projector_type = linear; only mlp2x_gelu is supported"),
     ],
 )
 def test_other_weights_are_refused(

@@ -233,14 +233,14 @@ TINY_TEXT = "ViT-B-32"
 """A model of open_clip's whose texts become tokens as the tiny model's."""
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "key of the preprocessing": ({"preprocess_cfg": {"gamma": 2.2}}, "has 'gamma', whose effect is not known"),
-    "key beside it": ({"text_cfg": {}}, "has 'text_cfg', whose effect is not known"),
+    "key of the preprocessing": ({"preprocess_cfg": {"gamma": 2.2}}, "has 'gamma', whose effect is unknown"),
+    "key beside it": ({"text_cfg": {}}, "has 'text_cfg', whose effect is unknown"),
     "key of the model": ({"model_cfg": {**CONFIG, "rope": True}}, "open_clip cannot build it .*rope"),
     "key of a part": ({"model_cfg": {**CONFIG, "vision_cfg": {"widths": 3}}}, "open_clip cannot build it .*widths"),
-    "grey images": ({"preprocess_cfg": {"mode": "L"}}, "images are prepared as 'L'"),
+    "grey images": ({"preprocess_cfg": {"mode": "L"}}, "'mode' is 'L', and only 'RGB'"),
     "no square": (
         {"model_cfg": {**CONFIG, "vision_cfg": {**CONFIG["vision_cfg"], "image_size": [16, 24]}}},  # type: ignore[dict-item]
-        "only squares",
+        "only square ones",
     ),
 }
 

@@ -147,25 +147,25 @@ def test_other_wrappers_and_networks_are_named(tmp_path: Path) -> None:
 
 
 CONSTANTS: list[tuple[str, str, str, Any, str]] = [
-    ("adm", "UNetBlock", "skip_scale", np.sqrt(0.5), "'enc.8x8_block0' has skip_scale = 0.707107, and only 1 can be"),
-    ("vp", "UNetBlock", "skip_scale", 1, "'enc.8x8_block0' has skip_scale = 1, and only 0.707107 can be"),
-    ("ve", "UNetBlock", "adaptive_scale", True, "has adaptive_scale = 1, and only 0 can be"),
-    ("vp", "UNetBlock", "num_heads", 2, "has num_heads = 2, and only 0 or 1 can be"),
-    ("adm", "UNetBlock", "num_heads", 2, "has num_heads = 2, and only 0 can be"),
-    ("adm", "GroupNorm", "eps", 1e-6, "'enc.8x8_block0.norm0' has eps = 1e-06, and only 1e-05 can be"),
-    ("ve", "GroupNorm", "eps", 1e-5, "has eps = 1e-05, and only 1e-06 can be"),
-    ("vp", "GroupNorm", "num_groups", 32, "has num_groups = 32, and only 8 can be"),
-    ("vp", "PositionalEmbedding", "endpoint", False, "'map_noise' has endpoint = 0, and only 1 can be"),
-    ("vp", "PositionalEmbedding", "max_positions", 1000, "has max_positions = 1000, and only 10000 can be"),
-    ("adm", "EDMPrecond", "sigma_max", 50, "made for noise levels from 0 to 50, and the sampler's are 0.002 to 80"),
+    ("adm", "UNetBlock", "skip_scale", np.sqrt(0.5), "'enc.8x8_block0' has skip_scale = 0.707107, and only 1 is"),
+    ("vp", "UNetBlock", "skip_scale", 1, "'enc.8x8_block0' has skip_scale = 1, and only 0.707107 is"),
+    ("ve", "UNetBlock", "adaptive_scale", True, "has adaptive_scale = 1, and only 0 is"),
+    ("vp", "UNetBlock", "num_heads", 2, "has num_heads = 2, and only 0 or 1 is"),
+    ("adm", "UNetBlock", "num_heads", 2, "has num_heads = 2, and only 0 is"),
+    ("adm", "GroupNorm", "eps", 1e-6, "'enc.8x8_block0.norm0' has eps = 1e-06, and only 1e-05 is"),
+    ("ve", "GroupNorm", "eps", 1e-5, "has eps = 1e-05, and only 1e-06 is"),
+    ("vp", "GroupNorm", "num_groups", 32, "has num_groups = 32, and only 8 is"),
+    ("vp", "PositionalEmbedding", "endpoint", False, "'map_noise' has endpoint = 0, and only 1 is"),
+    ("vp", "PositionalEmbedding", "max_positions", 1000, "has max_positions = 1000, and only 10000 is"),
+    ("adm", "EDMPrecond", "sigma_max", 50, "made for noise levels from 0 to 50, but the sampler's are 0.002 to 80"),
     (
         "ve",
         "EDMPrecond",
         "sigma_min",
         0.02,
-        "made for noise levels from 0.02 to inf, and the sampler's are 0.002 to 80",
+        "made for noise levels from 0.02 to inf, but the sampler's are 0.002 to 80",
     ),
-    ("adm", "EDMPrecond", "label_dim", 7, "its preconditioning has label_dim = 7, and its network 4"),
+    ("adm", "EDMPrecond", "label_dim", 7, "its preconditioning has label_dim = 7, but its network 4"),
 ]
 """Networks, and a constant of a changed program that nothing else of a file tells."""
 
@@ -208,7 +208,7 @@ def test_the_published_constants_are_no_obstacle(tmp_path: Path) -> None:
         ({"in_channels": 1}, "in_channels = 1: Input should be 3"),
         ({"resample_filter": [1, 3, 3, 1]}, "unknown key 'resample_filter'"),
         ({"channel_mult": [2, 2]}, "channel_mult must begin with 1"),
-        ({"attn_resolutions": [8]}, "a level that attends has 32 channels, which is no multiple of 64"),
+        ({"attn_resolutions": [8]}, "a level with attention has 32 channels, which is not a multiple of 64"),
         ({"img_resolution": 9}, "img_resolution 9 cannot be halved"),
         ({"num_blocks": 2}, "its network lacks 'enc.8x8_block1.norm0.weight'"),
         ({"attn_resolutions": []}, "its network has 'enc.4x4_block0.norm2.weight', which an ADM"),

@@ -298,11 +298,11 @@ def test_a_hostile_pickle_is_refused_and_runs_nothing(
 
 def test_weights_of_another_network_are_named(files: dict[str, dict[str, Any]], tmp_path: Path) -> None:
     wrong = tiny_rewards.aesthetic_head(tmp_path / "head.pth", width=48)
-    with pytest.raises(WeightsError, match=r"made for embeddings of 48 numbers.*have 32; set model"):
+    with pytest.raises(WeightsError, match=r"takes embeddings of 48 numbers.*have 32; set model"):
         settings("aesthetic", {**files["aesthetic"], "head": str(wrong)}).load()
     with pytest.raises(WeightsError, match=r"has no linear layers"):
         settings("aesthetic", {**files["aesthetic"], "head": files["imagereward"]["weights"]}).check()
-    with pytest.raises(WeightsError, match=r"not of ImageReward \(no 'blip"):
+    with pytest.raises(WeightsError, match=r"not ImageReward's \(no 'blip"):
         settings("imagereward", {**files["imagereward"], "weights": files["aesthetic"]["head"]}).check()
     (tmp_path / "w.safetensors").write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{}")
     with pytest.raises(WeightsError, match=r"w\.safetensors"):

@@ -115,7 +115,7 @@ def test_a_rank_grows_with_its_value_also_outside_the_sample(values: list[int], 
             "has not scored brightness; run it with this reward",
         ),
         ({"search": ["naive"] * 2, "score_brightness": [1.0] * 2}, SettingError, "fewer than two different values"),
-        (None, DataError, "is no run"),
+        (None, DataError, "is not a run"),
     ],
 )
 def test_a_reference_that_is_of_no_use_is_refused(

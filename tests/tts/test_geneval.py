@@ -69,11 +69,14 @@ def test_a_file_of_the_published_form_is_read_and_grouped(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ({"tag": "colour"}, "tag 'colour' is none of single_object"),
-        ({"include": [{"class": "bus", "count": 1, "color": "beige"}]}, "color 'beige' is none of red"),
-        ({"include": [{"class": "bus", "count": 1, "position": ["left of", 0]}]}, "objects that are not named before"),
+        ({"tag": "colour"}, "tag 'colour' is not one of single_object"),
+        ({"include": [{"class": "bus", "count": 1, "color": "beige"}]}, "color 'beige' is not one of red"),
+        (
+            {"include": [{"class": "bus", "count": 1, "position": ["left of", 0]}]},
+            "objects that no earlier clause names",
+        ),
         ({"include": [{"class": "bus", "count": 0}]}, "count 0 is below 1"),
-        ({"include": [{"count": 1}]}, "line 1: is not of GenEval's form"),
+        ({"include": [{"count": 1}]}, "line 1: does not have GenEval's form"),
     ],
 )
 def test_lines_of_another_form_are_refused(line: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -261,7 +264,7 @@ def test_what_cannot_be_judged_is_said_before(settings: dict[str, Any], tmp_path
     other = tiny_judges.geneval_lines(
         tmp_path / "m.jsonl", ["p"], ({"tag": "counting", "include": [{"class": "yak", "count": 1}]},)
     )
-    with pytest.raises(SettingError, match="detector: knows no yak"):
+    with pytest.raises(SettingError, match="detector: does not know 'yak'"):
         REWARDS.make({"name": "geneval", **settings, "metadata": str(other)})[1].check()
 
 
@@ -271,7 +274,7 @@ def test_a_detector_of_another_kind_is_refused(tmp_path: Path) -> None:
         Detecting(id=str(tmp_path)).classes()
     with pytest.raises(SettingError, match="torchvision has no such detector"):
         Detecting(library="torchvision", model="rcnn", weights="w.pth").classes()
-    with pytest.raises(ValueError, match="needs a file, or an address of one"):
+    with pytest.raises(ValueError, match="needs a file, or the address of one"):
         Detecting(library="torchvision")
 
 

@@ -31,9 +31,9 @@ def test_higher_is_better_whatever_the_metric_says_and_each_image_goes_by_itself
 
 @pytest.mark.usefixtures("package")
 def test_metrics_that_compare_and_unknown_ones_are_refused() -> None:
-    with pytest.raises(SettingError, match="metric lpips: compares an image with another; name one without reference"):
+    with pytest.raises(SettingError, match="metric lpips: needs a reference image; name a no-reference metric"):
         make(metric="lpips").check()
-    with pytest.raises(SettingError, match="metric music: pyiqa has none of this name"):
+    with pytest.raises(SettingError, match="metric music: pyiqa has no such metric"):
         make(metric="music").check()
     assert make().identity() == {"metric": "musiq", "pyiqa": "0.1.16"}
 

@@ -137,10 +137,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
 
 
 CHANGES: dict[str, tuple[str, str, list[str], Any, str]] = {
-    "a model's key": ("pickscore", "config.json", ["rope_theta"], 1, "has 'rope_theta', whose effect is not known"),
+    "a model's key": ("pickscore", "config.json", ["rope_theta"], 1, "has 'rope_theta', whose effect is unknown"),
     "a text encoder's": ("pickscore", "config.json", ["text_config", "rope"], 1, "text_config: has 'rope'"),
     "an image encoder's": ("pickscore", "config.json", ["vision_config", "gate"], 1, "vision_config: has 'gate'"),
-    "a processor's": ("pickscore", "preprocessor_config.json", ["gamma"], 2.2, "has 'gamma', whose effect is not"),
+    "a processor's": ("pickscore", "preprocessor_config.json", ["gamma"], 2.2, "has 'gamma', whose effect is unknown"),
     "no crop": ("pickscore", "preprocessor_config.json", ["do_center_crop"], False, "'do_center_crop' is False, and"),
     "no resizing": ("pickscore", "preprocessor_config.json", ["do_resize"], False, "'do_resize' is False"),
     "another factor": ("pickscore", "preprocessor_config.json", ["rescale_factor"], 1 / 127.5, "'rescale_factor' is"),
@@ -156,7 +156,7 @@ CHANGES: dict[str, tuple[str, str, list[str], Any, str]] = {
     "BERT's tokenizer's": ("imagereward", "bert/tokenizer_config.json", ["subwords"], 2, "has 'subwords'"),
     "BLIP's": ("imagereward", "med_config.json", ["hidden_act"], "relu", "'hidden_act' is 'relu', and only 'gelu'"),
     "BLIP's sizes": ("imagereward", "med_config.json", ["hidden_size"], 768, "'hidden_size' is 768, and only 64"),
-    "BLIP's other": ("imagereward", "med_config.json", ["adapter"], 1, "has 'adapter', whose effect is not known"),
+    "BLIP's other": ("imagereward", "med_config.json", ["adapter"], 1, "has 'adapter', whose effect is unknown"),
 }
 
 

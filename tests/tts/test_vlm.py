@@ -148,10 +148,10 @@ def test_texts_of_programs_are_read_and_never_run(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="has no text named THIRD"):
         constants(program, ("THIRD",), "question")
     program.write_text("x = (")
-    with pytest.raises(WeightsError, match="is no program in Python"):
+    with pytest.raises(WeightsError, match="is not a Python program"):
         longest_question(program, "question")
     program.write_text("x = 1")
-    with pytest.raises(WeightsError, match="has no f-string with one gap"):
+    with pytest.raises(WeightsError, match="has no f-string with one field"):
         longest_question(program, "question")
 
 
@@ -205,7 +205,7 @@ def test_hpsv3_reads_weights_under_younger_names(preference: dict[str, Any], tmp
     ("change", "message"),
     [
         ({"rm_head.5.weight": None}, "rm_head"),
-        ({"model.embed_tokens.weight": None}, r"they are not of HPSv3 \(no model.embed_tokens.weight\)"),
+        ({"model.embed_tokens.weight": None}, r"they are not HPSv3's \(no model.embed_tokens.weight\)"),
         ({"model.layers.0.mlp.up_proj.weight": None}, "the network has no weights for 'language_model.layers.0"),
         ({"more.weight": torch.zeros(2)}, "the network takes no 'more.weight'"),
     ],
@@ -223,9 +223,9 @@ def test_other_weights_are_refused(
 
 def test_a_question_without_its_places_is_refused(preference: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "q.txt").write_text("How good is {caption}?")
-    with pytest.raises(WeightsError, match=r"has <\|Reward\|> 0 times; it needs it once"):
+    with pytest.raises(WeightsError, match=r"contains <\|Reward\|> 0 times, but must contain it once"):
         make("hpsv3", **{**preference, "question": str(tmp_path / "q.txt")}).check()
-    with pytest.raises(SettingError, match=r"it must hold \{caption\}"):
+    with pytest.raises(SettingError, match=r"it must contain \{caption\}"):
         make("vqascore", question="Is it good?")
 
 

@@ -199,7 +199,7 @@ def test_a_missing_shard_is_named_before_anything_is_loaded(root: Path, tmp_path
         settings.check()
         lacking = max((folder / "unet").glob("*-of-*.safetensors"))
         lacking.unlink()
-        with pytest.raises(TTSError, match=f"its unet lacks {lacking.name}; fetch it anew$"):
+        with pytest.raises(TTSError, match=f"its unet lacks {lacking.name}; download it again$"):
             settings.check()
 
 

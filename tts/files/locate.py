@@ -9,7 +9,7 @@ from tts.files.staging import near
 
 
 def locate(address: str, setting: str, sha256: str | None = None) -> Path:
-    """The file of a path or an https address, fetched first if need be, near this machine's engines.
+    """The file of a path or an https address, downloaded if needed, near this machine's engines.
 
     Args:
         address: path of a file, with ``~`` for the home, or an https address.

@@ -32,11 +32,11 @@ class Compared(OnFeatures):
     real: str | None = Field(
         None,
         alias="reference",
-        description="real images, or moments of their features: file, folder or address; left out: the judge's own",
+        description="real images, or moments of their features: file, folder or address; default: the judge's own",
     )
 
     def path(self) -> Path | None:
-        """Where the reference lies, fetched first if need be; None: it is the shipped one.
+        """Where the reference lies, downloaded if needed; None: it is the shipped one.
 
         Raises:
             WeightsError: it cannot be fetched.
@@ -44,7 +44,7 @@ class Compared(OnFeatures):
         return None if self.real is None else locate(self.real, "reference")
 
     def identity(self) -> dict[str, Any]:
-        """With the digest of the reference, wherever it lies."""
+        """With the digest of the reference, not its path."""
         from tts.metrics.references.computed import digest
 
         path = self.path()

@@ -66,12 +66,12 @@ class Model(Protocol):
 
 
 class ModelSettings(Settings):
-    """What a configuration says of a model. Everything here but :meth:`load` works without torch.
+    """Settings of a model. All methods but :meth:`load` work without torch.
 
     Attributes:
-        needs_torch: whether plan and conditions need torch all the same, as where a library reads them from a
-            checkpoint; then only its settings must be read without.
-        recorded: whether nothing is computed: what its images are worth stands in a table, and there are none.
+        needs_torch: whether plan and conditions need torch, because a library reads them from a checkpoint; then only
+            the settings can be read without it.
+        recorded: whether rewards come from a table, so that nothing is computed and there are no images.
     """
 
     needs_torch: ClassVar[bool] = False
@@ -95,7 +95,7 @@ class ModelSettings(Settings):
 
     @abstractmethod
     def label(self, condition: Condition) -> str:
-        """A condition as people read it."""
+        """A condition's name for people."""
 
     def caption(self, condition: Condition) -> str:
         """A condition as a text that describes its image, for rewards that compare images with texts."""
@@ -110,18 +110,21 @@ class ModelSettings(Settings):
 
         Args:
             rewards: by the names that searches use.
-            given: of each of them what names it in a configuration.
+            given: each reward as the configuration names it.
             metrics: their names.
         """
 
     @classmethod
     def old_keys(cls, given: Mapping[str, Any]) -> list[str]:
-        """Keys of earlier versions in a configuration that was read, and what to write today, a line each."""
+        """Deprecated keys of a configuration, each with its present form, one line each."""
         return []
+
+    def suits(self, device: str) -> None:
+        """Refuse a kind of device (``cpu``, ``cuda``) that cannot compute it; raises a ``SettingError``."""
 
     @abstractmethod
     def check(self) -> None:
-        """Find what can be wrong with the weights before anything is started or written.
+        """Check the weights before anything is started or written.
 
         Raises:
             WeightsError: they are missing, damaged or of another network.
@@ -129,7 +132,7 @@ class ModelSettings(Settings):
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
-        """All that changes the model's results, as plain JSON values: settings and the weights' digest."""
+        """Everything that changes the model's results, as plain JSON values: settings and the weights' digest."""
 
     @abstractmethod
     def load(self, device: str = "cpu") -> Model:

@@ -24,11 +24,13 @@ INDEX = "model_index.json"
 UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
 """Parts of Stable Diffusion's repositories that drawing images does not need."""
 FORMER = dict.fromkeys(("DiTTransformer2DModel", "PixArtTransformer2DModel"), "Transformer2DModel")
-"""Names of classes when checkpoints were published."""
-TEXTS = ("*.json", "*.txt", "*.model")
-"""Configurations and vocabularies."""
+"""Former names of classes, as published checkpoints have them."""
+TEXTS = ("*.json", "*.txt", "*.model", "*.jinja")
+"""Configurations, vocabularies and templates of chats."""
+READERS = ("tokenizer*/", "processor*/")
+"""Folders of what reads prompts."""
 WHOLE = {"I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64", "BOOL"}
-"""Types of whole numbers."""
+"""Types of integers."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,10 @@ class Checkpoint:
     file: str | None = None
 
     def config(self, name: str) -> dict[str, Any]:
-        """One of its JSON files, fetched alone.
+        """One of its JSON files; only this file is downloaded.
 
         Raises:
-            WeightsError: there is none, or it holds something else.
+            WeightsError: it is missing, or holds something else.
         """
         path = self._file(name)
         try:
@@ -72,7 +74,7 @@ class Checkpoint:
         return folder / name
 
     def folder(self) -> Path:
-        """A local folder with all that is needed beside a single file, fetched first if need be.
+        """A local folder with everything needed beside a single file; it is downloaded if needed.
 
         Raises:
             WeightsError: it cannot be fetched.
@@ -80,7 +82,7 @@ class Checkpoint:
         return local_folder(self.id, "id") or _fetch(self)
 
     def single_file(self) -> Path | None:
-        """The single file, fetched first if need be."""
+        """The single file; it is downloaded if needed."""
         return None if self.file is None else locate(self.file, "file")
 
     def contents(self) -> Contents | None:
@@ -92,7 +94,7 @@ class Checkpoint:
         return contents_of(file)
 
     def check(self, pipeline: str, components: Mapping[str, str], also: Collection[str] = ()) -> None:
-        """Find what is missing or damaged before anything is loaded.
+        """Find missing and damaged files before anything is loaded.
 
         Args:
             pipeline: the class that the checkpoint must name.
@@ -107,8 +109,10 @@ class Checkpoint:
             raise WeightsError(f"id {self.id}: holds a {index.get('_class_name')}, not a {pipeline}; set another model")
         for component, kind in components.items():
             found = index.get(component)
-            if not isinstance(found, list) or not names_of(kind) & {str(name) for name in found}:
-                raise WeightsError(f"id {self.id}: its {component} is {found}, not a {kind}")
+            if not (isinstance(found, list) and any(found)):
+                raise WeightsError(f"id {self.id}: has no {component}, which must be a {kind}; set an id that has one")
+            if not names_of(kind) & {str(name) for name in found}:
+                raise WeightsError(f"id {self.id}: its {component} is {found}, not a {kind}; set another id")
         self.check_weights(components)
         self.check_file(components)
 
@@ -125,7 +129,7 @@ class Checkpoint:
                 raise WeightsError(f"id {self.id}: its {part}'s config is of a {own}, not a {named}; set another id")
 
     def check_weights(self, components: Mapping[str, str]) -> None:
-        """Find weights that are missing, damaged or no plain numbers.
+        """Find weights that are missing, damaged or quantised.
 
         Raises:
             WeightsError: there are some.
@@ -157,7 +161,7 @@ class Checkpoint:
     def identity(self, components: Mapping[str, str]) -> dict[str, str]:
         """Digest of every file that decides what the parts compute, by its name in the checkpoint."""
         folder, weights = self.folder(), self._weights(components)
-        parts = [*components, *sorted(part.name for part in folder.glob("tokenizer*/"))]
+        parts = [*components, *sorted(part.name for kind in READERS for part in folder.glob(kind))]
         texts = [file for part in parts for kind in TEXTS for file in sorted((folder / part).glob(kind))]
         names = ["file" if self.file else str(file.relative_to(folder)) for file in weights]
         return {
@@ -185,7 +189,7 @@ class Checkpoint:
         index = re.compile(rf"(diffusion_pytorch_)?model\.safetensors\.index{infix}\.json")
         listed = {name for file in folder.glob("*.json") if index.fullmatch(file.name) for name in _shards(file)}
         if lacking := sorted(listed - {file.name for file in files}):
-            raise WeightsError(f"id {self.id}: its {folder.name} lacks {', '.join(lacking)}; fetch it anew")
+            raise WeightsError(f"id {self.id}: its {folder.name} lacks {', '.join(lacking)}; download it again")
         return files
 
 
@@ -211,22 +215,31 @@ def names_of(kind: str) -> set[str]:
     return {kind, FORMER.get(kind, kind)}
 
 
-def check_safetensors(path: Path) -> None:
-    """A file that is cut short, quantised or no safetensors file is known by its header and size."""
+def check_safetensors(path: Path, setting: str = "weights") -> None:
+    """A file that is cut short, quantised or no safetensors file is known by its header and size.
+
+    Args:
+        setting: what named it, for messages.
+
+    Raises:
+        WeightsError: it is one of these, or missing.
+    """
     from safetensors import SafetensorError, safe_open
 
     if path.is_dir():
-        raise WeightsError(f"weights {path}: a folder; name a file, or set id to the folder")
+        raise WeightsError(f"{setting} {path}: a folder; name a file, or set id to the folder")
     try:
         with safe_open(path, framework="numpy") as file:
             kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
-        raise WeightsError(f"weights {path}: {obstacle(path)}") from None
+        raise WeightsError(f"{setting} {path}: {obstacle(path)}") from None
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"weights {path}: damaged or not a safetensors file ({first_line(error)})") from None
+        raise WeightsError(f"{setting} {path}: damaged or not a safetensors file ({first_line(error)})") from None
     whole = next((name for name, kind in kinds.items() if kind in WHOLE and name.endswith((".weight", ".bias"))), None)
     if whole is not None:
-        raise WeightsError(f"weights {path}: '{whole}' is {kinds[whole]}: quantised weights are not read; name others")
+        raise WeightsError(
+            f"{setting} {path}: '{whole}' is {kinds[whole]}: quantised weights are not read; name others"
+        )
 
 
 def _shards(path: Path) -> set[str]:

@@ -25,7 +25,7 @@ class Cifar10(ModelSettings):
     """CIFAR-10 at 32x32, ten classes, stochastic Heun."""
 
     weights: Path | None = Field(
-        None, description="safetensors file of a network of any widths (tts-bench train); the shipped one when left out"
+        None, description="safetensors file of a network of any widths (tts-bench train); default: the shipped one"
     )
     sampler: HeunByDefault = Field(default_factory=StochasticHeun, description="the sampler: {name: heun, ...}")
 
@@ -59,7 +59,7 @@ class Cifar10(ModelSettings):
         weights_file.digest(self.path)
 
     def identity(self) -> dict[str, Any]:
-        """The sampler's settings and the digest of the weights, wherever they lie."""
+        """The sampler's settings and the digest of the weights, not their paths."""
         return {"sampler": self.record()["sampler"], "weights": weights_file.digest(self.path)}
 
     def load(self, device: str = "cpu") -> Model:

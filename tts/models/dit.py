@@ -33,7 +33,7 @@ DEFAULTS = {"sample_size": 32, "in_channels": 4}
 
 
 class DiT(OfClasses, LatentSettings):
-    """DiT: class-conditional latent diffusion, DDIM with noise; ImageNet at 256x256 unless told otherwise."""
+    """DiT: class-conditional latent diffusion, DDIM with noise; ImageNet at 256x256 by default."""
 
     PIPELINE: ClassVar[str] = "DiTPipeline"
     COMPONENTS: ClassVar[dict[str, str]] = {"transformer": "DiTTransformer2DModel", "vae": "AutoencoderKL"}

@@ -44,16 +44,16 @@ PUBLISHED = "https://nvlabs-fi-cdn.nvidia.com/edm/pretrained/edm-imagenet-64x64-
 
 
 class EDM(ModelSettings):
-    """EDM's networks on pixels, from NVIDIA's pickles: ImageNet at 64x64 unless told otherwise; stochastic Heun."""
+    """EDM's networks on pixels, from NVIDIA's pickles: ImageNet at 64x64 by default; stochastic Heun."""
 
     checkpoint: FileOrAddress = Field(
-        PUBLISHED, description="pickle of an EDMPrecond: a file, or an address fetched once"
+        PUBLISHED, description="pickle of an EDMPrecond: a file, or an address that is downloaded once"
     )
     classes: int = Field(1000, ge=0, description="classes of the network; 0 for one without labels")
-    precision: Precision = Field("fp32", description="of the network; states and preconditioning are float32")
+    precision: Precision = Field("fp32", description="precision of the network; states and preconditioning are float32")
     sha256: Digest | None = Field(
         None,
-        description="SHA-256 of the checkpoint at an address, or its first digits; left out: whatever comes is taken",
+        description="SHA-256 of the checkpoint at an address, or its first digits; without it, any file is accepted",
     )
     sampler: HeunByDefault = Field(default_factory=StochasticHeun, description="the sampler: {name: heun, ...}")
     guidance: EDMGuidance = Field(
@@ -62,7 +62,7 @@ class EDM(ModelSettings):
 
     @property
     def path(self) -> Path:
-        """The checkpoint's file, fetched first if need be."""
+        """The checkpoint's file; it is downloaded if needed."""
         return locate(self.checkpoint, "checkpoint", self.sha256)
 
     def plan(self) -> Plan:
@@ -111,12 +111,12 @@ class EDM(ModelSettings):
             )
 
     def record(self) -> dict[str, Any]:
-        """The settings but the digest that an address is held against, which changes no result, and no guidance."""
+        """The settings, without guidance and without the digest of a download, which changes no result."""
         left_out = {"sha256"} | ({"guidance"} if isinstance(self.guidance, NoGuidance) else set())
         return {name: value for name, value in super().record().items() if name not in left_out}
 
     def identity(self) -> dict[str, Any]:
-        """Sampler, precision and the digest of the checkpoint, wherever it lies; with guidance the weaker one's."""
+        """Sampler, precision and the digest of the checkpoint, not its path; with guidance the weaker one's."""
         weights = sha256(self.path, "checkpoint")
         found = {"sampler": self.record()["sampler"], "precision": self.precision, "weights": weights}
         guided, weaker = self.guidance, self.weaker()

@@ -45,10 +45,10 @@ class Standardised:
 
 
 class EDM2(EDM):
-    """EDM2's networks on latents or pixels, from NVIDIA's pickles: ImageNet at 512x512 unless told otherwise."""
+    """EDM2's networks on latents or pixels, from NVIDIA's pickles: ImageNet at 512x512 by default."""
 
     checkpoint: FileOrAddress = Field(
-        PUBLISHED, description="pickle of EDM2's Precond: a file, or an address fetched once"
+        PUBLISHED, description="pickle of EDM2's Precond: a file, or an address that is downloaded once"
     )
     sampler: HeunByDefault = Field(
         default_factory=lambda: StochasticHeun(steps=32), description="the sampler: {name: heun, steps: 32, ...}"
@@ -68,7 +68,7 @@ class EDM2(EDM):
             part.check(4, self._decoders()[0].factor)
 
     def identity(self) -> dict[str, Any]:
-        """Sampler, precision, and the digests of all weights, wherever they lie."""
+        """Sampler, precision, and the digests of all weights, not their paths."""
         parts = {} if self._latents() is None else {part.setting: part.weights() for part in self._decoders()}
         return {**super().identity(), **parts}
 

@@ -1,4 +1,4 @@
-"""Prompts encoded into a store: text encoders alone are loaded, used by one process, and let go."""
+"""Encode prompts into a store: one process loads the text encoders, uses them and frees them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from tts.plan import Condition
 
 Tell = Callable[[int, int], None]
-"""Told how many prompts of how many are encoded."""
+"""Progress: number of encoded prompts, and of all prompts."""
 
 
 def prompted(settings: ModelSettings) -> list[EncodedPromptSettings]:
-    """The models whose prompts a store can have: a model and the weaker one that guidance leads away from, or none."""
+    """The models whose prompts can be stored: a model and the weaker one of autoguidance, or none."""
     if not isinstance(settings, EncodedPromptSettings):
         return []
     weaker = getattr(settings, "weaker", lambda: None)()
@@ -29,13 +29,13 @@ def prompted(settings: ModelSettings) -> list[EncodedPromptSettings]:
 
 
 def lacking(settings: ModelSettings, conditions: Iterable[Condition], store: PromptStore) -> int:
-    """How many encodings a store lacks that a model will ask for."""
+    """Number of encodings that a model needs and a store lacks."""
     wanted = _wanted(conditions)
     return sum(len(store.lacking(model.encoder_identity(), wanted)) for model in prompted(settings))
 
 
 def unstored(settings: ModelSettings, store: PromptStore) -> list[str]:
-    """What to tell of models whose prompts a store could not have, as far as it knows."""
+    """Notes on models whose prompts cannot be stored, as far as is known."""
     found = [(model, store.read(store.key(model.encoder_identity(), None))) for model in prompted(settings)]
     return [note for model, encoded in found if encoded is not None and (note := model.unstored(encoded)) is not None]
 
@@ -47,10 +47,10 @@ def encode_lacking(
     device: str,
     tell: Tell = lambda done, total: None,
 ) -> int:
-    """Encode what a store lacks; other processes wait meanwhile, and then find it there.
+    """Encode the prompts that a store lacks; other processes wait, and then find them in the store.
 
     Args:
-        conditions: prompts; what guidance leads away from is encoded beside them.
+        conditions: prompts; the negative prompt is encoded too.
         device: where the text encoders are loaded.
 
     Returns:
@@ -91,7 +91,7 @@ def _encode(
 
 
 def _forget(device: str) -> None:
-    """Give back the encoders' memory."""
+    """Free the encoders' memory."""
     import torch
 
     gc.collect()
@@ -100,12 +100,12 @@ def _forget(device: str) -> None:
 
 
 class StoredPrompts:
-    """Encodes prompts by looking them up; one that is not there is encoded by text encoders that are let go again.
+    """Looks encoded prompts up in a store; text encoders are loaded for a missing one, and freed again.
 
     Args:
-        store: has its prompts.
+        store: the store of encoded prompts.
         settings: of the model.
-        device: where encodings are wanted; text encoders are loaded where the store's were.
+        device: device of the encodings; text encoders are loaded on the store's device.
     """
 
     def __init__(self, store: PromptStore, settings: EncodedPromptSettings, device: str) -> None:
@@ -113,7 +113,7 @@ class StoredPrompts:
         self._identity = settings.encoder_identity()
 
     def __call__(self, prompt: str | None) -> Encoded:
-        """An encoded prompt on the device, or for None what guidance leads away from."""
+        """An encoded prompt on the device; for None, the negative prompt."""
         from tts.engine.device_queue import upload
 
         key = self.store.key(self._identity, prompt)
@@ -126,5 +126,5 @@ class StoredPrompts:
 
 
 def prompts_from(store: PromptStore | None) -> AbstractContextManager[None]:
-    """Let models that are loaded inside have their prompts from a store, and no text encoders; None: as ever."""
+    """Within this context, load models without text encoders, with prompts from a store; None: no change."""
     return prompts_by(None if store is None else partial(StoredPrompts, store))

@@ -48,9 +48,7 @@ class FlowSettings(TextToImageSettings):
     """Scale of the guidance where none is set."""
 
     sampler: InterpolantByDefault = stepped(28)
-    guidance: float | None = Field(
-        None, ge=1, description="scale of guidance, 1: none; left out: as the model's authors have it"
-    )
+    guidance: float | None = Field(None, ge=1, description="scale of guidance, 1: none; default: the authors'")
 
     @property
     def scale(self) -> float:

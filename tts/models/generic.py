@@ -1,7 +1,8 @@
-"""``name: diffusers``: any text-to-image pipeline of diffusers that nobody has written a family for."""
+"""``name: diffusers``: any text-to-image pipeline of diffusers without a dedicated family."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from tts.models.pipeline_prompts import refusal, refused
 from tts.models.prompt_store import Encoded, current_source
 from tts.models.prompts import EncodedPromptSettings, code_of
 from tts.models.schedule import CheckpointSchedule, prediction_type
+from tts.models.tokenizers import cutter_of, length_read, read_tokenizer
 from tts.precision import Precision, dtype
 from tts.prompts import Cut
 from tts.samplers.interpolant import InterpolantSettings
@@ -39,24 +41,26 @@ LIBRARIES = ("diffusers", "transformers")
 """Libraries whose classes a checkpoint may name."""
 DENOISERS = ("transformer", "unet")
 """Names that the denoiser's part may have."""
+TOKENIZER = re.compile(r"tokenizer(_\d)?")
+"""Names of the parts that read prompts."""
 WITHOUT_WEIGHTS = ("Scheduler", "Tokenizer", "Processor", "Extractor", "TokenizerFast")
 
 
 class AnyPipeline(EncodedPromptSettings):
-    """Any text-to-image pipeline of diffusers: slower than a family of its own, and its levels are not all known."""
+    """Any text-to-image pipeline of diffusers: slower than a dedicated family; some noise levels are unknown."""
 
     id: str = Field(description="local folder, or name of a repository on the hub (owner/name)")
-    precision: Precision = Field("bf16", description="of the networks; states and noise levels are float32")
+    precision: Precision = Field("bf16", description="precision of the networks; states and noise levels are float32")
     sampler: InterpolantByDefault = Field(
         default_factory=InterpolantSettings, description="the sampler: {name: interpolant, steps: 28, noise: {...}}"
     )
     arguments: dict[str, bool | int | float | str | None] = Field(
-        {}, description="of the pipeline's call, for example {guidance_scale: 4.5, negative_prompt: ''}"
+        {}, description="arguments of the pipeline's call, for example {guidance_scale: 4.5, negative_prompt: ''}"
     )
     forwards: int = Field(
-        2, ge=1, le=3, description="of the network for a prediction: 2 with classifier-free guidance, else 1"
+        2, ge=1, le=3, description="forwards of the network per prediction: 2 with classifier-free guidance, else 1"
     )
-    even: bool = Field(True, description="of flows: whether the pipeline hands even levels to its scheduler")
+    even: bool = Field(True, description="for flows: whether the pipeline gives its scheduler evenly spaced levels")
     cell: int = Field(16, ge=1, description="pixels along a side of a token, on which a dynamic shift depends")
 
     @property
@@ -131,8 +135,12 @@ class AnyPipeline(EncodedPromptSettings):
         return self._explained(lambda: self.sampler.on(self.schedule()))
 
     def cutter(self) -> Callable[[str], Cut | None]:
-        """Nothing is known of its tokenizers."""
-        return lambda _: None
+        """What none of its tokenizers reads of a prompt; what the pipeline writes around prompts is not counted."""
+        index, folder = self.checkpoint.config(INDEX), self.checkpoint.folder()
+        names = sorted(name for name in index if TOKENIZER.fullmatch(name) and any(index[name] or ()))
+        tokenizers = [self._explained(partial(read_tokenizer, folder / name)) for name in names]
+        kind = self._explained(lambda: pipeline_of(str(index["_class_name"])))
+        return cutter_of(tokenizers, length_read(kind, self.arguments))
 
     def pipeline(self, parts: Collection[str] | None = None) -> Any:
         """The pipeline of the class that the checkpoint names."""
@@ -145,7 +153,7 @@ class AnyPipeline(EncodedPromptSettings):
         return {"height": height, "width": width, **self.arguments}
 
     def encoder_identity(self) -> dict[str, Any]:
-        """Also covers how the pipeline is called."""
+        """The identity, with the arguments of the pipeline's call."""
         called = {"called_with": self.called_with, "calling": code_of(PipelineEncoder)["source"], "any": PROBE}
         return {**super().encoder_identity(), **called}
 
@@ -163,12 +171,12 @@ class AnyPipeline(EncodedPromptSettings):
         return encode
 
     def unstored(self, encoded: Encoded) -> str | None:
-        """The note on a pipeline whose prompts cannot be encoded apart."""
+        """The note on a pipeline whose prompts cannot be encoded separately."""
         why = refused(encoded)
         if why is None:
             return None
         return (
-            f"model diffusers: every engine loads the text encoders, for prompts of {self.id} cannot be encoded "
+            f"model diffusers: every engine loads the text encoders, as prompts of {self.id} cannot be encoded "
             f"without the rest of its pipeline ({why})"
         )
 
@@ -180,13 +188,13 @@ class AnyPipeline(EncodedPromptSettings):
         return at(pipeline, device)
 
     def _without(self, parts: Collection[str] | None) -> dict[str, Any]:
-        """Parts that are not wanted, as networks without weights: a pipeline reads their configurations."""
+        """Unused parts as networks without weights, as a pipeline reads their configurations."""
         index, folder = self.checkpoint.config(INDEX), self.checkpoint.folder()
         unwanted = [part for part in self.components if part not in self._wanted(parts)]
         return {part: hollow_part(folder / part, index[part], dtype(self.precision)) for part in unwanted}
 
     def load(self, device: str = "cpu") -> Model:
-        """The model, after two calls that say how its pipeline asks its network."""
+        """The model, after two probing calls of its pipeline."""
         source = current_source()
         encode = None if source is None else source(self, device)
         if encode is not None and self.unstored(encode(None)) is not None:
@@ -205,7 +213,7 @@ class AnyPipeline(EncodedPromptSettings):
         return LatentDenoiser(calls, kind, Unguided(), CheckpointSchedule(self.scheduler_config()).alphas)
 
     def _compare(self, calls: PipelineCalls) -> None:
-        """Refuse settings that say other than what the pipeline does."""
+        """Refuse settings that contradict the pipeline."""
         given = calls.scheduler.given or {}
         if calls.size != self.pixels:
             raise SettingError(
@@ -217,7 +225,7 @@ class AnyPipeline(EncodedPromptSettings):
                 f"forwards = {self.forwards}: its pipeline takes {calls.passes} for a prediction; set that"
             )
         if self.of_flow and given["sigmas"] != self.even:
-            raise SettingError(f"even = {self.even}: its pipeline does otherwise; set even to {given['sigmas']}")
+            raise SettingError(f"even = {self.even}: its pipeline does not; set even to {given['sigmas']}")
         schedule = self.schedule()
         if isinstance(schedule, FlowSchedule) and schedule.config.get("use_dynamic_shifting"):
             ours = schedule.shift(1)

@@ -37,7 +37,7 @@ class Lora(Settings):
 
     @property
     def file(self) -> Path:
-        """The file, fetched first if need be."""
+        """The file, downloaded if needed."""
         return locate(self.weights, "loras.weights")
 
     def check(self, network: str) -> None:
@@ -56,7 +56,7 @@ class Lora(Settings):
 
         if find_spec("peft") is None:
             raise SettingError("loras: peft is needed; install it with pip install 'diffusion-tts-bench[adapters]'")
-        check_safetensors(self.file)
+        check_safetensors(self.file, "loras.weights")
         with safe_open(self.file, framework="numpy") as opened:
             names = list(opened.keys())
         if not any(LAYER.search(name) for name in names):

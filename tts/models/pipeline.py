@@ -1,4 +1,4 @@
-"""Models on diffusers' pipelines, whatever they draw and whoever steps them: files, checks, identity, loading."""
+"""Base of all models on diffusers' pipelines: files, checks, identity, loading."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ADDRESS = {"id", "revision", "variant", "file", "preview"}
-"""Settings in whose place digests belong to an identity."""
+"""Settings that an identity replaces by digests."""
 
 
 class PipelineSettings(ModelSettings):
@@ -47,14 +47,14 @@ class PipelineSettings(ModelSettings):
     COMPONENTS: ClassVar[Mapping[str, str]]
     """The pipeline's parts with weights, and the class (or the library) of each; the denoiser first."""
     KEYS: ClassVar[Mapping[str, str]] = {}
-    """Classes whose configurations may have other keys than elsewhere, and the name of the table of these."""
+    """Classes with a table of keys of their own, and the table's name."""
     OPTIONAL: ClassVar[frozenset[str]] = frozenset()
     """Parts that a checkpoint may lack."""
 
     id: str = Field(description="local folder, or name of a repository on the hub (owner/name)")
     revision: str | None = Field(None, description="branch, tag or commit of the repository")
     variant: str | None = Field(None, description="infix of the weight files to use, for example fp16")
-    precision: Precision = Field("fp32", description="of the networks; states are float32")
+    precision: Precision = Field("fp32", description="precision of the networks; states are float32")
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -89,7 +89,7 @@ class PipelineSettings(ModelSettings):
         self.check_configurations()
 
     def check_configurations(self) -> None:
-        """Refuse keys of the parts' configurations that this project does not support.
+        """Refuse unsupported keys in the configurations of the parts.
 
         Raises:
             WeightsError: a key is unknown, or has a value that is not supported, or they are of another class.
@@ -120,10 +120,10 @@ class PipelineSettings(ModelSettings):
         }
 
     def pipeline(self, parts: Collection[str] | None = None) -> DiffusionPipeline:
-        """The pipeline in host memory, without the parts that are not needed.
+        """The pipeline in host memory, without unneeded parts.
 
         Args:
-            parts: those with weights that are wanted; None: all.
+            parts: parts with weights to load; None: all.
 
         Raises:
             WeightsError: its weights do not fit its configuration.
@@ -156,7 +156,7 @@ class PipelineSettings(ModelSettings):
         return found
 
     def adapt(self, pipeline: Any, parts: Collection[str]) -> None:
-        """Change the weights of a pipeline's parts in host memory, where settings ask for it."""
+        """Change the weights of a pipeline's parts in host memory, if settings ask for it."""
 
     def _parts(self, folder: Path, wanted: Collection[str]) -> dict[str, nn.Module]:
         """Networks, in host memory."""
@@ -179,13 +179,13 @@ class PipelineSettings(ModelSettings):
         return pipeline
 
     def shrink(self, pipeline: Any, parts: Collection[str], device: str) -> None:
-        """Round weights for a device, where settings ask for it."""
+        """Round weights for a device, if settings ask for it."""
 
     def _wanted(self, parts: Collection[str] | None) -> list[str]:
         return [part for part in self.components if parts is None or part in parts]
 
     def _without(self, parts: Collection[str] | None) -> dict[str, Any]:
-        """Parts with weights that are not wanted, and their tokenizers."""
+        """Parts with weights that are not loaded, and their tokenizers."""
         wanted = self._wanted(parts)
         unwanted = [part for part in self.components if part not in wanted]
         tokenizers = [part.replace("text_encoder", "tokenizer") for part in unwanted]
@@ -205,8 +205,9 @@ class PipelineSettings(ModelSettings):
         return self.checkpoint.config("scheduler/scheduler_config.json")
 
     def _explained(self, make: Callable[[], T]) -> T:
-        """What a function makes; where it says what is wrong with the weights, whose they are."""
+        """The result of a function; its errors about weights are given the name of the checkpoint."""
         try:
             return make()
         except WeightsError as error:
-            raise WeightsError(f"id {self.id}: {error}") from None
+            named = str(error).startswith(f"id {self.id}: ")
+            raise WeightsError(str(error) if named else f"id {self.id}: {error}") from None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tts.models.prompt_store import Encoded
 
 PROBES = (750.0, 250.0)
-"""Times at which a pipeline is asked what it tells its network of them."""
+"""Times at which a pipeline is probed for the times that it gives its network."""
 PROBE = "a"
 """A prompt for calls where any prompt will do."""
 NEEDED = ("prompt", "latents", "output_type", "num_inference_steps")
@@ -26,7 +26,7 @@ NEEDED = ("prompt", "latents", "output_type", "num_inference_steps")
 
 
 class Answered(Exception):
-    """What the network has said, and the state that it was asked about."""
+    """The network's output, and its input state."""
 
     def __init__(self, output: Tensor, state: Tensor) -> None:
         super().__init__("answered")
@@ -34,11 +34,11 @@ class Answered(Exception):
 
 
 class Asked(Exception):
-    """The network is about to be asked: all prompts are encoded."""
+    """Raised where the network would be called: all prompts are encoded."""
 
 
 def one_step(scheduler: Any) -> Any:
-    """A scheduler like another one, whose ``times`` are given and whose step ends the pipeline's call."""
+    """A copy of a scheduler with given ``times``, whose step ends the pipeline's call."""
     import torch
 
     kind = type(scheduler)
@@ -103,7 +103,7 @@ def check_call(kind: type, arguments: Mapping[str, Any]) -> None:
 def call(
     pipeline: Any, arguments: Mapping[str, Any], prompts: Sequence[str | None], x: Tensor | None, output_type: str
 ) -> Any:
-    """A pipeline's own call for some prompts; None: :data:`PROBE`."""
+    """Call a pipeline for some prompts; None: :data:`PROBE`."""
     texts = [PROBE if prompt is None else prompt for prompt in prompts]
     given = {name: [value] * len(texts) if "prompt" in name else value for name, value in arguments.items()}
     with quiet():
@@ -114,7 +114,7 @@ def call(
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Say that a pipeline cannot be called, and why.
+    """Turn errors of a pipeline's call into one line.
 
     Raises:
         SettingError: it cannot; out of memory: the library's own.
@@ -130,14 +130,14 @@ def explained() -> Iterator[None]:
 
 
 class PipelineEncoder:
-    """Encodes a prompt by a pipeline's own call, which ends where the network would be asked.
+    """Encodes a prompt by a pipeline's call, which ends where the network would be called.
 
     Args:
         pipeline: its scheduler is one of :func:`one_step`; only its text encoders need weights.
         arguments: of its call beside prompts, latents and steps.
 
     Raises:
-        SettingError: it has no network that could be asked.
+        SettingError: it never calls a network.
     """
 
     def __init__(self, pipeline: Any, arguments: Mapping[str, Any]) -> None:
@@ -147,7 +147,7 @@ class PipelineEncoder:
         network.register_forward_pre_hook(self._end, with_kwargs=True)
 
     def __call__(self, prompt: str | None) -> Encoded:
-        """All that ``encode_prompt`` gives in a call for one prompt (None: for any), as :func:`flattened` has it.
+        """All results of ``encode_prompt`` for one prompt (None: any), in the form of :func:`flattened`.
 
         Raises:
             SettingError: the pipeline cannot be called so far; the message says why.
@@ -167,7 +167,7 @@ class PipelineEncoder:
             return flattened(results)
         finally:
             self.pipeline.encode_prompt, self._on = before, False
-        raise SettingError("model diffusers: its pipeline does not ask its network; it cannot be used")
+        raise SettingError("model diffusers: its pipeline does not call its network, so it cannot be used")
 
     def _end(self, *_: Any) -> None:
         if self._on:

@@ -1,4 +1,4 @@
-"""What a pipeline's ``encode_prompt`` gives, as named tensors, and of several prompts as of one call."""
+"""The results of a pipeline's ``encode_prompt`` as named tensors, and several prompts' results as one call's."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from tts.models.prompt_store import Encoded
 
 Place: TypeAlias = "tuple[tuple[str, int, int], ...]"
-"""Of a tensor in nested tuples and lists: kind, length and place of each that holds it, from the outside in."""
+"""Position of a tensor in nested tuples and lists: kind, length and index, from the outside in."""
 
 KINDS = {"t": tuple, "l": list}
 PART = re.compile(r"([tl])(\d{1,4})_(\d{1,4})", re.ASCII)
 MOST = 4096
-"""Of a tuple's or a list's members."""
+"""Most members of a tuple or a list."""
 REFUSAL = "refusal"
-"""Name of a text's bytes that stand in place of an encoding which cannot be had."""
+"""Name of the text stored for a prompt that cannot be encoded separately."""
 WORDS = 200
-"""Characters of such a text."""
+"""Most characters of such a text."""
 
 
 def flattened(results: Sequence[Any]) -> dict[str, Tensor]:
-    """Tensors, tuples, lists and Nones, however nested, as tensors by names that say where each was.
+    """Nested tensors, tuples, lists and Nones as tensors; each name holds the tensor's position.
 
     Args:
         results: of the calls of ``encode_prompt`` that a pipeline makes for one prompt, in their order.
@@ -47,14 +47,14 @@ def _tensors(value: Any, place: Place) -> list[tuple[Place, Tensor]]:
         return [(place, value.detach().clone())]
     if not isinstance(value, tuple | list):
         what = "a tensor without values" if isinstance(value, torch.Tensor) else f"a {type(value).__name__}"
-        raise SettingError(f"model diffusers: its encode_prompt gives {what}, which is no encoded prompt")
+        raise SettingError(f"model diffusers: its encode_prompt returns {what}, which is not an encoded prompt")
     kind = "t" if isinstance(value, tuple) else "l"
     inner = [_tensors(each, (*place, (kind, len(value), at))) for at, each in enumerate(value)]
     return [found for each in inner for found in each]
 
 
 def restored(encoded: Encoded) -> list[Any]:
-    """What :func:`flattened` was given; what held no tensor is None.
+    """The inverse of :func:`flattened`; an empty position becomes None.
 
     Raises:
         WeightsError: the names are not of that form.
@@ -68,7 +68,7 @@ def _place(name: str) -> Place:
     place = tuple((part[1], int(part[2]), int(part[3])) for part in found if part is not None)
     if len(place) < len(found) or not all(at < size <= MOST for _, size, at in place):
         raise WeightsError(
-            f"encoded prompt: {name[:80]!r} is no place of a tensor; delete the folder of engines.prompts"
+            f"encoded prompt: {name[:80]!r} is not a tensor's position; delete the folder of engines.prompts"
         )
     return place
 
@@ -80,7 +80,7 @@ def _nested(tensors: list[tuple[Place, Any]]) -> Any:
         return tensors[0][1]
     kind, size, _ = tensors[0][0][0]
     if any(place[:1] == () or place[0][:2] != (kind, size) for place, _ in tensors):
-        raise WeightsError("encoded prompt: its tensors are of unlike forms; delete the folder of engines.prompts")
+        raise WeightsError("encoded prompt: its tensors have different forms; delete the folder of engines.prompts")
     members: list[list[tuple[Place, Any]]] = [[] for _ in range(size)]
     for place, tensor in tensors:
         members[place[0][2]].append((place[1:], tensor))
@@ -88,14 +88,14 @@ def _nested(tensors: list[tuple[Place, Any]]) -> Any:
 
 
 def refusal(why: str) -> dict[str, Tensor]:
-    """What stands in a store in place of encodings that cannot be had without the whole pipeline."""
+    """The store's entry for encodings that need the whole pipeline."""
     import torch
 
     return {REFUSAL: torch.frombuffer(bytearray(why[:WORDS].encode() or b"-"), dtype=torch.uint8)}
 
 
 def refused(encoded: Mapping[str, Tensor]) -> str | None:
-    """Why an encoding could not be had; None: it is one."""
+    """The reason in such an entry; None for an encoding."""
     if REFUSAL not in encoded:
         return None
     text = bytes(encoded[REFUSAL].flatten().tolist()).decode(errors="replace")
@@ -103,7 +103,7 @@ def refused(encoded: Mapping[str, Tensor]) -> str | None:
 
 
 def together(rows: Sequence[Any]) -> Any:
-    """What an ``encode_prompt`` gives for several prompts, from what it gives for each.
+    """The result of ``encode_prompt`` for several prompts, from the result for each.
 
     Raises:
         SettingError: prompts of unlike length have encodings of unlike length, or encodings differ that have
@@ -119,11 +119,11 @@ def together(rows: Sequence[Any]) -> Any:
     if not isinstance(first, torch.Tensor):
         return first
     if any(row.shape != first.shape for row in rows):
-        raise SettingError("model diffusers: its prompts are encoded to unlike lengths, so that rows cannot be stacked")
+        raise SettingError("model diffusers: its prompts have encodings of different lengths, which cannot be stacked")
     if len(first) == 1:
         return torch.cat(list(rows))
     if not all(row is first or torch.equal(row, first) for row in rows):
         raise SettingError(
-            "model diffusers: its encodings of unlike prompts cannot be told apart; set engines.batch to 1"
+            "model diffusers: encodings of different prompts cannot be separated; set engines.batch to 1"
         )
     return first

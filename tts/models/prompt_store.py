@@ -23,7 +23,7 @@ Encoded: TypeAlias = "Mapping[str, Tensor]"
 """An encoded prompt: tensors by names, without a batch dimension."""
 
 FORMAT = 1
-"""Changes when files of before cannot be used."""
+"""Version of the files; it changes when older files cannot be used."""
 HOST_BYTES = 2 << 30
 """Encoded prompts that a process keeps in host memory."""
 
@@ -43,14 +43,14 @@ class Recent:
         return len(self._kept)
 
     def get(self, key: str | None) -> Encoded | None:
-        """What is kept of a key, which is the newest from now on."""
+        """The encoding of a key, marked as the newest; None if it is not kept."""
         found = self._kept.get(key)
         if found is not None:
             self._kept.move_to_end(key)
         return found
 
     def put(self, key: str | None, encoded: Encoded) -> None:
-        """Keep a new one, and let go of the oldest for which there is no room."""
+        """Keep a new encoding, and drop the oldest ones beyond the limit."""
         self._kept[key] = encoded
         self.bytes += size(encoded)
         while self.bytes > self.limit and len(self._kept) > 1:
@@ -66,9 +66,9 @@ class PromptStore:
     """Encoded prompts as safetensors in a folder, which several processes and machines may share.
 
     Args:
-        folder: is made when something is written.
-        computed: what of the computation can change an encoding's last bit: device, threads.
-        host_bytes: encodings that are kept in host memory.
+        folder: created on the first write.
+        computed: settings of the computation that can change an encoding's last bit: device, threads.
+        host_bytes: bytes of encodings to keep in host memory.
     """
 
     def __init__(self, folder: Path, computed: Mapping[str, Any], host_bytes: int = HOST_BYTES) -> None:
@@ -76,25 +76,25 @@ class PromptStore:
         self._recent = Recent(host_bytes)
 
     def key(self, encoder: Mapping[str, Any], prompt: str | None) -> str:
-        """Digest of all that decides an encoding.
+        """Digest of everything that an encoding depends on.
 
         Args:
             encoder: identity of the encoders and of how they are used.
-            prompt: None: what guidance leads away from.
+            prompt: the prompt; None: the one that guidance steers away from.
         """
         text = canonical({"format": FORMAT, "encoder": encoder, "computed": self.computed, "prompt": prompt})
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def path(self, key: str) -> Path:
-        """Where an encoding lies, if it is there."""
+        """Path of an encoding, if it exists."""
         return self.folder / key[:2] / f"{key}.safetensors"
 
     def lacking(self, encoder: Mapping[str, Any], prompts: Iterable[str | None]) -> list[str | None]:
-        """Those of some prompts that are not there, each once."""
+        """The prompts whose encodings are missing, each once."""
         return [prompt for prompt in dict.fromkeys(prompts) if not self.path(self.key(encoder, prompt)).is_file()]
 
     def read(self, key: str) -> Encoded | None:
-        """An encoding in host memory; None: it is not there, or damaged, and then it is deleted."""
+        """An encoding in host memory; None if it is missing, or damaged (it is then deleted)."""
         from safetensors import SafetensorError
         from safetensors.torch import load
 
@@ -132,7 +132,7 @@ class PromptStore:
             part.unlink(missing_ok=True)
 
     def lock(self, encoder: Mapping[str, Any]) -> BaseFileLock:
-        """Held by the one process that encodes.
+        """A lock held by the process that encodes.
 
         Raises:
             SettingError: the folder cannot be written to.
@@ -156,19 +156,19 @@ class PromptStore:
 
 
 Source: TypeAlias = "Callable[[Any, str], Callable[[str | None], Encoded]]"
-"""What encodes a model's prompts, of its settings and a device, in place of text encoders."""
+"""Function from a model's settings and a device to its encoder of prompts."""
 
 _current: ContextVar[Source | None] = ContextVar("source of encoded prompts", default=None)
 
 
 def current_source() -> Source | None:
-    """Where models that are loaded now have their encoded prompts from; None: they encode them."""
+    """The source of encoded prompts for models loaded now; None: they encode prompts themselves."""
     return _current.get()
 
 
 @contextmanager
 def prompts_by(source: Source | None) -> Iterator[None]:
-    """Let models that are loaded inside have their prompts from a source, and no text encoders."""
+    """Within this context, load models without text encoders; they get encoded prompts from a source."""
     token = _current.set(source)
     try:
         yield

@@ -37,9 +37,9 @@ class PromptSettings(AdaptedSettings):
     FOLDED: ClassVar[int] = 1
     """Cells of the autoencoder's latent in a cell of the model's."""
 
-    negative_prompt: str | None = Field(None, description="what guidance leads away from")
+    negative_prompt: str | None = Field(None, description="the prompt that guidance steers away from")
     size: Side | tuple[Side, Side] | None = Field(
-        None, description="height and width, or [height, width]; left out: the network's own"
+        None, description="height and width, or [height, width]; default: the network's own"
     )
     preview: str | None = Field(
         None, description="AutoencoderTiny (folder or hub name) for predicted images; final ones never use it"

@@ -54,10 +54,10 @@ class EvenLevels(FlowLevels):
 
 
 class SiT(OfClasses, ModelSettings):
-    """SiT or REPA: a class-conditional flow; ImageNet at 256x256 unless told otherwise."""
+    """SiT or REPA: a class-conditional flow; ImageNet at 256x256 by default."""
 
     checkpoint: FileOrAddress = Field(
-        PUBLISHED, description="weights of SiT or REPA (.pt): a file, or an address fetched once"
+        PUBLISHED, description="weights of SiT or REPA (.pt): a file, or an address that is downloaded once"
     )
     sha256: Digest | None = Field(None, description="SHA-256 of the checkpoint at an address, or its first digits")
     convention: Convention | None = Field(
@@ -68,7 +68,7 @@ class SiT(OfClasses, ModelSettings):
     preview: str | None = Field(
         None, description="AutoencoderTiny (folder or hub name) for predicted images; final ones never use it"
     )
-    precision: Precision = Field("fp32", description="of the networks; states and noise levels are float32")
+    precision: Precision = Field("fp32", description="precision of the networks; states and noise levels are float32")
     sampler: InterpolantByDefault = stepped(50)
     guidance: float = Field(4.0, ge=1, description="scale of classifier-free guidance, 1: none, half the forwards")
     guided: tuple[float, float] = Field(
@@ -86,7 +86,7 @@ class SiT(OfClasses, ModelSettings):
 
     @property
     def path(self) -> Path:
-        """The checkpoint's file, fetched first if need be."""
+        """The checkpoint's file; it is downloaded if needed."""
         return locate(self.checkpoint, "checkpoint", self.sha256)
 
     def stepper(self) -> Sampler:

@@ -12,7 +12,7 @@ from tts.models.prompts import Encoded, stacked
 
 
 class StableDiffusion(PromptedSettings):
-    """Stable Diffusion 1.x or 2.x: prompts, DDIM with noise; 1.5 at 512x512 unless told otherwise."""
+    """Stable Diffusion 1.x or 2.x: prompts, DDIM with noise; 1.5 at 512x512 by default."""
 
     PIPELINE: ClassVar[str] = "StableDiffusionPipeline"
     ALSO: ClassVar[frozenset[str]] = frozenset({"LatentConsistencyModelPipeline"})

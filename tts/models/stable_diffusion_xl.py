@@ -15,7 +15,7 @@ from tts.models.prompts import Encoded, stacked
 
 
 class StableDiffusionXL(PromptedSettings):
-    """Stable Diffusion XL's base model: prompts, DDIM with noise, 1024x1024 unless told otherwise."""
+    """Stable Diffusion XL's base model: prompts, DDIM with noise, 1024x1024 by default."""
 
     PIPELINE: ClassVar[str] = "StableDiffusionXLPipeline"
     KEYS: ClassVar[dict[str, str]] = {

@@ -85,7 +85,7 @@ class Table(ModelSettings):
         _ = self.table
 
     def identity(self) -> dict[str, Any]:
-        """The file's digest, wherever it lies; it covers the recorded model's and rewards' identities."""
+        """The file's digest, not its path; it covers the recorded model's and rewards' identities."""
         return {"table": self.table.digest}
 
     def load(self, device: str = "cpu") -> NoReturn:

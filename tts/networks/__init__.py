@@ -1,1 +1,1 @@
-"""Raw networks."""
+"""Raw networks, without schedules, guidance or rewards."""

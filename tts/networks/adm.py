@@ -45,7 +45,7 @@ def unet(shape: ADMShape) -> UNet2DModel:
     """The network without weights."""
     from diffusers import UNet2DModel
 
-    with torch.device("meta"):  # nothing is allocated or drawn only to be replaced
+    with torch.device("meta"):  # no memory and no random weights that would be replaced at once
         network = UNet2DModel(
             sample_size=shape.img_resolution,
             in_channels=shape.in_channels,
@@ -65,7 +65,7 @@ def unet(shape: ADMShape) -> UNet2DModel:
             num_class_embeds=shape.label_dim or None,
         )
     for module in network.modules():
-        if isinstance(module, nn.GroupNorm):  # theirs depend on the width, diffusers' setting does not
+        if isinstance(module, nn.GroupNorm):  # the published groups depend on the width, diffusers' setting does not
             module.num_groups = groups(module.num_channels)
     return network
 

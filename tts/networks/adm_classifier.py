@@ -19,15 +19,15 @@ GROUPS = 32
 
 @dataclass(frozen=True)
 class Shape:
-    """The network's form, as its weights tell it.
+    """The network's form, read from its weights.
 
     Args:
         width: channels of the first convolution.
         widths: channels of each level.
         blocks: residual blocks of a level.
         attends: whether each level attends.
-        classes: of the output.
-        scales: whether blocks are scaled and shifted by the embedding (use_scale_shift_norm), or it is added to them.
+        classes: classes of the output.
+        scales: whether the embedding scales and shifts blocks (use_scale_shift_norm) or is added to them.
     """
 
     width: int
@@ -41,16 +41,16 @@ class Shape:
 def shape_of(weights: Mapping[str, Tensor], image_size: int) -> Shape:
     """The form of a published ``state_dict``.
 
-    A block that halves the resolution has the same parameters as any other; how many there are is known from the size
-    of the innermost level, which the positional embedding of the attention pooling tells.
+    A block that halves the resolution has the same parameters as any other. Their number follows from the size of the
+    innermost level, which follows from the positional embedding of the attention pooling.
 
     Raises:
-        WeightsError: a weight is missing that every such network has, or has a size that none has.
+        WeightsError: a required weight is missing or has an impossible size.
     """
     try:
         return _shape(weights, image_size)
     except WeightsError as error:
-        raise WeightsError(f"is no classifier of guided diffusion for {image_size} pixels ({error})") from None
+        raise WeightsError(f"is not a classifier of guided diffusion for {image_size} pixels ({error})") from None
 
 
 def _shape(weights: Mapping[str, Tensor], image_size: int) -> Shape:
@@ -92,7 +92,7 @@ def _size(weights: Mapping[str, Tensor], name: str, multiple: int = 1, axis: int
 
 
 def _levels(tokens: int, image_size: int) -> int:
-    """How many sizes there are from the image's to the innermost, which has one token a position and one for all."""
+    """Number of sizes from the image's to the innermost one, which has one token per position and one for all."""
     for levels in range(1, image_size.bit_length() + 1):
         if (image_size >> (levels - 1)) ** 2 + 1 == tokens:
             return levels
@@ -126,7 +126,7 @@ class ADMClassifier(nn.Module):
         self.out = nn.Sequential(nn.GroupNorm(GROUPS, now), nn.SiLU(), AttentionPool(now, innermost, shape.classes))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Logits; see the class."""
+        """Logits ``[B, classes]``."""
         embedding = self.time_embed(time_embedding(t, self.width).to(x.dtype))
         for parts in [*self.input_blocks, self.middle_block]:
             for part in parts:
@@ -136,7 +136,7 @@ class ADMClassifier(nn.Module):
 
 
 class CleanImages(nn.Module):
-    """A classifier of noisy images, told that they have no noise."""
+    """A classifier of noisy images, applied at noise level 0."""
 
     def __init__(self, classifier: ADMClassifier) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ class CleanImages(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual block with the embedding: scaled and shifted by it, or ``scales`` false, with it added.
+    """A residual block; the embedding scales and shifts it, or, with ``scales`` false, is added to it.
 
     ``down`` halves the resolution first.
     """
@@ -159,7 +159,7 @@ class Block(nn.Module):
         self.down, self.scales = down, scales
         self.in_layers = nn.Sequential(nn.GroupNorm(GROUPS, width), nn.SiLU(), nn.Conv2d(width, out, 3, padding=1))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, 2 * out if scales else out))
-        # the third is the published place of the dropout, which is off outside training
+        # the third is a dropout in the published network, which is off outside training
         self.out_layers = nn.Sequential(
             nn.GroupNorm(GROUPS, out), nn.SiLU(), nn.Identity(), nn.Conv2d(out, out, 3, padding=1)
         )

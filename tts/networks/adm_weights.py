@@ -25,7 +25,7 @@ RESNET = {
     "conv1": "conv2",
     "skip": "conv_shortcut",
 }
-"""Layers of a residual block, theirs and diffusers'; ``skip`` only where the width changes."""
+"""Layers of a residual block, published names and diffusers'; ``skip`` only where the width changes."""
 
 ENDS = {
     "map_layer0": "time_embedding.linear_1",
@@ -33,7 +33,7 @@ ENDS = {
     "out_norm": "conv_norm_out",
     "out_conv": "conv_out",
 }
-"""Layers outside the blocks, theirs and diffusers'."""
+"""Layers outside the blocks, published names and diffusers'."""
 
 
 class ADMShape(Settings):
@@ -76,17 +76,17 @@ class ADMShape(Settings):
         attending = [width for width, attends in zip(self.widths, self.attends, strict=True) if attends]
         for width in [*attending, self.widths[-1]]:
             if width % HEAD:
-                raise ValueError(f"a level that attends has {width} channels, which is no multiple of {HEAD}")
+                raise ValueError(f"a level with attention has {width} channels, which is not a multiple of {HEAD}")
         return self
 
 
 def groups(width: int) -> int:
-    """Groups of a normalisation of some channels: 32, or fewer so that a group has at least 4."""
+    """Groups of a normalisation over ``width`` channels: 32, or fewer so that a group has at least 4."""
     return min(32, width // 4)
 
 
 def blocks(shape: ADMShape) -> Iterator[tuple[str, str, str | None]]:
-    """Every residual block: their name, diffusers' name, and diffusers' name of its attention, if it has one."""
+    """Every residual block: its published name, diffusers' name, and diffusers' name of its attention, if any."""
     levels = list(zip(shape.sizes, shape.attends, strict=True))
     yield from _levels("enc", "down", levels, shape.num_blocks)
     innermost = f"dec.{shape.sizes[-1]}x{shape.sizes[-1]}"
@@ -97,7 +97,7 @@ def blocks(shape: ADMShape) -> Iterator[tuple[str, str, str | None]]:
 
 def _levels(side: str, way: str, levels: list[tuple[int, bool]], count: int) -> Iterator[tuple[str, str, str | None]]:
     for k, (size, attends) in enumerate(levels):
-        if k > 0:  # they count the change of resolution to the level it leads to, diffusers to the one before
+        if k > 0:  # published names count a change of resolution to the level after it, diffusers to the one before
             yield f"{side}.{size}x{size}_{way}", f"{way}_blocks.{k - 1}.{way}samplers.0", None
         for n in range(count):
             attention = f"{way}_blocks.{k}.attentions.{n}" if attends else None
@@ -105,7 +105,7 @@ def _levels(side: str, way: str, levels: list[tuple[int, bool]], count: int) -> 
 
 
 def translate(shape: ADMShape, tensors: Arrays) -> dict[str, npt.NDArray[Any]]:
-    """Their weights under the names and in the form of diffusers' ``UNet2DModel``.
+    """Published weights under the names and in the form of diffusers' ``UNet2DModel``.
 
     Raises:
         WeightsError: a tensor is missing, or one is left over; the message names it.
@@ -125,7 +125,7 @@ def translate(shape: ADMShape, tensors: Arrays) -> dict[str, npt.NDArray[Any]]:
 
 
 class _Moved:
-    """Tensors on their way from one set of names to another."""
+    """Moves tensors from published names to diffusers'."""
 
     def __init__(self, tensors: Arrays) -> None:
         self.left, self.to = dict(tensors), dict[str, npt.NDArray[Any]]()
@@ -146,7 +146,7 @@ class _Moved:
                 self.layer(f"{theirs}.{name}", f"{ours}.{our_name}")
 
     def attention(self, theirs: str, ours: str) -> None:
-        """Their 1x1 convolutions are our linear layers; in theirs, q, k and v alternate within each head."""
+        """Turn published 1x1 convolutions, with q, k and v interleaved in each head, into linear layers."""
         self.layer(f"{theirs}.norm2", f"{ours}.group_norm")
         for kind in ("weight", "bias"):
             qkv, out = (self.take(f"{theirs}.{name}.{kind}") for name in ("qkv", "proj"))
@@ -155,10 +155,10 @@ class _Moved:
             self.to[f"{ours}.to_out.0.{kind}"] = _linear(out)
 
     def finish(self) -> None:
-        """What is left are the filters of the changes of resolution: the mean of 2x2 pixels."""
+        """Check that only resampling filters are left, and that they are means of 2x2 pixels."""
         for name, tensor in self.left.items():
             if not name.endswith(".resample_filter"):
-                raise WeightsError(f"its network has '{name}', which an ADM network of its shape has not")
+                raise WeightsError(f"its network has '{name}', which an ADM network of its shape does not have")
             if not np.array_equal(tensor, np.full((1, 1, 2, 2), 0.25)):
                 raise WeightsError(f"its network resamples with another filter than 2x2 means ('{name}')")
 

@@ -1,4 +1,4 @@
-"""Attention by the name of what computes it: torch's own kernels, or a backend of diffusers' dispatcher."""
+"""Choose the kernel of attention by name: one of torch's, or a backend of diffusers' dispatcher."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 TORCHS = {"math": "math", "flash": "flash", "efficient": "mem_efficient", "cudnn": "cudnn"}
-"""torch's kernels by our names, with torch's own."""
+"""torch's names of its kernels, by the names in ``engines.attention``."""
 
 DISPATCHED = "diffusers:"
-"""What a name begins with that diffusers' dispatcher knows, as ``diffusers:sage``."""
+"""Prefix of backends of diffusers' dispatcher, as in ``diffusers:sage``."""
 
 
 FETCHED = "_hub"
-"""How names end of backends whose code is fetched."""
+"""Suffix of backends whose code is downloaded."""
 
 
 def check_name(name: str) -> str:
-    """A name that may be right; which backends diffusers has is seen when a network is loaded.
+    """Check the form of a name; whether diffusers has the backend is checked when a network is loaded.
 
     Raises:
-        ValueError: it cannot be, or is of a backend whose code would be fetched from the hub.
+        ValueError: the name has no valid form, or its backend would download code from the hub.
     """
     backend = name.removeprefix(DISPATCHED)
     if backend.lower().endswith(FETCHED):
-        raise ValueError(f"'{name}' would run code that is fetched from the hub; install the library and name that")
+        raise ValueError(f"'{name}' would run code downloaded from the hub; install the library and name its backend")
     dispatched = name.startswith(DISPATCHED) and backend.isidentifier()
     if not dispatched and name not in (AUTO, *TORCHS):
         raise ValueError(f"expected {AUTO}, {', '.join(TORCHS)}, or {DISPATCHED}NAME")
@@ -38,7 +38,7 @@ def check_name(name: str) -> str:
 
 
 def set_attention(name: str) -> None:
-    """Let torch compute attention by one kernel in this process; with :data:`AUTO` or another library's by any."""
+    """Restrict torch to one attention kernel in this process; :data:`AUTO` and other libraries' names allow all."""
     import torch
 
     for ours, theirs in TORCHS.items():
@@ -46,18 +46,18 @@ def set_attention(name: str) -> None:
 
 
 def dispatch(network: nn.Module, name: str) -> None:
-    """Let a network of diffusers compute attention by a backend, if one of its dispatcher's is named.
+    """Set the attention backend of a diffusers network, if the name is one of the dispatcher's.
 
     Raises:
-        SettingError: it has no such backend, or one that cannot be used here.
-        EngineError: the network's attention is not dispatched.
+        SettingError: diffusers has no such backend, or it cannot run on this machine.
+        EngineError: the network does not use the dispatcher.
     """
     if not name.startswith(DISPATCHED):
         return
     backend, found = name.removeprefix(DISPATCHED), getattr(network, "set_attention_backend", None)
     if found is None or not any(_dispatched(module) for module in network.modules()):
         raise EngineError(
-            f"engines.attention: {type(network).__name__} leaves attention to torch and not to diffusers' dispatcher; "
+            f"engines.attention: {type(network).__name__} computes attention by torch, not by diffusers' dispatcher; "
             f"choose one of {', '.join((AUTO, *TORCHS))}"
         )
     try:

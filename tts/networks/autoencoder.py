@@ -26,7 +26,7 @@ WEIGHTS = re.compile(r"diffusion_pytorch_model(-\d+-of-\d+)?\.safetensors")
 
 
 def decoder(vae: Any) -> Callable[[Tensor], Tensor]:
-    """Clean latents ``[B, C, h, w]`` float32 to images ``[B, 3, H, W]`` in about [-1, 1]; undoes the latents' scale."""
+    """Clean latents ``[B, C, h, w]`` float32 to images ``[B, 3, H, W]`` in about [-1, 1]; undoes their scaling."""
     import torch
 
     config = vae.config
@@ -48,7 +48,7 @@ def decoder(vae: Any) -> Callable[[Tensor], Tensor]:
 
 
 def film_decoder(vae: Any) -> Callable[[Tensor], Tensor]:
-    """:func:`decoder` of an autoencoder of films, whose latents are normalised by channel; a film of one image."""
+    """:func:`decoder` of a video autoencoder, whose latents are normalised per channel; decodes one frame."""
     import torch
 
     mean, std = (torch.tensor(vae.config[name]).view(-1, 1, 1, 1) for name in ("latents_mean", "latents_std"))
@@ -62,7 +62,7 @@ def film_decoder(vae: Any) -> Callable[[Tensor], Tensor]:
 
 
 def normalised_decoder(vae: Any) -> Callable[[Tensor], Tensor]:
-    """:func:`decoder` of 2x2 cells as channels, ``[B, 4C, h/2, w/2]``, which a layer of the autoencoder normalised."""
+    """:func:`decoder` of latents with 2x2 cells as channels, ``[B, 4C, h/2, w/2]``, normalised by the autoencoder."""
 
     def decode(x: Tensor) -> Tensor:
         std = (vae.bn.running_var.float() + vae.config.batch_norm_eps).sqrt().view(-1, 1, 1)
@@ -77,7 +77,7 @@ def normalised_decoder(vae: Any) -> Callable[[Tensor], Tensor]:
 
 @dataclass(frozen=True)
 class Lone:
-    """An autoencoder that lies by itself, and not among a pipeline's parts.
+    """An autoencoder in a folder of its own, outside a pipeline.
 
     Args:
         id: local folder, or name of a repository on the hub.
@@ -91,11 +91,11 @@ class Lone:
 
     @property
     def folder(self) -> Path:
-        """Where it lies, fetched from the hub if need be."""
+        """Its folder; it is downloaded from the hub if needed."""
         return folder(self.id, ("config.json", "*.safetensors"), self.setting)
 
     def weights(self) -> list[str]:
-        """Digests of its weights, after a look at each.
+        """Digests of its weights, each checked by its header.
 
         Raises:
             WeightsError: they are missing or damaged.
@@ -111,7 +111,7 @@ class Lone:
         """Its configuration.
 
         Raises:
-            WeightsError: there is none, it is of another class, or asks for what is not done here.
+            WeightsError: it is missing, of another class, or has an unsupported value.
         """
         named = ("diffusers", self.kind)
         try:
@@ -137,24 +137,24 @@ class Lone:
         return int(2 ** (len(config.get("block_out_channels", (0,))) - 1))
 
     def check(self, channels: int, factor: int) -> None:
-        """Look at its configuration.
+        """Check its configuration.
 
         Args:
-            channels: of the model's latents.
-            factor: pixels along a side of their cells.
+            channels: channels of the model's latents.
+            factor: pixels along a side of a latent's cell.
 
         Raises:
             SettingError: it decodes other latents, or to images of another size.
-            WeightsError: it asks for what is not done here.
+            WeightsError: its configuration has an unsupported value.
         """
         found = self.config().get("latent_channels", 4)
         if found != channels:
             raise SettingError(
-                f"{self.setting} {self.id}: decodes latents of {found} channels, and this model's have {channels}"
+                f"{self.setting} {self.id}: decodes latents of {found} channels, but this model's have {channels}"
             )
         if (larger := self.factor) != factor:
             raise SettingError(
-                f"{self.setting} {self.id}: makes {larger} pixels of a cell's side, and this model's images have "
+                f"{self.setting} {self.id}: draws {larger} pixels per side of a cell, but this model's images have "
                 f"{factor}"
             )
 
@@ -162,7 +162,7 @@ class Lone:
         """The autoencoder on a device.
 
         Raises:
-            WeightsError: the weights are of another network.
+            WeightsError: the weights are for another network.
         """
         from tts.networks.placing import place
 
@@ -176,5 +176,5 @@ class Lone:
 
 
 def tiny(id: str) -> Lone:
-    """A small decoder of predicted images."""
+    """A small autoencoder that decodes predicted images."""
     return Lone(id, "AutoencoderTiny", "preview")

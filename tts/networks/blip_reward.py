@@ -27,10 +27,10 @@ VISION = (
     (r"blocks\.(\d+)\.norm(\d)\.", r"encoder.layers.\1.layer_norm\2."),
     (r"blocks\.(\d+)\.mlp\.", r"encoder.layers.\1.mlp."),
 )
-"""Names of the published image encoder, and transformers'."""
+"""Names in the published image encoder, and in transformers."""
 
 UNUSED = ("blip.vision_proj.", "blip.text_proj.", "blip.text_encoder.embeddings.position_ids")
-"""Parts of the published file that the reward does not need."""
+"""Parts of the published file that the reward does not use."""
 
 
 class BlipReward(nn.Module):
@@ -38,11 +38,11 @@ class BlipReward(nn.Module):
 
     Args:
         vision, text: transformers' configurations.
-        widths: of the head's linear layers, from first input to last output.
+        widths: widths of the head's linear layers, from first input to last output.
 
     Attributes:
         image_size: height and width of the images.
-        sizes: of the text encoder, as BLIP's med_config.json names them.
+        sizes: sizes of the text encoder, by their keys in BLIP's med_config.json.
     """
 
     def __init__(self, vision: BlipVisionConfig, text: BlipTextConfig, widths: list[int]) -> None:
@@ -55,7 +55,7 @@ class BlipReward(nn.Module):
         self.head = nn.Sequential(*(nn.Linear(a, b) for a, b in pairwise(widths)))
 
     def forward(self, pixels: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-        """See the class."""
+        """The head's value for each image and prompt, ``[B]``."""
         seen = self.vision(pixel_values=pixels.to(self.vision.dtype)).last_hidden_state
         read = self.text(
             input_ids=tokens,
@@ -68,11 +68,11 @@ class BlipReward(nn.Module):
 
 
 def build(found: Mapping[str, Tensor]) -> BlipReward:
-    """The network of the published weights; its sizes follow them.
+    """The network for published weights; its sizes follow from theirs.
 
     Raises:
-        KeyError: a weight is missing that tells a size.
-        WeightsError: the weights are of another network.
+        KeyError: a weight that determines a size is missing.
+        WeightsError: the weights are for another network.
     """
     vision, text, heads = _vision_config(found), _text_config(found), _head_places(found)
     widths = [found[f"mlp.layers.{heads[0]}.weight"].shape[1]]
@@ -115,7 +115,7 @@ def _text_config(found: Mapping[str, Tensor]) -> BlipTextConfig:
         bos_token_id=None,
         sep_token_id=None,
         eos_token_id=None,
-        is_decoder=True,  # transformers' word for having cross-attention
+        is_decoder=True,  # transformers' name for cross-attention
         layer_norm_eps=1e-12,
         hidden_act="gelu",
     )
@@ -126,7 +126,7 @@ def _layers(found: Mapping[str, Tensor], pattern: str) -> int:
 
 
 def _head_places(found: Mapping[str, Tensor]) -> list[int]:
-    """Numbers of the head's linear layers; between them were dropouts."""
+    """Indices of the head's linear layers; the other indices were dropouts."""
     places = sorted({int(match[1]) for name in found if (match := re.match(r"mlp\.layers\.(\d+)\.weight$", name))})
     if not places:
         raise KeyError("mlp.layers.0.weight")

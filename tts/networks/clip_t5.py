@@ -1,4 +1,4 @@
-"""CLIP-FlanT5 (Lin et al. 2024, arXiv 2404.01291, Sec. 4): T5 that reads an image's patches among its words."""
+"""CLIP-FlanT5 (Lin et al. 2024, arXiv 2404.01291, Sec. 4): T5 that reads an image's patches as tokens."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from tts.models.parts import check_told
 
 TOWER, PROJECTOR = "vision_tower.vision_tower.", "mm_projector."
 ALIAS = "embed_tokens.weight"
-"""A second name of T5's embeddings, which the published files have besides."""
+"""A second name of T5's embeddings in published files."""
 FIXED = {"mm_projector_type": "mlp2x_gelu", "mm_vision_select_layer": -2, "mm_vision_select_feature": "patch"}
-"""What the published configurations say of how patches become words."""
+"""Values in the published configurations that say how patches become tokens."""
 PREFIX, TABLE = "vision_model.", "position_ids"
-"""Before an image encoder's names in published files, and a table of counting numbers that some of them have."""
+"""Prefix of an image encoder's names in published files, and a table of positions that some of them have."""
 NONE = re.compile(r"(?!)")
 TIED = re.compile(r"(encoder|decoder)\.embed_tokens\.weight$")
-"""Names of T5's embeddings in its parts, which are one tensor."""
+"""Names of T5's embeddings in its parts; all are one tensor."""
 
 
 class ClipT5(nn.Module):
-    """An image encoder, a projection of its patches to words, and T5."""
+    """An image encoder, a projection of its patches to token embeddings, and T5."""
 
     def __init__(self, tower: Any, projector: nn.Sequential, t5: Any) -> None:
         super().__init__()
         self.tower, self.projector, self.t5 = tower, projector, t5
 
     def log_chances(self, pixels: Tensor, before: Tensor, after: Tensor, answer: Tensor) -> Tensor:
-        """Log-probability of each token of an answer, after those before it.
+        """Log-probability of each token of an answer, given those before it.
 
         Args:
-            pixels: of one image, ``[1, 3, size, size]``.
+            pixels: one image, ``[1, 3, size, size]``.
             before, after: tokens of the question on both sides of the image, ``[L]`` each.
             answer: tokens, ``[A]``.
 
@@ -58,22 +58,22 @@ def build(
 
     Args:
         config: the published config.json.
-        tower: weights of the image encoder, for files that have none of it.
+        tower: weights of the image encoder, for files that lack them.
         vision: configuration of the image encoder, transformers' ``CLIPVisionConfig``.
 
     Raises:
-        WeightsError: they are another network's.
-        OSError, ValueError, RuntimeError, KeyError, TypeError: transformers' own, of another configuration.
+        WeightsError: the weights are for another network.
+        OSError, ValueError, RuntimeError, KeyError, TypeError: raised by transformers for another configuration.
     """
     from transformers import CLIPVisionModel, T5Config, T5ForConditionalGeneration
 
     for key, value in FIXED.items():
         if config.get(key, value) != value:
-            raise WeightsError(f"its config.json has {key} = {config[key]}; only {value} can be computed here")
+            raise WeightsError(f"its config.json has {key} = {config[key]}; only {value} is supported")
     own = {name.removeprefix(TOWER): value for name, value in found.items() if name.startswith(TOWER)}
     text = {name: each for name, each in found.items() if not name.startswith((TOWER, PROJECTOR)) and name != ALIAS}
     if "shared.weight" not in text:
-        raise WeightsError("they are not of CLIP-FlanT5 (no shared.weight)")
+        raise WeightsError("they are not CLIP-FlanT5's (no shared.weight)")
     words = T5Config.from_dict({**config, "model_type": "t5", "vocab_size": len(text["shared.weight"])})
     t5 = _filled(T5ForConditionalGeneration, words, text, dtype, "T5", TIED)
     seeing = _as_named_here(own or tower, CLIPVisionModel, vision)
@@ -105,7 +105,7 @@ def _projector(found: Mapping[str, Tensor]) -> nn.Sequential:
     with torch.device("meta"):
         layers = [nn.Linear(*weight.shape[::-1]) for weight in weights if weight is not None]
     if len(layers) != len(weights):
-        raise WeightsError(f"they are not of CLIP-FlanT5 (no {PROJECTOR}0.weight and {PROJECTOR}2.weight)")
+        raise WeightsError(f"they are not CLIP-FlanT5's (no {PROJECTOR}0.weight and {PROJECTOR}2.weight)")
     projector = nn.Sequential(layers[0], nn.GELU(), layers[1])
     tensors.fill(projector, own, "the projector")
     return projector

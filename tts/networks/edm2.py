@@ -1,8 +1,8 @@
 r"""EDM2's magnitude-preserving network (Karras et al. 2024, arXiv 2312.02696, Fig. 21), folded.
 
-Published layers normalise their weights at every call, have gains beside them, and mix branches by fixed shares. All of
-this is a number times a convolution, and is multiplied into its weights once, in float64; plain convolutions remain.
-Equations are the paper's; names of layers are the published weights'.
+Published layers normalise their weights at every call, multiply by gains, and mix branches by fixed shares. All of this
+scales a convolution, so it is multiplied into the weights once, in float64; plain convolutions remain. Equation numbers
+are the paper's; names of layers are those of the published weights.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from tts.errors import WeightsError
 from tts.networks.edm2_shape import BlockShape, EDM2Shape, blocks
 
 EPSILON = 1e-4
-"""Beside every length that something is divided by (Eq. 47)."""
+"""Added to every length before a division (Eq. 47)."""
 SILU = 0.596
-"""Deviation of silu of a unit normal number (Eq. 81)."""
+"""Deviation of the SiLU of a unit normal number (Eq. 81)."""
 
 
 class EDM2(nn.Module):
@@ -57,7 +57,7 @@ class EDM2(nn.Module):
         fold.finish()
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
-        """The raw answer."""
+        """Raw output, ``[B, C, h, w]``."""
         at = self.emb_noise(self.emb_fourier(c_noise).to(x.dtype))
         if self.emb_label is not None:
             at = at + self.emb_label(labels)
@@ -73,7 +73,7 @@ class EDM2(nn.Module):
         return result
 
     def _joined(self, x: Tensor, kept: Tensor) -> Tensor:
-        """Both beside each other, of equal influence whatever their widths (Eq. 103)."""
+        """Concatenation with equal influence of both inputs, whatever their widths (Eq. 103)."""
         channels = x.shape[1] + kept.shape[1]
         ours, theirs = (
             share * math.sqrt(channels / part.shape[1])
@@ -87,10 +87,10 @@ class Waves(nn.Module):
 
     def __init__(self, freqs: Tensor, phases: Tensor) -> None:
         super().__init__()
-        self.freqs, self.phases = freqs.float(), phases.float()  # no buffers, which a lower precision would round
+        self.freqs, self.phases = freqs.float(), phases.float()  # not buffers: a lower precision would round those
 
     def forward(self, c_noise: Tensor) -> Tensor:
-        """``[B, waves]`` float32 of ``[B]``."""
+        """``[B]`` to ``[B, waves]`` float32."""
         freqs, phases = self.freqs.to(c_noise.device), self.phases.to(c_noise.device)
         return math.sqrt(2) * (c_noise[:, None].float() * freqs + phases).cos()
 
@@ -126,7 +126,7 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Of pixels to each other, by vectors of unit length in a head; its share of the sum is in the weights."""
+    """Self-attention over pixels with unit vectors in each head; the weights include its share of the sum."""
 
     def __init__(self, fold: Folding, key: str, width: int, heads: int, share: float) -> None:
         super().__init__()
@@ -146,19 +146,19 @@ class Attention(nn.Module):
 
 
 def normalised(x: Tensor, dim: int) -> Tensor:
-    """Divided by its root mean square along a dimension, which is taken in float32."""
+    """``x`` divided by its root mean square along a dimension, computed in float32."""
     length: Tensor = torch.linalg.vector_norm(x, dim=dim, keepdim=True, dtype=torch.float32)
     return x / (EPSILON + length / math.sqrt(x.shape[dim])).to(x.dtype)
 
 
 def balance(share: float) -> tuple[float, float]:
-    """Factors of a sum of two unit deviations that keeps it (Eq. 88)."""
+    """Factors of a sum of two terms of unit deviation that keep the deviation (Eq. 88)."""
     length = math.hypot(1 - share, share)
     return (1 - share) / length, share / length
 
 
 class Folding:
-    """Weights on their way into layers.
+    """Folds published weights into plain layers.
 
     Args:
         weights: by the published names.
@@ -171,7 +171,7 @@ class Folding:
         """A tensor, float64.
 
         Raises:
-            WeightsError: there is none, or of another shape.
+            WeightsError: it is missing, or has another shape.
         """
         found = self.left.pop(name, None)
         if found is None or found.shape != shape:
@@ -184,7 +184,7 @@ class Folding:
         return float(self.take(name))
 
     def folded(self, key: str, shape: tuple[int, ...], gain: float) -> Tensor:
-        """Weights of a layer, float32, each output's of unit length (Eqs. 47 and 66), times a gain."""
+        """A layer's weights, float32: unit length for each output (Eqs. 47 and 66), times a gain."""
         weights = self.take(f"{key}.weight", *shape)
         fan = weights[0].numel()
         length = torch.linalg.vector_norm(weights.flatten(1), dim=1).view(-1, *[1] * (weights.ndim - 1))
@@ -204,10 +204,10 @@ class Folding:
         return layer
 
     def finish(self) -> None:
-        """Nothing may be left.
+        """Check that all weights were used.
 
         Raises:
-            WeightsError: it is.
+            WeightsError: a weight is left.
         """
         if self.left:
-            raise WeightsError(f"its network has '{next(iter(self.left))}', which an EDM2 network of its shape has not")
+            raise WeightsError(f"its network has '{next(iter(self.left))}', which EDM2 of its shape does not have")

@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt, model_validator
 from tts.settings import Settings
 
 CLIPPED = 256.0
-"""Activations are kept within it, for half precision."""
+"""Bound of activations, for half precision."""
 
 
 class EDM2Shape(Settings):
@@ -21,22 +21,22 @@ class EDM2Shape(Settings):
     label_dim: int = Field(0, ge=0, description="classes; 0 for a network without labels")
     model_channels: PositiveInt = Field(192, description="width of the first level")
     channel_mult: tuple[PositiveInt, ...] = Field((1, 2, 3, 4), min_length=1, description="each level's width over it")
-    channel_mult_noise: PositiveInt | None = Field(None, description="of the noise's waves; None: the first level's")
-    channel_mult_emb: PositiveInt | None = Field(None, description="of the embedding; None: the widest level's")
+    channel_mult_noise: PositiveInt | None = Field(None, description="noise waves over it; None: the first level's")
+    channel_mult_emb: PositiveInt | None = Field(None, description="width of the embedding over it; None: the widest")
     num_blocks: PositiveInt = Field(3, description="residual blocks of a level of the encoder")
     attn_resolutions: tuple[PositiveInt, ...] = Field((16, 8), description="resolutions that attend")
     label_balance: float = Field(0.5, ge=0, le=1, description="share of the class in the embedding")
-    concat_balance: float = Field(0.5, ge=0, le=1, description="share of what the encoder kept")
+    concat_balance: float = Field(0.5, ge=0, le=1, description="share of the encoder's skip connection")
     res_balance: float = Field(0.3, ge=0, le=1, description="share of a residual branch")
     attn_balance: float = Field(0.3, ge=0, le=1, description="share of attention")
     channels_per_head: PositiveInt = Field(64, description="of attention")
-    clip_act: float | None = Field(CLIPPED, gt=0, description="activations are kept within it")
+    clip_act: float | None = Field(CLIPPED, gt=0, description="bound of activations")
     resample_filter: tuple[Literal[1], Literal[1]] = Field((1, 1), description="the published files have no other")
     dropout: float = Field(0.0, description="off outside training")
 
     @property
     def in_channels(self) -> int:
-        """Of a state."""
+        """Channels of a state."""
         return self.img_channels
 
     @property
@@ -46,7 +46,7 @@ class EDM2Shape(Settings):
 
     @property
     def noise(self) -> int:
-        """Waves by which a noise level is told."""
+        """Number of waves that encode a noise level."""
         return self.model_channels * (self.channel_mult_noise or self.channel_mult[0])
 
     @property
@@ -66,7 +66,7 @@ class BlockShape(NamedTuple):
 
     Args:
         side: ``enc`` or ``dec``.
-        name: among its side's.
+        name: its name on that side.
         ins, outs: channels.
         way: ``down`` or ``up`` where it changes the resolution.
         attends: whether attention follows.
@@ -81,7 +81,7 @@ class BlockShape(NamedTuple):
 
 
 def blocks(shape: EDM2Shape) -> Iterator[BlockShape]:
-    """Every block, as data flow through them."""
+    """Every block, in the order of computation."""
     kept: list[int] = []
     for block in _encoder(shape):
         yield block
@@ -102,7 +102,7 @@ def blocks(shape: EDM2Shape) -> Iterator[BlockShape]:
 def _encoder(shape: EDM2Shape) -> Iterator[BlockShape]:
     width = shape.levels[0][1]
     for level, (size, outs) in enumerate(shape.levels):
-        if level == 0:  # a channel of ones stands beside the state's
+        if level == 0:  # a channel of ones is appended to the state
             yield BlockShape("enc", f"{size}x{size}_conv", shape.img_channels + 1, width)
         else:
             yield BlockShape("enc", f"{size}x{size}_down", width, width, "down")

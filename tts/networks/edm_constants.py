@@ -1,6 +1,6 @@
-"""Numbers that EDM's networks keep beside their weights, and that are constants here. No torch.
+"""Numbers that EDM's files store beside their weights, and that this package treats as constants. No torch.
 
-Constructors of a changed program can set them to others while arguments and weights stay of the same form.
+A changed program can give them other values while arguments and weights keep their form, so they are checked.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tts.files.edm_pickle import Module
 from tts.networks.adm_weights import HEAD, Arrays, groups
 
 Wanted = Mapping[str, Callable[[Module], tuple[Any, ...]]]
-"""By attribute, the values that a module may have."""
+"""The values that a module may have, by attribute."""
 
 CLASSES = {
     *("Conv2d", "DhariwalUNet", "EDMPrecond", "FourierEmbedding", "GroupNorm", "Linear", "ModuleDict"),
@@ -52,18 +52,18 @@ CONSTANTS: dict[str, dict[str, Wanted]] = {
     },
     "UNet": {},
 }
-"""Of the published networks, by architecture and class."""
+"""Constants of the published networks, by architecture and class."""
 
 
 def check(architecture: str, modules: Iterable[Module], tensors: Arrays) -> None:
-    """Refuse a network whose constants are others than those that are computed with.
+    """Refuse a network whose constants differ from those that this package computes with.
 
     Args:
-        modules: all parts of the network, as the file has them.
+        modules: all parts of the network in the file.
         tensors: its weights.
 
     Raises:
-        WeightsError: one has another, or is of a class that no published network has; the message names it.
+        WeightsError: a module has another constant or an unknown class; the message names it.
     """
     constants = CONSTANTS.get(architecture)
     if constants is None:
@@ -78,25 +78,25 @@ def check(architecture: str, modules: Iterable[Module], tensors: Arrays) -> None
             found, wanted = module.numbers.get(name), values(module)
             if found is not None and not any(math.isclose(found, value) for value in wanted):
                 shown = " or ".join(f"{value:g}" for value in wanted)
-                raise WeightsError(f"its '{module.name}' has {name} = {found:g}, and only {shown} can be computed here")
+                raise WeightsError(f"its '{module.name}' has {name} = {found:g}, and only {shown} is supported")
 
 
 def check_preconditioning(numbers: Mapping[str, float], classes: int, levels: tuple[float, float]) -> None:
-    """Refuse a preconditioning that is made for other noise levels, or for other labels.
+    """Refuse a preconditioning for other noise levels or other labels.
 
     Args:
-        numbers: what it keeps.
-        classes: of the network.
-        levels: the sampler's last one above 0, and its first.
+        numbers: the numbers that it stores.
+        classes: the network's classes.
+        levels: the sampler's last noise level above 0, and its first.
 
     Raises:
-        WeightsError: it is one.
+        WeightsError: the levels or the labels differ.
     """
     low, high = (float(numbers.get(f"sigma_{end}", limit)) for end, limit in (("min", 0.0), ("max", math.inf)))
     if low > levels[0] or high < levels[1]:
         raise WeightsError(
-            f"its network is made for noise levels from {low:g} to {high:g}, and the sampler's are {levels[0]:g} to "
+            f"its network is made for noise levels from {low:g} to {high:g}, but the sampler's are {levels[0]:g} to "
             f"{levels[1]:g}; set sampler.sigma_min and sampler.sigma_max"
         )
     if (labels := numbers.get("label_dim", classes)) != classes:
-        raise WeightsError(f"its preconditioning has label_dim = {labels}, and its network {classes}")
+        raise WeightsError(f"its preconditioning has label_dim = {labels}, but its network {classes}")

@@ -1,7 +1,7 @@
 """The embedded model's network: a UNet on pixels folded 2x2 into channels.
 
-It computes what diffusers' ``UNet2DModel`` computes, bit for bit, from weights of the same names; diffusers itself
-would take seconds to import wherever an engine starts.
+It computes what diffusers' ``UNet2DModel`` computes, bit for bit, from weights of the same names; importing
+diffusers would cost every engine seconds at its start.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class FoldedUNet(nn.Module):
 
     Args:
         widths: channels of each level, multiples of 32.
-        classes: how many there are.
+        classes: number of classes.
     """
 
     def __init__(self, widths: tuple[int, ...] = (64, 128, 128), classes: int = 10) -> None:
@@ -53,9 +53,9 @@ class UNet(nn.Module):
     """One residual block a level going down and two going up, with attention on all levels but the first.
 
     Args:
-        channels: of input and output.
+        channels: channels of input and output.
         widths: channels of each level, each half the size of the one before.
-        classes: how many there are.
+        classes: number of classes.
     """
 
     def __init__(self, channels: int, widths: Sequence[int], classes: int) -> None:
@@ -135,7 +135,7 @@ class Residual(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over the pixels, added to its input; ``norm``: of what it attends to."""
+    """Self-attention over the pixels, added to its input; ``norm`` normalises the input of attention."""
 
     def __init__(self, width: int, norm: bool = True) -> None:
         super().__init__()
@@ -159,7 +159,7 @@ class Attention(nn.Module):
 
 
 class Resample(nn.Module):
-    """To half the size by a convolution, or to twice the size before one."""
+    """Halve the size by a convolution, or double it before one."""
 
     def __init__(self, width: int, up: bool) -> None:
         super().__init__()
@@ -173,7 +173,7 @@ class Resample(nn.Module):
 
 
 class Down(nn.Module):
-    """A level going down; what it computes goes on the list for the way up."""
+    """A level of the encoder; its outputs are appended to ``skips``."""
 
     def __init__(self, ins: int, outs: int, embedded: int, attend: bool, down: bool) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ class Down(nn.Module):
         self.downsamplers = nn.ModuleList([Resample(outs, up=False)] if down else [])
 
     def forward(self, x: Tensor, at: Tensor, skips: list[Tensor]) -> Tensor:
-        """What the next level gets."""
+        """The input of the next level."""
         x = self.resnets[0](x, at)
         for attention in self.attentions:
             x = attention(x)
@@ -194,7 +194,7 @@ class Down(nn.Module):
 
 
 class Middle(nn.Module):
-    """The lowest level: two residual blocks and attention between, without a norm of its own."""
+    """The lowest level: two residual blocks with attention between them."""
 
     def __init__(self, width: int, embedded: int) -> None:
         super().__init__()
@@ -209,11 +209,11 @@ class Middle(nn.Module):
 
 
 class Up(nn.Module):
-    """A level going up: two residual blocks that each take one from the list.
+    """A level of the decoder: two residual blocks; each takes one entry of ``skips``.
 
     Args:
-        before: channels that come from below.
-        below: channels of the last one on the list, that of the next level.
+        before: channels from the level below.
+        below: channels of the last entry of ``skips``, which belongs to the next level.
         outs: channels of this level.
     """
 
@@ -227,7 +227,7 @@ class Up(nn.Module):
         self.upsamplers = nn.ModuleList([Resample(outs, up=True)] if up else [])
 
     def forward(self, x: Tensor, at: Tensor, skips: list[Tensor]) -> Tensor:
-        """What the next level gets."""
+        """The input of the next level."""
         for k, resnet in enumerate(self.resnets):
             x = resnet(torch.cat([x, skips.pop()], dim=1), at)
             if self.attentions:

@@ -1,4 +1,4 @@
-"""The scale of guidance as networks are told it that were distilled to answer in one pass."""
+"""The embedding of the guidance scale in networks distilled to one pass."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch.nn.functional import pad
 def guidance_embedding(scale: Tensor, width: int) -> Tensor:
     """Sines, then cosines, of ``1000 (scale - 1)`` at frequencies from 1 to 1/10000.
 
-    (Luo et al. 2023, arXiv 2310.04378.) Theirs is written with ``w = scale - 1``, and is the embedding of noise levels
-    of Kingma et al. 2021, arXiv 2107.00630.
+    Luo et al. 2023 (arXiv 2310.04378) write it with ``w = scale - 1``; it is the embedding of noise levels of Kingma et
+    al. 2021 (arXiv 2107.00630).
 
     Args:
-        scale: of classifier-free guidance, 1 for none, ``[B]``.
-        width: of the embedding, at least 4.
+        scale: scale of classifier-free guidance, 1 for none, ``[B]``.
+        width: width of the embedding, at least 4.
 
     Returns:
         ``[B, width]`` float32; an odd width ends with a zero.

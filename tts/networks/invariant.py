@@ -1,8 +1,8 @@
-"""Convolutions and matrix products whose rows depend on nothing beside them, for GPUs.
+"""Convolutions and matrix products for GPUs whose rows do not depend on the rows beside them.
 
-cuDNN's convolutions divide a sum among processors by where its output lies in a batch (so that no processor waits), and
-a row's last bits depend on its place: an H200 showed it of every network of convolutions that was tried, whatever its
-precision. Here every output is one sum in one order, whatever the batch, so that results may be repeated anywhere.
+cuDNN's convolutions divide a sum among processors by the output's position in a batch, so a row's last bits depend on
+its position: on an H200, this held for every convolutional network that was tried, in every precision. Here every
+output is one sum in one fixed order, whatever the batch, so that results can be repeated anywhere.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 @functools.cache
 def _kernel() -> Any:
-    """The kernel; an import of triton, which only machines with GPUs need."""
+    """The kernel; imports triton, which only machines with GPUs need."""
     import triton
     import triton.language as tl
 
@@ -27,7 +27,7 @@ def _kernel() -> Any:
         stride: tl.constexpr, pad_h: tl.constexpr, pad_w: tl.constexpr, kernel_h: tl.constexpr, kernel_w: tl.constexpr,
         biased: tl.constexpr, precision: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
     ):  # fmt: skip
-        tiles = (outs + BN - 1) // BN  # neighbours read the same rows, which are then near
+        tiles = (outs + BN - 1) // BN  # neighbours read the same rows, which are then cached
         at = tl.program_id(0) // tiles * BM + tl.arange(0, BM)
         out = tl.program_id(0) % tiles * BN + tl.arange(0, BN)
         across, rest = at % wide, at // wide
@@ -66,8 +66,8 @@ def convolution(
         weight: ``[kernel height * kernel width * C, O]``, of ``x``'s dtype.
         bias: ``[O]``.
         kernel: height and width.
-        stride: of both.
-        padding: of height and width, with zeros.
+        stride: in height and width.
+        padding: zeros added in height and width.
 
     Returns:
         ``[B, O, H', W']``, its channels last in memory.
@@ -94,7 +94,7 @@ def convolution(
 def _answer(
     x: Tensor, weight: Tensor, bias: Tensor | None, kernel: list[int], stride: int, padding: list[int]
 ) -> Tensor:
-    """An answer's form, its values not set."""
+    """An output of the right shape, without values."""
     high, wide = (
         (side + 2 * pad - size) // stride + 1 for side, pad, size in zip(x.shape[2:], padding, kernel, strict=True)
     )
@@ -104,13 +104,13 @@ def _answer(
 
 @register_flop_formula(torch.ops.tts.convolution)
 def _flops(x: Any, weight: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
-    """Two for a multiply-add."""
+    """FLOPs of a convolution; a multiply-add counts two."""
     batch, _, high, wide = out_shape
     return int(2 * batch * high * wide * weight[0] * weight[1])
 
 
 class InvariantConv2d(nn.Conv2d):
-    """A convolution whose weights lie in memory as the kernel reads them; their form is the usual one."""
+    """A convolution whose weights have the usual shape, and the memory layout that the kernel reads."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         packed = weight.permute(2, 3, 1, 0).reshape(-1, self.out_channels)
@@ -119,7 +119,7 @@ class InvariantConv2d(nn.Conv2d):
 
 
 class InvariantLinear(nn.Linear):
-    """A matrix product, as a convolution of single cells."""
+    """A matrix product, computed as a 1x1 convolution."""
 
     def forward(self, input: Tensor) -> Tensor:
         """``[..., in]`` to ``[..., out]``."""
@@ -129,9 +129,9 @@ class InvariantLinear(nn.Linear):
 
 
 def make_invariant(network: nn.Module, products: bool = False) -> None:
-    """Have a network on a GPU compute its convolutions (and its matrix products) so, in place.
+    """Replace a network's convolutions (and matrix products) by the invariant ones, in place.
 
-    Grouped, dilated and oddly padded convolutions stay as they are.
+    Grouped and dilated convolutions, and those with other padding than zeros, stay as they are.
     """
     for module in network.modules():
         if type(module) is nn.Conv2d and _plain(module):

@@ -15,8 +15,8 @@ class EDMPrecond(nn.Module):
         c_{skip} = \frac{s^2}{\sigma^2 + s^2},\quad c_{out} = \frac{\sigma s}{\sqrt{\sigma^2 + s^2}},\quad
         c_{in} = \frac{1}{\sqrt{\sigma^2 + s^2}},\quad c_{noise} = \frac{\ln\sigma}{4},\quad s = \sigma_{data}
 
-    The coefficients are computed in float64 and rounded once, so that a row's result does not depend on how many
-    rows stand beside it.
+    The coefficients are computed in float64 and rounded once, so that a row's result does not depend on the
+    number of rows in the batch.
 
     Args:
         network: ``F(x, c_noise, y) -> Tensor`` shaped like ``x``; x ``[B, C, H, W]``, c_noise ``[B]``, y ``[B]``.
@@ -42,7 +42,7 @@ class EDMPrecond(nn.Module):
         s, v = sigma.double(), sigma.double() ** 2 + self.sigma_data**2
         c_skip, c_out = self.sigma_data**2 / v, s * self.sigma_data / v.sqrt()
         c_in, c_noise = 1 / v.sqrt(), s.log() / 4
-        precision = next(self.network.parameters(), x).dtype  # of the network alone
+        precision = next(self.network.parameters(), x).dtype  # the network's precision only
         F = self.network((_rows(c_in, x) * x).to(precision), c_noise.to(x.dtype), labels)
         D: Tensor = _rows(c_skip, x) * x + _rows(c_out, x) * F.to(x.dtype)
         return D
@@ -62,7 +62,7 @@ def edm_loss(denoiser: Callable[..., Tensor], x: Tensor, labels: Tensor, generat
         denoiser: an :class:`EDMPrecond`, or a compiled one, with ``sigma_data`` 0.5.
         x: clean images in [-1, 1], ``[B, C, H, W]`` float32.
         labels: class indices, ``[B]`` int64.
-        generator: the only source of randomness, a CPU's.
+        generator: the only source of randomness, on the CPU.
 
     Returns:
         Mean loss, scalar float32.

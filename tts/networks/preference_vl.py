@@ -1,4 +1,4 @@
-"""Qwen2-VL with a head on the hidden state of one token, as HPSv3's weights have it."""
+"""Qwen2-VL with a head on the hidden state of one token: the network of HPSv3."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from tts.models.parts import check_told
 
 HEAD = re.compile(r"rm_head\.(\d+)\.(weight|bias)$")
 INNER = (0, 3, 5)
-"""Places of the head's layers in its authors' list: a ReLU and a dropout follow the first, a ReLU the second."""
+"""Indices of the head's layers in the authors' list: a ReLU and a dropout follow the first, a ReLU the second."""
 NOTHING = re.compile(r"lm_head\.weight$")
-"""Of the network that the weights were saved with, which answers in words; the head needs none."""
+"""A part of the saved network that generates words; the head does not use it."""
 
 
 class PreferenceVL(nn.Module):
-    """The network and its head, which is kept in fp32."""
+    """The network and its head; the head is in fp32."""
 
     def __init__(self, network: Any, head: nn.Sequential) -> None:
         super().__init__()
         self.network, self.head = network, head
 
     def head_at(self, inputs: Mapping[str, Tensor], mark: int) -> Tensor:
-        """What the head reads, ``[B, 2]`` float32, at the one place where each row has a token.
+        """The head's output, ``[B, 2]`` float32, at the only position of the token ``mark`` in each row.
 
-        Positions are those of a plain text, one after another, also within the image: so the weights were trained.
+        Positions count up token by token, also within the image, as in training.
         """
         tokens = inputs["input_ids"]
         places = torch.arange(tokens.shape[1], device=tokens.device).expand(3, len(tokens), -1)
@@ -44,11 +44,11 @@ def build(found: Mapping[str, Tensor], base: Path, dtype: torch.dtype) -> Prefer
     """The network with weights under their published names.
 
     Args:
-        base: folder of the configuration of the network that was trained on.
+        base: folder with the configuration of the base network.
 
     Raises:
-        WeightsError: they are another network's.
-        OSError, ValueError, RuntimeError, KeyError, TypeError: transformers' own, of another configuration.
+        WeightsError: the weights are for another network.
+        OSError, ValueError, RuntimeError, KeyError, TypeError: raised by transformers for another configuration.
     """
     from transformers import Qwen2VLConfig, Qwen2VLModel
 
@@ -57,9 +57,9 @@ def build(found: Mapping[str, Tensor], base: Path, dtype: torch.dtype) -> Prefer
     }
     words = renamed.get("language_model.embed_tokens.weight")
     if words is None:
-        raise WeightsError("they are not of HPSv3 (no model.embed_tokens.weight)")
+        raise WeightsError("they are not HPSv3's (no model.embed_tokens.weight)")
     config = Qwen2VLConfig.from_pretrained(base)
-    config.text_config.vocab_size = len(words)  # a token was added
+    config.text_config.vocab_size = len(words)  # the head's token was added
     network, told = Qwen2VLModel.from_pretrained(
         None, config=config, state_dict=renamed, dtype=dtype, output_loading_info=True
     )
@@ -68,7 +68,7 @@ def build(found: Mapping[str, Tensor], base: Path, dtype: torch.dtype) -> Prefer
 
 
 def _renamed(name: str) -> str:
-    """A tensor's name in transformers' Qwen2VLModel, from those of the releases that weights were saved with."""
+    """A tensor's name in the installed Qwen2VLModel, from its name in the releases that saved the weights."""
     short = re.sub(r"^model\.(?=visual\.|language_model\.)", "", name)
     return re.sub(r"^model\.", "language_model.", short)
 
@@ -77,7 +77,7 @@ def _head(found: Mapping[str, Tensor]) -> nn.Sequential:
     """The head's three layers with ReLUs between them; dropouts are off."""
     places = sorted({int(match[1]) for name in found if (match := HEAD.match(name))})
     if tuple(places) != INNER:
-        raise WeightsError(f"they are not of HPSv3 (the head has layers {places} in place of {list(INNER)})")
+        raise WeightsError(f"they are not HPSv3's (the head has layers {places} in place of {list(INNER)})")
     weights = [found[f"rm_head.{place}.weight"] for place in INNER]
     with torch.device("meta"):
         layers = [nn.Linear(*weight.shape[::-1]) for weight in weights]

@@ -1,4 +1,4 @@
-"""Weights of linear layers in 8 bits, by torchao: half the memory of bfloat16, activations as they were."""
+"""Weights of linear layers in 8 bits, by torchao: half the memory of bfloat16; activations keep their precision."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ FP8_SINCE = (8, 9)
 
 
 def check_installed() -> None:
-    """Refuse where the library is missing.
+    """Refuse if the library is missing.
 
     Raises:
-        SettingError: it is.
+        SettingError: it is missing.
     """
     if find_spec("torchao") is None:
         raise SettingError(
@@ -30,10 +30,10 @@ def check_installed() -> None:
 
 
 def check_device(kind: Quantization, device: str) -> None:
-    """Refuse a device that does not compute so.
+    """Refuse a device that cannot compute with such weights.
 
     Raises:
-        SettingError: it is one.
+        SettingError: it cannot.
     """
     import torch
 
@@ -44,12 +44,12 @@ def check_device(kind: Quantization, device: str) -> None:
 
 
 def quantise(network: nn.Module, kind: Quantization, device: str) -> None:
-    """Round the weights of a network's linear layers in place, each of its rows by a scale of its own.
+    """Round the weights of a network's linear layers in place, with one scale per row.
 
     Args:
         network: in host memory, in its precision.
         kind: int8, or fp8 (e4m3).
-        device: where it is going to compute.
+        device: the device on which it will compute.
 
     Raises:
         SettingError: torchao is missing, or the device cannot.

@@ -1,7 +1,7 @@
-"""The transformer of SiT and REPA (Ma et al. 2024, arXiv 2401.08740; Yu et al. 2025, arXiv 2410.06940): DiT's.
+"""The transformer of SiT and REPA (Ma et al. 2024, arXiv 2401.08740; Yu et al. 2025, arXiv 2410.06940): DiT's blocks.
 
 Blocks on patches of a latent, modulated by the sum of a time's and a class's embedding (Peebles and Xie 2023, arXiv
-2212.09748, Sec. 3.2, "adaLN-Zero"). Names are those of the published weights, which are taken as they are.
+2212.09748, Sec. 3.2, "adaLN-Zero"). Names are those of the published weights.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from torch.nn.functional import scaled_dot_product_attention
 from tts.errors import WeightsError
 
 WAVES = 256
-"""Cosines and sines that a time is told by."""
+"""Number of cosines and sines that encode a time."""
 EXTRA_LARGE = 1152
-"""Width of the one size whose attention heads have 72 channels; of all others they have 64."""
+"""Width of the only size whose attention heads have 72 channels; those of all others have 64."""
 BLOCK = re.compile(r"blocks\.(\d+)\.")
 HEADERS = ("x_embedder.proj.weight", "pos_embed", "y_embedder.embedding_table.weight", "final_layer.linear.weight")
-"""Tensors whose shapes say what the network is like."""
+"""Tensors whose shapes determine the network's form."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class SiTShape:
     """The network's form.
 
     Args:
-        channels: of a latent.
+        channels: channels of a latent.
         patch: cells along a side of a patch.
         side: patches along a side of a latent.
-        width: of the blocks.
-        depth: how many blocks.
-        hidden: width of their two layers' middle.
-        classes: the class after the last stands for none.
-        outputs: channels of an answer; twice a latent's where a variance is learned, too.
+        width: width of the blocks.
+        depth: number of blocks.
+        hidden: inner width of a block's two layers.
+        classes: number of classes; the class after the last means "no class".
+        outputs: channels of the output; twice a latent's if a variance is learned too.
     """
 
     channels: int
@@ -52,7 +52,7 @@ class SiTShape:
 
     @property
     def heads(self) -> int:
-        """Of attention."""
+        """Number of attention heads."""
         return self.width // (72 if self.width == EXTRA_LARGE else 64)
 
     @property
@@ -66,19 +66,21 @@ def shape_of(tensors: Mapping[str, Tensor], where: str = "weights") -> SiTShape:
 
     Args:
         tensors: by the published names.
-        where: whence they are, for messages.
+        where: their origin, for messages.
 
     Raises:
-        WeightsError: they are another network's.
+        WeightsError: they are for another network.
     """
     for name in (*HEADERS, "blocks.0.mlp.fc1.weight"):
         if name not in tensors:
-            raise WeightsError(f"{where}: is no SiT: it has no '{name}'")
+            raise WeightsError(f"{where}: is not a SiT: it has no '{name}'")
     width, channels, patch, _ = tensors[HEADERS[0]].shape
     tokens, rows = tensors["pos_embed"].shape[1], tensors[HEADERS[3]].shape[0]
     side, outputs = math.isqrt(tokens), rows // patch**2
     if side**2 != tokens or width % 64 or outputs not in (channels, 2 * channels):
-        raise WeightsError(f"{where}: is no SiT: {tokens} patches of width {width}, {outputs} channels to {channels}")
+        raise WeightsError(
+            f"{where}: is not a SiT: {tokens} patches of width {width}, channels {channels} to {outputs}"
+        )
     depth = 1 + max(int(found[1]) for name in tensors if (found := BLOCK.match(name)))
     hidden, classes = tensors["blocks.0.mlp.fc1.weight"].shape[0], tensors[HEADERS[2]].shape[0] - 1
     return SiTShape(channels, patch, side, width, depth, hidden, classes, outputs)
@@ -99,7 +101,7 @@ class SiT(nn.Module):
         self.final_layer = Final(width, shape.patch**2 * shape.outputs)
 
     def forward(self, x: Tensor, t: Tensor, classes: Tensor) -> Tensor:
-        """The raw answer."""
+        """Raw output, ``[B, outputs, h, w]``."""
         patch, side = self.shape.patch, self.shape.side
         at = self.t_embedder(t, x.dtype) + self.y_embedder["embedding_table"](classes)
         tokens = self.x_embedder["proj"](x).flatten(2).transpose(1, 2) + self.pos_embed
@@ -147,7 +149,7 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Of all patches to all."""
+    """Self-attention over patches."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -164,7 +166,7 @@ class Attention(nn.Module):
 
 
 class Final(nn.Module):
-    """From the last block to the patches' cells."""
+    """The last layer, from blocks to the patches' cells."""
 
     def __init__(self, width: int, outputs: int) -> None:
         super().__init__()

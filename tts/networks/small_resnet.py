@@ -1,4 +1,4 @@
-"""A small residual classifier for 32x32 images; without torchvision, which would take seconds to import."""
+"""A small residual classifier for 32x32 images; it avoids torchvision, whose import takes seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small plain classifier for 32x32 images: no residuals, so that it errs otherwise than the residual one."""
+"""A small plain classifier for 32x32 images; it has no residuals, so that its errors differ from the residual one's."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from tts.files.tensors import fill
 from tts.settings import Settings
 
 HALF = math.sqrt(0.5)
-"""Factor of every sum of two branches, so that its variance stays."""
+"""Factor of every sum of two branches, which keeps its variance."""
 
 
 class SongShape(Settings):
@@ -36,12 +36,12 @@ class SongShape(Settings):
     attn_resolutions: tuple[PositiveInt, ...] = Field((16,), description="resolutions that attend")
     dropout: float = Field(0.1, description="off outside training")
     label_dropout: float = Field(0.0, description="off outside training")
-    embedding_type: Literal["positional", "fourier"] = Field("positional", description="of the noise level")
+    embedding_type: Literal["positional", "fourier"] = Field("positional", description="embedding of the noise level")
     channel_mult_noise: PositiveInt = Field(1, description="width of the noise embedding over the first level's")
-    encoder_type: Literal["standard", "residual"] = Field("standard", description="'residual': fed the image again")
+    encoder_type: Literal["standard", "residual"] = Field("standard", description="'residual': reads the image again")
     decoder_type: Literal["standard"] = Field("standard", description="the published files have no other")
     resample_filter: tuple[float, ...] = Field(
-        (1, 1), min_length=1, description="of changes of resolution, in one axis"
+        (1, 1), min_length=1, description="filter of changes of resolution, along one axis"
     )
 
     @model_validator(mode="after")
@@ -74,7 +74,7 @@ class Song(nn.Module):
         super().__init__()
         self.shape, embedding = shape, shape.model_channels * shape.channel_mult_emb
         width = shape.model_channels * shape.channel_mult_noise
-        with torch.device("meta"):  # nothing is allocated or drawn only to be replaced
+        with torch.device("meta"):  # no memory and no random weights that would be replaced at once
             self.map_noise: nn.Module = Fourier(width) if shape.embedding_type == "fourier" else Positional(width)
             self.map_label = nn.Linear(shape.label_dim, width) if shape.label_dim else None
             self.map_augment = nn.Linear(shape.augment_dim, width, bias=False) if shape.augment_dim else None
@@ -88,7 +88,7 @@ class Song(nn.Module):
         """Raw output, shaped like ``x`` ``[B, 3, H, W]``; c_noise and labels ``[B]``, labels unused without classes."""
         embedding, kept, image = self._embedding(c_noise, labels), list[Tensor](), x
         for name, part in self.enc.items():
-            if name.endswith("_aux_residual"):  # the image itself, again, at half the resolution
+            if name.endswith("_aux_residual"):  # the image itself at half the resolution
                 x = kept[-1] = image = HALF * (x + part(image))
             else:
                 x = part(x, embedding) if isinstance(part, Block) else part(x)
@@ -101,7 +101,7 @@ class Song(nn.Module):
         return x
 
     def _embedding(self, c_noise: Tensor, labels: Tensor) -> Tensor:
-        """Of noise level and label, ``[B, E]``. Augmentation labels are zero, and add nothing."""
+        """Embedding of noise level and label, ``[B, E]``. Augmentation labels are zero and add nothing."""
         embedding: Tensor = self.map_noise(c_noise).to(self.map_layer0.weight.dtype)
         if self.map_label is not None:
             classes = self.shape.label_dim
@@ -110,7 +110,7 @@ class Song(nn.Module):
 
 
 class Positional(nn.Module):
-    """Sines, then cosines, of frequencies from 1 to 1/10000, both ends among them."""
+    """Sines, then cosines, of frequencies from 1 to 1/10000, both included."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -124,9 +124,9 @@ class Positional(nn.Module):
 
 
 class Fourier(nn.Module):
-    """Sines, then cosines, of random frequencies, which are part of the weights and stay float32 in any precision.
+    """Sines, then cosines, of random frequencies, which are weights and stay float32 in any precision.
 
-    They reach some 60, and angles some 600: rounded to half precision, an angle is off by whole radians.
+    Frequencies reach about 60 and angles about 600: half precision would change an angle by whole radians.
     """
 
     freqs: Tensor
@@ -152,10 +152,10 @@ class Resampled(nn.Module):
     """A convolution at another resolution.
 
     Args:
-        kernel: of the convolution.
+        kernel: size of the convolution.
         change: ``up`` or ``down``, or "" for none.
         taps: length of the filter.
-        fused: the convolution comes before the change of resolution, not after.
+        fused: whether the convolution comes before the change of resolution.
     """
 
     resample_filter: Tensor
@@ -178,16 +178,16 @@ class Resampled(nn.Module):
         return conv2d(self._filtered(x, reach), self.weight, self.bias, padding=self.pad)
 
     def _filtered(self, x: Tensor, padding: int) -> Tensor:
-        """Each channel by itself, at twice or half the resolution."""
+        """Resample each channel to twice or half the resolution."""
         channels = x.shape[1]
         filters = self.resample_filter.expand(channels, 1, -1, -1)
-        if self.change == "up":  # four times as many pixels share what there was
+        if self.change == "up":  # the same sum is spread over four times as many pixels
             return conv_transpose2d(x, 4 * filters, groups=channels, stride=2, padding=padding)
         return conv2d(x, filters, groups=channels, stride=2, padding=padding)
 
 
 class Block(nn.Module):
-    """A residual block to which the embedding is added, with attention of one head after it where it attends."""
+    """A residual block to which the embedding is added, followed by attention of one head where the level has it."""
 
     def __init__(
         self, wide: int, out: int, embedding: int, change: str = "", taps: int = 0, attends: bool = False
@@ -211,7 +211,7 @@ class Block(nn.Module):
         return result
 
     def _attended(self, y: Tensor, norm: nn.Module) -> Tensor:
-        """q, k and v alternate channel by channel."""
+        """Add self-attention; q, k and v alternate channel by channel in the weights."""
         q, k, v = self.qkv(norm(y)).flatten(2).unflatten(1, (-1, 3)).transpose(1, 3).unbind(2)
         mixed = scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])[:, 0]
         projected: Tensor = self.proj(mixed.transpose(1, 2).reshape(y.shape))
@@ -223,7 +223,7 @@ def _norm(width: int) -> nn.GroupNorm:
 
 
 def _encoder(shape: SongShape, embedding: int) -> tuple[nn.ModuleDict, list[int]]:
-    """The encoder's parts by name, and the channels of what each level hands over to the decoder."""
+    """The encoder's parts by name, and the channels of all skip connections to the decoder."""
     parts, kept, now, taps = nn.ModuleDict(), list[int](), shape.model_channels, len(shape.resample_filter)
     image: int = shape.in_channels
     for level, (size, width) in enumerate(shape.levels):

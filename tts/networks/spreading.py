@@ -1,4 +1,4 @@
-"""A network over several devices: blocks that follow one another share a device, and inputs follow them there."""
+"""Spread a network over several devices: consecutive blocks share a device, and inputs move to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _devices: ContextVar[tuple[str, ...]] = ContextVar("devices of the denoiser", de
 
 @contextmanager
 def spread_over(devices: Sequence[str]) -> Iterator[None]:
-    """Let denoisers that are loaded inside be on several devices, states on the first; one or none: as ever."""
+    """Within this context, load denoisers onto several devices, with states on the first; fewer than two: no change."""
     token = _devices.set(tuple(devices))
     try:
         yield
@@ -24,19 +24,19 @@ def spread_over(devices: Sequence[str]) -> Iterator[None]:
 
 
 def devices_of_denoiser() -> tuple[str, ...]:
-    """The devices that a denoiser is now to be put on; fewer than two: the one that is asked for."""
+    """The devices for a denoiser in this context; fewer than two: it goes on the device that is asked for."""
     return _devices.get()
 
 
 def shares(network: nn.Module, devices: int) -> dict[str, int]:
-    """Which device each block is on: of equal bytes, as far as blocks are whole, and in the network's order.
+    """Assign blocks to devices, in the network's order and with about equal bytes.
 
     Args:
-        network: its children are blocks, and so are the items of lists among them.
-        devices: how many.
+        network: its blocks are its children and the items of lists among these.
+        devices: number of devices.
 
     Returns:
-        The device's place by the block's name; parameters outside of all blocks belong to the first device.
+        The device's index by the block's name; parameters outside all blocks belong to the first device.
     """
     blocks = dict(_blocks(network))
     sizes = {name: sum(tensor.nbytes for tensor in block.state_dict().values()) for name, block in blocks.items()}
@@ -48,15 +48,15 @@ def shares(network: nn.Module, devices: int) -> dict[str, int]:
 
 
 def spread(network: nn.Module, devices: Sequence[str], part: str | None = None) -> nn.Module:
-    """Put a network's blocks on several devices; its inputs and its answer are on the first.
+    """Put a network's blocks on several devices; its inputs and its output are on the first.
 
-    Where a network has parameters outside of its blocks, what blocks answer comes back to the first device each time;
-    else it goes on to the next block as it is.
+    If a network has parameters outside its blocks, each block's output returns to the first device;
+    otherwise it goes directly to the next block.
 
     Args:
         network: in host memory.
         devices: states are on the first.
-        part: what the network is, for messages.
+        part: the network's name in messages.
 
     Raises:
         DeviceError: a device's memory is too small for its share.

@@ -1,4 +1,4 @@
-"""torchvision's classification networks, holding weights from a file as torchvision itself would hold them."""
+"""torchvision's classification networks with weights from a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RENAMED = (
     (re.compile(r"(encoder_layer_\d+\.mlp)\.linear_1\."), r"\1.0."),
     (re.compile(r"(encoder_layer_\d+\.mlp)\.linear_2\."), r"\1.3."),
 )
-"""Names of DenseNet's and ViT's layers in published files that are older than the networks' present form."""
+"""Names of DenseNet's and ViT's layers in published files of older versions of the networks."""
 
 
 def models() -> list[str]:
@@ -30,7 +30,7 @@ def models() -> list[str]:
 
 
 def entries(model: str) -> dict[str, Any]:
-    """Published weights of a network by name, ``DEFAULT`` among them; those without a classifier are left out."""
+    """Published weights of a network by name, with ``DEFAULT``; weights without a classifier are left out."""
     from torchvision.models import get_model_weights
 
     published: Mapping[str, Any] = get_model_weights(model).__members__
@@ -38,10 +38,10 @@ def entries(model: str) -> dict[str, Any]:
 
 
 def short(model: str, name: str) -> str:
-    """The name of published weights without their class, with which torchvision's own programs write it.
+    """The name of published weights without the name of their class, which torchvision's programs include.
 
     Raises:
-        SettingError: it is another model's class.
+        SettingError: the class is another model's.
     """
     from torchvision.models import get_model_weights
 
@@ -49,18 +49,18 @@ def short(model: str, name: str) -> str:
     if not kind.endswith("_Weights") or "/" in kind:
         return name
     if kind != own:
-        raise SettingError(f"reward classifier: weights = {name}: of another model than {model}, whose are {own}")
+        raise SettingError(f"reward classifier: weights = {name}: for another model; those of {model} are {own}")
     return rest
 
 
 def digits(entry: Any) -> str:
-    """First digits of the SHA-256 of a published file, which its name ends with; empty if it does not."""
+    """First digits of the SHA-256 of a published file, from the end of its name; empty if it has none."""
     found = re.search(r"-([0-9a-f]{8,64})\.\w+$", entry.url)
     return found[1] if found else ""
 
 
 def entry_of(model: str, sha256: str) -> Any:
-    """The published weights that a file of this digest holds; ``DEFAULT`` for any other file."""
+    """The published weights with this digest; ``DEFAULT`` for any other file."""
     known = entries(model)
     return next((entry for entry in known.values() if is_entry(entry, sha256)), known[DEFAULT])
 
@@ -71,33 +71,33 @@ def is_entry(entry: Any, sha256: str) -> bool:
 
 
 def network(model: str, classes: int, entry: Any, weights: Mapping[str, Tensor]) -> nn.Module:
-    """A network with weights, for images that the entry's own transforms prepared.
+    """A network with weights, for images prepared by the entry's transforms.
 
     Args:
-        entry: published weights whose form and preprocessing these weights have; see :func:`entries`.
-        weights: ``state_dict`` in the present or in the published form, which may lack what only training needs.
+        entry: published weights (:func:`entries`) of the same form and preprocessing.
+        weights: ``state_dict`` in the present or the published form; entries used only in training may be missing.
 
     Raises:
-        WeightsError: they are another network's; the message names the first tensor that does not fit.
+        WeightsError: they are for another network; the message names the first tensor that does not fit.
     """
     from accelerate import init_empty_weights
     from torch import nn
     from torchvision.models import get_model
 
-    with init_empty_weights():  # nothing is drawn only to be replaced
+    with init_empty_weights():  # no random weights that would be replaced at once
         held: nn.Module = get_model(model, weights=None, num_classes=classes, **_arguments(model, entry))
     counters = {name: value for name, value in held.state_dict().items() if name.endswith(".num_batches_tracked")}
     renamed = {_renamed(name): tensor for name, tensor in weights.items()}
-    # MNASNet refuses weights that do not say of which version of its form they are; its parts do not, and shapes tell
+    # MNASNet refuses weights without a version; its parts load them, and shapes are checked
     whole = nn.ModuleDict(dict(held.named_children())) if model.startswith("mnasnet") else held
     tensors.fill(whole, counters | renamed, f"is not of a {model} with {classes} classes")
     return held
 
 
 def _arguments(model: str, entry: Any) -> dict[str, Any]:
-    """What a network is built with beside its name, where torchvision lets that follow from the weights."""
+    """Arguments of a network that torchvision derives from the weights."""
     if model in ("googlenet", "inception_v3"):
-        # their weights want another normalisation than their transforms give, and they bring it about themselves
+        # these networks change the transforms' normalisation to the one of their weights themselves
         return {"transform_input": True, "init_weights": False}
     return {"image_size": entry.meta["min_size"][0]} if model.startswith("vit_") else {}
 

@@ -1,1 +1,1 @@
-"""Rewards: what a finished 8-bit image is worth, one file each."""
+"""Rewards: numbers that judge a finished 8-bit image, one file each."""

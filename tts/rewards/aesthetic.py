@@ -35,21 +35,21 @@ class Aesthetic(ContrastiveSettings):
 
     head: str = Field(PUBLISHED, description="file or address of the head's state_dict (layers.0.weight, ...)")
     activation: Activation | None = Field(
-        None, description="between the head's layers: linear (nothing) or relu; left out: as the file's digest tells"
+        None, description="between the head's layers: linear (none) or relu; default: known from the file's digest"
     )
 
     @property
     def path(self) -> Path:
-        """The head's file, fetched first if need be."""
+        """The head's file; it is downloaded if it is an address."""
         return locate(self.head, "head", aesthetic_head.PUBLISHED_SHA256 if self.head == PUBLISHED else None)
 
     def check(self) -> None:
-        """Also reads the head."""
+        """Check the encoders, and read the head."""
         super().check()
         self._head()
 
     def identity(self) -> dict[str, Any]:
-        """Also the head's digest, and what stands between its layers if that is not nothing."""
+        """The identity of the encoders, the head's digest, and the activation between its layers if there is one."""
         between = aesthetic_head.activation_of(self.path, self.head, self.activation)
         found = {**super().identity(), "head": sha256(self.path, "head"), "activation": between}
         return {name: value for name, value in found.items() if (name, value) != ("activation", "linear")}
@@ -60,7 +60,7 @@ class Aesthetic(ContrastiveSettings):
         width = encoders.texts(["a"]).shape[1]
         if head[0].in_features != width:
             raise WeightsError(
-                f"head {self.head}: is made for embeddings of {head[0].in_features} numbers, and those of {self.model} "
+                f"head {self.head}: takes embeddings of {head[0].in_features} numbers, but those of {self.model} "
                 f"have {width}; set model"
             )
         return AestheticReward(encoders, head.to(device))

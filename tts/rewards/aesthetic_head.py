@@ -22,36 +22,36 @@ KNOWN: dict[str, Activation] = {
     "390a3aafaf3b37d57148f9b22f30556de38343064b7d915acfa80d3812b4c9ff": "linear",  # ava+logos-l14-linearMSE.pth
     "0af3254c651d55b7ea851429c20f26ec880bb0169805a4df85b814bd7966f3e4": "relu",  # ava+logos-l14-reluMSE.pth
 }
-"""What stands between the layers of the published heads of several layers, by the file's digest."""
+"""Activation between the layers of the published heads of several layers, by the file's digest."""
 
 
 def activation_of(path: Path, name: str, given: Activation | None) -> Activation:
-    """What stands between a head's layers.
+    """The activation between a head's layers.
 
     Args:
-        name: what the configuration calls the file.
-        given: what the configuration says; None: nothing.
+        name: the file as the configuration names it, for messages.
+        given: the setting; None: not set.
 
     Raises:
-        SettingError: neither it nor the file's digest tells.
-        WeightsError: the file is no head.
+        SettingError: it is not set, and the file's digest is not known.
+        WeightsError: the file is not a head.
     """
     if given is not None or len(_layers(path, name)) == 1:
         return given or "linear"
     known = KNOWN.get(sha256(path, "head"))
     if known is None:
         raise SettingError(
-            f"head {name}: does not say what stands between its layers, and is none of the published ones; set "
+            f"head {name}: the file does not say which activation it uses, and is not a published one; set "
             "activation to linear or relu"
         )
     return known
 
 
 def read(path: Path, name: str, activation: Activation, prefix: str = "layers") -> nn.Sequential:
-    """The head, ``[B, D]`` to ``[B, 1]``; dropouts between its layers are off.
+    """Read a head, ``[B, D]`` to ``[B, 1]``; dropouts between its layers are off.
 
     Args:
-        prefix: of its layers' names.
+        prefix: the beginning of its layers' names.
 
     Raises:
         WeightsError: the file holds anything but linear layers that follow one another.
@@ -63,7 +63,7 @@ def read(path: Path, name: str, activation: Activation, prefix: str = "layers") 
     with torch.device("meta"):
         layers = [nn.Linear(*weight.shape[::-1]) for weight in weights.values()]
     if layers[-1].out_features != 1 or any(a.out_features != b.in_features for a, b in pairwise(layers)):
-        raise WeightsError(f"head {name}: its layers do not follow one another to one value")
+        raise WeightsError(f"head {name}: its layers do not form a chain that ends in one value")
     own = {place: f"{k}." for k, place in enumerate(weights)}
     found = tensors.read(path, "head")
     tensors.refuse_whole(found, f"head {name}")
@@ -75,9 +75,9 @@ def read(path: Path, name: str, activation: Activation, prefix: str = "layers") 
 
 
 def _layers(path: Path, name: str, prefix: str = "layers") -> dict[str, Tensor]:
-    """Weights of the layers by what stands before ``weight``, in the order of their numbers.
+    """Weights of the layers by the part of their name before ``weight``, in the order of their numbers.
 
-    Published heads are either ``layers.0.weight``, ... or, of one layer, ``weight``.
+    Published heads have ``layers.0.weight``, ...; a head of one layer has ``weight``.
     """
     found = tensors.read(path, "head")
     numbers = sorted(int(match[1]) for key in found if (match := re.match(rf"{prefix}\.(\d+)\.weight$", key)))

@@ -34,7 +34,7 @@ PUBLISHED = (
 PUBLISHED_SHA256 = "a6caf256b3dc434273c98dcb12f6bf17c5d4fc647d8df11f038386923dd06220"
 FILES = ("config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json")
 OTHERS = re.compile(r"text_model\.|logit_(scale|bias)$")
-"""Tensors of the whole network that an image needs none of."""
+"""Tensors of the whole network that the image encoder does not use."""
 
 
 class AestheticV25(RewardSettings):
@@ -42,10 +42,10 @@ class AestheticV25(RewardSettings):
 
     id: str = Field("google/siglip-so400m-patch14-384", description="folder, or name on the hub, of SigLIP")
     head: str = Field(PUBLISHED, description="file or address of the head's state_dict (scoring_head.0.weight, ...)")
-    precision: Precision = Field("bf16", description="of the encoder; the head is in fp32")
+    precision: Precision = Field("bf16", description="precision of the encoder; the head is in fp32")
 
     def check(self) -> None:
-        """Find the encoder and read the head, fetched first if need be."""
+        """Find the encoder and read the head; both are downloaded if they are not on this machine."""
         weight_files(self._folder(), self.id)
         self._prepare()
         self._head()
@@ -60,14 +60,14 @@ class AestheticV25(RewardSettings):
         """The encoder and its head.
 
         Raises:
-            WeightsError: they are damaged, of other networks, or do not fit each other.
+            WeightsError: a file is damaged or of another network, or the two do not fit each other.
         """
         from tts.networks.placing import place
 
         encoder, head = self._encoder(), self._head()
         if head[0].in_features != encoder.config.hidden_size:
             raise WeightsError(
-                f"head {self.head}: is made for embeddings of {head[0].in_features} numbers, and those of {self.id} "
+                f"head {self.head}: takes embeddings of {head[0].in_features} numbers, but those of {self.id} "
                 f"have {encoder.config.hidden_size}; set id"
             )
         return AestheticV25Reward(place(encoder, device), place(head, device), self._prepare(), device)

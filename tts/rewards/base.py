@@ -1,6 +1,6 @@
 """The interface of every reward.
 
-Rewards see the 8-bit image that a user would save, whether it is final or predicted in mid-trajectory, so that every
+Rewards see the 8-bit image that a user would save, final or predicted in mid-trajectory, so that every
 value in a table has one meaning. "Could not score" is the value None; it is counted and never turned into a number.
 """
 
@@ -26,13 +26,13 @@ class Reward(Protocol):
     """A loaded reward. A row's value must not depend on the rows beside it.
 
     Attributes:
-        host: scored by the CPU beside the device, from images in its memory; else on the model's device, in batches
+        host: whether the CPU scores, from images in its memory; if not, the model's device does, in batches
             that the engine pads to one fixed size.
 
-    A reward of the host is asked in a thread of its own, one batch after another. Some attributes are looked for
-    besides: ``divisible`` (bool), that several threads may ask it at once, each for a part of a batch; ``concurrency``
-    (int), for how many batches it may be asked at once; ``waits`` (bool), that it may wait for something that is away,
-    until ``close()`` is called, if there is such a method.
+    A host reward runs in a thread of its own, one batch after another. It may also have these attributes: ``divisible``
+    (bool): several threads may call it at once, each with a part of a batch; ``concurrency`` (int): how many batches it
+    may score at once; ``waits`` (bool): it may wait for a service that does not answer, until its method ``close()``
+    is called.
     """
 
     host: bool
@@ -43,7 +43,7 @@ class Reward(Protocol):
 
 
 class LevelledReward(Protocol):
-    """A loaded reward that is told how noisy each image's state still is; else as :class:`Reward`."""
+    """A :class:`Reward` that is also told how noisy each image's state still is."""
 
     host: bool
     levelled: Literal[True]
@@ -61,33 +61,33 @@ class LevelledReward(Protocol):
 def score_at(
     reward: Reward | LevelledReward, images: Tensor, conditions: Sequence[Condition], levels: Sequence[float] = ()
 ) -> list[Score]:
-    """What a reward says of images, told their levels if it asks for them.
+    """Score images with a reward; a levelled reward also gets their noise levels.
 
     Raises:
-        EngineError: it asks for levels, and they are not known.
+        EngineError: the reward needs levels, and they are not known.
     """
     if not getattr(reward, "levelled", False):
         return cast(Reward, reward).score(images, conditions)
     if len(levels) != len(images):
-        raise EngineError("it needs noise levels, which only rewards beside the model are told; take it out of scorers")
+        raise EngineError("it needs noise levels, which only the engine knows; take it out of scorers")
     return cast(LevelledReward, reward).score(images, conditions, levels)
 
 
 class RewardSettings(Settings):
-    """What a configuration says of a reward. Everything but :meth:`load` works without torch."""
+    """Settings of a reward. All methods but :meth:`load` work without torch."""
 
     def check(self) -> None:
-        """Find what can be wrong before anything is started or written; raises a ``TTSError``."""
+        """Check all that can be checked before anything is started or written; raises a ``TTSError``."""
 
     def suits(self, model: ModelSettings) -> None:
         """Refuse a model whose images this reward cannot judge; raises a ``SettingError``."""
 
     def notes(self, conditions: Sequence[Condition], caption: Caption = str) -> list[str]:
-        """What a user should know before some conditions are scored, a line each; asked after :meth:`check`."""
+        """What a user should know before these conditions are scored, one line each; called after :meth:`check`."""
         return []
 
     def identity(self) -> dict[str, Any]:
-        """All that changes the values, as plain JSON values."""
+        """Everything that changes the values, as plain JSON values."""
         return self.record()
 
     @abstractmethod
@@ -104,6 +104,6 @@ class RewardSettings(Settings):
 def reward_notes(
     rewards: Mapping[str, RewardSettings], conditions: Sequence[Condition], caption: Caption = str
 ) -> list[str]:
-    """The notes of several rewards, each with the name of its own."""
+    """Notes of several rewards, each with its reward's name."""
     found = {name: reward.notes(conditions, caption) for name, reward in rewards.items()}
     return [f"reward {name}: {note}" for name, notes in found.items() for note in notes]

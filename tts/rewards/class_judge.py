@@ -1,4 +1,4 @@
-"""Class judge: a second opinion on class probability, by a classifier of another kind and another training."""
+"""Class judge: a second opinion on class probability, from a classifier of another architecture and training."""
 
 from __future__ import annotations
 

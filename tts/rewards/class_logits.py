@@ -1,4 +1,4 @@
-"""What classifiers' logits say of each row's own class."""
+"""Scores of each row's own class from a classifier's logits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def of_classes(logits: Tensor, conditions: Sequence[Condition], probability: boo
     Args:
         logits: ``[B, C]``.
         conditions: class indices, B of them.
-        probability: which of the two.
+        probability: whether to return the probability.
     """
     import torch
 

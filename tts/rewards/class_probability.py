@@ -1,4 +1,4 @@
-"""Class probability: how sure a classifier is that the image shows what was asked for."""
+"""Class probability: how sure a classifier is that the image shows the wanted class."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ClassProbability(RewardSettings):
     name: ClassVar = "class_probability"
     shipped: ClassVar = weights_file.SHIPPED / "cifar10-classifier.safetensors"
 
-    weights: Path | None = Field(None, description="safetensors file; the shipped one when left out")
+    weights: Path | None = Field(None, description="safetensors file; default: the shipped one")
 
     @property
     def path(self) -> Path:
@@ -40,13 +40,13 @@ class ClassProbability(RewardSettings):
         weights_file.digest(self.path)
 
     def suits(self, model: ModelSettings) -> None:
-        """CIFAR-10's ten classes only."""
+        """Refuse a model whose classes are not CIFAR-10's ten."""
         labels = tuple(model.label(condition) for condition in model.conditions())
         if labels != CLASSES:
             raise SettingError(f"reward {self.name}: its classifier knows CIFAR-10's classes, not this model's")
 
     def identity(self) -> dict[str, Any]:
-        """The digest of the weights, wherever they lie."""
+        """The digest of the weights, not their path."""
         return {"weights": weights_file.digest(self.path)}
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
@@ -57,7 +57,7 @@ class ClassProbability(RewardSettings):
         """The classifier for images in [-1, 1], in evaluation mode.
 
         Raises:
-            WeightsError: the file is missing, damaged or of another network.
+            WeightsError: the file is missing, damaged or for another network.
         """
         from tts.networks.placing import place
 

@@ -1,4 +1,4 @@
-"""How sure a classifier of ImageNet is that an image shows the class that was asked for."""
+"""How sure an ImageNet classifier is that an image shows the wanted class."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ GUIDED_WEIGHTS = "https://openaipublic.blob.core.windows.net/diffusion/jul-2021/
 
 
 class Classifier(RewardSettings):
-    """Softmax probability of the wanted class of ImageNet, by a torchvision model or guided diffusion's classifier.
+    """Softmax probability of the wanted ImageNet class, from a torchvision model or guided diffusion's classifier.
 
-    torchvision's models get images as their weights' own transforms prepare them. A file is known by its digest if it
-    is a published one; to any other file images come as to the weights named by ``preprocessing``.
+    Images are prepared by the transforms that torchvision publishes with the weights. A published file is recognised by
+    its digest; for any other file, images are prepared as for the weights that ``preprocessing`` names.
     """
 
-    model: str = Field("resnet50", description=f"a classification model of torchvision, or {GUIDED} (the study's)")
+    model: str = Field("resnet50", description=f"a classification model of torchvision, or {GUIDED} (the paper's)")
     weights: str = Field(
         DEFAULT,
         description="name of published weights, or a file (.safetensors, .pth) or address of a state_dict",
     )
     preprocessing: str | None = Field(
         None,
-        description="name of published weights of torchvision's as for which images are prepared; left out: as for the "
-        "weights themselves, where they are published ones, else as for DEFAULT",
+        description="torchvision's published weights whose image preparation is used; default: that of the "
+        "weights themselves if they are published ones, else that of DEFAULT",
     )
     sha256: str | None = Field(
         None,
         pattern="^[0-9a-fA-F]{8,64}$",
-        description="SHA-256 of weights at an address, or its first digits; left out: torchvision's own are known",
+        description="SHA-256 of weights at an address, or its first digits; torchvision's own are known",
     )
     classes: int = Field(imagenet.CLASSES, ge=2, description="classes of the weights")
     precision: Precision = Field("fp32", description="of the network")
 
     def suits(self, model: ModelSettings) -> None:
-        """Models that draw as many classes only."""
+        """Refuse a model that draws another number of classes."""
         drawn = len(model.conditions())
         if drawn != self.classes:
             what = f"{drawn} classes" if drawn else "no classes but prompts"
@@ -70,27 +70,27 @@ class Classifier(RewardSettings):
         self._network()
 
     def record(self) -> dict[str, Any]:
-        """The settings but the digest that an address is held against: it changes no result.
+        """The settings without the digest that a download is checked against: it changes no result.
 
-        The preprocessing is younger than stored runs and left out unless it is given.
+        ``preprocessing`` is left out unless it is set, as old runs were stored without it.
         """
         found = {name: value for name, value in super().record().items() if name != "sha256"}
         return {name: value for name, value in found.items() if (name, value) != ("preprocessing", None)}
 
     def notes(self, conditions: Sequence[Condition], caption: Caption = str) -> list[str]:
-        """How images are prepared for weights that are none of torchvision's published ones."""
+        """How images are prepared for weights that torchvision does not publish."""
         if self.model == GUIDED or self.preprocessing is not None or self._named():
             return []
         entry = self._entry(self._path())
         if torchvisions.is_entry(entry, sha256(self._path(), "weights")):
             return []
         return [
-            f"weights {self.weights} are none of the published ones of {self.model}: images are prepared as for "
-            f"{entry.name}; to change that set preprocessing"
+            f"weights {self.weights} are not published ones of {self.model}: images are prepared as for "
+            f"{entry.name}; set preprocessing to change that"
         ]
 
     def identity(self) -> dict[str, Any]:
-        """The settings, the digest of the weights wherever they lie, and whose preprocessing they get."""
+        """The settings, the digest of the weights instead of their path, and the name of the preprocessing."""
         path = self._path()
         prepared = GUIDED if self.model == GUIDED else self._entry(path).name
         return {**self.record(), "weights": sha256(path, "weights"), "preprocessing": prepared}
@@ -104,7 +104,7 @@ class Classifier(RewardSettings):
         return ClassifierReward(network, prepare, device)
 
     def _network(self) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
-        """The network, and what makes its input of ``[B, 3, H, W]`` uint8 images."""
+        """The network, and the function from ``[B, 3, H, W]`` uint8 images to its input."""
         path = self._path()
         found = tensors.read(path, "weights")
         try:
@@ -123,18 +123,18 @@ class Classifier(RewardSettings):
         shape = shape_of(found, GUIDED_SIZE)
         if shape.classes != self.classes:
             raise WeightsError(f"knows {shape.classes} classes, but the setting 'classes' says {self.classes}")
-        with torch.device("meta"):  # nothing is drawn only to be replaced
+        with torch.device("meta"):  # no random weights that would be replaced at once
             classifier = ADMClassifier(shape, GUIDED_SIZE)
-        tensors.fill(classifier, found, "is no classifier of guided diffusion")
+        tensors.fill(classifier, found, "is not a classifier of guided diffusion")
         return CleanImages(classifier), _to_signed
 
     def _path(self) -> Path:
-        """The weights' file, fetched first if need be."""
+        """The weights' file; it is downloaded if it is not on this machine."""
         address, known = self.weights, None
         if self.model == GUIDED:
             if self.preprocessing is not None:
                 raise SettingError(
-                    f"reward classifier: {GUIDED} has a preprocessing of its own; leave preprocessing out"
+                    f"reward classifier: {GUIDED} prepares images in its own way; leave preprocessing out"
                 )
             address = GUIDED_WEIGHTS if self.weights == DEFAULT else self.weights
         elif entry := self._named():
@@ -142,7 +142,7 @@ class Classifier(RewardSettings):
         return locate(address, "weights", self.sha256 or known)
 
     def _entry(self, path: Path) -> Any:
-        """Published weights as for which images are prepared: those that are named, or that the file is."""
+        """The published weights whose image preparation is used: the named ones, or those that the file is."""
         if self.preprocessing is not None:
             known = torchvisions.entries(self.model)
             if self.preprocessing in known:
@@ -154,7 +154,7 @@ class Classifier(RewardSettings):
         return self._named() or torchvisions.entry_of(self.model, sha256(path, "weights"))
 
     def _named(self) -> Any:
-        """torchvision's published weights that the setting names; None if it names a file or an address."""
+        """The published weights that the setting names; None if it names a file or an address."""
         models = [*torchvisions.models(), GUIDED]
         if self.model not in models:
             raise SettingError(f"reward classifier: unknown model '{self.model}'; {nearest(self.model, models)}")

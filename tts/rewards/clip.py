@@ -1,4 +1,4 @@
-"""CLIP: how well an image agrees with its text (Hessel et al. 2021, arXiv 2104.08718, without the factor 2.5)."""
+"""CLIP: how well an image matches its text (Hessel et al. 2021, arXiv 2104.08718, without the factor 2.5)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Clip(ContrastiveSettings):
-    """Cosine of the embeddings of image and prompt, by any model of open_clip; texts are cut at the model's length."""
+    """Cosine of the embeddings of image and prompt, from any open_clip model; texts are cut at the model's length."""
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
         """The CLIP encoders on a device."""

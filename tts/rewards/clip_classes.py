@@ -1,4 +1,4 @@
-"""CLIP as a classifier without training: how sure it is of the wanted class among the names of all classes."""
+"""CLIP as a zero-shot classifier: how sure it is of the wanted class among the names of all classes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ClipClasses(ContrastiveSettings):
-    """Zero-shot class logit of ImageNet (Radford et al. 2021, arXiv 2103.00020, Sec. 3.1.2; Ma et al. 2025's verifier).
+    """Zero-shot logit of the class of ImageNet (Radford et al. 2021, arXiv 2103.00020, Sec. 3.1.2; used by Ma et al.).
 
     The logit of a class is CLIP's scale times the cosine of the image and of the class's name in a sentence.
     """
@@ -30,7 +30,7 @@ class ClipClasses(ContrastiveSettings):
 
     template: str = Field("a photo of a {name}.", description="sentence for a class, with {name} in it")
     value: Literal["logit", "probability"] = Field(
-        "logit", description="of the wanted class: its logit, or its softmax probability among all classes"
+        "logit", description="value of the wanted class: its logit, or its softmax probability among all classes"
     )
 
     @field_validator("template")
@@ -41,12 +41,12 @@ class ClipClasses(ContrastiveSettings):
         return value
 
     def suits(self, model: ModelSettings) -> None:
-        """Models of ImageNet's classes only."""
+        """Refuse a model whose classes are not ImageNet's."""
         if len(model.conditions()) != imagenet.CLASSES:
             raise SettingError("reward clip_classes: knows ImageNet's classes only; for prompts use clip")
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
-        """The encoders, and an embedding of each class, which are made once."""
+        """The encoders, and the embeddings of all classes, computed once."""
         encoders = self.encoders(device)
         texts = [self.template.replace("{name}", name) for name in imagenet.names()]
         return ClipClassesReward(encoders, encoders.texts(texts), self.value == "probability")
@@ -56,7 +56,7 @@ class ClipClassesReward:
     """Logit or probability of each row's own class.
 
     Args:
-        encoders: of images.
+        encoders: the image encoder.
         classes: unit embeddings of all classes, ``[C, D]``.
         probability: whether logits become probabilities.
     """

@@ -1,4 +1,4 @@
-"""What weights of open_clip's models do not say themselves: which GELU they have, and how images were prepared."""
+"""Facts that open_clip's weights do not hold themselves: which GELU they use, and how images were prepared."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tts.settings import Settings, nearest
 Three = tuple[float, float, float]
 
 FOLDER_KEYS = {"model_cfg", "preprocess_cfg"}
-"""Of a folder's open_clip_config.json: what open_clip builds a model of, and what is read here."""
+"""Keys of a folder's open_clip_config.json: open_clip builds the model from the first, this module reads the second."""
 PREPROCESS_KEYS = {"size", "mode", "mean", "std", "interpolation", "resize_mode", "fill_color"}
-"""Of ``preprocess_cfg``; ``size`` has no effect, as images have the size that the network takes."""
+"""Keys of ``preprocess_cfg``; ``size`` has no effect, as images get the size that the network takes."""
 
 
 class Preprocessing(Settings):
-    """How images are prepared; what is left out is as for the weights."""
+    """How images are prepared; a key that is left out keeps the weights' value."""
 
     mean: Three | None = None
     std: Three | None = None
@@ -32,15 +32,15 @@ class Preprocessing(Settings):
 
 @dataclass(frozen=True)
 class Constants:
-    """What belongs to weights and does not stand in them.
+    """Facts about weights that their file does not hold.
 
     Args:
-        quick_gelu: whether the encoders have OpenAI's approximate GELU; None: the weights may have either.
-        mean, std: of the channels of pixels in [0, 1].
+        quick_gelu: whether the encoders use OpenAI's approximate GELU; None: unknown.
+        mean, std: normalisation of the three channels, for pixels in [0, 1].
         interpolation: ``bicubic`` or ``bilinear``.
-        resize_mode: how images become squares, as :class:`tts.rewards.preprocess.Preprocess` has it.
-        fill: grey of what is padded, 0 to 255.
-        told_by: how they are known, for people.
+        resize_mode: how images become squares; a mode of :class:`tts.rewards.preprocess.Preprocess`.
+        fill: grey level of the padding, 0 to 255.
+        told_by: where the facts come from, for messages.
     """
 
     quick_gelu: bool | None
@@ -59,7 +59,7 @@ class Constants:
         return {**found, "fill_color": self.fill} if self.fill else found
 
     def changed(self, given: Preprocessing) -> Constants:
-        """With what a configuration gives."""
+        """These facts, with the values that a configuration sets."""
         return replace(self, **{name: value for name, value in given if value is not None})
 
     @property
@@ -70,12 +70,12 @@ class Constants:
 
 
 def clips_own(model: str) -> Constants:
-    """Those that a model of open_clip has before it is told of weights."""
+    """The facts of an open_clip model whose weights are not known."""
     return _constants({}, model, "CLIP's own")
 
 
 def of_tag(model: str, tag: str) -> Constants:
-    """Those of a tag of open_clip's.
+    """The facts of a tag of open_clip.
 
     Raises:
         SettingError: the model has no such tag.
@@ -87,12 +87,12 @@ def of_tag(model: str, tag: str) -> Constants:
 
 
 def of_file(model: str, path: Path, address: str) -> Constants:
-    """Those of a file of weights of a named model: of the tag that it is, else what all tags of the model share.
+    """The facts of a weights file of a named model: those of its tag if published, else those that all tags share.
 
-    A file is known by its digest where open_clip states one, and by the repository that it is from.
+    A published file is recognised by its digest where open_clip states one, and by the repository it is from.
 
     Args:
-        address: what the configuration calls the file.
+        address: the file as the configuration names it.
     """
     tag, how = _known(model, path, address)
     if tag is not None:
@@ -106,23 +106,23 @@ def of_file(model: str, path: Path, address: str) -> Constants:
 
 
 def of_folder(config: Any, where: str) -> Constants:
-    """Those that an open_clip_config.json states.
+    """The facts that an open_clip_config.json states.
 
     Raises:
         WeightsError: it has a key whose effect is not known.
     """
     if not isinstance(config, Mapping) or not isinstance(config.get("model_cfg"), Mapping):
-        raise WeightsError(f"{where}: is no configuration of open_clip (it has no 'model_cfg')")
+        raise WeightsError(f"{where}: is not a configuration of open_clip (it has no 'model_cfg')")
     prepare = config.get("preprocess_cfg") or {}
     for given, known in ((config, FOLDER_KEYS), (prepare, PREPROCESS_KEYS)):
         for key in given:
             if key not in known:
-                raise WeightsError(f"{where}: has '{key}', whose effect is not known here; take it out of a copy")
+                raise WeightsError(f"{where}: has '{key}', whose effect is unknown; remove it in a copy of the folder")
     if prepare.get("mode", "RGB") != "RGB":
-        raise WeightsError(f"{where}: images are prepared as {prepare['mode']!r}, which only RGB can be here")
+        raise WeightsError(f"{where}: 'mode' is {prepare['mode']!r}, and only 'RGB' is supported")
     if "reduction_mask" in config["model_cfg"].get("text_cfg", {}).get("tokenizer_kwargs", {}):
         raise WeightsError(
-            f"{where}: its 'reduction_mask' cuts prompts by chance or by their words' kinds; not done here"
+            f"{where}: its 'reduction_mask' cuts prompts at random or by kinds of words, which is not supported"
         )
     gelu = bool(config["model_cfg"].get("quick_gelu", False))
     told = "its configuration" if prepare else "CLIP's own"
@@ -130,7 +130,7 @@ def of_folder(config: Any, where: str) -> Constants:
 
 
 def tags_of(model: str) -> list[str]:
-    """Tags of the weights that open_clip knows of a model."""
+    """Tags of the weights that open_clip knows for a model."""
     import open_clip
 
     tags: list[str] = open_clip.list_pretrained_tags_by_model(model)
@@ -145,7 +145,7 @@ def _entry(model: str, tag: str) -> dict[str, Any]:
 
 
 def _constants(entry: Mapping[str, Any], model: str | None, told_by: str) -> Constants:
-    """Those of an entry of open_clip's; the model's configuration, too, may ask for the approximate GELU."""
+    """The facts of an entry of open_clip; the model's configuration may also ask for the approximate GELU."""
     import open_clip
     from open_clip.transform import PreprocessCfg
 
@@ -164,7 +164,7 @@ def _constants(entry: Mapping[str, Any], model: str | None, told_by: str) -> Con
 
 
 def _three(value: Any) -> Three:
-    """A number for each channel; one stands for all."""
+    """A number for each channel; a single number stands for all."""
     first, second, third = value if isinstance(value, list | tuple) else (value,) * 3
     return float(first), float(second), float(third)
 
@@ -174,7 +174,7 @@ def _prepared(constants: Constants) -> tuple[Any, ...]:
 
 
 def _known(model: str, path: Path, address: str) -> tuple[str | None, str]:
-    """The tag that a file is, and how that is known."""
+    """The tag of a weights file, and how it was recognised."""
     for tag in tags_of(model):
         entry = _entry(model, tag)
         if _is_from(entry.get("hf_hub", ""), address):
@@ -185,14 +185,14 @@ def _known(model: str, path: Path, address: str) -> tuple[str | None, str]:
 
 
 def _is_from(hub: str, address: str) -> bool:
-    """Whether an ``hf-hub:`` address, or a path in the hub's cache, is in a repository of the hub."""
+    """Whether an ``hf-hub:`` address, or a path in the hub's cache, belongs to a repository of the hub."""
     repository = "/".join(hub.split("/")[:2])
     cached = f"/models--{repository.replace('/', '--')}/snapshots/"
     return bool(repository) and (address.startswith(f"hf-hub:{repository}/") or cached in address)
 
 
 def _digits(url: str) -> str:
-    """First digits of the SHA-256 that an address of published weights states, if it does."""
+    """First digits of the SHA-256 that an address of published weights contains; empty without one."""
     if "openaipublic" in url:
         return url.split("/")[-2]
     found = re.search(r"mlfoundations/.*-([0-9a-f]{8,64})\.pt$", url)

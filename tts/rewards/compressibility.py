@@ -14,8 +14,8 @@ from tts.rewards.base import Caption, Reward, RewardSettings, Score
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Bytes at which the reward reaches 0, by image height: the study's two sizes, and ours, at which
-# plain samples of the embedded model sit near 0.5.
+# Bytes at which the reward reaches 0, by image height: the paper's two sizes, and 32, where plain samples
+# of the embedded model score about 0.5.
 MAX_BYTES = {32: 2000, 64: 3000, 512: 150_000}
 
 
@@ -24,7 +24,7 @@ class Compressibility(RewardSettings):
 
     quality: int = Field(80, ge=1, le=95, description="JPEG quality")
     max_bytes: int | None = Field(
-        None, ge=1, description="size that earns 0; left out: 2000 at 32 pixels, 3000 at 64, 150000 at 512"
+        None, ge=1, description="size that scores 0; default: 2000 at 32 pixels, 3000 at 64, 150000 at 512"
     )
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
@@ -41,7 +41,7 @@ class CompressibilityReward:
         self.quality, self.max_bytes = quality, max_bytes
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """1 less the size of each image's JPEG over the limit, 0 to 1."""
+        """1 minus the size of each image's JPEG over ``max_bytes``, 0 to 1."""
         limit = self.max_bytes or scale_to(images.shape[2])
         return [1.0 - min(1.0, self._bytes(image) / limit) for image in images.permute(0, 2, 3, 1)]
 
@@ -54,6 +54,6 @@ class CompressibilityReward:
 
 
 def scale_to(height: int) -> int:
-    """``max_bytes`` of an image height: a known one, or the nearest known one scaled by area."""
+    """``max_bytes`` of an image height: the known value, or that of the nearest known height scaled by area."""
     known = min(MAX_BYTES, key=lambda size: abs(size - height))
     return round(MAX_BYTES[known] * (height / known) ** 2)

@@ -29,7 +29,7 @@ WORDS = ("*.json", "*.txt", "*.model")
 
 
 class ContrastiveSettings(RewardSettings):
-    """Which encoders, and with which weights."""
+    """Settings of the encoders and their weights."""
 
     model: str = Field(
         "ViT-L-14", description="open_clip's name, a folder in open_clip's form, or hf-hub:owner/name of one"
@@ -37,41 +37,41 @@ class ContrastiveSettings(RewardSettings):
     pretrained: str = Field(
         "openai", description="open_clip's tag of weights for a named model, a file of them, or hf-hub:owner/name/file"
     )
-    precision: Precision = Field("fp32", description="of the encoders")
+    precision: Precision = Field("fp32", description="precision of the encoders")
     quick_gelu: bool | None = Field(
         None,
-        description="whether the encoders have OpenAI's approximate GELU; left out: as the tag, the folder or the "
-        "file's digest tells",
+        description="whether the encoders use OpenAI's approximate GELU; default: known from the tag, the folder or "
+        "the file's digest",
     )
     preprocessing: str | Preprocessing | None = Field(
         None,
-        description="how images are prepared: a tag of the model whose way is taken, or any of {mean, std, "
-        "interpolation, resize_mode}; left out: as the tag, the folder or the file's digest tells",
+        description="how images are prepared: a tag of the model, or any of {mean, std, "
+        "interpolation, resize_mode}; default: known from the tag, the folder or the file's digest",
     )
 
     younger: ClassVar[tuple[str, ...]] = ("quick_gelu", "preprocessing")
-    """Settings that are younger than stored runs."""
+    """Settings that the oldest stored runs lack."""
     reads_prompts: ClassVar[bool] = True
-    """Whether the reward is of prompts, too."""
+    """Whether the reward reads the prompt."""
     resize_mode: ClassVar[Mode | None] = None
-    """How images become squares, where the reward says it, whatever the weights do."""
+    """How images become squares, if the reward sets it in place of the weights."""
     files_quick_gelu: ClassVar[bool | None] = None
-    """The GELU of files of weights, where the reward says it."""
+    """The GELU of weights files, if the reward sets it."""
 
     def record(self) -> dict[str, Any]:
-        """The settings; those that are younger than stored runs only where they are given."""
+        """The settings; those that the oldest stored runs lack only where they are set."""
         found = super().record()
         return {name: value for name, value in found.items() if name not in self.younger or value is not None}
 
     def check(self) -> None:
-        """Find the weights, fetched first if need be, and what must be known of them."""
+        """Find the weights, downloaded if needed, and the facts about them."""
         self.weights()
         self.constants()
 
     def identity(self) -> dict[str, Any]:
-        """The settings, with digests in place of addresses, and what is known of the weights beside them.
+        """The settings, with digests in place of addresses, and the facts about the weights.
 
-        A GELU and a preprocessing that are those of the original CLIP's form are left out, as stored runs have it.
+        A GELU and a preprocessing that equal the original CLIP's are left out, as in the oldest stored runs.
         """
         constants, name = self.constants(), self.model if self._named else sha256(self._folder_config(), "model")
         found = {**self.record(), "model": name, "pretrained": sha256(self.weights(), "pretrained")}
@@ -85,7 +85,7 @@ class ContrastiveSettings(RewardSettings):
         return found
 
     def notes(self, conditions: Sequence[Condition], caption: Caption = str) -> list[str]:
-        """Prompts that are cut, and the constants of weights that do not come by a tag."""
+        """Prompts that are cut, and the facts assumed about weights that have no tag."""
         cut = cut_notes([caption(each) for each in conditions], cut_by(self.tokenizer())) if self.reads_prompts else []
         return [*self._told_notes(), *cut]
 
@@ -96,15 +96,15 @@ class ContrastiveSettings(RewardSettings):
         gelu = "QuickGELU" if found.quick_gelu else "GELU"
         return [
             f"weights {self.pretrained if self._named else self.model} are used with {gelu}, their images prepared by "
-            f"{found.text}: {found.told_by}; to change that set quick_gelu or preprocessing"
+            f"{found.text} (from {found.told_by}); set quick_gelu or preprocessing to change that"
         ]
 
     def constants(self) -> Constants:
-        """What must be known of the weights beside themselves.
+        """The facts about the weights that their file does not hold.
 
         Raises:
-            SettingError: it is not told by them, and not set.
-            WeightsError: the weights cannot be had.
+            SettingError: the GELU is neither known nor set.
+            WeightsError: the weights cannot be found or downloaded.
         """
         found = self._told()
         if isinstance(self.preprocessing, str):
@@ -117,12 +117,12 @@ class ContrastiveSettings(RewardSettings):
         if gelu is None:
             raise SettingError(
                 f"pretrained = {self.pretrained}: weights of {self.model} are published with two kinds of GELU, and "
-                "this file is not known by its digest; set quick_gelu to true (OpenAI's, MetaCLIP's, DFN's) or false"
+                "the digest of this file is not known; set quick_gelu to true (OpenAI's, MetaCLIP's, DFN's) or false"
             )
         return replace(found, quick_gelu=gelu)
 
     def _told(self) -> Constants:
-        """What the weights themselves tell, by tag, file or folder."""
+        """The facts known from the tag, file or folder."""
         if not self._named:
             return clip_constants.of_folder(open_clip_models.read_json(self._folder_config()), f"model {self.model}")
         if self.pretrained in clip_constants.tags_of(self.model):
@@ -131,7 +131,7 @@ class ContrastiveSettings(RewardSettings):
         return found if self.files_quick_gelu is None else replace(found, quick_gelu=self.files_quick_gelu)
 
     def _usual(self) -> Constants:
-        """What is left out of an identity, as it was so for all weights when there was no choice."""
+        """The facts that an identity leaves out: they held for all weights before they could be set."""
         if not self._named:
             found = clip_constants.of_folder(open_clip_models.read_json(self._folder_config()), f"model {self.model}")
         elif self.pretrained in clip_constants.tags_of(self.model):
@@ -142,7 +142,7 @@ class ContrastiveSettings(RewardSettings):
         return found if self.resize_mode is None else replace(found, resize_mode=self.resize_mode)
 
     def _words(self) -> dict[str, str]:
-        """Digests of the tokenizer of a folder here that holds one of its own, as open_clip then asks."""
+        """Digests of the tokenizer files in a local folder whose configuration names a tokenizer of its own."""
         folder = Path(self.model).expanduser()
         if not folder.is_dir():
             return {}
@@ -153,29 +153,29 @@ class ContrastiveSettings(RewardSettings):
 
     @property
     def _named(self) -> bool:
-        """Whether the model is one of those that open_clip knows by name."""
+        """Whether open_clip knows the model by name."""
         return not self.model.startswith(HUB) and not Path(self.model).expanduser().is_dir()
 
     def _folder_config(self) -> Path:
         return self._in_folder("open_clip_config.json")
 
     def _in_folder(self, name: str) -> Path:
-        """A file of a model that is a folder, here or on the hub."""
+        """A file of a model that is a folder, local or on the hub."""
         if self.model.startswith(HUB):
             return hub_file(self.model.removeprefix(HUB), name, "model")
         path = Path(self.model).expanduser() / name
         if not path.is_file():
             raise WeightsError(
-                f"model {self.model}: the folder has no {name}; save it with open_clip.push_to_hf_hub's form"
+                f"model {self.model}: the folder has no {name}; save it in the form of open_clip.push_to_hf_hub"
             )
         return near(path)
 
     def weights(self) -> Path:
-        """The file of the weights, fetched first if need be.
+        """The weights' file; it is downloaded if it is not on this machine.
 
         Raises:
-            SettingError: no such model or tag.
-            WeightsError: the file cannot be had.
+            SettingError: the model or tag is unknown.
+            WeightsError: the file cannot be found or downloaded.
         """
         if not self._named:
             return self._in_folder("open_clip_model.safetensors")
@@ -199,7 +199,7 @@ class ContrastiveSettings(RewardSettings):
         """The encoders on a device.
 
         Raises:
-            WeightsError: the weights are damaged or of another model.
+            WeightsError: the weights are damaged or for another model.
         """
         from tts.networks.placing import place
 
@@ -215,12 +215,12 @@ class ContrastiveSettings(RewardSettings):
         return open_clip_models.network(self._source, self.model, bool(constants.quick_gelu))
 
     def tokenizer(self) -> Any:
-        """What makes tokens of texts, ``[1, L]`` of each."""
+        """The tokenizer: a text to tokens ``[1, L]``."""
         return open_clip_models.tokenizer(self._source, self.model)
 
     @property
     def _source(self) -> str:
-        """The model as open_clip wants it named."""
+        """The model's name for open_clip."""
         if self._named or self.model.startswith(HUB):
             return self.model
         return f"local-dir:{Path(self.model).expanduser()}"

@@ -25,26 +25,26 @@ if TYPE_CHECKING:
 
 HEAD = "https://dl.fbaipublicfiles.com/dinov2/dinov2_{name}14/dinov2_{name}14_linear_head.pth"
 EDGE = 256
-"""To which its authors resize an image's shortest side before they crop it."""
+"""Length of an image's shortest side before it is cropped, as in the authors' program."""
 
 
 class DinoClasses(RewardSettings):
-    """Class logit of ImageNet by DINOv2's linear head on the last block (Oquab et al. 2023; Ma et al. 2025's verifier).
+    """Logit of the class of ImageNet by DINOv2's linear head (Oquab et al. 2023; a verifier of Ma et al. 2025).
 
-    The head sees the class token beside the mean of all patches' tokens.
+    The head reads the class token and the mean of all patch tokens, concatenated.
     """
 
     model: Literal["vit-s-14", "vit-b-14", "vit-l-14"] = Field("vit-l-14", description="which network")
     weights: str | None = Field(
-        None, description="file (.safetensors, .pth) or address of the network's weights; left out: its authors'"
+        None, description="file (.safetensors, .pth) or address of the network's weights; default: the authors'"
     )
-    head: str | None = Field(None, description="file or address of the linear head; left out: its authors'")
+    head: str | None = Field(None, description="file or address of the linear head; default: the authors'")
     value: Literal["logit", "probability"] = Field(
-        "logit", description="of the wanted class: its logit, or its softmax probability among all classes"
+        "logit", description="value of the wanted class: its logit, or its softmax probability among all classes"
     )
 
     def suits(self, model: ModelSettings) -> None:
-        """Models of ImageNet's classes only."""
+        """Refuse a model whose classes are not ImageNet's."""
         if len(model.conditions()) != imagenet.CLASSES:
             raise SettingError("reward dino_classes: knows ImageNet's classes only; for prompts use clip")
 
@@ -83,7 +83,7 @@ class DinoClasses(RewardSettings):
             head = torch.nn.Linear(2 * SIZES[self.model], imagenet.CLASSES)
         found = tensors.read(path, "head")
         if set(found) != {"weight", "bias"}:
-            raise WeightsError(f"head {path}: is no linear head (weight and bias)")
+            raise WeightsError(f"head {path}: is not a linear head (weight and bias)")
         tensors.fill(head, found, f"head {path}")
         return head.requires_grad_(False).eval()
 

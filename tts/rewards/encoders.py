@@ -1,4 +1,4 @@
-"""Image and text encoders on a device, and what their embeddings say of each other."""
+"""Image and text encoders on a device, and cosines of their embeddings."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 KEPT = 4096
-"""Encoded texts that are kept."""
+"""Number of encoded texts in the cache."""
 UNCUT = 2048
-"""Tokens that a text is read with to see whether a shorter length cuts it."""
+"""Length, in tokens, at which a text counts as read whole."""
 
 
 class Encoders:
@@ -35,10 +35,10 @@ class Encoders:
 
 
 class Texts:
-    """Embeddings of texts, each encoded once and by itself, so that none depends on the others.
+    """Embeddings of texts; each is encoded once and alone, so that none depends on the others.
 
     Args:
-        encode: a text to ``[D]``.
+        encode: function from a text to ``[D]``.
     """
 
     def __init__(self, encode: Callable[[str], Tensor]) -> None:
@@ -46,7 +46,7 @@ class Texts:
         self._recent: OrderedDict[str, Tensor] = OrderedDict()
 
     def __call__(self, texts: list[str]) -> Tensor:
-        """``[B, D]``."""
+        """Embeddings of texts, ``[B, D]``."""
         import torch
 
         return torch.stack([self._one(text) for text in texts])
@@ -62,22 +62,22 @@ class Texts:
 
 
 def unit(embeddings: Tensor) -> Tensor:
-    """Scaled to length 1, float32."""
+    """Embeddings scaled to length 1, float32."""
     from torch.nn.functional import normalize
 
     return normalize(embeddings.float(), dim=-1)
 
 
 def cosines(images: Tensor, texts: Tensor) -> list[float]:
-    """Cosine of each row of one with the same row of the other, in float64."""
+    """Cosine of each image's row and the same row of the texts, in float64."""
     values: list[float] = (images.double() * texts.double()).sum(dim=1).tolist()
     return values
 
 
 def cut_by(tokenizer: Any) -> Callable[[str], Cut | None]:
-    """What one of open_clip's tokenizers does not read of a text, as :func:`tts.prompts.cut_notes` asks it."""
+    """Function that finds the part of a text that an open_clip tokenizer cuts; for :func:`tts.prompts.cut_notes`."""
     fills = int(tokenizer("", context_length=UNCUT)[0, -2])
-    marks_whole = getattr(tokenizer, "tokenizer_mode", "") == "clips"  # by a last token, after those that fill
+    marks_whole = getattr(tokenizer, "tokenizer_mode", "") == "clips"  # marked by a last token after the padding
 
     def tokens(text: str, length: int) -> list[int]:
         found: list[int] = tokenizer(text, context_length=length)[0].tolist()
@@ -92,7 +92,7 @@ def cut_by(tokenizer: Any) -> Callable[[str], Cut | None]:
         read, whole = (tokens(text, length) for length in (tokenizer.context_length, UNCUT))
         if len(whole) <= len(read):
             return None
-        end = int(bool(nothing) and nothing[-1] == whole[-1])  # a token that says that the text is over
+        end = int(bool(nothing) and nothing[-1] == whole[-1])  # the end-of-text token
         words = getattr(tokenizer, "tokenizer", tokenizer)
         return Cut(len(read) - len(nothing), str(words.decode(whole[len(read) - end : len(whole) - end])).strip())
 

@@ -27,7 +27,7 @@ Given = str | dict[str, Any]
 
 
 class EnsembleSettings(RewardSettings):
-    """What ensembles of rewards share: they check, and are loaded with, all their members."""
+    """Base of ensembles of rewards: checks and loads all members."""
 
     @property
     @abstractmethod
@@ -50,7 +50,7 @@ class EnsembleSettings(RewardSettings):
             member.suits(model)
 
     def notes(self, conditions: Sequence[Condition], caption: Caption = str) -> list[str]:
-        """Those of the members, with their names."""
+        """The members' notes, with the members' names."""
         found = [(name, member.notes(conditions, caption)) for name, member in self.members]
         return [f"{name}: {note}" for name, notes in found for note in notes]
 
@@ -68,11 +68,11 @@ class Part(Settings):
     """A member of a weighted sum."""
 
     reward: Given = Field(description="a name, or {name: ..., setting: value}")
-    weight: float = Field(1.0, description="factor of its value; below 0: less is better")
+    weight: float = Field(1.0, description="factor of its value; negative: lower is better")
 
 
 class Weighted(EnsembleSettings):
-    """A weighted sum of rewards; an image that one of them cannot score has no value."""
+    """A weighted sum of rewards; an image that any member cannot score has no value."""
 
     of: list[Part] = Field(min_length=1, description="list of {reward: ..., weight: ...}")
 
@@ -91,10 +91,10 @@ class Weighted(EnsembleSettings):
 
 
 class RankAverage(EnsembleSettings):
-    """The mean, over rewards of any scale, of a value's rank (0 to 1) among those of a run's plain images.
+    """The mean over rewards, whatever their scales, of each value's rank (0 to 1) in a reference run.
 
-    A rank among the images that happen to be compared would depend on them; one in a fixed sample is the image's own.
-    Beyond the sample's ends ranks go on along its range, below 0 and above 1, so that a search is not stopped there.
+    A rank among the images of one batch would depend on that batch; a rank in a fixed sample depends on the image only.
+    Outside the sample's range, ranks continue linearly below 0 and above 1, so that a search can still improve.
     """
 
     of: list[Given] = Field(min_length=1, description="names, or {name: ..., setting: value}")
@@ -105,12 +105,12 @@ class RankAverage(EnsembleSettings):
         return self.of
 
     def check(self) -> None:
-        """Also reads the sample."""
+        """Check the members, and read the sample."""
         super().check()
         self._ranks()
 
     def identity(self) -> dict[str, Any]:
-        """The members' identities and the digest of the sample, wherever it lies."""
+        """The members' identities and the digest of the sample, not its path."""
         digest = hashlib.sha256(b"".join(sample.tobytes() for sample in self._samples())).hexdigest()
         return {**super().identity(), "reference": digest}
 
@@ -132,7 +132,7 @@ class RankAverage(EnsembleSettings):
 
 
 class Combined:
-    """A sum of functions of rewards. Members that score on the host get their images there."""
+    """A sum of functions of rewards. Members that score on the host get images in its memory."""
 
     def __init__(self, members: list[Reward], parts: list[Callable[[float], float]]) -> None:
         self.members, self.parts = members, parts
@@ -148,7 +148,7 @@ class Combined:
         return [self._sum(row) for row in zip(*columns, strict=True)]
 
     def close(self) -> None:
-        """Let no member wait any longer."""
+        """Stop the members that wait for a service."""
         for member in self.members:
             getattr(member, "close", lambda: None)()
 
@@ -168,7 +168,7 @@ def _shared(rank: Callable[[float], float], members: int) -> Callable[[float], f
 
 
 def _rank(sample: NDArray[np.float64]) -> Callable[[float], float]:
-    """Rank in a sorted sample: equal values share their middle, between values it grows evenly."""
+    """Rank function of a sorted sample: equal values share their middle rank; between values it is linear."""
     values, first, counts = np.unique(sample, return_index=True, return_counts=True)
     ranks = (first + (counts - 1) / 2) / (len(sample) - 1)
     low, high = float(values[0]), float(values[-1])
@@ -183,7 +183,7 @@ def _rank(sample: NDArray[np.float64]) -> Callable[[float], float]:
 
 
 def _sample(run: Path, reward: str) -> NDArray[np.float64]:
-    """A run's values of a reward, of its naive trials if there are any, sorted."""
+    """A run's sorted values of a reward: of its naive trials, or of all trials if there are none."""
     import pyarrow.dataset as ds
     from pyarrow import ArrowException
 
@@ -191,7 +191,7 @@ def _sample(run: Path, reward: str) -> NDArray[np.float64]:
     try:
         table = ds.dataset(run / "trials", format="parquet", exclude_invalid_files=False)
     except (OSError, ArrowException) as error:
-        raise DataError(f"reference {run}: is no run ({' '.join(str(error).split())[:160]})") from None
+        raise DataError(f"reference {run}: is not a run ({' '.join(str(error).split())[:160]})") from None
     name = f"score_{reward}"
     if name not in table.schema.names:
         raise SettingError(f"reference {run}: has not scored {reward}; run it with this reward (rewards or held_out)")

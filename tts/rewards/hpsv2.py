@@ -13,7 +13,7 @@ from tts.rewards.preprocess import Mode
 
 
 class HPSv2(ContrastiveSettings):
-    """Cosine of image and prompt by CLIP ViT-H/14 as trained on human preferences; images are padded to squares."""
+    """Cosine of image and prompt by CLIP ViT-H/14 fine-tuned on human preferences; images are padded to squares."""
 
     model: str = Field("ViT-H-14", description="open_clip's name, a folder in open_clip's form, or hf-hub:owner/name")
     pretrained: str = Field(
@@ -21,7 +21,7 @@ class HPSv2(ContrastiveSettings):
     )
 
     resize_mode: ClassVar[Mode | None] = "longest"
-    files_quick_gelu: ClassVar[bool | None] = False  # all published files, as the OpenCLIP model they began from
+    files_quick_gelu: ClassVar[bool | None] = False  # like the OpenCLIP model that it was tuned from
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
         """The CLIP encoders on a device; a value is the cosine of their embeddings."""

@@ -29,53 +29,53 @@ PUBLISHED = (
     "https://raw.githubusercontent.com/louisdarbandi/HPSv3/19378ad830f9bccb7e0977b73210f1a7e072050e/"
     "hpsv3/dataset/data_collator_qwen.py"
 )
-"""A copy of the authors' program at one commit."""
+"""The authors' program at a fixed commit."""
 PUBLISHED_SHA256 = "b0f936e89f8df652c67d470412e1d9afd27aa711dec85724c19989ac91e7a3e3"
 NAMES = ("INSTRUCTION", "prompt_with_special_token")
-"""Of the texts in its authors' program whose sum is the question."""
+"""Names of the texts in the authors' program whose concatenation is the question."""
 GAP = "{text_prompt}"
 MARK = "<|Reward|>"
-"""The token at whose place the head reads."""
+"""The token whose hidden state the head reads."""
 PIXELS = 256 * 28 * 28
-"""Of every image that the weights were trained on."""
+"""Pixels of each training image."""
 
 
 class HPSv3(RewardSettings):
-    """What people prefer, about 0 to 15, of an image and its prompt: the mean that the head predicts.
+    """Predicted human preference for an image and its prompt, about 0 to 15: the mean that the head predicts.
 
-    The question is its authors', read from their published program. As in that program tokens are counted one by one,
-    those of the image too.
+    The question is the authors', read from their published program. As there, positions count all tokens one by one,
+    including those of the image.
     """
 
     weights: str = Field("hf-hub:MizzenAI/HPSv3/HPSv3.safetensors", description="a file, or hf-hub:owner/name/file")
     base: str = Field(
         "Qwen/Qwen2-VL-7B-Instruct",
-        description="folder, or name on the hub, of configuration, tokenizer and images' size",
+        description="folder, or name on the hub, of configuration, tokenizer and image size",
     )
     question: str = Field(
         PUBLISHED, description="file or address of the question: a text with {caption}, or the authors' program"
     )
-    pixels: int = Field(PIXELS, ge=28 * 28, description="of every image, as nearly as its shape lets; the authors' own")
-    precision: Precision = Field("bf16", description="of the network; its head is in fp32")
+    pixels: int = Field(PIXELS, ge=28 * 28, description="pixels of an image, as nearly as its shape allows")
+    precision: Precision = Field("bf16", description="precision of the network; its head is in fp32")
 
     def check(self) -> None:
-        """Find all files, fetched first if need be, and read the question."""
+        """Find all files, downloaded if needed, and read the question."""
         self.template()
         self._processor()
         if not self._path().is_file():
             raise WeightsError(f"weights {self.weights}: no such file")
 
     def template(self) -> str:
-        """The question, with a place for the prompt.
+        """The question, with a placeholder for the prompt.
 
         Raises:
-            WeightsError: it cannot be had, or has no place for the prompt or for the head.
+            WeightsError: it cannot be read, or lacks the placeholder or the head's token.
         """
         found = constants(self._question(), NAMES, "question").replace(GAP, CAPTION)
         for needed in (CAPTION, MARK):
             if found.count(needed) != 1:
                 raise WeightsError(
-                    f"question {self.question}: has {needed} {found.count(needed)} times; it needs it once"
+                    f"question {self.question}: contains {needed} {found.count(needed)} times, but must contain it once"
                 )
         return found
 
@@ -108,7 +108,7 @@ class HPSv3(RewardSettings):
         """The network, ready to judge.
 
         Raises:
-            WeightsError: its files are damaged or of another network.
+            WeightsError: a file is damaged or for another network.
         """
         from tts.networks.placing import place
         from tts.networks.preference_vl import build
@@ -123,7 +123,7 @@ class HPSv3(RewardSettings):
 
 
 class HPSv3Reward:
-    """The predicted mean of each image with its own prompt."""
+    """The predicted mean for each image with its own prompt."""
 
     host = False
 

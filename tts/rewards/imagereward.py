@@ -1,4 +1,4 @@
-"""ImageReward (Xu et al. 2023, arXiv 2304.05977): BLIP's text encoder reads prompt and image, a head says the rest."""
+"""ImageReward (Xu et al. 2023, arXiv 2304.05977): a head on BLIP's text encoder, which reads prompt and image."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
 
 PUBLISHED = "hf-hub:zai-org/ImageReward/ImageReward.pt"
 MARKS = 2
-"""Words that BLIP adds to its tokenizer, and that no prompt has."""
+"""Tokens that BLIP adds to its tokenizer; prompts do not use them."""
 STANDARDISED = (
-    "weights {}: values are standardised by the mean {:.4f} and the deviation {:.4f} of the published ones, as its "
-    "authors' program does for any"
+    "weights {}: values are standardised by the mean {:.4f} and the deviation {:.4f} of the published weights, as the "
+    "authors' program does for all weights"
 )
 WORDS = ("*.json", "*.txt")
 TOKENS = 35
 """Length to which prompts are cut and padded."""
 AVERAGE, SPREAD = 0.16717362830052426, 1.0333394966054072
-"""Of the head's values in training; rewards are standardised by them."""
+"""Mean and deviation of the head's values in training; rewards are standardised by them."""
 
 
 class ImageReward(RewardSettings):
-    """What people who were asked prefer, of mean 0 and deviation 1 over their images."""
+    """Predicted human preference, standardised: mean 0 and deviation 1 over the training images."""
 
     weights: str = Field(PUBLISHED, description="a file, or hf-hub:owner/name/file")
     tokenizer: str = Field(
-        "google-bert/bert-base-uncased", description="folder, or name on the hub, of the tokenizer of BERT"
+        "google-bert/bert-base-uncased", description="folder, or name on the hub, of BERT's tokenizer"
     )
     precision: Precision = Field("fp32", description="of the network")
 
@@ -53,12 +53,12 @@ class ImageReward(RewardSettings):
         size, found = self._network().sizes["vocab_size"], len(self._tokenizer())
         if not size - MARKS <= found <= size:
             raise WeightsError(
-                f"tokenizer {self.tokenizer}: knows {found} words, and the text encoder was trained with "
-                f"{size - MARKS}, and marks; set tokenizer to the one that it was trained with"
+                f"tokenizer {self.tokenizer}: has {found} tokens, but the text encoder was trained with "
+                f"{size - MARKS} and {MARKS} special ones; set tokenizer to the one used in training"
             )
 
     def notes(self, conditions: Sequence[Condition], caption: Caption = str) -> list[str]:
-        """Prompts that are cut, and constants that other weights than the published ones may not have."""
+        """Prompts that are cut, and published constants that may not fit other weights."""
         tokenizer = self._tokenizer()
 
         def cut(text: str) -> Cut | None:
@@ -70,8 +70,8 @@ class ImageReward(RewardSettings):
             return [*told, *cut_notes([caption(each) for each in conditions], cut)]
 
     def identity(self) -> dict[str, Any]:
-        """The settings, with digests in place of addresses; and how the head is kept."""
-        kept = {} if self.precision == "fp32" else {"head": "fp32"}  # it was of the network's precision
+        """The settings, with digests in place of addresses, and the precision of the head."""
+        kept = {} if self.precision == "fp32" else {"head": "fp32"}  # once it had the network's
         words = {file.name: sha256(file, "tokenizer") for kind in WORDS for file in sorted(self._words().glob(kind))}
         return {**self.record(), "weights": sha256(self._path(), "weights"), "tokenizer": words, **kept}
 
@@ -89,7 +89,7 @@ class ImageReward(RewardSettings):
         try:
             network = build(found)
         except KeyError as error:
-            raise WeightsError(f"weights {path}: are not of ImageReward (no {error})") from None
+            raise WeightsError(f"weights {path}: are not ImageReward's (no {error})") from None
         except WeightsError as error:
             raise WeightsError(f"weights {path}: {error}") from None
         beside = Path(self.weights).expanduser().parent / "med_config.json"
@@ -102,7 +102,7 @@ class ImageReward(RewardSettings):
         from tts.networks.placing import place
 
         network = place(self._network(), device, dtype(self.precision))
-        network.head.float()  # what rounds here rounds the score
+        network.head.float()  # rounding here would round the score
         return ImageRewardReward(network, self._tokenizer(), device, caption)
 
     def _tokenizer(self) -> Any:
@@ -117,7 +117,7 @@ class ImageReward(RewardSettings):
 
 
 class ImageRewardReward:
-    """The standardised value of each image with its own prompt."""
+    """The standardised value for each image with its own prompt."""
 
     host = False
 

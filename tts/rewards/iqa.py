@@ -1,4 +1,4 @@
-"""No-reference image quality by pyiqa (Chen and Mo 2022), an extra package: judges to hold out."""
+"""No-reference image quality by pyiqa (Chen and Mo 2022), an optional package: judges to hold out."""
 
 from __future__ import annotations
 
@@ -16,37 +16,35 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 NO_REFERENCE = "NR"
-"""What pyiqa calls metrics that need no other image."""
+"""pyiqa's name for metrics that need no reference image."""
 
 
 class IQA(RewardSettings):
-    """How clean an image is, whatever it shows, by a metric of pyiqa without reference; higher is better.
+    """Technical quality of an image, whatever it shows, by a no-reference metric of pyiqa; higher is better.
 
-    Meant for held_out: searches on such metrics find what fools them. pyiqa and the weights that it fetches have
-    licences of their own, some for research only.
+    Use it in held_out: a search on such a metric finds images that fool it. pyiqa and the weights that it downloads
+    have their own licences, some for research only.
     """
 
-    metric: str = Field(
-        "musiq", description="pyiqa's name of a metric without reference: musiq, maniqa, clipiqa+, niqe"
-    )
+    metric: str = Field("musiq", description="pyiqa's name of a no-reference metric: musiq, maniqa, clipiqa+, niqe")
 
     def check(self) -> None:
-        """Find the package and the metric's kind; its weights are fetched when it is loaded."""
+        """Find the package and the metric; its weights are downloaded when it is loaded."""
         config = self._configs().get(self.metric)
         if config is None:
-            raise SettingError(f"metric {self.metric}: pyiqa has none of this name; pyiqa.list_models() tells them")
+            raise SettingError(f"metric {self.metric}: pyiqa has no such metric; pyiqa.list_models() lists them")
         if config.get("metric_mode") != NO_REFERENCE:
-            raise SettingError(f"metric {self.metric}: compares an image with another; name one without reference")
+            raise SettingError(f"metric {self.metric}: needs a reference image; name a no-reference metric")
 
     def identity(self) -> dict[str, Any]:
-        """The settings, and the release of pyiqa, which decides which weights it fetches."""
+        """The settings, and the version of pyiqa, which decides which weights it downloads."""
         return {**self.record(), "pyiqa": _version()}
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
         """The metric on a device.
 
         Raises:
-            WeightsError: its weights cannot be had.
+            WeightsError: its weights cannot be downloaded or loaded.
         """
         from tts.networks.placing import place
 
@@ -67,10 +65,10 @@ class IQA(RewardSettings):
 
 
 def _version() -> str:
-    """Of the installed package.
+    """Version of the installed package.
 
     Raises:
-        SettingError: there is none.
+        SettingError: it is not installed.
     """
     try:
         return version("pyiqa")
@@ -79,7 +77,7 @@ def _version() -> str:
 
 
 class IQAReward:
-    """The metric of each image, one after another, as some have statistics over a batch."""
+    """The metric of each image; images go one at a time, as some metrics use statistics of a batch."""
 
     host = False
 
@@ -87,6 +85,6 @@ class IQAReward:
         self.network, self.device, self.sign = network, device, sign
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """The metric of each image alone, negated where a lower one is better."""
+        """The metric of each image alone, negated where lower is better."""
         pixels = images.to(self.device).float() / 255
         return [self.sign * float(self.network(pixels[place : place + 1])) for place in range(len(pixels))]

@@ -1,4 +1,4 @@
-"""Models of open_clip: their published files, networks, tokenizers; whatever goes wrong is one line."""
+"""open_clip's published files, networks and tokenizers, with errors of one line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def network(source: str, name: str, quick_gelu: bool) -> Any:
     """A model without weights.
 
     Args:
-        source: the model as open_clip wants it named.
+        source: the model's name for open_clip.
         name: as the configuration names it, for messages.
     """
     import open_clip
@@ -32,7 +32,7 @@ def network(source: str, name: str, quick_gelu: bool) -> Any:
 
 
 def tokenizer(source: str, name: str) -> Any:
-    """What makes tokens of texts; see :func:`network`."""
+    """A model's tokenizer; arguments as in :func:`network`."""
     import open_clip
 
     with silent(), explained(name):
@@ -40,15 +40,15 @@ def tokenizer(source: str, name: str) -> Any:
 
 
 def preprocess(model: Any, constants: Constants, name: str) -> Preprocess:
-    """What makes images the model's input.
+    """The preparation of images for a model.
 
     Raises:
-        WeightsError: it takes no squares.
+        WeightsError: the model's input is not square.
     """
     size = model.visual.image_size
     sides = {size} if isinstance(size, int) else set(size)
     if len(sides) != 1:
-        raise WeightsError(f"model {name}: takes images of {size} pixels; only squares can be prepared here")
+        raise WeightsError(f"model {name}: takes images of {size} pixels, and only square ones are supported")
     return Preprocess(
         sides.pop(),
         constants.mean,
@@ -60,10 +60,10 @@ def preprocess(model: Any, constants: Constants, name: str) -> Preprocess:
 
 
 def published(model: str, tag: str) -> Path:
-    """The file of a tag's weights, fetched first if need be.
+    """The file of a tag's weights; it is downloaded if it is not on this machine.
 
     Raises:
-        WeightsError: it cannot be had; the message says what to set for a file of them.
+        WeightsError: it cannot be downloaded; the message says how to name a file of them.
     """
     import open_clip
 
@@ -74,13 +74,13 @@ def published(model: str, tag: str) -> Path:
         line = " ".join(str(error).split())[:160]
         found = clip_constants.of_tag(model, tag)
         raise WeightsError(
-            f"pretrained {tag}: weights of {model} are not in the cache and cannot be fetched ({line}); set pretrained "
-            f"to a file of them, quick_gelu to {str(found.quick_gelu).lower()} and preprocessing to {tag}"
+            f"pretrained {tag}: weights of {model} are not in the cache and cannot be downloaded ({line}); set "
+            f"pretrained to a file of them, quick_gelu to {str(found.quick_gelu).lower()} and preprocessing to {tag}"
         ) from None
 
 
 def without_extras(found: dict[str, Tensor], model: Any) -> dict[str, Tensor]:
-    """Published files have some buffers that models build by themselves."""
+    """Weights without the buffers in published files that models build themselves."""
     wanted = model.state_dict().keys()
     extras = (
         "text.transformer.embeddings.position_ids",
@@ -98,7 +98,7 @@ def without_extras(found: dict[str, Tensor], model: Any) -> dict[str, Tensor]:
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """open_clip warns of weights that are not loaded and of the GELU, both of which are seen to here."""
+    """Silence open_clip's warnings of missing weights and of the GELU; this package handles both."""
     import logging
 
     logger, level = logging.getLogger(), logging.getLogger().level
@@ -113,7 +113,7 @@ def silent() -> Iterator[None]:
 
 @contextmanager
 def explained(model: str) -> Iterator[None]:
-    """Whatever open_clip raises of a configuration, in one line."""
+    """Turn any error of open_clip about a configuration into one line."""
     try:
         yield
     except (OSError, RuntimeError, ValueError, TypeError, KeyError, AssertionError, ImportError) as error:
@@ -121,7 +121,7 @@ def explained(model: str) -> Iterator[None]:
 
 
 def read_json(path: Path) -> Any:
-    """What a folder's configuration holds."""
+    """A folder's configuration."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 class Own(RewardSettings):
-    """A function ``f(images, conditions) -> values`` of the user's own.
+    """A user's own function ``f(images, conditions) -> values``.
 
-    It gets ``[B, 3, H, W]`` uint8 images and B conditions (or captions), and returns B numbers, None for what cannot be
-    scored. A value must depend on its own image and condition only.
+    It gets ``[B, 3, H, W]`` uint8 images and B conditions (or captions), and returns B numbers, with None for an image
+    that cannot be scored. A value must depend on its own image and condition only.
     """
 
     target: str = Field(description="module:function")
-    host: bool = Field(True, description="images in the CPU's memory, beside the device; false: on the device")
-    captions: bool = Field(False, description="hand over texts in place of class indices")
+    host: bool = Field(True, description="true: images are in the CPU's memory; false: on the device")
+    captions: bool = Field(False, description="pass captions instead of class indices")
 
     def identity(self) -> dict[str, Any]:
-        """The settings and the digest of the function's source file; what that file imports is not looked at."""
+        """The settings and the digest of the function's source file; files that it imports are not included."""
         source = inspect.getsourcefile(self._function())
         return {**self.record(), "source": sha256(Path(source), "reward") if source else None}
 
@@ -41,12 +41,12 @@ class Own(RewardSettings):
         return function
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
-        """The function, imported, with the captions that it asks for."""
+        """The imported function, with captions if it wants them."""
         return OwnReward(self._function(), self.host, caption if self.captions else None)
 
 
 class OwnReward:
-    """Calls the function, and looks at the number of its answers."""
+    """Calls the function, and checks the number of its values."""
 
     def __init__(self, function: Callable[..., Any], host: bool, caption: Caption | None) -> None:
         self.function, self.host, self.caption = function, host, caption

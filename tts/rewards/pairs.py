@@ -30,12 +30,12 @@ class PairJudge(Protocol):
     """Compares images."""
 
     def preferences(self, pairs: Sequence[Pair]) -> list[float | None]:
-        """1 where the second image is better, 0 where the first is, 0.5 where neither; None: it did not say."""
+        """1 where the second image is better, 0 where the first is, 0.5 where they are equal; None: no answer."""
         ...
 
 
 class UnifiedRewardPairs(UnifiedModel):
-    """A model that is shown two images of a prompt and writes which is better; so it is no reward of one."""
+    """A model that reads two images of a prompt and writes which is better. It cannot score a single image."""
 
     question: str = Field(PAIRS, description=QUESTION)
 
@@ -45,13 +45,13 @@ class UnifiedRewardPairs(UnifiedModel):
 
 
 class WrittenPreference:
-    """What a model writes of two images, each pair in both orders, as such models prefer a place."""
+    """Preferences that a model writes; each pair is asked in both orders, as such models favour one position."""
 
     def __init__(self, chat: Chat, question: str, tokens: int) -> None:
         self.chat, self.question, self.tokens = chat, question, tokens
 
     def preferences(self, pairs: Sequence[Pair]) -> list[float | None]:
-        """The mean over both orders of each pair; None where an order has no answer."""
+        """The mean over both orders of each pair; None where one order has no answer."""
         there = self._answers(pairs)
         back = self._answers([Pair(pair.second, pair.first, pair.prompt) for pair in pairs])
         return [None if a is None or b is None else (a + 1 - b) / 2 for a, b in zip(there, back, strict=True)]
@@ -62,9 +62,9 @@ class WrittenPreference:
 
 
 def read(answer: str) -> float | None:
-    """1 where the second image is called better, 0 where the first is, 0.5 where neither; None where nothing is said.
+    """1 where the answer calls the second image better, 0 the first, 0.5 neither; None without a verdict.
 
-    The last word counts, as models think aloud before.
+    The last verdict counts, as models reason before they decide.
     """
     found = [(match.start(), float(match.group(1) == "2")) for match in BETTER.finditer(answer)]
     found += [(match.start(), 0.5) for match in EQUAL.finditer(answer)]

@@ -1,4 +1,4 @@
-"""PickScore (Kirstain et al. 2023, arXiv 2305.01569): CLIP ViT-H/14 as trained on users' choices."""
+"""PickScore (Kirstain et al. 2023, arXiv 2305.01569): CLIP ViT-H/14 fine-tuned on users' choices."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WORDS = ("*.json", "*.txt")
 
 
 class PickScore(RewardSettings):
-    """Agreement of image and prompt as users choose, about 20: the scaled cosine of a CLIP model."""
+    """Predicted preference of users for an image and its prompt, about 20: the scaled cosine of a CLIP model."""
 
     id: str = Field("yuvalkirstain/PickScore_v1", description="folder, or name on the hub, of the weights")
     processor: str = Field(
@@ -40,7 +40,7 @@ class PickScore(RewardSettings):
     precision: Precision = Field("fp32", description="of the encoders")
 
     def check(self) -> None:
-        """Find weights, tokenizer and preprocessing, fetched first if need be, and read their configurations."""
+        """Find weights, tokenizer and preprocessing, downloaded if needed, and read their configurations."""
         self._config()
         self._prepare()
         check_tokenizer(self._words(), "processor")
@@ -57,10 +57,10 @@ class PickScore(RewardSettings):
             return cut_notes([caption(each) for each in conditions], cut)
 
     def identity(self) -> dict[str, Any]:
-        """Digests of the weights and of the preprocessing, wherever they lie; and how the scale is kept."""
+        """Digests of the weights and of the preprocessing, and the precision of the scale."""
         files = [*self._weights(), *sorted(file for kind in WORDS for file in self._words().glob(kind))]
         found = {"precision": self.precision, "files": {file.name: sha256(file, "id") for file in files}}
-        return found if self.precision == "fp32" else {**found, "scale": "fp32"}  # it was of the encoders' precision
+        return found if self.precision == "fp32" else {**found, "scale": "fp32"}  # once it had the encoders'
 
     def _weights(self) -> list[Path]:
         return weight_files(folder(self.id, WEIGHTS, "id"), self.id)
@@ -78,7 +78,7 @@ class PickScore(RewardSettings):
         return preprocessor_of(self._words(), "processor")
 
     def _limit(self) -> int:
-        """Tokens that the text encoder reads, the first and the last among them."""
+        """Number of tokens that the text encoder reads, with the first and the last."""
         from transformers import CLIPConfig
 
         return int(CLIPConfig.from_dict(self._config()).text_config.max_position_embeddings)
@@ -104,7 +104,7 @@ class PickScore(RewardSettings):
 
 
 class PickScoreReward:
-    """Cosine times the model's scale."""
+    """Cosine of image and prompt times the model's scale."""
 
     host = False
 

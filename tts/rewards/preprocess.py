@@ -1,4 +1,4 @@
-"""8-bit images as image encoders want them, in batches on the device."""
+"""Prepare 8-bit images for image encoders, in batches on the device."""
 
 from __future__ import annotations
 
@@ -12,26 +12,25 @@ if TYPE_CHECKING:
 Mode = Literal["shortest", "longest", "squash"]
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-"""Of the images that the first CLIP was trained on."""
+"""Mean and deviation of the training images of the original CLIP."""
 
 
 @dataclass(frozen=True)
 class Preprocess:
     """Resize, crop or pad to a square, normalise.
 
-    Images stay 8-bit while they are resized, as Pillow has them, so that values agree with what the encoders were
-    trained on.
+    Images stay 8-bit while they are resized, as in Pillow, so that pixels agree with those of training.
 
     Args:
         size: height and width of the result.
-        mean, std: of the three channels, for pixels in [0, 1].
+        mean, std: normalisation of the three channels, for pixels in [0, 1].
         interpolation: ``bicubic`` or ``bilinear``.
         mode: which side becomes ``size``: the shortest (the rest is cropped), the longest (the rest is padded with
             ``fill``), or both.
-        fill: grey of what is padded, 0 to 255.
-        edge: what the shortest side becomes before the rest is cropped; None: ``size``.
-        rounds: whether a crop with an odd rest begins where torchvision rounds half of it to, or, as in transformers,
-            at the integer below.
+        fill: grey level of the padding, 0 to 255.
+        edge: length of the shortest side before the rest is cropped; None: ``size``.
+        rounds: whether a crop with an odd rest starts at torchvision's rounded half, or, as in transformers, at the
+            integer below.
     """
 
     size: int
@@ -59,9 +58,7 @@ class Preprocess:
         if self.mode == "squash" or (height == width and edge == self.size):
             return self._resized(images, self.size, self.size)
         side = min(height, width) if self.mode == "shortest" else max(height, width)
-        whole: Callable[[float], int] = (
-            int if self.mode == "shortest" else round
-        )  # as torchvision and open_clip have it
+        whole: Callable[[float], int] = int if self.mode == "shortest" else round  # as in torchvision and open_clip
         tall, wide = (whole(edge * length / side) for length in (height, width))
         resized = self._resized(images, tall, wide)
         if self.mode == "shortest":
@@ -85,13 +82,13 @@ class Preprocess:
 
 
 def by_row(network: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-    """A network's answer for a batch, such that no row's depends on its place.
+    """A network's output for a batch, where no row depends on its position.
 
-    A CPU's matrix kernels sum the rows at a batch's edge in another order than the others, so that there each row goes
-    by itself, which costs a network of this size next to nothing. A GPU's do not.
+    A CPU's matrix kernels sum the rows at a batch's edge in another order than the others, so on a CPU each row runs
+    alone, which costs almost nothing for networks of this size. A GPU's kernels do not.
 
     Args:
-        inputs: of the network, each ``[B, ...]``.
+        inputs: the network's inputs, each ``[B, ...]``.
     """
     import torch
 

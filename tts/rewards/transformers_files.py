@@ -1,4 +1,4 @@
-"""Networks of transformers from a folder of files: all of their weights and no others, nothing pickled."""
+"""Load networks of transformers from a folder: exactly their weights, nothing pickled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def weight_files(folder: Path, name: str, setting: str = "id") -> list[Path]:
-    """The safetensors files of a folder, looked at by their headers.
+    """The safetensors files of a folder, checked by their headers.
 
     Args:
         name: as the configuration names the folder, for messages.
@@ -28,20 +28,20 @@ def weight_files(folder: Path, name: str, setting: str = "id") -> list[Path]:
     """
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        raise WeightsError(f"{setting} {name}: has no safetensors weights (pickled ones are not opened)")
+        raise WeightsError(f"{setting} {name}: has no safetensors weights (pickled weights are not opened)")
     for file in files:
         check_safetensors(file)
     return files
 
 
 def load_network(folder: Path, kind: str, dtype: torch.dtype, setting: str, name: str) -> Any:
-    """A network with its weights.
+    """Load a network with its weights.
 
     Args:
         kind: its class in transformers.
 
     Raises:
-        WeightsError: its files are missing, damaged, or of another network.
+        WeightsError: a file is missing, damaged, or for another network.
     """
     weight_files(folder, name, setting)
     with quiet(), explained(name, setting):
@@ -52,7 +52,7 @@ def architecture(folder: Path, known: Sequence[str], setting: str, name: str) ->
     """The network's class in transformers, as a folder's config.json names it.
 
     Raises:
-        WeightsError: it is none of the known ones.
+        WeightsError: it is not a known one.
     """
     found = read_json(folder / "config.json", setting).get("architectures") or ["nothing"]
     if found[0] not in known:
@@ -61,7 +61,7 @@ def architecture(folder: Path, known: Sequence[str], setting: str, name: str) ->
 
 
 def load_processor(folder: Path, setting: str, name: str) -> Any:
-    """What prepares images and texts for a network; code that comes with it is not run.
+    """A network's processor of images and texts; code that comes with it is not run.
 
     Raises:
         WeightsError: its files are missing or damaged.
@@ -74,7 +74,7 @@ def load_processor(folder: Path, setting: str, name: str) -> Any:
 
 @contextmanager
 def explained(name: str, setting: str) -> Iterator[None]:
-    """Whatever transformers raises of files, in one line."""
+    """Turn any error of transformers about files into one line."""
     try:
         yield
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:

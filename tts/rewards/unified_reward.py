@@ -1,4 +1,4 @@
-"""UnifiedReward (Wang et al. 2025, arXiv 2503.05236): a vision-language model that writes what an image is worth."""
+"""UnifiedReward (Wang et al. 2025, arXiv 2503.05236): a vision-language model that writes a score for an image."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 class UnifiedReward(UnifiedModel, RewardSettings):
-    """The score, 1 to 5, that a model gives an image after it has looked for what the prompt names.
+    """The score, 1 to 5, that a model writes after it has checked the image against the prompt.
 
-    The question is its authors', read from their published program; an answer without a score has no value.
+    The question is the authors', read from their published program; an answer without a score gives no value.
     """
 
     question: str = Field(POINTS, description=QUESTION)
-    pattern: str = Field(r"Final Score:\s*([0-9.]+)", description="its first group in the answer is the score")
+    pattern: str = Field(r"Final Score:\s*([0-9.]+)", description="regex; its first group in the answer is the score")
 
     @field_validator("pattern")
     @classmethod
@@ -44,7 +44,7 @@ class UnifiedReward(UnifiedModel, RewardSettings):
 
 
 class WrittenScore:
-    """The number that a model writes of each image."""
+    """The score that a model writes for each image."""
 
     host = False
 
@@ -53,7 +53,7 @@ class WrittenScore:
         self.pattern = re.compile(pattern)
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """The rating that stands in each answer; None where there is none."""
+        """The score in each answer; None where there is none."""
         asked = self.chat.of_each(images, [filled(self.question, self.caption(each)) for each in conditions])
         return [
             self.read(answer) for answer in self.chat.each(asked, lambda each: self.chat.answers(each, self.tokens))

@@ -1,4 +1,4 @@
-"""VQAScore (Lin et al. 2024, arXiv 2404.01291) by a vision-language model that answers in a chat."""
+"""VQAScore (Lin et al. 2024, arXiv 2404.01291) by any vision-language model with a chat template."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ QUESTION = f'Does this figure show "{CAPTION}"? Please answer yes or no.'
 
 
 class VQAScore(VisionLanguageSettings, RewardSettings):
-    """Probability of "Yes" where a model is asked whether an image shows what its prompt says, among all answers.
+    """Probability that a model answers "Yes" when asked whether the image shows its prompt.
 
-    The published figures are of CLIP-FlanT5, which vqascore_t5 loads; values of other models are on other scales.
+    The published figures use CLIP-FlanT5, which vqascore_t5 loads; other models have other scales.
     """
 
     id: str = Field(
         "Qwen/Qwen2.5-VL-7B-Instruct", description="folder, or name on the hub, of the model in transformers' form"
     )
-    question: str = Field(QUESTION, description="{caption} is what the image should show")
-    answer: str = Field("Yes", min_length=1, description="whose probability is the score")
+    question: str = Field(QUESTION, description="the question; {caption} is replaced by the prompt")
+    answer: str = Field("Yes", min_length=1, description="the answer whose probability is the score")
 
     @field_validator("question")
     @classmethod
     def _asks(cls, value: str) -> str:
         if CAPTION not in value:
-            raise ValueError(f"it must hold {CAPTION}")
+            raise ValueError(f"it must contain {CAPTION}")
         return value
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
@@ -54,6 +54,6 @@ class VQAScoreReward:
         self.chat, self.question, self.answer, self.caption = chat, question, answer, caption
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """The probability of the answer that is asked for, to each image's question."""
+        """The probability of ``answer`` to each image's question."""
         asked = self.chat.of_each(images, [filled(self.question, self.caption(each)) for each in conditions])
         return [*self.chat.each(asked, lambda inputs: self.chat.chances(inputs, self.answer))]

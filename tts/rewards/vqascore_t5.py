@@ -37,27 +37,29 @@ WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 WORDS = ("spiece.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 EYES = ("config.json", "preprocessor_config.json")
 BEFORE, AFTER = "{} USER: ", "\n{} ASSISTANT: "
-"""What stands before and after an image in the conversations that the network was trained on."""
+"""Text before and after an image in the conversations of the network's training."""
 
 
 class VQAScoreT5(RewardSettings):
-    """Probability of "Yes" where CLIP-FlanT5 is asked whether an image shows what its prompt says.
+    """Probability that CLIP-FlanT5 answers "Yes" when asked whether the image shows its prompt.
 
-    As published it is the geometric mean of the probabilities of the answer's tokens, of which the last is its end.
+    As published, it is the geometric mean of the probabilities of the answer's tokens, including the end token.
     """
 
     id: str = Field("zhiqiulin/clip-flant5-xxl", description="folder, or name on the hub, of the weights")
     tokenizer: str = Field("google/flan-t5-xxl", description="folder, or name on the hub, of T5's tokenizer")
     tower: str = Field(
         "openai/clip-vit-large-patch14-336",
-        description="folder, or name on the hub, of the image encoder: its configuration, how images are prepared, and "
-        "weights if id has none of it",
+        description="folder, or name on the hub, of the image encoder: its configuration, its image preparation, and "
+        "its weights if id has none",
     )
-    system: str = Field(SYSTEM, description="file or address of what conversations begin with, or the authors' program")
+    system: str = Field(
+        SYSTEM, description="file or address of a conversation's first text, or of the authors' program"
+    )
     precision: Precision = Field("bf16", description="of the network")
 
     def check(self) -> None:
-        """Find all files, fetched first if need be."""
+        """Find all files, downloaded if needed."""
         self._files()
         self._prepare()
         self._tokenizer()
@@ -78,7 +80,7 @@ class VQAScoreT5(RewardSettings):
         """The network, ready to be asked.
 
         Raises:
-            WeightsError: its files are damaged or of another network.
+            WeightsError: a file is damaged or for another network.
         """
         from tts.networks.placing import place
 
@@ -101,7 +103,7 @@ class VQAScoreT5(RewardSettings):
         place = folder(self.tower, (*EYES, *WEIGHTS), "tower")
         files = [file for kind in WEIGHTS for file in sorted(place.glob(kind))]
         if not files:
-            raise WeightsError(f"tower {self.tower}: has no weights, and neither has id {self.id} of an image encoder")
+            raise WeightsError(f"tower {self.tower}: has no weights, and id {self.id} has none for an image encoder")
         found = tensors.read(files[0], "tower")
         return {name: each for name, each in found.items() if name.startswith("vision_model.")} or found
 
@@ -135,7 +137,7 @@ class VQAScoreT5(RewardSettings):
 
 
 class VQAScoreT5Reward:
-    """Probability in [0, 1] of "Yes" for each image's own prompt, one after another."""
+    """Probability in [0, 1] of "Yes" for each image's own prompt; images go one at a time."""
 
     host = False
 
@@ -158,14 +160,14 @@ class VQAScoreT5Reward:
         return float(self.network.log_chances(pixels, before, after, self.answer).mean().exp())
 
     def _tokens(self, text: str) -> Tensor:
-        """Each part by itself, so that it ends with the token of an end, as the network was trained."""
+        """Tokens of each part of a text; each part ends with the end token, as in training."""
         import torch
 
         return torch.tensor(self.tokenizer(text)["input_ids"], device=self.device)
 
 
 def padded(image: Tensor, mean: Sequence[float]) -> Tensor:
-    """An image ``[3, H, W]`` uint8 in the middle of a square of the mean colour."""
+    """An image ``[3, H, W]`` uint8 centred on a square of the mean colour."""
     height, width = image.shape[1:]
     side = max(height, width)
     if height == width:

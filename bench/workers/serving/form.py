@@ -68,7 +68,7 @@ def read(body: bytes) -> Asked:
     except SettingError as error:
         raise Refusal(400, str(error)) from None
     if form.protocol != PROTOCOL:
-        raise Refusal(400, f"the request has protocol {form.protocol}, and {PROTOCOL} is spoken here")
+        raise Refusal(400, f"the request has protocol {form.protocol}, but must have {PROTOCOL}")
     pixels = [_pixels(place, image.png) for place, image in enumerate(form.images)]
     return Asked([image.id for image in form.images], pixels, [image.caption for image in form.images])
 

@@ -68,7 +68,7 @@ class CLIP(ExtractorSettings):
         return {name: value for name, value in super().record().items() if name != "sha256"}
 
     def path(self) -> Path:
-        """The file of the weights, fetched first if need be."""
+        """The file of the weights, downloaded if needed."""
         return locate(self.weights, "weights", self.sha256)
 
     def about(self) -> str:

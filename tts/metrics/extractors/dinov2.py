@@ -59,7 +59,7 @@ class DINOv2(ExtractorSettings):
         return {name: value for name, value in super().record().items() if name != "sha256"}
 
     def path(self) -> Path:
-        """The file of the weights, fetched first if need be."""
+        """The file of the weights, downloaded if needed."""
         address = self.weights or ADDRESS.format(name=self.model.removesuffix("-14").replace("-", ""))
         return locate(address, "weights", self.sha256)
 

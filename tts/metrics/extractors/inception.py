@@ -47,7 +47,7 @@ class Inception(ExtractorSettings):
         return {name: value for name, value in super().record().items() if name != "sha256"}
 
     def path(self) -> Path:
-        """The file of the weights, fetched first if need be."""
+        """The file of the weights, downloaded if needed."""
         return locate(self.weights, "weights", self.sha256 or (DIGEST if self.weights == WEIGHTS else None))
 
     def about(self) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class AuraFlow(FlowSettings):
-    """AuraFlow: a flow from prompts, 1024x1024 unless told otherwise."""
+    """AuraFlow: a flow from prompts, 1024x1024 by default."""
 
     PIPELINE: ClassVar[str] = "AuraFlowPipeline"
     COMPONENTS: ClassVar[dict[str, str]] = {

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Flux(FlowSettings):
-    """FLUX.1: a flow from prompts, dev at 1024x1024 unless told otherwise; schnell takes 4 steps and no guidance."""
+    """FLUX.1: a flow from prompts, dev at 1024x1024 by default; schnell takes 4 steps and no guidance."""
 
     PIPELINE: ClassVar[str] = "FluxPipeline"
     COMPONENTS: ClassVar[dict[str, str]] = {

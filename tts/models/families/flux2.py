@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Flux2(FlowSettings):
-    """FLUX.2 dev: a flow from prompts, which is told its guidance; 1024x1024 unless told otherwise."""
+    """FLUX.2 dev: a flow from prompts, whose network reads the guidance scale; 1024x1024 by default."""
 
     PIPELINE: ClassVar[str] = "Flux2Pipeline"
     COMPONENTS: ClassVar[dict[str, str]] = {

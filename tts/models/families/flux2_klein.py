@@ -16,7 +16,7 @@ from tts.samplers.settings import InterpolantByDefault
 
 
 class Flux2Klein(Flux2):
-    """FLUX.2 klein: 4B at 1024x1024 in 4 steps unless told otherwise; the base models are guided."""
+    """FLUX.2 klein: 4B at 1024x1024 in 4 steps by default; the base models are guided."""
 
     PIPELINE: ClassVar[str] = "Flux2KleinPipeline"
     KEYS: ClassVar[dict[str, str]] = {"Flux2Transformer2DModel": "Flux2Transformer2DModel of klein"}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class PixArtSigma(TextToImageSettings, LatentSettings):
-    """PixArt-Sigma: diffusion from prompts by a transformer, DDIM with noise; 1024x1024 unless told otherwise."""
+    """PixArt-Sigma: diffusion from prompts by a transformer, DDIM with noise; 1024x1024 by default."""
 
     PIPELINE: ClassVar[str] = "PixArtSigmaPipeline"
     COMPONENTS: ClassVar[dict[str, str]] = {

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class QwenImage(FlowSettings):
-    """Qwen-Image: a flow from prompts, 1328x1328 unless told otherwise."""
+    """Qwen-Image: a flow from prompts, 1328x1328 by default."""
 
     PIPELINE: ClassVar[str] = "QwenImagePipeline"
     COMPONENTS: ClassVar[dict[str, str]] = {

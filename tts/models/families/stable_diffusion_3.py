@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class StableDiffusion3(FlowSettings):
-    """Stable Diffusion 3 or 3.5: a flow from prompts, 3.5 medium at 1024x1024 unless told otherwise."""
+    """Stable Diffusion 3 or 3.5: a flow from prompts, 3.5 medium at 1024x1024 by default."""
 
     PIPELINE: ClassVar[str] = "StableDiffusion3Pipeline"
     COMPONENTS: ClassVar[dict[str, str]] = {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ZImage(FlowSettings):
-    """Z-Image: a flow from prompts, the turbo model at 1024x1024 unless told otherwise.
+    """Z-Image: a flow from prompts, the turbo model at 1024x1024 by default.
 
     ``guidance`` is one more than the pipeline's ``guidance_scale``, which counts what is added to the prompt's answer.
     """

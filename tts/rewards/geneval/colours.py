@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from tts.rewards.encoders import Encoders
 
 GREY = 153
-"""Of what is not the object's, as the published program paints it."""
+"""Grey level of pixels outside the object, as in the published program."""
 PHRASES = ("a photo of a {colour} {name}", "a photo of a {colour}-colored {name}", "a photo of a {colour} object")
-"""The published ones; a colour is the mean of their embeddings."""
+"""The published phrases; a colour is the mean of their embeddings."""
 
 
 class ColourNames:
-    """Which of the ten colours an object has: the one whose phrases are nearest to its cut-out."""
+    """Names an object's colour: the one of ten whose phrases are nearest to its cut-out."""
 
     def __init__(self, encoders: Encoders) -> None:
         self.encoders = encoders
@@ -33,7 +33,7 @@ class ColourNames:
         return COLOURS[int((self._directions(found.name) @ embedding).argmax())]
 
     def _of_class(self, name: str) -> Tensor:
-        """``[10, D]``."""
+        """Embeddings of the ten colours for a class, ``[10, D]``."""
         import torch
 
         from tts.rewards.encoders import unit
@@ -43,7 +43,7 @@ class ColourNames:
 
 
 def cut_out(image: Tensor, found: Found) -> Tensor:
-    """The object's box ``[3, h, w]`` of an image; grey where its mask says that it is not there."""
+    """The object's box ``[3, h, w]`` of an image; grey outside the object's mask."""
     import torch
 
     height, width = image.shape[1:]

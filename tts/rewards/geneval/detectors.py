@@ -1,4 +1,4 @@
-"""Detectors of COCO's objects: of transformers or of torchvision; none needs mmdet."""
+"""Detectors of COCO's objects, from transformers or torchvision; none needs mmdet."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ALIASES = {"computer mouse": "mouse", "tv remote": "remote", "computer keyboard": "keyboard"}
-"""GenEval's names of classes that COCO names otherwise."""
+"""GenEval's names of classes that have other names in COCO."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's pixels in [0, 1]."""
+"""Mean and deviation of ImageNet's pixels in [0, 1]."""
 FITS = 32
-"""Both sides of what the networks of transformers read are multiples of this."""
+"""Both sides of the input of transformers' networks are multiples of this."""
 LONGEST = 1333
-"""Pixels of an image's longest side, however long its shortest is to be."""
+"""Most pixels of an image's longest side; it takes precedence over the size of the shortest side."""
 
 
 class Detector(Protocol):
     """Finds objects in one image."""
 
     def __call__(self, image: Tensor) -> list[Found]:
-        """All objects, however unsure, in ``[3, H, W]`` uint8."""
+        """All objects in ``[3, H, W]`` uint8, at any confidence."""
         ...
 
 
 def ours(names: Mapping[int, str] | Sequence[str]) -> dict[int, str]:
-    """A detector's classes by GenEval's names."""
+    """GenEval's names of a detector's classes."""
     pairs = dict(names) if isinstance(names, Mapping) else dict(enumerate(names))
     back = {theirs: own for own, theirs in ALIASES.items()}
     return {int(number): back.get(name, name) for number, name in pairs.items()}
@@ -39,7 +39,7 @@ class SetDetector:
     """A network of transformers that predicts a set: Mask2Former, with masks, or DETR and YOLOS, with boxes.
 
     Args:
-        size: to which an image's shortest side is scaled; published figures are of 800.
+        size: pixels to which an image's shortest side is scaled; published figures use 800.
     """
 
     def __init__(self, network: Any, names: Mapping[int, str], size: int, device: str) -> None:
@@ -57,7 +57,7 @@ class SetDetector:
         return self._by_boxes(outputs.logits[0], boxes / boxes.new_tensor(scale * 2))
 
     def _prepared(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """``[1, 3, h, w]``, and the sides of the image in it; the rest is padding."""
+        """The input ``[1, 3, h, w]``, and the height and width of the image in it; the rest is padding."""
         from torch.nn.functional import interpolate, pad
         from torchvision.transforms.v2.functional import normalize
 
@@ -70,7 +70,7 @@ class SetDetector:
         return pad(pixels, (0, -width % FITS, 0, -height % FITS)), (height, width)
 
     def _by_masks(self, logits: Tensor, masks: Tensor) -> list[Found]:
-        """The likeliest pairs of query and class, as many as queries; confidence is the class's times the mask's."""
+        """The likeliest (query, class) pairs, as many as queries; confidence is the class's times the mask's."""
         chances = logits.float().softmax(dim=-1)[:, :-1]
         values, places = chances.flatten().topk(len(chances))
         found = []
@@ -90,7 +90,7 @@ class SetDetector:
 
 
 class TorchvisionDetector:
-    """A detector of torchvision, which scales images by itself; Mask R-CNN has masks."""
+    """A torchvision detector, which scales images itself; Mask R-CNN has masks."""
 
     def __init__(self, network: Any, names: Sequence[str], device: str) -> None:
         self.network, self.names, self.device = network, ours(names), device
@@ -109,7 +109,7 @@ def _upscaled(masks: Tensor, sides: Sequence[int]) -> Tensor:
 
 
 def _corners(boxes: Tensor) -> Tensor:
-    """Boxes by centre and size as left, top, right, bottom."""
+    """Boxes (centre, size) as (left, top, right, bottom)."""
     from torchvision.ops import box_convert
 
     found: Tensor = box_convert(boxes, "cxcywh", "xyxy")
@@ -117,6 +117,6 @@ def _corners(boxes: Tensor) -> Tensor:
 
 
 def _box(mask: Tensor) -> tuple[float, float, float, float]:
-    """The smallest box around the pixels of a mask; its ends are beyond the last."""
+    """The smallest box around the pixels of a mask; right and bottom are exclusive."""
     rows, columns = mask.any(dim=1).nonzero(), mask.any(dim=0).nonzero()
     return float(columns[0]), float(rows[0]), float(columns[-1]) + 1, float(rows[-1]) + 1

@@ -1,4 +1,4 @@
-"""Detectors by their files."""
+"""Load a detector from its files."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ NETWORKS = ("Mask2FormerForUniversalSegmentation", "DetrForObjectDetection", "Yo
 
 
 class Detecting(Settings):
-    """Which detector. GenEval's figures are of Mask2Former with Swin-S."""
+    """Settings of the detector. GenEval's published figures use Mask2Former with Swin-S."""
 
     library: Literal["transformers", "torchvision"] = Field("transformers", description="whose network")
     id: str = Field(
         "facebook/mask2former-swin-small-coco-instance",
         description="transformers: folder, or name on the hub, of a Mask2Former, DETR or YOLOS of COCO",
     )
-    model: str = Field("maskrcnn_resnet50_fpn_v2", description="torchvision: its name of a detector")
+    model: str = Field("maskrcnn_resnet50_fpn_v2", description="torchvision: name of the detector")
     weights: str | None = Field(None, description="torchvision: file or address of the network's state_dict")
     size: int = Field(800, ge=32, description="pixels to which an image's shortest side is scaled")
 
     @model_validator(mode="after")
     def _named(self) -> Detecting:
         if self.library == "torchvision" and self.weights is None:
-            raise ValueError("weights: a detector of torchvision needs a file, or an address of one")
+            raise ValueError("weights: a torchvision detector needs a file, or the address of one")
         return self
 
     def classes(self) -> set[str]:
-        """GenEval's names of the objects that it knows."""
+        """GenEval's names of the objects that the detector knows."""
         return set(self._names().values())
 
     def identity(self) -> dict[str, Any]:
-        """The settings that matter, with digests in place of names."""
+        """The settings in effect, with digests in place of names."""
         if self.library == "torchvision":
             return {"library": "torchvision", "model": self.model, "weights": sha256(self._path(), "weights")} | {
                 "size": self.size
@@ -56,7 +56,7 @@ class Detecting(Settings):
         """The detector on a device.
 
         Raises:
-            WeightsError: its files are missing, damaged or of another network.
+            WeightsError: a file is missing, damaged or for another network.
         """
         import torch
 

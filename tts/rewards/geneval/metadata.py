@@ -1,4 +1,4 @@
-"""GenEval's prompts and what their images must show, in the published form: an object of JSON a line."""
+"""GenEval's prompts and what their images must show, in the published form: one JSON object per line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from tts.errors import DataError
 
 TASKS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
-"""The six tasks, which the published lines name as their tag."""
+"""The six tasks: the values of ``tag`` in the published lines."""
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white")
 RELATIONS = ("left of", "right of", "above", "below")
 
@@ -22,10 +22,10 @@ class Clause:
 
     Args:
         name: class of the objects.
-        count: how many, at least.
-        colour: of these; None: any.
-        relation: where each of these must be, as seen from the objects of another clause; None: anywhere.
-        target: which clause that is, from 0.
+        count: least number of them.
+        colour: their colour; None: any.
+        relation: where each object must be relative to the objects of another clause; None: anywhere.
+        target: index of that clause, from 0.
     """
 
     name: str
@@ -37,12 +37,12 @@ class Clause:
 
 @dataclass(frozen=True)
 class Demand:
-    """What the image of a prompt must show, all of it.
+    """Everything that the image of a prompt must show.
 
     Args:
         task: one of :data:`TASKS`.
         include: objects that it must show.
-        exclude: objects, so many of which it must not show.
+        exclude: objects that must stay below a number.
     """
 
     task: str
@@ -52,7 +52,7 @@ class Demand:
 
     @property
     def classes(self) -> list[str]:
-        """All that it is about."""
+        """All classes of objects that it names."""
         return list(dict.fromkeys(clause.name for clause in (*self.include, *self.exclude)))
 
 
@@ -60,7 +60,7 @@ def read(path: Path) -> list[Demand]:
     """The lines of a metadata file, in their order.
 
     Raises:
-        DataError: it cannot be read, or a line is not of the published form; the message has its number.
+        DataError: the file cannot be read, or a line has not the published form; the message has its number.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -72,7 +72,7 @@ def read(path: Path) -> list[Demand]:
             try:
                 found.append(_demand(json.loads(line)))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise DataError(f"metadata {path}, line {number}: is not of GenEval's form ({error})") from None
+                raise DataError(f"metadata {path}, line {number}: does not have GenEval's form ({error})") from None
     if not found:
         raise DataError(f"metadata {path}: has no lines")
     return found
@@ -83,9 +83,9 @@ def _demand(line: Mapping[str, Any]) -> Demand:
     exclude = tuple(_clause(each) for each in line.get("exclude", ()))
     for place, clause in enumerate(include):
         if clause.relation is not None and not 0 <= clause.target < place:
-            raise ValueError(f"{clause.name} is {clause.relation} objects that are not named before it")
+            raise ValueError(f"{clause.name} is {clause.relation} objects that no earlier clause names")
     if line["tag"] not in TASKS:
-        raise ValueError(f"tag {line['tag']!r} is none of {', '.join(TASKS)}")
+        raise ValueError(f"tag {line['tag']!r} is not one of {', '.join(TASKS)}")
     return Demand(line["tag"], str(line["prompt"]).strip(), include, exclude)
 
 
@@ -93,9 +93,9 @@ def _clause(given: Mapping[str, Any]) -> Clause:
     relation, target = given.get("position") or (None, 0)
     clause = Clause(str(given["class"]), int(given["count"]), given.get("color"), relation, int(target))
     if clause.colour not in (None, *COLOURS):
-        raise ValueError(f"color {clause.colour!r} is none of {', '.join(COLOURS)}")
+        raise ValueError(f"color {clause.colour!r} is not one of {', '.join(COLOURS)}")
     if relation not in (None, *RELATIONS):
-        raise ValueError(f"position {relation!r} is none of {', '.join(RELATIONS)}")
+        raise ValueError(f"position {relation!r} is not one of {', '.join(RELATIONS)}")
     if clause.count < 1:
         raise ValueError(f"count {clause.count} is below 1")
     return clause

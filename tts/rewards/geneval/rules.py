@@ -1,4 +1,4 @@
-"""GenEval's rules: from detected objects to a verdict, strict as published, or graded."""
+"""GenEval's rules: a verdict from detected objects, strict as published, or graded."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SURE, SURE_TO_COUNT = 0.3, 0.9
-"""Confidence above which an object is there, and that for the task of counting."""
+"""Confidence above which an object counts as present: in general, and in the counting task."""
 MOST = 16
-"""Objects of a class that are looked at, the surest first."""
+"""Most objects of a class that are considered, the most confident first."""
 NEAR = 0.1
-"""Share of both objects' sizes that a distance between them must exceed to be one."""
+"""Share of the two objects' sizes that their distance must exceed to count."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Found:
         name: its class.
         score: confidence, 0 to 1.
         box: left, top, right, bottom, in pixels.
-        mask: ``[H, W]`` bool, its pixels; None: not known.
+        mask: ``[H, W]`` bool, its pixels; None: unknown.
     """
 
     name: str
@@ -38,12 +38,12 @@ class Found:
 
 
 Objects: TypeAlias = Mapping[str, Sequence[Found]]
-"""By class, the surest first."""
+"""Objects by class, the most confident first."""
 Colours: TypeAlias = Callable[[Found], str]
 
 
 def kept(found: Sequence[Found], task: str) -> dict[str, list[Found]]:
-    """Objects that are sure enough for a task, by class, the surest first."""
+    """Objects that are confident enough for a task, by class, the most confident first."""
     least = SURE_TO_COUNT if task == "counting" else SURE
     groups: dict[str, list[Found]] = {}
     for each in sorted(found, key=lambda one: -one.score):
@@ -53,23 +53,23 @@ def kept(found: Sequence[Found], task: str) -> dict[str, list[Found]]:
 
 
 def correct(objects: Objects, demand: Demand, colour: Colours) -> bool:
-    """The published verdict: every clause holds of the surest objects, and nothing is there too often."""
+    """The published verdict: every clause holds for the most confident objects, and no excluded object is present."""
     return all(degree == 1 for degree in degrees(objects, demand, colour))
 
 
 def graded(objects: Objects, demand: Demand, colour: Colours) -> float:
-    """How far the demands hold, 0 to 1: the mean of :func:`degrees`; 1 just where the published verdict is true."""
+    """How far the demands hold, 0 to 1: the mean of :func:`degrees`; 1 exactly where the published verdict is true."""
     found = degrees(objects, demand, colour)
     return sum(found) / len(found)
 
 
 def degrees(objects: Objects, demand: Demand, colour: Colours) -> list[float]:
-    """How far each demand holds, 0 to 1, in this order for each clause: there; of its colour; where it should be.
+    """How far each demand holds, 0 to 1. The order for each clause is: presence, colour, position.
 
-    * Objects: the share of the wanted number that is there.
-    * A colour: the share of the wanted number, among the surest, that has it; 0 where too few are there.
-    * A position: the share of pairs with the target's objects that are so; 0 where either lacks something.
-    * What must not be there too often: the share that may be of what is there.
+    * Presence: the share of the wanted number that is present.
+    * Colour: the share of the wanted number, among the most confident, that has it; 0 where too few are present.
+    * Position: the share of pairs with the target's objects that have it; 0 where objects of either clause are missing.
+    * Excluded objects: the allowed number over the number present.
     """
     found, groups = [], list[list[Found] | None]()
     for clause in demand.include:
@@ -102,10 +102,10 @@ def _absent(number: int, clause: Clause) -> float:
 
 
 def relations(box: Sequence[float], other: Sequence[float]) -> set[str]:
-    """Where a box is, as seen from another: of left of, right of, above, below; none where they are close.
+    """Position of a box relative to another: left of, right of, above, below; empty where they are close.
 
-    The distance of their centres is shortened, along each axis, by a tenth of both sizes; an axis counts where what is
-    left exceeds half of the centres' distance.
+    The distance of their centres is reduced along each axis by a tenth of both sizes; an axis counts where the rest
+    exceeds half of the centres' distance.
     """
     offset = [(box[k] + box[k + 2] - other[k] - other[k + 2]) / 2 for k in (0, 1)]
     sizes = [abs(box[k + 2] - box[k]) + abs(other[k + 2] - other[k]) for k in (0, 1)]

@@ -34,44 +34,44 @@ PUBLISHED_SHA256 = "5c48e0813e812e3c373fa5c8ed07a8f0a483be30272b4427b0559c8048e6
 
 
 class GenEval(ContrastiveSettings):
-    """Whether an image shows the objects that its prompt names: their number, colours and positions, by a detector.
+    """Whether a detector finds the objects that the prompt names, in their number, colours and positions.
 
-    model, pretrained and the settings beside them are of the CLIP that names colours. Prompts that the metadata do not
-    have cannot be scored.
+    model, pretrained and the settings beside them choose the CLIP that names colours. Prompts that are not in the
+    metadata cannot be scored.
     """
 
-    reads_prompts = False  # what it reads are a few words of its own
+    reads_prompts = False  # it reads fixed phrases
 
     metadata: str = Field(PUBLISHED, description="file or address of the prompts and what their images must show")
-    detector: Detecting = Field(default_factory=Detecting, description="which objects an image has")
+    detector: Detecting = Field(default_factory=Detecting, description="the detector of objects")
     value: Literal["strict", "graded"] = Field(
         "strict", description="strict: 1 where all demands hold, else 0, as published; graded: how far they hold"
     )
 
     def suits(self, model: ModelSettings) -> None:
-        """Models that draw prompts only."""
+        """Refuse a model that draws classes."""
         if model.conditions():
             raise SettingError("reward geneval: judges prompts, and this model draws classes; use dino_classes")
 
     def check(self) -> None:
-        """Also reads the metadata and finds the detector."""
+        """Check CLIP, read the metadata and find the detector."""
         super().check()
         unknown = sorted({name for each in self.demands.values() for name in each.classes} - self.detector.classes())
         if unknown:
-            raise SettingError(f"detector: knows no {unknown[0]}, which metadata {self.metadata} ask for")
+            raise SettingError(f"detector: does not know '{unknown[0]}', which metadata {self.metadata} needs")
 
     @property
     def path(self) -> Path:
-        """The file of the metadata, fetched first if need be."""
+        """The metadata file; it is downloaded if it is an address."""
         return locate(self.metadata, "metadata", PUBLISHED_SHA256 if self.metadata == PUBLISHED else None)
 
     @cached_property
     def demands(self) -> dict[str, Demand]:
-        """What images must show, by prompt."""
+        """The demands on images, by prompt."""
         return {each.prompt: each for each in metadata.read(self.path)}
 
     def notes(self, conditions: Sequence[Condition], caption: Caption = str) -> list[str]:
-        """Prompts that the metadata do not have."""
+        """Prompts that are not in the metadata."""
         unknown = [text for each in conditions if (text := caption(each).strip()) not in self.demands]
         if not unknown:
             return super().notes(conditions, caption)
@@ -81,7 +81,7 @@ class GenEval(ContrastiveSettings):
         return [line, *super().notes(conditions, caption)]
 
     def identity(self) -> dict[str, Any]:
-        """Also the digests of the metadata and of the detector's files."""
+        """The identity of CLIP, and the digests of the metadata and of the detector's files."""
         found = {"metadata": sha256(self.path, "metadata"), "detector": self.detector.identity()}
         return {**super().identity(), **found}
 
@@ -92,7 +92,7 @@ class GenEval(ContrastiveSettings):
 
 
 class GenEvalReward:
-    """The verdict on each image, one after another, as what is found in one depends on no other."""
+    """The verdict on each image; images go one at a time, so that none depends on the others."""
 
     host = False
 

@@ -1,1 +1,1 @@
-"""Rewards that another process computes, behind a wire."""
+"""Rewards that another process computes, asked over HTTP."""

@@ -1,4 +1,4 @@
-"""What is sent to a service, and how its answers are read. Answers are data: nothing in them is called or unpickled."""
+"""Requests to a service, and the reading of its answers. Answers are data: nothing in them is called or unpickled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tts.rewards.remote.numbers import numbers
 from tts.rewards.remote.wire import Service, Unreadable, printable
 
 PROTOCOL = 1
-"""Of ``tts-bench serve``."""
+"""Version of the protocol of ``tts-bench serve``."""
 
 
 @dataclass(frozen=True)
@@ -30,61 +30,61 @@ class Question:
 
     @property
     def id(self) -> str:
-        """Names it in question and answer."""
+        """Identifier in question and answer."""
         return hashlib.sha256(self.caption.encode() + b"\0" + self.png).hexdigest()[:16]
 
     @property
     def base64(self) -> str:
-        """The PNG, for JSON."""
+        """The PNG file's bytes in base64, for JSON."""
         return base64.b64encode(self.png).decode()
 
 
 class Format(ABC):
-    """A way of asking."""
+    """A protocol of a service."""
 
     batch: int | None = None
-    """Most questions that one request may hold; None: any number."""
+    """Most questions in one request; None: any number."""
 
     @abstractmethod
     def identity(self, service: Service) -> dict[str, Any]:
-        """What the service says of itself: whatever it computes with.
+        """The service's description of itself: what it computes with.
 
         Raises:
-            SettingError: it does not answer.
+            SettingError: the service does not answer.
         """
 
     @abstractmethod
     def ask(self, service: Service, questions: Sequence[Question], identity: dict[str, Any]) -> list[Score]:
-        """Values, in the questions' order.
+        """Ask for values, in the order of the questions.
 
         Args:
-            identity: as it was when the run began.
+            identity: the service's description when the run began.
 
         Raises:
-            Unreadable: the answer is none.
-            EngineError: the service refuses, or is not the one that it was.
+            Unreadable: the answer cannot be read.
+            EngineError: the service refuses.
         """
 
 
 class JsonFormat(Format):
-    """The form of ``tts-bench serve``: PNG files in JSON, every answer with the question's id."""
+    """The protocol of ``tts-bench serve``: PNG files in JSON; every answer has the question's id."""
 
     def identity(self, service: Service) -> dict[str, Any]:
-        """Its ``/health``."""
+        """The answer of ``/health``."""
         found = _object(service.get("/health"))
         if found.get("protocol") != PROTOCOL:
-            raise Unreadable(f"protocol {found.get('protocol')!r}, and {PROTOCOL} is spoken here")
+            raise Unreadable(f"its protocol is {found.get('protocol')!r}, but must be {PROTOCOL}")
         return {"service": found.get("identity")}
 
     def ask(self, service: Service, questions: Sequence[Question], identity: dict[str, Any]) -> list[Score]:
-        """One request to ``/score``; an image on which the reward failed there fails here, in the same words."""
+        """Send one request to ``/score``; if the reward failed there, its message is raised here."""
         images = [{"id": each.id, "png": each.base64, "caption": each.caption} for each in questions]
         found = _object(service.post("/score", json={"protocol": PROTOCOL, "images": images}))
         if found.get("identity") != identity["service"]:
-            raise Unreadable("the service is not the one that it was when the run began")
+            raise Unreadable("the service is no longer the one with which the run began")
         scores = found.get("scores")
         if not isinstance(scores, list) or len(scores) != len(questions):
-            raise Unreadable(f"{len(questions)} scores were asked for")
+            raise Unreadable(f"it must have {len(questions)} scores")
         if [each.get("id") if isinstance(each, dict) else None for each in scores] != [each.id for each in questions]:
             raise Unreadable("its scores are in another order, or of other images")
         for each in scores:
@@ -95,14 +95,14 @@ class JsonFormat(Format):
 
 @dataclass(frozen=True)
 class OpenAIFormat(Format):
-    """A chat with an image, as vLLM, SGLang and providers have it.
+    """A chat with an image, in the form of OpenAI's API (vLLM, SGLang and providers).
 
     Args:
-        model: its name there.
+        model: the model's name at the service.
         template: the question; ``{caption}`` stands for what the image should show.
-        pattern: whose first group in the answer is the score; None: the score is a probability.
+        pattern: regular expression whose first group in the answer is the score; None: the score is a probability.
         answers: words whose probability as the answer's first token is the score (VQAScore, arXiv 2404.01291: "yes").
-        scale: by which a score that is read is multiplied.
+        scale: factor of a score read by ``pattern``.
     """
 
     model: str
@@ -113,7 +113,7 @@ class OpenAIFormat(Format):
     batch: int | None = 1
 
     def identity(self, service: Service) -> dict[str, Any]:
-        """The model, as the service lists it."""
+        """The model's entry in the service's list."""
         found = _object(service.get("/models")).get("data")
         known = {each.get("id"): each for each in found if isinstance(each, dict)} if isinstance(found, list) else {}
         if self.model not in known:
@@ -121,7 +121,7 @@ class OpenAIFormat(Format):
         return {"model": self.model, "root": known[self.model].get("root")}
 
     def ask(self, service: Service, questions: Sequence[Question], identity: dict[str, Any]) -> list[Score]:
-        """One request for one image."""
+        """Send one request for one image."""
         [question] = questions
         words = {"type": "text", "text": self.template.replace("{caption}", question.caption)}
         image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{question.base64}"}}
@@ -140,7 +140,7 @@ class OpenAIFormat(Format):
                 return self._probability(choice["logprobs"]["content"][0]["top_logprobs"])
             text = choice["message"]["content"]
         except (KeyError, TypeError, ValueError, IndexError):
-            raise Unreadable("its answer has not the form of a chat") from None
+            raise Unreadable("its answer does not have the form of a chat") from None
         found = re.search(self.pattern, text) if isinstance(text, str) else None
         return None if found is None else _score(self.scale * float(found.group(1)))
 
@@ -153,23 +153,23 @@ PROBABILITIES = {"max_tokens": 1, "logprobs": True, "top_logprobs": 20}
 
 
 class FlowGrpoFormat(Format):
-    """The servers of Flow-GRPO (arXiv 2505.05470), which take and give pickles; ours is written, theirs never loaded.
+    """The servers of Flow-GRPO (arXiv 2505.05470), which exchange pickles; answers are never unpickled.
 
-    Of an answer only lists of numbers are read; an answer of other objects is refused.
+    Only lists of numbers are read from an answer; other objects are refused.
     """
 
     def identity(self, service: Service) -> dict[str, Any]:
-        """They say nothing of themselves."""
+        """Empty: these servers do not describe themselves."""
         return {}
 
     def ask(self, service: Service, questions: Sequence[Question], identity: dict[str, Any]) -> list[Score]:
-        """One request."""
+        """Send one request."""
         import pickle
 
         content = {"images": [each.png for each in questions], "prompts": [each.caption for each in questions]}
         found = numbers(service.post("", content=pickle.dumps(content, protocol=4)), "scores")
         if len(found) != len(questions):
-            raise Unreadable(f"{len(found)} scores, and {len(questions)} were asked for")
+            raise Unreadable(f"{len(found)} scores for {len(questions)} images")
         return [_score(each) for each in found]
 
 
@@ -177,9 +177,9 @@ def _object(content: bytes) -> dict[str, Any]:
     try:
         found = json.loads(content)
     except ValueError:
-        raise Unreadable("its answer is no JSON") from None
+        raise Unreadable("its answer is not JSON") from None
     if not isinstance(found, dict):
-        raise Unreadable("its answer is no JSON object")
+        raise Unreadable("its answer is not a JSON object")
     return found
 
 
@@ -188,5 +188,5 @@ def _score(value: Any) -> Score:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise Unreadable("a score is no finite number")
+        raise Unreadable("a score is not a finite number")
     return float(value)

@@ -1,4 +1,4 @@
-"""Lists of numbers in a pickle, read without loading it: a machine that knows no call."""
+"""Read lists of numbers from a pickle without loading it, by an interpreter that has no calls."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ GIVEN = {
 EMPTY = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": list}
 SKIPPED = {"PROTO", "FRAME"}
 MOST = 1_000_000
-"""Operations that are followed."""
+"""Most operations that are interpreted."""
 
 
 def numbers(content: bytes, key: str) -> list[Any]:
     """The list that a pickle holds, alone or under a key of a dictionary.
 
     Raises:
-        Unreadable: it holds anything else, or objects of any class.
+        Unreadable: it holds anything else, such as objects of a class.
     """
     found = _value(content)
     if isinstance(found, dict):
@@ -44,7 +44,7 @@ def _value(content: bytes) -> Any:
                 return found
             _step(operation.name, argument, stack, memo)
     except (ValueError, IndexError, KeyError, TypeError, UnicodeDecodeError):
-        raise Unreadable("its answer is no pickle") from None
+        raise Unreadable("its answer is not a pickle") from None
     raise Unreadable("its pickle has no end")
 
 
@@ -72,7 +72,7 @@ def _step(name: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> N
         del stack[at:]
         _into(stack[-1], items)
     elif name not in SKIPPED:
-        raise Unreadable(f"its pickle holds objects ({name}), and none is made of an answer; have it answer by lists")
+        raise Unreadable(f"its pickle holds objects ({name}), which are not loaded; make it answer with lists")
 
 
 def _gather(name: str, stack: list[Any]) -> None:
@@ -94,4 +94,4 @@ def _into(target: Any, items: list[Any]) -> None:
     elif isinstance(target, list):
         target.extend(items)
     else:
-        raise Unreadable("its pickle is put together wrongly")
+        raise Unreadable("its pickle is malformed")

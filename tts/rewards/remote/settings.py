@@ -23,26 +23,26 @@ if TYPE_CHECKING:
 
 OPENAI_ONLY = ("model", "template", "pattern", "answers", "scale")
 QUESTION = 'Does this figure show "{caption}"? Please answer yes or no.'
-"""VQAScore's (Lin et al. 2024, arXiv 2404.01291)."""
+"""VQAScore's question (Lin et al. 2024, arXiv 2404.01291)."""
 
 
 class Remote(RewardSettings):
-    """What a service says of images: tts-bench serve, a chat with images, or a server of Flow-GRPO."""
+    """A reward computed by a service: tts-bench serve, a chat with images, or a server of Flow-GRPO."""
 
     url: str = Field(description="address of the service, http or https")
     format: Literal["json", "openai", "flow-grpo"] = Field(
-        "json", description="json: tts-bench serve; openai: chats with images; flow-grpo: its servers of pickles"
+        "json", description="json: tts-bench serve; openai: chats with images; flow-grpo: Flow-GRPO's servers"
     )
     batch: int = Field(16, ge=1, description="images in a request; chats hold one")
-    concurrency: int = Field(8, ge=1, description="requests under way at a time, of one engine")
+    concurrency: int = Field(8, ge=1, description="requests in flight at once, per engine")
     timeout: float = Field(120.0, gt=0, description="seconds for an answer")
-    patience: float = Field(3600.0, ge=0, description="seconds to wait for a service that does not answer")
-    key: str | None = Field(None, description="environment variable with the token that the service asks for")
+    patience: float = Field(3600.0, ge=0, description="seconds for which a service that does not answer is asked again")
+    key: str | None = Field(None, description="environment variable that holds the service's token")
     model: str | None = Field(None, description="openai: the model's name at the service")
     template: str = Field(QUESTION, description="openai: the question; {caption} is what the image should show")
     pattern: str | None = Field(None, description="openai: its first group in the answer is the score")
-    answers: tuple[str, ...] = Field(("yes",), description="openai, without pattern: whose probability is the score")
-    scale: float = Field(1.0, description="openai: by which a score that is read is multiplied")
+    answers: tuple[str, ...] = Field(("yes",), description="openai, without pattern: answers whose probability counts")
+    scale: float = Field(1.0, description="openai, with pattern: factor of the score")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -52,25 +52,25 @@ class Remote(RewardSettings):
             raise ValueError("model: a chat needs the model's name")
         given = [name for name in OPENAI_ONLY if getattr(self, name) != type(self).model_fields[name].default]
         if self.format != "openai" and given:
-            raise ValueError(f"{given[0]}: only format openai has it")
+            raise ValueError(f"{given[0]}: only format openai has this setting")
         if self.pattern is not None and _groups(self.pattern) < 1:
-            raise ValueError("pattern: it needs a group, as in 'score: ([0-9.]+)'")
+            raise ValueError("pattern: needs a group, as in 'score: ([0-9.]+)'")
         return self
 
     def check(self) -> None:
-        """Ask the service what it is."""
+        """Ask the service for its description."""
         refuse_secrets(self.url, "url")
         _ = self._said
 
     def identity(self) -> dict[str, Any]:
-        """The settings that change values, and what the service says of itself; not where it is."""
+        """The settings that change values, and the service's description; not its address."""
         left_out = {"url", "batch", "concurrency", "timeout", "patience", "key"}
         if self.format != "openai":
             left_out |= set(OPENAI_ONLY)
         return {name: value for name, value in self.record().items() if name not in left_out} | {"said": self._said}
 
     def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
-        """A client of the service; nothing is asked of it yet."""
+        """A client of the service; it sends nothing yet."""
         return RemoteReward(self._service(), self._format(), self._said, caption, self.batch, self.concurrency)
 
     @cached_property
@@ -91,11 +91,11 @@ class Remote(RewardSettings):
 
 
 class RemoteReward:
-    """Asks a service, several requests at a time. An answer that cannot be read is "could not be scored".
+    """Asks a service, with several requests at once. An answer that cannot be read gives None.
 
     Attributes:
-        waits: scoring may take as long as the service is away; it is no sign of a broken device.
-        concurrency: requests, of all calls of :meth:`score` together, and calls that may be under way at once.
+        waits: scoring may take as long as the service is down; that is no sign of a broken device.
+        concurrency: most requests in flight over all calls of :meth:`score`, and most such calls at once.
     """
 
     host, waits = True, True
@@ -125,7 +125,7 @@ class RemoteReward:
         return [score for part in self._asking.map(self._ask, parts) for score in part]
 
     def close(self) -> None:
-        """Let calls that wait for the service wait no longer; later ones do again."""
+        """Stop calls that wait for the service; later calls wait again."""
         self.service.waits = False
 
     def _ask(self, questions: Sequence[Question]) -> list[Score]:

@@ -1,4 +1,4 @@
-"""Questions to a service over HTTP, asked again while it does not answer."""
+"""HTTP requests to a service, sent again while it does not answer."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AGAIN = {408, 425, 429}
-"""Statuses beside 5xx after which the same question may be asked again."""
+"""Statuses, beside 5xx, after which the same request is sent again."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
-"""Seconds between two attempts: doubled each time, within a half of it at random."""
+"""Seconds between two attempts: doubled each time, with a random change of up to a half."""
 
 LONGEST_NAP = 0.5
-"""Of a pause: how long it goes on when :attr:`Service.waits` is set to false."""
+"""Most seconds that a pause continues after :attr:`Service.waits` is set to false."""
 
 CONNECTIONS = 64
-"""Kept open at a time."""
+"""Most connections kept open."""
 
 ANSWER_BYTES = 16 << 20
-"""Most that is read of an answer: no list of scores is longer."""
+"""Largest answer that is read; no list of scores is longer."""
 
 
 class Unreadable(Exception):
-    """An answer that is no answer to the question."""
+    """An answer that does not fit the question."""
 
 
 @dataclass
 class Service:
-    """A service at an address.
+    """A client of a service.
 
     Args:
         address: ``http`` or ``https``.
         timeout: seconds for one answer.
-        patience: seconds for which a service that does not answer is asked again; the engine waits meanwhile.
-        key: environment variable that holds what the service asks for as a bearer token; None: it asks for nothing.
-        name: of the reward, for messages.
-        sleep: waits; tests have another.
+        patience: seconds for which a request to a service that does not answer is repeated; the engine waits.
+        key: environment variable that holds the service's bearer token; None: no token.
+        name: the reward's name, for messages.
+        sleep: function that waits; replaced in tests.
 
     Attributes:
-        waits: whether a service that does not answer is waited for; may be changed while it is.
+        waits: whether to wait for a service that does not answer; may change during the wait.
     """
 
     address: str
@@ -67,10 +67,10 @@ class Service:
         self.waits = True
 
     def get(self, path: str) -> bytes:
-        """An answer's bytes; asked once.
+        """Send one GET request and return the answer's bytes.
 
         Raises:
-            SettingError: there is none.
+            SettingError: there is no answer.
         """
         import urllib3
 
@@ -87,13 +87,13 @@ class Service:
         return SettingError(f"reward {self.name}: {where} does not answer ({reason}); is the service running?")
 
     def post(self, path: str, json: Any = None, content: bytes = b"") -> bytes:
-        """An answer's bytes; while the service does not answer, the question is asked again.
+        """Send a POST request and return the answer's bytes; repeat it while the service does not answer.
 
         Args:
-            json: the question; None: it is ``content``.
+            json: the request's body; None: ``content`` is.
 
         Raises:
-            EngineError: it refuses the question, or has not answered for :attr:`patience` seconds.
+            EngineError: the service refuses the request, or has not answered for :attr:`patience` seconds.
         """
         body, kind = (content, "octet-stream") if json is None else (jsons.dumps(json).encode(), "json")
         start, pause, told = time.monotonic(), FIRST_PAUSE, False
@@ -105,8 +105,8 @@ class Service:
                 return reason
             if time.monotonic() - start > self.patience:
                 raise EngineError(
-                    f"{shown(self.address)} has not answered for {self.patience:.0f} s ({reason}); it may be asked for "
-                    "longer by setting patience"
+                    f"{shown(self.address)} has not answered for {self.patience:.0f} s ({reason}); set patience "
+                    "to wait longer"
                 )
             if not told:
                 log.warning("reward %s: %s: %s; waiting for it", self.name, shown(self.address), reason)
@@ -119,10 +119,10 @@ class Service:
             self.sleep(min(LONGEST_NAP, seconds))
             seconds -= LONGEST_NAP
         if not self.waits:
-            raise EngineError(f"{shown(self.address)} is not waited for any more")
+            raise EngineError(f"{shown(self.address)} had not answered when the wait was ended")
 
     def _asked(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[bytes | str, float]:
-        """The answer; or why there is none, and the seconds that the service asks to wait."""
+        """The answer, or the reason why there is none; and the seconds that the service asks to wait."""
         import urllib3
 
         try:
@@ -141,7 +141,7 @@ class Service:
         """Status, body and ``Retry-After`` of one attempt; redirections are not followed."""
         import urllib3
 
-        if self._pool is None:  # made where it is used: a service is sent to engines before it is asked
+        if self._pool is None:  # created on first use: this object is sent to engines before that
             self._pool = urllib3.PoolManager(maxsize=CONNECTIONS)
         secret = {} if self.key is None else {"Authorization": f"Bearer {self._secret()}"}
         found = self._pool.request(
@@ -165,17 +165,17 @@ class Service:
     def _secret(self) -> str:
         found = os.environ.get(self.key or "")
         if not found:
-            raise SettingError(f"reward {self.name}: key: the environment has no {self.key}; set it where engines run")
+            raise SettingError(f"reward {self.name}: key: environment variable {self.key} is not set where engines run")
         return found
 
 
 def _seconds(text: str | None) -> float:
-    """``Retry-After`` in seconds, a minute at most; dates are not read."""
+    """``Retry-After`` in seconds, at most a minute; dates are ignored."""
     return min(60.0, float(text)) if text is not None and text.isdecimal() else 0.0
 
 
 def sentence(content: bytes) -> str:
-    """Why a service refuses, for a message: its own sentence, where it answers in JSON, or how the answer begins."""
+    """Why a service refuses, for a message: the sentence in its JSON, or else the beginning of the answer."""
     try:
         error = jsons.loads(content)["error"]
         told = error["message"] if isinstance(error, dict) else error
@@ -185,5 +185,5 @@ def sentence(content: bytes) -> str:
 
 
 def printable(text: str) -> str:
-    """The beginning of another's text, in one line without control characters."""
+    """The beginning of a foreign text, in one line without control characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in text[:400]).split())[:160] or "no words"

@@ -1,1 +1,1 @@
-"""Rewards by vision-language models: what is asked of images, how answers become values."""
+"""Rewards by vision-language models: questions about images, and values from the answers."""

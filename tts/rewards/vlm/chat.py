@@ -1,4 +1,4 @@
-"""A vision-language model on a device: questions about images, probabilities of answers, answers themselves."""
+"""A vision-language model on a device: questions about images, answers and their probabilities."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Inputs: TypeAlias = dict[str, Any]
-"""Tensors by name, of one question or of several of the same form, as the model takes them."""
+"""The model's inputs, by name, for one question or several of the same form."""
 V = TypeVar("V")
 
 
 class Chat:
-    """Asks a model of transformers about images, in its own words and with its own preparation of images.
+    """Asks a model of transformers about images, with the model's own chat template and image preparation.
 
     Args:
-        model: generates texts, or has hidden states, for a processor's inputs.
+        model: generates texts or hidden states from a processor's inputs.
         processor: the model's own: its chat template, tokenizer and preparation of images.
-        size: pixels of an image, ``{shortest_edge: fewest, longest_edge: most}``; None: as the processor has it.
+        size: pixels of an image, ``{shortest_edge: fewest, longest_edge: most}``; None: the processor's.
     """
 
     def __init__(self, model: Any, processor: Any, device: str, size: dict[str, int] | None = None) -> None:
@@ -27,7 +27,7 @@ class Chat:
         self._images = {} if size is None else {"images_kwargs": {"size": size}}
 
     def question(self, images: Sequence[Tensor], text: str) -> Inputs:
-        """A user's turn: images ``[3, H, W]`` uint8, then a text; the model is to answer."""
+        """A user's turn: images ``[3, H, W]`` uint8, then a text, followed by the start of the model's answer."""
         content = [*({"type": "image"} for _ in images), {"type": "text", "text": text}]
         turn = [{"role": "user", "content": content}]
         prompt = self.processor.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
@@ -35,14 +35,14 @@ class Chat:
         return dict(self.processor(**given, **self._images))
 
     def of_each(self, images: Tensor, texts: Iterable[str]) -> list[Inputs]:
-        """A :meth:`question` of each image ``[B, 3, H, W]``, with its own text."""
+        """A :meth:`question` for each image of ``[B, 3, H, W]``, with its own text."""
         return [self.question([image], text) for image, text in zip(images, texts, strict=True)]
 
     def each(self, questions: Sequence[Inputs], ask: Callable[[Inputs], Sequence[V]]) -> list[V]:
-        """What is answered to each question, in their order.
+        """Answers to the questions, in their order.
 
-        Questions of one form share a pass without padding, so that no answer depends on the others'; on a CPU, whose
-        kernels let a row depend on its place, each goes by itself.
+        Questions of one form share a pass without padding, so that no answer depends on the others. On a CPU, whose
+        kernels let a row depend on its position, each question runs alone.
         """
         found: dict[int, V] = {}
         for places in self._alike(questions):
@@ -64,7 +64,7 @@ class Chat:
         return {name: torch.cat([each[name] for each in questions]).to(self.device) for name in questions[0]}
 
     def chances(self, inputs: Inputs, answer: Sequence[int]) -> list[float]:
-        """Probability of an answer to each question: the geometric mean of its tokens', each after those before it."""
+        """Probability of an answer to each question: the geometric mean of its tokens', each given those before."""
         import torch
 
         tokens = torch.tensor(answer, device=self.device)
@@ -77,7 +77,7 @@ class Chat:
         return values
 
     def answers(self, inputs: Inputs, tokens: int) -> list[str]:
-        """The likeliest answer to each question, token by token, of so many at most."""
+        """The greedy answer to each question, of at most ``tokens`` tokens."""
         found = self.model.generate(
             **inputs, max_new_tokens=tokens, do_sample=False, temperature=None, top_p=None, top_k=None
         )
@@ -88,7 +88,7 @@ class Chat:
 
 
 def _longer(name: str, value: Any, more: Any) -> Any:
-    """An input of the same questions with tokens after them, where it has a place for each token."""
+    """An input of the same questions with more tokens after them, if it has an entry for each token."""
     import torch
 
     if name == "input_ids":

@@ -1,4 +1,4 @@
-"""What judges by vision-language models share: files, their digests, loading."""
+"""Shared settings of rewards by vision-language models: files, digests, loading."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WEIGHTS = ("*.safetensors",)
 class VisionLanguageSettings(Settings):
     """A model of transformers that reads images and texts; code that comes with weights is not run.
 
-    What it is asked decides what it judges: a reward of one image is a ``RewardSettings`` besides.
+    Rewards of a single image also inherit ``RewardSettings``.
     """
 
     id: str = Field(description="folder, or name on the hub, of the model in transformers' form")
@@ -35,10 +35,10 @@ class VisionLanguageSettings(Settings):
         "Qwen3VLForConditionalGeneration",
         "LlavaOnevisionForConditionalGeneration",
     )
-    """Networks whose answers are known to be read rightly here."""
+    """Networks whose answers this package is known to read correctly."""
 
     def check(self) -> None:
-        """Find the files, fetched first if need be, and read what they say of themselves."""
+        """Find the files, downloaded if needed, and read their configurations."""
         self._kind()
         weight_files(self._folder(), self.id)
         self._processor()
@@ -52,7 +52,7 @@ class VisionLanguageSettings(Settings):
         """The model on a device.
 
         Raises:
-            WeightsError: its files are missing, damaged or of another network.
+            WeightsError: a file is missing, damaged or for another network.
         """
         from tts.networks.placing import place
 

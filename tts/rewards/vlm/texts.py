@@ -9,16 +9,16 @@ from pathlib import Path
 from tts.errors import WeightsError
 
 CAPTION = "{caption}"
-"""The place of a prompt in a text."""
+"""The placeholder of the prompt in a text."""
 
 
 def filled(text: str, caption: str) -> str:
-    """A text with the prompt in its place; other braces stay as they are."""
+    """A text with the prompt in place of the placeholder; other braces stay as they are."""
     return text.replace(CAPTION, caption)
 
 
 def constants(path: Path, names: Sequence[str], setting: str) -> str:
-    """Texts that a program in Python gives names to at its top, joined; of another file, all of it.
+    """The named top-level texts of a Python program, joined; the whole text of any other file.
 
     The program is parsed and never run.
 
@@ -36,10 +36,10 @@ def constants(path: Path, names: Sequence[str], setting: str) -> str:
 
 
 def longest_question(path: Path, setting: str) -> str:
-    """The longest f-string with one gap in a program in Python, the gap as :data:`CAPTION`; of another file, all of it.
+    """The longest f-string with one field in a Python program, as a text with :data:`CAPTION`; else the whole file.
 
     Raises:
-        WeightsError: the file cannot be read, or has none.
+        WeightsError: the file cannot be read, or has no such f-string.
     """
     text = _read(path, setting)
     if path.suffix != ".py":
@@ -47,7 +47,7 @@ def longest_question(path: Path, setting: str) -> str:
     found = [_with_gap(node) for node in ast.walk(_parsed(text, path, setting)) if isinstance(node, ast.JoinedStr)]
     texts = [each for each in found if each.count(CAPTION) == 1]
     if not texts:
-        raise WeightsError(f"{setting} {path}: has no f-string with one gap")
+        raise WeightsError(f"{setting} {path}: has no f-string with one field")
     return max(texts, key=len)
 
 
@@ -62,7 +62,7 @@ def _parsed(text: str, path: Path, setting: str) -> ast.Module:
     try:
         return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise WeightsError(f"{setting} {path}: is no program in Python ({error})") from None
+        raise WeightsError(f"{setting} {path}: is not a Python program ({error})") from None
 
 
 def _named(module: ast.Module) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""UnifiedReward (Wang et al. 2025, arXiv 2503.05236): a model, and its authors' question for each of its tasks."""
+"""UnifiedReward (Wang et al. 2025, arXiv 2503.05236): the model, and the authors' question for each task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROGRAMS = (
     "inference_qwen/image_generation"
 )
 POINTS, PAIRS = (f"{PROGRAMS}/qwen_{task}_image_generation.py" for task in ("point_score", "pair_rank"))
-"""Programs that ask for the score of an image, and which of two is better."""
+"""The authors' programs: one asks for the score of an image, one which of two images is better."""
 DIGESTS = {
     POINTS: "5c8c2efcb7f07283a3a4b3685043e2da0ee909c876829a9edbe4938a4881971c",
     PAIRS: "6e574817f88b86542a1de1cd0201dd5754f6d292ab1fc8a4d4a73501412bd5ac",
@@ -27,25 +27,25 @@ QUESTION = "file or address of the question: a text with {caption}, or the autho
 
 
 class UnifiedModel(VisionLanguageSettings):
-    """The model, and what it is asked; it answers in words."""
+    """The model and its question; it answers in words."""
 
     id: str = Field(
         "CodeGoat24/UnifiedReward-qwen-7b", description="folder, or name on the hub, of the model in transformers' form"
     )
     question: str = Field(description=QUESTION)
-    tokens: int = Field(512, ge=1, description="of the longest answer")
+    tokens: int = Field(512, ge=1, description="most tokens of an answer")
 
     def check(self) -> None:
-        """Also reads the question."""
+        """Find the files, and read the question."""
         super().check()
         self.template()
 
     def template(self) -> str:
-        """The question, with a place for the prompt.
+        """The question, with a placeholder for the prompt.
 
         Raises:
-            SettingError: it has none.
-            WeightsError: it cannot be had.
+            SettingError: it has no placeholder.
+            WeightsError: it cannot be read.
         """
         found = longest_question(self._path(), "question")
         if CAPTION not in found:
@@ -53,7 +53,7 @@ class UnifiedModel(VisionLanguageSettings):
         return found
 
     def identity(self) -> dict[str, Any]:
-        """Also the digest of the question."""
+        """The identity of the model, and the digest of the question."""
         return {**super().identity(), "question": sha256(self._path(), "question")}
 
     def _path(self) -> Path:
