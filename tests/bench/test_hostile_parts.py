@@ -18,10 +18,9 @@ from report_runs import small_run
 from stored_runs import rows, stored, with_trace
 
 from bench.statistics.trace_analysis import COLUMNS
-from bench.store import features, part_checks
+from bench.store import features, part_checks, trace
 from bench.store import reader as store
 from bench.store.schema import EVALUATION_COLUMNS
-from bench.workers import trace
 from tts.errors import DataError, TTSError
 from tts.metrics.frechet_judge import FrechetJudge
 from tts.training.frechet import Moments

@@ -15,10 +15,10 @@ from tiny_study import TINY
 
 from bench.run.start import run
 from bench.store import reader as store
+from bench.store import trace
 from bench.store.schema import EVALUATION_COLUMNS, TRACE_VERSION
 from bench.study.config import RunConfig
 from bench.study.study import Study
-from bench.workers import trace
 from tts.errors import DataError
 
 QUIET = Console(quiet=True)

@@ -66,6 +66,11 @@ def test_statistics_come_without_ray() -> None:
     assert "ray" not in reached("bench.statistics")
 
 
+def test_engines_come_without_what_reads_runs() -> None:
+    """Which has pandas, through Arrow's data sets: half a second for each engine that starts."""
+    assert not {"pandas", "bench.store.reader"} & reached("bench.workers.on_ray")
+
+
 def reached(package: str) -> set[str]:
     """All that importing a package's modules imports, our own and others'."""
     seen, queue = set[str](), [name for name in map(module_of, files()) if f"{name}.".startswith(f"{package}.")]
