@@ -1,4 +1,4 @@
-"""What of models and samplers is held against what; see :mod:`checks`."""
+"""Comparisons of models and samplers with other code, for :mod:`checks`."""
 
 from __future__ import annotations
 

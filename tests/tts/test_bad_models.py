@@ -1,4 +1,4 @@
-"""What cannot be loaded is said in one line: gated repositories, and memory too small."""
+"""One-line errors of loading: gated repositories, and too little memory."""
 
 from __future__ import annotations
 

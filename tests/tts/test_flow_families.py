@@ -45,7 +45,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def saved(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its pipeline, saved once."""
+    """The family's pipeline, saved once."""
     return tiny_pipelines.save(FAMILIES[name].make(), tmp_path_factory.mktemp("flow") / name)
 
 
