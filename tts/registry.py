@@ -95,8 +95,9 @@ class Registry(Generic[T]):
             sys.path.append(str(Path.cwd()))
         try:
             return getattr(import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise SettingError(f"{self.kind} '{name}': {target} cannot be imported ({error})") from error
+        except Exception as error:  # what it raises is its author's; the message is the user's
+            why = str(error) or type(error).__name__
+            raise SettingError(f"{self.kind} '{name}': {target} cannot be imported ({why})") from error
 
     def is_own(self, name: object) -> bool:
         """Whether a name is ``module:object``, code of a user's own, and not registered."""
@@ -160,8 +161,8 @@ class Registry(Generic[T]):
     def _made(self, name: str, factory: Callable[..., Any], given: dict[str, Any]) -> T:
         try:
             made = factory(**given)
-        except TypeError as error:
-            raise SettingError(f"{self.kind} {name}: {error}") from error
+        except Exception as error:
+            raise SettingError(f"{self.kind} {name}: {str(error) or type(error).__name__}") from error
         if not isinstance(made, Settings):
             raise SettingError(f"{self.kind} {name}: makes a {type(made).__name__}, which is no settings object")
         return cast(T, made)

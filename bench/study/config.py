@@ -17,6 +17,7 @@ from bench.study.scorers import Scorers as Scorers
 from bench.study.trust import texts
 from tts.errors import SettingError
 from tts.files.addresses import refuse_secrets
+from tts.files.homes import expanded
 from tts.settings import Settings, nearest, parse
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -82,7 +83,7 @@ class RunConfig(Settings):
                 raise ValueError(f"a folder, or an address that begins with {' or '.join(f'{s}://' for s in SCHEMES)}")
             scheme, _, rest = value.partition("://")
             return f"{scheme}://{re.sub('/+', '/', rest).strip('/')}"
-        return Path(value).expanduser() if isinstance(value, str) else value
+        return expanded(value) if isinstance(value, str) else value
 
     @model_validator(mode="before")
     @classmethod
@@ -160,7 +161,8 @@ def find(source: str) -> Path:
 def read_yaml(path: Path) -> dict[str, Any]:
     """A mapping from a YAML file."""
     try:
-        values = yaml_values.load(path.read_bytes())
+        with path.open("rb") as file:  # it may be a pipe
+            values = yaml_values.load(file.read(yaml_values.MOST_BYTES + 1))
     except OSError as error:
         raise SettingError(f"configuration {path}: cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist

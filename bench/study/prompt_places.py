@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tts.errors import SettingError
+from tts.files.homes import expanded
 from tts.files.hub import dataset_file, dataset_folder
 from tts.files.locate import locate
 
@@ -26,4 +27,4 @@ def located(file: str) -> Path:
         if path.endswith("/"):
             return dataset_folder(f"{owner}/{name}", path, "problems.conditions.file")
         return dataset_file(f"{owner}/{name}", path, "problems.conditions.file")
-    return locate(file, "problems.conditions.file") if "://" in file else Path(file).expanduser()
+    return locate(file, "problems.conditions.file") if "://" in file else expanded(file)

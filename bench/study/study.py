@@ -34,6 +34,9 @@ PROBLEMS_A_SHARD = 8
 """With fewer problems for each shard, shards are of single trials."""
 
 
+MOST_FORWARDS = 10**6  # of a trial: more are a slip of the pen, and nobody would see a plan of them
+
+
 class Study:
     """Everything a run needs to know before an engine starts. Built without torch.
 
@@ -107,6 +110,8 @@ class Study:
                     raise SettingError(
                         f"search {entry.name}: {cost.__name__}(plan) must be a number of forwards, and is {found!r}"
                     )
+                if found > MOST_FORWARDS:
+                    raise SettingError(f"search {entry.name}: {found:,} forwards a trial; at most {MOST_FORWARDS:,}")
 
     def _refuse_idle_searches(self) -> None:
         idle = next((entry.name for entry in self.entries if entry.algorithm.needs_injection), None)

@@ -69,6 +69,12 @@ class ActiveTrial:
     def _depth(self) -> int:
         return self.trial.algorithm.depth(self.problem.plan)
 
+    @cached_property
+    def _step(self) -> float:
+        """Forwards of a step."""
+        plan = self.problem.plan
+        return max(1, plan.nfe()) / plan.steps
+
     def spend(self, answers: list[Evaluation]) -> None:
         """Count the forwards of a list.
 
@@ -80,10 +86,8 @@ class ActiveTrial:
 
     def measure(self) -> None:
         """See how far it still has to go."""
-        plan = self.problem.plan
-        step = max(1, plan.nfe()) / plan.steps
-        self.left = max(0, int((self._depth - self._path) / step))
-        self.work = (self.meter.limit - self.meter.spent) / step
+        self.left = max(0, int((self._depth - self._path) / self._step))
+        self.work = (self.meter.limit - self.meter.spent) / self._step
 
     def send(self, answers: list[Evaluation] | None) -> object:
         """Let its search go on, from its beginning where there are no answers yet; what it yields is not checked.

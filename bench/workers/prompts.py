@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.study.config import Engines, RunConfig
 from bench.study.study import Study
 from bench.workers.numerics import set_numerics
 from tts.files import downloads
+from tts.files.homes import expanded
 from tts.plan import Condition
 from tts.prompts import lengthened
 
@@ -24,7 +24,7 @@ def store_of(engines: Engines) -> PromptStore | None:
 
     if engines.prompts == "memory" or engines.simulate is not None:
         return None
-    folder = downloads.folder() / "prompts" if engines.prompts == "cache" else Path(engines.prompts).expanduser()
+    folder = downloads.folder() / "prompts" if engines.prompts == "cache" else expanded(engines.prompts)
     numerics = engines.numerics()
     on_gpu = engines.encoder_device == "cuda"
     what = ("tf32", "invariant", "attention") if on_gpu else ("threads", "attention")

@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from tts.errors import WeightsError
 from tts.files.addresses import refuse_secrets, shown
+from tts.files.homes import expanded
 from tts.files.staging import near
 
 ATTEMPTS = 5
@@ -36,7 +37,7 @@ LARGE = 16 << 20
 
 def folder() -> Path:
     """Where fetched files lie: ``$TTS_CACHE``, or ``~/.cache/tts-bench``."""
-    return Path(os.environ.get("TTS_CACHE") or "~/.cache/tts-bench").expanduser()
+    return expanded(os.environ.get("TTS_CACHE") or "~/.cache/tts-bench")
 
 
 def place(url: str) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tts.errors import WeightsError, first_line
+from tts.files.homes import expanded
 from tts.files.staging import near
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def local_folder(id: str, setting: str) -> Path | None:
     Raises:
         WeightsError: it is neither.
     """
-    path = Path(id).expanduser()
+    path = expanded(id)
     if path.is_dir():
         return near(path)
     if path.is_file():
@@ -94,7 +95,7 @@ def named_file(name: str, setting: str) -> Path:
         WeightsError: it names no file of a repository, or the file cannot be had.
     """
     if not name.startswith(HUB):
-        return near(Path(name).expanduser())
+        return near(expanded(name))
     parts = name.removeprefix(HUB).split("/", 2)
     if len(parts) < 3 or not all(parts):
         raise WeightsError(f"{setting} {name}: names no file of a repository on the hub ({HUB}owner/name/file)")

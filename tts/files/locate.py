@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tts.files import downloads
+from tts.files.homes import expanded
 from tts.files.staging import near
 
 
@@ -21,4 +22,4 @@ def locate(address: str, setting: str, sha256: str | None = None) -> Path:
     """
     if "://" in address:
         return downloads.fetch(address, setting, sha256)
-    return near(Path(address).expanduser())
+    return near(expanded(address))

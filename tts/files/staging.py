@@ -15,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from tts.errors import WeightsError
+from tts.files.homes import expanded
 
 VARIABLE = "TTS_STAGE"
 
@@ -30,7 +31,7 @@ def near(path: Path) -> Path:
     stage = os.environ.get(VARIABLE)
     if not stage or not path.exists():  # its reader will say that it is missing
         return path
-    copy = Path(stage).expanduser() / f"{_state(path)}-{path.name}"
+    copy = expanded(stage) / f"{_state(path)}-{path.name}"
     if copy.exists():
         return copy
     try:

@@ -12,6 +12,7 @@ from pydantic import Field
 from tts.errors import SettingError, WeightsError
 from tts.files import tensors
 from tts.files.digests import sha256
+from tts.files.homes import expanded
 from tts.files.hub import HUB, hub_file, named_file
 from tts.files.staging import near
 from tts.plan import Condition
@@ -127,7 +128,7 @@ class ContrastiveSettings(RewardSettings):
             return clip_constants.of_folder(open_clip_models.read_json(self._folder_config()), f"model {self.model}")
         if self.pretrained in clip_constants.tags_of(self.model):
             return clip_constants.of_tag(self.model, self.pretrained)
-        found = clip_constants.of_file(self.model, self.weights(), str(Path(self.pretrained).expanduser()))
+        found = clip_constants.of_file(self.model, self.weights(), str(expanded(self.pretrained)))
         return found if self.files_quick_gelu is None else replace(found, quick_gelu=self.files_quick_gelu)
 
     def _usual(self) -> Constants:
@@ -143,7 +144,7 @@ class ContrastiveSettings(RewardSettings):
 
     def _words(self) -> dict[str, str]:
         """Digests of the tokenizer files in a local folder whose configuration names a tokenizer of its own."""
-        folder = Path(self.model).expanduser()
+        folder = expanded(self.model)
         if not folder.is_dir():
             return {}
         config = open_clip_models.read_json(self._folder_config())
@@ -154,7 +155,7 @@ class ContrastiveSettings(RewardSettings):
     @property
     def _named(self) -> bool:
         """Whether open_clip knows the model by name."""
-        return not self.model.startswith(HUB) and not Path(self.model).expanduser().is_dir()
+        return not self.model.startswith(HUB) and not expanded(self.model).is_dir()
 
     def _folder_config(self) -> Path:
         return self._in_folder("open_clip_config.json")
@@ -163,7 +164,7 @@ class ContrastiveSettings(RewardSettings):
         """A file of a model that is a folder, local or on the hub."""
         if self.model.startswith(HUB):
             return hub_file(self.model.removeprefix(HUB), name, "model")
-        path = Path(self.model).expanduser() / name
+        path = expanded(self.model) / name
         if not path.is_file():
             raise WeightsError(
                 f"model {self.model}: the folder has no {name}; save it in the form of open_clip.push_to_hf_hub"
@@ -188,12 +189,12 @@ class ContrastiveSettings(RewardSettings):
         tags = open_clip.list_pretrained_tags_by_model(self.model)
         if self.pretrained in tags:
             return open_clip_models.published(self.model, self.pretrained)
-        if not Path(self.pretrained).expanduser().is_file():
+        if not expanded(self.pretrained).is_file():
             raise SettingError(
                 f"pretrained = {self.pretrained}: no such file, and no tag of {self.model}; "
                 f"{nearest(self.pretrained, tags)}"
             )
-        return near(Path(self.pretrained).expanduser())
+        return near(expanded(self.pretrained))
 
     def encoders(self, device: str) -> Encoders:
         """The encoders on a device.
@@ -223,4 +224,4 @@ class ContrastiveSettings(RewardSettings):
         """The model's name for open_clip."""
         if self._named or self.model.startswith(HUB):
             return self.model
-        return f"local-dir:{Path(self.model).expanduser()}"
+        return f"local-dir:{expanded(self.model)}"

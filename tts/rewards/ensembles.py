@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tts.errors import DataError, SettingError
+from tts.files.homes import expanded
 from tts.models.base import ModelSettings
 from tts.plan import Condition
 from tts.registry import REWARDS
@@ -124,7 +125,7 @@ class RankAverage(EnsembleSettings):
 
     def _samples(self) -> list[NDArray[np.float64]]:
         """Each member's values in the reference run, sorted."""
-        samples = [_sample(self.reference.expanduser(), name) for name, _ in self.members]
+        samples = [_sample(expanded(self.reference), name) for name, _ in self.members]
         for (name, _), sample in zip(self.members, samples, strict=True):
             if len(np.unique(sample)) < 2:
                 raise SettingError(f"reference {self.reference}: has fewer than two different values of {name}")

@@ -11,6 +11,7 @@ from pydantic import Field
 from tts.errors import WeightsError
 from tts.files import tensors
 from tts.files.digests import sha256
+from tts.files.homes import expanded
 from tts.files.hub import HUB, folder, named_file
 from tts.plan import Condition
 from tts.precision import Precision, dtype
@@ -92,7 +93,7 @@ class ImageReward(RewardSettings):
             raise WeightsError(f"weights {path}: are not ImageReward's (no {error})") from None
         except WeightsError as error:
             raise WeightsError(f"weights {path}: {error}") from None
-        beside = Path(self.weights).expanduser().parent / "med_config.json"
+        beside = expanded(self.weights).parent / "med_config.json"
         if not self.weights.startswith(HUB) and beside.is_file():
             check_bert(read_json(beside, "weights"), network.sizes, f"weights {beside}")
         return network

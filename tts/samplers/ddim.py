@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tts.samplers.linear import TINY, LinearSampler, Weights
 from tts.samplers.schedules import Schedule, Spacing, Times, unfit
-from tts.samplers.settings import SamplerSettings
+from tts.samplers.settings import MOST_STEPS, SamplerSettings
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class DDIM(LinearSampler):
 class DDIMSettings(SamplerSettings):
     """DDIM with noise, on the model's own schedule."""
 
-    steps: int = Field(50, ge=1, description="steps of DDIM")
+    steps: int = Field(50, ge=1, le=MOST_STEPS, description="steps of DDIM")
     eta: float = Field(1.0, ge=0, le=1, description="share of the ancestral noise; a search needs more than 0")
     spacing: Spacing | None = Field(None, description="spacing of the time steps; default: the checkpoint's")
 

@@ -10,7 +10,7 @@ from pydantic import Field, PlainSerializer, PositiveFloat, model_validator
 
 from tts.plan import Plan
 from tts.samplers.schedules import Schedule, Sigmas, unfit
-from tts.samplers.settings import SamplerSettings
+from tts.samplers.settings import MOST_STEPS, SamplerSettings
 from tts.samplers.transitions import Transition, Transitions, added
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class StochasticHeun(SamplerSettings, Transitions):
     ``t_{i+1}``, at Euler's point), so that scoring a candidate costs no further call.
     """
 
-    steps: int = Field(18, ge=2, description="steps N")
+    steps: int = Field(18, ge=2, le=MOST_STEPS, description="steps N")
     sigma_min: PositiveFloat = Field(0.002, description="last noise level above 0")
     sigma_max: PositiveFloat = Field(80.0, description="first noise level")
     rho: PositiveFloat = Field(7.0, description="exponent of the schedule")

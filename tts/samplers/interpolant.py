@@ -13,7 +13,7 @@ from tts.errors import SettingError
 from tts.samplers.linear import TINY, LinearSampler, Weights
 from tts.samplers.noises import InjectedNoise, Levels
 from tts.samplers.schedules import FlowLevels, Schedule, Spacing, Times, unfit
-from tts.samplers.settings import SamplerSettings
+from tts.samplers.settings import MOST_STEPS, SamplerSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,7 +71,7 @@ class Interpolant(LinearSampler):
 class InterpolantSettings(SamplerSettings):
     """Flows and diffusion alike: an ODE's steps, with a share of each step's noise fresh."""
 
-    steps: int = Field(28, ge=1, description="steps; few for distilled models")
+    steps: int = Field(28, ge=1, le=MOST_STEPS, description="steps; few for distilled models")
     noise: InjectedNoise = Field(
         default_factory=InjectedNoise,
         description="{kind: ancestral, share: 1}: share of fresh noise after a step; searches need some",

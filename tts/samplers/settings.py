@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from tts.samplers.base import Sampler
 
 
+MOST_STEPS = 10_000
+"""Of a sampler; a schedule of training has a thousand or so."""
+
+
 class SamplerSettings(Settings):
     """A kind of sampler with its settings; works without torch."""
 

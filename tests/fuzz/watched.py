@@ -1,0 +1,59 @@
+"""Plays a command on an input of any kind, and holds what is always true of it."""
+
+from __future__ import annotations
+
+import faulthandler
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from command_line import Result, bench, tree
+from hypothesis import HealthCheck, settings
+
+from fuzz import EXAMPLES
+
+SECONDS = 20
+"""That an input may take before it counts as one that never ends."""
+
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+
+def examples(share: int, weight: float = 1.0) -> Decorator:
+    """How many examples a test plays: its share in ``make test``, else ``FUZZ_EXAMPLES`` by its weight."""
+    checks = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
+    if EXAMPLES:
+        number = max(1, int(EXAMPLES * weight))
+        return settings(max_examples=number, derandomize=False, deadline=None, suppress_health_check=checks)
+    return settings(max_examples=share, suppress_health_check=checks)
+
+
+@contextmanager
+def ends() -> Iterator[None]:
+    """Fail where an input takes longer than it may."""
+
+    def late(*_: Any) -> None:
+        faulthandler.dump_traceback()
+        raise AssertionError(f"still at work after {SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def played(folder: Path, *arguments: object) -> Result:
+    """Run ``tts-bench``; a mistake has one line and its exit code, and what it refuses leaves the folder as it was."""
+    before = tree(folder)
+    with ends():
+        result = bench(*arguments)
+    assert result.code in (0, 1, 2), result
+    assert "Traceback" not in result.out + result.err, result
+    if result.code == 2:
+        assert result.err.startswith(("error: ", "Usage: ")), result
+        assert tree(folder) == before
+    return result
