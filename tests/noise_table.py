@@ -121,6 +121,11 @@ it run on the ODE, `noise: {share: 0}`.
 
 `sit` takes its last step without noise, as Euler's of the ODE, the option "Euler" of SiT's program; its default
 ("Mean") takes the SDE's drift there, which moves the image by .04 of the noise's deviation.
+
+SDE-DPM-Solver++(2M) (Lu et al. 2022, arXiv 2211.01095) is share 1 of `ancestral` with the last step's prediction taken
+into account; by the same table its spread is -22.1 % at 10 steps and +3.7 % at 28. It is not among the kinds: each
+state that engines hold would be larger by half (x, D and the last D), and a way back or a long step of a look-ahead
+would leave no last prediction that belongs to it.
 """
 
 

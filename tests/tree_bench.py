@@ -18,16 +18,16 @@ PLAN = Plan((1,) * 4, (True,) * 4)
 PROBLEM = Problem(3, 1, PLAN, "a", ("b", "c"))
 
 
-def active(pinned: int | None = None) -> ActiveTrial:
+def active(pinned: int | None = None, rank: int = 0) -> ActiveTrial:
     """A trial at work; nothing of its search matters here."""
-    return ActiveTrial(Trial("naive", Naive(), None, "a", 3, 0, 1, Context({}, {}, {})), PROBLEM, pinned)
+    return ActiveTrial(Trial("naive", Naive(), None, "a", 3, 0, 1, Context({}, {}, {})), PROBLEM, pinned, rank)
 
 
 class Bench:
     """A tree and its engines' requests; :attr:`handles` has those of all that was served last."""
 
-    def __init__(self, engines: int = 1, share: bool = True) -> None:
-        self.tree = TrajectoryTree(engines, share)
+    def __init__(self, engines: int = 1, share: bool = True, most: int = 1000) -> None:
+        self.tree = TrajectoryTree(engines, share, most=most)
         self.requested: list[EvalRequest] = []
         self.released: list[int] = []
         self.served: list[Served] = []
@@ -40,10 +40,10 @@ class Bench:
         self.served, self.handles = [], []
         self._serve(self.tree.at_hand())
 
-    def send(self) -> list[EvalRequest]:
+    def send(self, work: float = 1e9) -> list[EvalRequest]:
         """What engines are asked for now; what they may forget is in :attr:`released`."""
         self.released, new = [], []
-        for _, requests, released in self.tree.requests():
+        for _, requests, released in self.tree.requests(work):
             new += requests
             self.released += released
         self.requested += new
@@ -52,7 +52,7 @@ class Bench:
     def answer(self, *requests: EvalRequest, errors: tuple[str, ...] = ()) -> list[Served]:
         """Answer some requests: 10 forwards for a new state, 1 for each step ahead; rewards are the ticket."""
         self.served, self.handles = [], []
-        for ticket, segment, rewards in requests:
+        for ticket, segment, rewards, *_ in requests:
             assert rewards is not None
             nfe = (10 if segment.noises or not isinstance(segment.start, State) else 0) + segment.ahead
             scores = {name: float(ticket) for name in rewards if name not in errors}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 SHOWN = 60
 """Letters of a prompt that a message shows."""
@@ -21,6 +21,30 @@ class Cut(NamedTuple):
 
     limit: int
     lost: str
+
+
+def cut_by(tokenizer: Any, limit: int, prompt: str, tokens: Callable[[str], list[int]] | None = None) -> Cut | None:
+    """The part of a prompt that a text encoder does not read; None: it reads all.
+
+    Args:
+        tokenizer: transformers' own; when it cuts it keeps its special tokens.
+        limit: tokens that are read, those that stand around a prompt among them.
+        prompt: as a user gives it.
+        tokens: all tokens of a prompt with what its pipeline writes around it; None: the tokenizer's own.
+    """
+    tokens = tokens or (lambda text: tokenizer(text)["input_ids"])
+    whole, around = tokens(prompt), tokens("")
+    before = _alike(whole, around)
+    after = _alike(whole[::-1], around[before:][::-1])
+    closing = max(0, tokenizer.num_special_tokens_to_add() - before)
+    lost = whole[limit - closing : len(whole) - after]
+    return Cut(limit - closing - before, tokenizer.decode(lost)) if lost else None
+
+
+def _alike(tokens: list[int], others: list[int]) -> int:
+    """How many of the first are the same."""
+    pairs = enumerate(zip(tokens, others, strict=False))
+    return next((place for place, (ours, theirs) in pairs if ours != theirs), min(len(tokens), len(others)))
 
 
 def cut_notes(prompts: Sequence[str], cut: Callable[[str], Cut | None]) -> list[str]:

@@ -72,6 +72,7 @@ class Study:
             if config.engines.simulate is None:
                 judge.check()
         if config.engines.simulate is None:
+            self.model.suits(config.engines.device)
             self.model.check()  # last: it may have to fetch a checkpoint
 
     def _conditions(self) -> list[Condition]:

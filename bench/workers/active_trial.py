@@ -37,12 +37,16 @@ class Costs:
 class ActiveTrial:
     """A trial at work: its search, the segments it waits for, their results so far, the engines it has used.
 
-    ``pinned``: the only engine it may use; ``over``: its outcomes are dropped.
+    ``pinned``: the only engine it may use; ``rank``: how many problems began before its own; ``left``, ``work``: steps
+    that it still needs by its search's own figures, one after another and in all; ``over``: its outcomes are dropped.
     """
 
     trial: Trial
     problem: Problem
     pinned: int | None = None
+    rank: int = 0
+    left: int = 0
+    work: float = 0.0
     trace: Trace | None = None
     since: float = field(default_factory=time.monotonic)
     costs: Costs = field(default_factory=Costs)
@@ -54,11 +58,32 @@ class ActiveTrial:
     engines: set[int] = field(default_factory=set)
     over: bool = False
     _search: Run | None = None
+    _path: int = 0
 
     @cached_property
     def meter(self) -> Meter:
         """Holds its search to the forwards that it named."""
         return Meter(self.trial.algorithm, self.problem.plan)
+
+    @cached_property
+    def _depth(self) -> int:
+        return self.trial.algorithm.depth(self.problem.plan)
+
+    def spend(self, answers: list[Evaluation]) -> None:
+        """Count the forwards of a list.
+
+        Raises:
+            SearchError: they are too many.
+        """
+        self.meter.add(sum(answer.nfe for answer in answers))
+        self._path += max((answer.nfe for answer in answers), default=0)
+
+    def measure(self) -> None:
+        """See how far it still has to go."""
+        plan = self.problem.plan
+        step = max(1, plan.nfe()) / plan.steps
+        self.left = max(0, int((self._depth - self._path) / step))
+        self.work = (self.meter.limit - self.meter.spent) / step
 
     def send(self, answers: list[Evaluation] | None) -> object:
         """Let its search go on, from its beginning where there are no answers yet; what it yields is not checked.

@@ -39,6 +39,8 @@ class Node:
         children: nodes that start from it; None: they are not shared.
         result: what came of it, later scorings included; None while it is running.
         segment: what its engine is asked for at present; None: nothing.
+        turn: when: the rank of the trial that asked first, and the ticket.
+        length: steps that those who wait for it still need, one after another.
         waiters: those who wait for that.
         uses: its handles, requests that start from it, answers that are being served; it is held while there are any.
     """
@@ -51,11 +53,13 @@ class Node:
         "engine",
         "final",
         "key",
+        "length",
         "noises",
         "parent",
         "result",
         "segment",
         "step",
+        "turn",
         "uses",
         "waiters",
     )
@@ -68,6 +72,7 @@ class Node:
         self.segment: Segment | None = segment
         self.waiters: list[Waiter] = []
         self.uses = 0
+        self.turn, self.length = (0, key), 0
         self._siblings: Children | None = None
         self._edge: Hashable = None
 
@@ -108,11 +113,16 @@ class Node:
         """Whether anyone still waits for it."""
         return any(not waiter.trial.over for waiter in self.waiters)
 
-    def request(self, ticket: int) -> EvalRequest:
+    def join(self, waiter: Waiter) -> None:
+        """Let one more wait for it."""
+        self.waiters.append(waiter)
+        self.length = max(self.length, waiter.trial.left)
+
+    def request(self) -> EvalRequest:
         """What its engine is asked for: the rewards that anyone waits for and nobody has yet, each once."""
         assert self.segment is not None  # it has a ticket
         names = dict.fromkeys(name for waiter in self.waiters for name in self.lacks(waiter.segment))
-        return EvalRequest(ticket, self.segment, tuple(names))
+        return EvalRequest(self.turn[1], self.segment, tuple(names), self.length)
 
 
 class Handle(State):

@@ -77,6 +77,7 @@ class WorkerReport:
         load: its work so far.
         wants: of a host, how many more trials it needs.
         nfe: of a host, forwards spent since it was last asked.
+        scoring: of an engine, jobs that only wait for their scores.
         lost: the engine is gone, with all that it had.
         device: the engine is there (again), on such a device, and has nothing.
         where: the machine that it is on.
@@ -88,6 +89,7 @@ class WorkerReport:
     load: EngineCounters = field(default_factory=EngineCounters)
     wants: int | None = None
     nfe: int = 0
+    scoring: int = 0
     lost: WorkerFailure | None = None
     device: str | None = None
     where: str = ""

@@ -7,6 +7,7 @@ in the driver over many engines as well as beside one.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import asdict
@@ -25,6 +26,9 @@ from tts.errors import SearchError, TTSError
 from tts.search.rules import checked, chosen
 from tts.search.segment import ALL, Evaluation, Segment, State
 
+READY = 2
+"""Batches of requests that an engine has before it at least: those of its next pass, and as many behind them."""
+
 STRANGE = "ended with a state that it was not given; a search must return an evaluation as it came"
 
 
@@ -39,10 +43,14 @@ class SearchRunner:
     def __init__(self, study: Study, pool: Pool) -> None:
         self.study, self.pool, self.plan = study, pool, study.plan
         self.open: dict[str, ActiveTrial] = {}
-        self.nfe = 0
+        self.nfe, self._charged, self._work = 0, 0, 0.0
         self.shares = study.config.engines.share
-        self._target = study.config.engines.oversupply * study.config.engines.batch
-        self._tree = TrajectoryTree(pool.engines, self.shares)
+        self._last: Trial | None = None
+        self._rank = 0
+        engines = study.config.engines
+        self._target = engines.oversupply * engines.batch
+        most = math.ceil(max(READY, engines.oversupply - 1) * engines.batch)
+        self._tree = TrajectoryTree(pool.engines, self.shares, engines.batch, most)
         self._results: list[TrialRow] = []
 
     def next_starved(self, among: Collection[int], left: int = 0) -> int | None:
@@ -61,7 +69,11 @@ class SearchRunner:
 
     def start(self, trial: Trial, engine: int = 0) -> None:
         """Begin a trial; on this engine alone, if it is to be alone."""
-        opened = ActiveTrial(trial, trial.problem(self.plan, self.study.searched), engine if trial.alone else None)
+        if not (self.shares and self._last is not None and trial.shares_with(self._last)):
+            self._rank += 1
+        self._last = trial
+        problem, pinned = trial.problem(self.plan, self.study.searched), engine if trial.alone else None
+        opened = ActiveTrial(trial, problem, pinned, self._rank)
         if self.study.config.trace:
             opened.trace = Trace(trial.key)
         self.open[trial.key] = opened
@@ -70,11 +82,16 @@ class SearchRunner:
 
     def dispatch(self) -> None:
         """Send every engine its new requests, and the states that no search refers to any more."""
-        for engine, requests, released in self._tree.requests():
+        for engine, requests, released in self._tree.requests(self._left()):
             self.pool.submit(engine, requests, released)
+
+    def _left(self) -> float:
+        """Steps that open trials still take on each engine, if they go on to share as much as they did so far."""
+        return self._work * (1 + self.nfe) / (1 + self._charged) / self.pool.engines
 
     def update(self, report: WorkerReport) -> list[TrialRow]:
         """Hand results to their searches; each search whose list is complete goes on. Returns what has ended."""
+        self._tree.scoring[report.engine] = report.scoring
         for result in report.outcomes:
             if self._tree.awaits(result.ticket):
                 self.nfe += result.nfe
@@ -95,6 +112,7 @@ class SearchRunner:
         )
 
     def _end(self, opened: ActiveTrial) -> None:
+        self._work -= opened.work
         opened.close()
         self._tree.let_go(opened)
         del self.open[opened.trial.key]
@@ -133,6 +151,7 @@ class SearchRunner:
         """Add to a trial's costs what a segment costs it alone; ``paid``: forwards that were computed for it."""
         costs = opened.costs
         costs.nfe += outcome.nfe
+        self._charged += outcome.nfe
         costs.shared_nfe += max(0, outcome.nfe - paid)
         costs.device_seconds += outcome.seconds
         if segment.rewards:
@@ -162,17 +181,20 @@ class SearchRunner:
     def _next(self, opened: ActiveTrial, answers: list[Evaluation] | None) -> list[Segment]:
         """The next list of segments that is not empty; after a search's end, the one that renders its choice."""
         if answers is not None:
-            opened.meter.add(sum(answer.nfe for answer in answers))
+            opened.spend(answers)
         holds = partial(self._tree.holds, opened)
         try:
             while not (segments := opened.send(answers)):
-                opened.meter.add(0)
+                opened.spend([])
                 answers = []
         except StopIteration as stop:
             opened.winner = chosen(stop.value, opened.problem)
             if not holds(opened.winner.state):
                 raise SearchError(STRANGE) from None
             return [Segment(opened.winner.state, (), opened.trial.condition, ALL)]
+        before = opened.work
+        opened.measure()
+        self._work += opened.work - before
         return checked(segments, opened.problem, holds)
 
     def _finish(self, opened: ActiveTrial, outcome: EvalResult) -> None:

@@ -34,6 +34,7 @@ class SearchWorker:
         self._waiting: deque[Trial] = deque()
         self._rate, self._rows, self._since = 0.0, 0, time.monotonic()
         self._width, self._nfe = 1.0, 1
+        self._told = 0
 
     @property
     def device(self) -> str:
@@ -57,7 +58,7 @@ class SearchWorker:
 
     def report(self) -> dict[str, int]:
         """Trials that it needs and forwards spent, for :class:`bench.workers.pool.WorkerReport`."""
-        nfe, self.searches.nfe = self.searches.nfe, 0
+        nfe, self._told = self.searches.nfe - self._told, self.searches.nfe
         return {"wants": self._wants(), "nfe": nfe}
 
     @property

@@ -7,12 +7,14 @@ is inside best-of-N, a small N inside a large one, and the first steps of all se
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Collection, Hashable, Iterator
 
 from bench.workers.active_trial import ActiveTrial
 from bench.workers.node import Children, Grip, Handle, Node, Served, Waiter
 from tts.engine.requests import EvalRequest, EvalResult
+from tts.engine.turns import Turns
 from tts.search.segment import Segment, State
 
 
@@ -25,10 +27,15 @@ class TrajectoryTree:
     Args:
         engines: how many.
         share: whether trials share; one that is kept to an engine of its own shares with itself only.
+        batch: rows of an engine's passes.
+        most: requests that an engine has before it at a time; the others wait here, those of the first problems in
+            front.
     """
 
-    def __init__(self, engines: int, share: bool) -> None:
+    def __init__(self, engines: int, share: bool, batch: int = 1, most: int = sys.maxsize) -> None:
         self.in_flight = [0] * engines
+        self.scoring = [0] * engines
+        """Of those in flight, the ones that only wait for their scores, as far as engines have said."""
         self._share = share
         self._free: Collection[int] = range(engines)
         self._root: Children = {}
@@ -40,7 +47,8 @@ class TrajectoryTree:
         self._at_hand: deque[Served] = deque()
         self._last_start: Node | None = None
         self._tickets = 0
-        self._new: list[list[int]] = [[] for _ in range(engines)]
+        self._batch, self._most = batch, most
+        self._new = [Turns[Node](batch) for _ in range(engines)]
         self._released: list[list[int]] = [[] for _ in range(engines)]
 
     def restrict_to(self, engines: Collection[int]) -> None:
@@ -59,17 +67,23 @@ class TrajectoryTree:
             self._at_hand.append(Served(waiter, node, paid=0))
             return
         elif node.segment is None:
-            self._score(node, waiter.segment)
-        node.waiters.append(waiter)
+            self._score(node, waiter)
+        node.join(waiter)
         waiter.trial.engines.add(node.engine)
 
-    def requests(self) -> Iterator[tuple[int, list[EvalRequest], list[int]]]:
-        """For each engine with anything new, its requests and the states that it may forget."""
+    def requests(self, work: float = 0.0) -> Iterator[tuple[int, list[EvalRequest], list[int]]]:
+        """For each engine with anything new, its requests and the states that it may forget.
+
+        Args:
+            work: steps that are still to be taken on each engine.
+        """
         self._sweep()
-        for engine, (new, released) in enumerate(zip(self._new, self._released, strict=True)):
+        for engine, (waiting, released) in enumerate(zip(self._new, self._released, strict=True)):
+            before = self.in_flight[engine] - len(waiting) - self.scoring[engine]
+            new = waiting.take(self._most - before, work)
             if new or released:
-                self._new[engine], self._released[engine] = [], []
-                yield engine, [self._running[ticket].request(ticket) for ticket in new], released
+                self._released[engine] = []
+                yield engine, [node.request() for node in new], released
 
     def awaits(self, ticket: int) -> bool:
         """Whether a result is wanted; one of an engine that was given up is not."""
@@ -133,7 +147,8 @@ class TrajectoryTree:
 
     def at_work(self, engine: int) -> set[ActiveTrial]:
         """The trials that wait for an engine."""
-        mine = (node for node in self._running.values() if node.engine == engine)
+        unsent = set(self._new[engine])
+        mine = (node for node in self._running.values() if node.engine == engine and node not in unsent)
         return {waiter.trial for node in mine for waiter in node.waiters if not waiter.trial.over}
 
     def lose(self, engine: int) -> None:
@@ -141,7 +156,8 @@ class TrajectoryTree:
         for nodes in (self._running, self._held):
             for key in [key for key, node in nodes.items() if node.engine == engine]:
                 nodes.pop(key).unlink()
-        self.in_flight[engine], self._new[engine], self._released[engine] = 0, [], []
+        self.in_flight[engine], self.scoring[engine] = 0, 0
+        self._new[engine], self._released[engine] = Turns(self._batch), []
 
     def _find(self, waiter: Waiter) -> tuple[Children | None, Hashable, Node | None]:
         """Among which nodes a segment's node belongs and by which edge, and the node if it is there."""
@@ -170,25 +186,26 @@ class TrajectoryTree:
         node = Node(self._tickets, engine, waiter.segment, parent, siblings is not None)
         if siblings is not None:
             node.link(siblings, edge)
-        self._run(node)
+        self._run(node, waiter.trial.rank)
         return node
 
     def _engine_for(self, trial: ActiveTrial) -> int:
         """For a new trajectory, the engine with the least to do."""
         return min(self._free, key=self.in_flight.__getitem__) if trial.pinned is None else trial.pinned
 
-    def _score(self, node: Node, segment: Segment) -> None:
+    def _score(self, node: Node, waiter: Waiter) -> None:
         """Request more rewards of a state that is held."""
-        state = State(node.key, node.engine, node.step, node.noises)
+        state, segment = State(node.key, node.engine, node.step, node.noises), waiter.segment
         node.segment = Segment(state, (), segment.condition, node.lacks(segment), node.ahead)
-        self._run(node)
+        self._run(node, waiter.trial.rank)
 
-    def _run(self, node: Node) -> None:
+    def _run(self, node: Node, rank: int) -> None:
         """Put what a node's engine is asked for under the next ticket."""
         if node.start is not None:
             node.start.uses += 1
         self._running[self._tickets] = node
-        self._new[node.engine].append(self._tickets)
+        node.turn, node.length = (rank, self._tickets), 0
+        self._new[node.engine].add([node])
         self.in_flight[node.engine] += 1
         self._tickets += 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from functools import wraps
 from pathlib import Path
@@ -236,6 +237,24 @@ def test_where_more_than_text_encoders_is_needed_it_is_said_and_engines_encode(
     with prompts_from(store):
         assert torch.equal(answers(settings.load()), expected)
     assert lacking(settings, PROMPTS, store) == 0  # and is not tried again
+
+
+def test_what_no_tokenizer_reads_of_a_prompt_is_said(tmp_path: Path) -> None:
+    """By the one that reads most, as the family says it; and by CLIP's own length where there is no other."""
+    folder = tiny_pipelines.save(tiny_flows.flux(), tmp_path / "flux")
+    whole, half = ({"arguments": values} for values in ({}, {"max_sequence_length": 128}))
+    family: Any = MODELS.make({"name": "flux", "id": str(folder), "size": 16})[1]
+    prompts = ["a cat", "cube " * 200]
+    assert generic("flux-dev", folder, **whole).notes(prompts) == family.notes(prompts) != []
+    [note] = generic("flux-dev", folder, **half).notes(["a cat", "b" * 126, "b" * 130])
+    assert note.endswith("is longer than the 127 tokens that are read; cut: 'bbbb'")
+    plain = tiny_pipelines.save(tiny_pipelines.stable_diffusion(), tmp_path / "sd")
+    found = generic("flux-dev", plain, arguments={}).notes(["a cat", "b" * 100])
+    expected: Any = MODELS.make({"name": "stable-diffusion", "id": str(plain)})[1]
+    assert found == expected.notes(["a cat", "b" * 100]) != []
+    shutil.rmtree(folder / "tokenizer_2")
+    with pytest.raises(WeightsError, match=r"id .*: its tokenizer_2 cannot be read \(.*\); fetch it anew"):
+        generic("flux-dev", folder).notes(prompts)
 
 
 def test_nested_encodings_are_kept_as_they_were() -> None:

@@ -101,6 +101,10 @@ class Engine:
         """Whether :meth:`advance` has anything to do."""
         return bool(self._rows.open or self._scorer.busy)
 
+    def report(self) -> dict[str, int]:
+        """Jobs that only wait for their scores, for whoever keeps it supplied."""
+        return {"scoring": len(self._finishing)}
+
     def advance(self) -> list[EvalResult]:
         """Run one forward pass and the rewards that are due; return the jobs that are done by now.
 

@@ -109,8 +109,9 @@ class NoiseSupply:
         """
         start = time.perf_counter()
         made, rows = _on_host((len(noises), *self.bank.shape), self.device)
-        for place, noise in enumerate(noises):
-            rows[place] = self._taken(noise)
+        with fitting(self.bank.shape):
+            for place, noise in enumerate(noises):
+                rows[place] = self._taken(noise)
         self._wake()
         tensor = upload(made, self.device)
         self._timeline.add("noise", start, time.perf_counter())
@@ -149,8 +150,7 @@ class NoiseSupply:
                 self.late += 1
             self._changed.wait_for(lambda: noise not in self._making)
             self._ready.discard(noise)
-        with fitting(self.bank.shape):
-            return self.bank(noise)
+        return self.bank(noise)
 
     def _wake(self) -> None:
         """Set threads to work, as many as there is work for."""

@@ -16,12 +16,14 @@ class EvalRequest(NamedTuple):
     """A segment with the ticket under which its outcome comes back and its state is kept.
 
     ``rewards``: those that its image is scored by, where several searches ask for the same segment; left out: the
-    segment's own.
+    segment's own. ``left``: steps that whoever asks still needs one after another, those of the segment among them,
+    as far as that is known.
     """
 
     ticket: int
     segment: Segment
     rewards: tuple[str, ...] | None = None
+    left: int = 0
 
     @property
     def wants(self) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from tts.engine.requests import EvalRequest
 from tts.engine.routes import Routes, first_noises
 from tts.engine.running import Group, Row, begun, land, rows_at_once
 from tts.engine.state_pool import StatePool, States
+from tts.engine.turns import Turns
 from tts.plan import Condition
 from tts.samplers.base import Sampler
 from tts.search.segment import State
@@ -52,20 +52,25 @@ class Rows:
         self.pool = StatePool(shape, device)
         self.states = States(self.pool)
         self._routes, self._largest = Routes(sampler), rows_at_once(shape, device)
-        self._queue: deque[EvalRequest] = deque()
-        self._between: list[Row] = []  # rows at the end of one transition and before the next
+        self._still: list[Row] = []  # rows that go nowhere
+        self._turns = Turns[Row](batch)  # rows before their first transition, and between two
         self._groups: list[Group] = []  # rows amid a transition
+        self._arrived, self._left = 0, 0  # rows so far; lengths of those on their way
 
     def submit(self, jobs: Iterable[EvalRequest]) -> None:
-        """Queue jobs."""
-        for job in jobs:
-            self._queue.append(job)
-            self._noises.later(first_noises(job.segment))
+        """Queue jobs; the states that they start from must be there."""
+        rows = [self._row(job) for job in jobs]
+        self._still += [row for row in rows if row.ended]
+        going = [row for row in rows if not row.ended]
+        self._left += sum(row.length for row in going)
+        self._turns.add(going)
+        for row in rows:
+            self._noises.later(first_noises(row.job.segment))
 
     @property
     def open(self) -> int:
         """Jobs that are not done."""
-        return len(self._queue) + len(self._between) + self.at_work
+        return len(self._still) + len(self._turns) + self.at_work
 
     @property
     def at_work(self) -> int:
@@ -74,30 +79,22 @@ class Rows:
 
     def fill(self) -> list[Row]:
         """Begin transitions until the batch is full; returns the rows that end without the denoiser."""
-        done, room = list[Row](), self.batch - self.at_work
-        while room and (rows := self._next(room)):
+        done, self._still = self._still, []
+        while (room := self.batch - self.at_work) and (rows := self._turns.take(room, self._left)):
             while rows:
-                going = [row for row in rows if row.at < len(row.legs)]
-                if len(going) < len(rows):
-                    done += [row for row in rows if row.ended]
-                self._noises.soon(noise for row in going for noise in row.coming())
-                groups = list(begun(self._noises.tensor, self.pool, going, self._largest))
+                self._noises.soon(noise for row in rows for noise in row.coming())
+                groups = list(begun(self._noises.tensor, self.pool, rows, self._largest))
                 self._groups += [group for group in groups if group.end is None]
-                rows = self._land(group for group in groups if group.end is not None)
-            room = self.batch - self.at_work
+                landed = self._land(group for group in groups if group.end is not None)
+                done += [row for row in landed if row.ended]
+                rows = [row for row in landed if not row.ended]
         return done
-
-    def _next(self, room: int) -> list[Row]:
-        """Rows whose next transitions begin now: those that are on their way, then new ones."""
-        taken, self._between = self._between[:room], self._between[room:]
-        while len(taken) < room and self._queue:
-            taken.append(self._row(self._queue.popleft()))
-        return taken
 
     def _row(self, job: EvalRequest) -> Row:
         start = job.segment.start
         slot = self.pool.hold(self.states.slot(start.key)) if isinstance(start, State) else None
-        row = Row(job, self._routes.of(job.segment), slot)
+        self._arrived += 1
+        row = Row(job, self._routes.of(job.segment), slot, self._arrived)
         if slot is not None and not row.kept:
             row.state = self.pool.hold(slot)
         return row
@@ -130,11 +127,13 @@ class Rows:
             return []
         self._groups = [group for group in self._groups if group.end is None]
         rows = self._land(ended)
-        self._between = [row for row in rows if not row.ended] + self._between
+        self._turns.add(row for row in rows if not row.ended)
         return [row for row in rows if row.ended]
 
     def _land(self, groups: Iterable[Group]) -> list[Row]:
-        return [row for group in groups for row in land(group, self.pool)]
+        rows = [row for group in groups for row in land(group, self.pool)]
+        self._left -= len(rows) + sum(row.length for row in rows if row.ended)
+        return rows
 
     def clean(self, rows: Sequence[Row]) -> Sequence[Tensor]:
         """The clean states that are predicted where rows have ended."""

@@ -26,11 +26,13 @@ class Row:
         job: what is asked.
         route: its transitions.
         slot: of the position that it starts from, which it holds; None where that is an initial noise.
+        number: how many came before it.
     """
 
-    __slots__ = ("at", "calls", "condition", "job", "kept", "legs", "seconds", "slot", "state", "told")
+    __slots__ = ("at", "calls", "condition", "job", "kept", "legs", "number", "seconds", "slot", "state", "told")
 
-    def __init__(self, job: EvalRequest, route: Route, slot: int | None) -> None:
+    def __init__(self, job: EvalRequest, route: Route, slot: int | None, number: int = 0) -> None:
+        self.number = number
         self.job, self.condition = job, job.segment.condition
         self.legs, self.kept = route
         self.slot = slot
@@ -53,6 +55,16 @@ class Row:
     def ended(self) -> bool:
         """Whether no transition is left."""
         return self.at == len(self.legs)
+
+    @property
+    def turn(self) -> tuple[int, int]:
+        """Who came first goes first."""
+        return self.number, 0
+
+    @property
+    def length(self) -> int:
+        """Transitions that are left, or steps of whoever asked for them, whichever are more."""
+        return max(len(self.legs), self.job.left) - self.at
 
     def outcome(self, passes: int) -> EvalResult:
         """What it cost so far."""

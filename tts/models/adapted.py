@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tts.models.lora import Lora, fuse
 from tts.models.pipeline import PipelineSettings
-from tts.networks.quantised import Quantization, check_installed, quantise
+from tts.networks.quantised import Quantization, check_device, check_installed, quantise
 
 
 class AdaptedSettings(PipelineSettings):
@@ -32,6 +32,11 @@ class AdaptedSettings(PipelineSettings):
             lora.check(self.network)
         if self.quantization is not None:
             check_installed()
+
+    def suits(self, device: str) -> None:
+        """Refuse CPUs for weights that they do not compute with."""
+        if self.quantization is not None and device == "cpu":
+            check_device(self.quantization, device)
 
     def record(self) -> dict[str, Any]:
         """The settings as plain values, without those that ask for nothing."""

@@ -119,6 +119,9 @@ class ModelSettings(Settings):
         """Deprecated keys of a configuration, each with its present form, one line each."""
         return []
 
+    def suits(self, device: str) -> None:
+        """Refuse a kind of device (``cpu``, ``cuda``) that cannot compute it; raises a ``SettingError``."""
+
     @abstractmethod
     def check(self) -> None:
         """Check the weights before anything is started or written.

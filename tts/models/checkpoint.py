@@ -107,8 +107,10 @@ class Checkpoint:
             raise WeightsError(f"id {self.id}: holds a {index.get('_class_name')}, not a {pipeline}; set another model")
         for component, kind in components.items():
             found = index.get(component)
-            if not isinstance(found, list) or not names_of(kind) & {str(name) for name in found}:
-                raise WeightsError(f"id {self.id}: its {component} is {found}, not a {kind}")
+            if not (isinstance(found, list) and any(found)):
+                raise WeightsError(f"id {self.id}: has no {component}, which must be a {kind}; set an id that has one")
+            if not names_of(kind) & {str(name) for name in found}:
+                raise WeightsError(f"id {self.id}: its {component} is {found}, not a {kind}; set another id")
         self.check_weights(components)
         self.check_file(components)
 
@@ -211,22 +213,31 @@ def names_of(kind: str) -> set[str]:
     return {kind, FORMER.get(kind, kind)}
 
 
-def check_safetensors(path: Path) -> None:
-    """A file that is cut short, quantised or no safetensors file is known by its header and size."""
+def check_safetensors(path: Path, setting: str = "weights") -> None:
+    """A file that is cut short, quantised or no safetensors file is known by its header and size.
+
+    Args:
+        setting: what named it, for messages.
+
+    Raises:
+        WeightsError: it is one of these, or missing.
+    """
     from safetensors import SafetensorError, safe_open
 
     if path.is_dir():
-        raise WeightsError(f"weights {path}: a folder; name a file, or set id to the folder")
+        raise WeightsError(f"{setting} {path}: a folder; name a file, or set id to the folder")
     try:
         with safe_open(path, framework="numpy") as file:
             kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
-        raise WeightsError(f"weights {path}: {obstacle(path)}") from None
+        raise WeightsError(f"{setting} {path}: {obstacle(path)}") from None
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"weights {path}: damaged or not a safetensors file ({first_line(error)})") from None
+        raise WeightsError(f"{setting} {path}: damaged or not a safetensors file ({first_line(error)})") from None
     whole = next((name for name, kind in kinds.items() if kind in WHOLE and name.endswith((".weight", ".bias"))), None)
     if whole is not None:
-        raise WeightsError(f"weights {path}: '{whole}' is {kinds[whole]}: quantised weights are not read; name others")
+        raise WeightsError(
+            f"{setting} {path}: '{whole}' is {kinds[whole]}: quantised weights are not read; name others"
+        )
 
 
 def _shards(path: Path) -> set[str]:

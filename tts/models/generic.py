@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from tts.models.pipeline_prompts import refusal, refused
 from tts.models.prompt_store import Encoded, current_source
 from tts.models.prompts import EncodedPromptSettings, code_of
 from tts.models.schedule import CheckpointSchedule, prediction_type
+from tts.models.tokenizers import cutter_of, length_read, read_tokenizer
 from tts.precision import Precision, dtype
 from tts.prompts import Cut
 from tts.samplers.interpolant import InterpolantSettings
@@ -39,6 +41,8 @@ LIBRARIES = ("diffusers", "transformers")
 """Libraries whose classes a checkpoint may name."""
 DENOISERS = ("transformer", "unet")
 """Names that the denoiser's part may have."""
+TOKENIZER = re.compile(r"tokenizer(_\d)?")
+"""Names of the parts that read prompts."""
 WITHOUT_WEIGHTS = ("Scheduler", "Tokenizer", "Processor", "Extractor", "TokenizerFast")
 
 
@@ -131,8 +135,12 @@ class AnyPipeline(EncodedPromptSettings):
         return self._explained(lambda: self.sampler.on(self.schedule()))
 
     def cutter(self) -> Callable[[str], Cut | None]:
-        """Its tokenizers are not known, so no prompt is reported as cut."""
-        return lambda _: None
+        """What none of its tokenizers reads of a prompt; what the pipeline writes around prompts is not counted."""
+        index, folder = self.checkpoint.config(INDEX), self.checkpoint.folder()
+        names = sorted(name for name in index if TOKENIZER.fullmatch(name) and any(index[name] or ()))
+        tokenizers = [self._explained(partial(read_tokenizer, folder / name)) for name in names]
+        kind = self._explained(lambda: pipeline_of(str(index["_class_name"])))
+        return cutter_of(tokenizers, length_read(kind, self.arguments))
 
     def pipeline(self, parts: Collection[str] | None = None) -> Any:
         """The pipeline of the class that the checkpoint names."""

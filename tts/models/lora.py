@@ -56,7 +56,7 @@ class Lora(Settings):
 
         if find_spec("peft") is None:
             raise SettingError("loras: peft is needed; install it with pip install 'diffusion-tts-bench[adapters]'")
-        check_safetensors(self.file)
+        check_safetensors(self.file, "loras.weights")
         with safe_open(self.file, framework="numpy") as opened:
             names = list(opened.keys())
         if not any(LAYER.search(name) for name in names):

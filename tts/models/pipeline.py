@@ -209,4 +209,5 @@ class PipelineSettings(ModelSettings):
         try:
             return make()
         except WeightsError as error:
-            raise WeightsError(f"id {self.id}: {error}") from None
+            named = str(error).startswith(f"id {self.id}: ")
+            raise WeightsError(str(error) if named else f"id {self.id}: {error}") from None

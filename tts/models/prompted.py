@@ -20,7 +20,7 @@ from tts.models.single_file import EMA
 from tts.networks import autoencoder
 from tts.plan import Condition
 from tts.precision import Precision
-from tts.prompts import Cut
+from tts.prompts import Cut, cut_by
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,7 +80,8 @@ class PromptedSettings(EncodedPromptSettings, LatentSettings):
         """A function that finds what is cut of a prompt; None: nothing is cut."""
         from transformers import CLIPTokenizer
 
-        return partial(cut, CLIPTokenizer.from_pretrained(self.checkpoint.folder() / "tokenizer"))
+        tokenizer = CLIPTokenizer.from_pretrained(self.checkpoint.folder() / "tokenizer")
+        return partial(cut_by, tokenizer, tokenizer.model_max_length)
 
     @abstractmethod
     def unet_arguments(self, encoded: Sequence[Encoded]) -> dict[str, Any]:
@@ -124,9 +125,3 @@ def check_unet(config: Mapping[str, Any], channels: int, precision: Precision) -
         raise WeightsError(f"its unet answers with {outs} channels, and a latent has {channels}; set another id")
     if config.get("time_embedding_type") == "fourier" and precision != "fp32":
         raise WeightsError(f"its unet's Fourier frequencies would be rounded; set precision to fp32, not {precision}")
-
-
-def cut(tokenizer: Any, prompt: str) -> Cut | None:
-    """The part of a prompt that a tokenizer of CLIP cuts."""
-    tokens, limit = tokenizer(prompt)["input_ids"], tokenizer.model_max_length
-    return Cut(limit - 2, tokenizer.decode(tokens[limit - 1 : -1])) if len(tokens) > limit else None

@@ -21,9 +21,10 @@ from tts.models.config_keys import TABLES, Key, check_keys
 from tts.models.latent import Denoiser, LatentModel, Network
 from tts.models.parts import pipeline_of
 from tts.models.prompts import Encoded, EncodedPromptSettings, PromptedNetwork, stacked
+from tts.models.tokenizers import read_tokenizer
 from tts.networks import autoencoder
 from tts.precision import Precision
-from tts.prompts import Cut
+from tts.prompts import Cut, cut_by
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -115,24 +116,17 @@ class TextToImageSettings(EncodedPromptSettings):
 
     def cutter(self) -> Callable[[str], Cut | None]:
         """A function that finds what is cut of a prompt; None: nothing is cut."""
-        from transformers import AutoTokenizer
-
         part, limit = self.TOKENIZER
         lacking = part.replace("tokenizer", "text_encoder") not in self.components
         part = "tokenizer" if lacking else part
-        tokenizer = AutoTokenizer.from_pretrained(self.checkpoint.folder() / part, local_files_only=True)
-        return partial(self._cut, tokenizer, tokenizer.model_max_length if lacking else limit)
+        tokenizer = self._explained(lambda: read_tokenizer(self.checkpoint.folder() / part))
+        limit = tokenizer.model_max_length if lacking else limit
+        return lambda prompt: cut_by(tokenizer, limit, prompt, partial(self.tokens, tokenizer))
 
     def tokens(self, tokenizer: Any, prompt: str) -> list[int]:
-        """All that is read of a prompt if there is no limit."""
+        """All that is read of a prompt if there is no limit, with what the pipeline writes around it."""
         found: list[int] = tokenizer(prompt)["input_ids"]
         return found
-
-    def _cut(self, tokenizer: Any, limit: int, prompt: str) -> Cut | None:
-        tokens, around = self.tokens(tokenizer, prompt), len(self.tokens(tokenizer, ""))
-        if len(tokens) <= limit:
-            return None
-        return Cut(limit - around, tokenizer.decode(tokens[limit - around : len(tokens) - around]))
 
     def decoder(self, vae: Any) -> Callable[[Tensor], Tensor]:
         """Clean latents ``[B, C, h, w]`` float32 to images ``[B, 3, H, W]`` in about [-1, 1]."""

@@ -135,9 +135,12 @@ class LinearSampler(Transitions):
         yield  # a coroutine without calls
 
     def _mixed(self, at: Position, by: Weights, noise: Tensor | None) -> Tensor:
-        e = (at.x - by.signal * at.predicted) / by.noise
         D = at.predicted if self.clip is None else at.predicted.clamp(-self.clip, self.clip)
-        return added(by.clean * D + by.kept * e, by.fresh, noise)
+        e = at.x - by.signal * at.predicted
+        e /= by.noise  # in place: each further tensor is one more way through memory
+        e *= by.kept
+        e += by.clean * D
+        return added(e, by.fresh, noise)
 
 
 class Timed(NamedTuple):

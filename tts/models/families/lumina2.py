@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from tts.models.flow import FlowSettings, stepped
 from tts.models.guidance import Guidance, Renormalised, Unguided
+from tts.models.parts import pipeline_of
 from tts.models.prompts import Encoded
 from tts.samplers.settings import InterpolantByDefault
 
@@ -33,6 +35,12 @@ class Lumina2(FlowSettings):
     def guide(self) -> Guidance:
         """Classifier-free, each row of cells as long as with the prompt."""
         return Renormalised(self.scale, lambda x: x.norm(dim=-1, keepdim=True)) if self.scale > 1 else Unguided()
+
+    def tokens(self, tokenizer: Any, prompt: str) -> list[int]:
+        """A prompt's after the pipeline's own system prompt, which an object of its class has."""
+        kind = pipeline_of(self.PIPELINE)
+        empty: Any = kind(**dict.fromkeys(inspect.signature(kind).parameters))
+        return super().tokens(tokenizer, f"{empty.system_prompt} <Prompt Start> {prompt}")
 
     def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
         """Gemma's last states but one, after the pipeline's own system prompt; without it of a negative prompt."""

@@ -39,6 +39,10 @@ class Sana(FlowSettings):
         """Pixels along a side of a latent's cell."""
         return int(2 ** (len(self.config_of("vae")["encoder_block_out_channels"]) - 1))
 
+    def tokens(self, tokenizer: Any, prompt: str) -> list[int]:
+        """A prompt's after two of the pipeline's instruction, the first and the last, which are read with it."""
+        return [0, 0, *tokenizer(prompt, add_special_tokens=False)["input_ids"]]
+
     def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
         """Gemma's last states, after the pipeline's own instruction; without it of a negative prompt."""
         instruction = inspect.signature(pipeline.__call__).parameters["complex_human_instruction"].default

@@ -1,0 +1,68 @@
+"""Tokenizers of pipelines, and what they cut of a prompt."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tts.errors import WeightsError, first_line
+from tts.prompts import Cut, cut_by
+
+ENDLESS = 1 << 20
+"""Tokens from which on a tokenizer's own limit is none."""
+LENGTHS = ("max_sequence_length", "tokenizer_max_length")
+"""Arguments of pipelines that say how many tokens are read."""
+
+
+def read_tokenizer(folder: Path) -> Any:
+    """A tokenizer of transformers from a checkpoint's folder; no code of the checkpoint is run.
+
+    Raises:
+        WeightsError: its files are missing, damaged or of a class that is not known.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        raise WeightsError(f"its {folder.name} cannot be read ({first_line(error)[:200]}); fetch it anew") from None
+
+
+def length_read(kind: type, arguments: Mapping[str, Any]) -> int | None:
+    """How many tokens a class of pipelines reads of a prompt; None: it leaves that to its tokenizers.
+
+    Args:
+        kind: the class.
+        arguments: of its call.
+    """
+    given = [arguments.get(name) for name in LENGTHS]
+    methods = [kind.__call__, kind.encode_prompt]  # type: ignore[attr-defined]
+    signatures = [inspect.signature(method).parameters for method in methods if method is not None]
+    preset = [known[name].default for known in signatures for name in LENGTHS if name in known]
+    return next((length for length in [*given, *preset] if type(length) is int), None)
+
+
+def cutter_of(tokenizers: Iterable[Any], length: int | None) -> Callable[[str], Cut | None]:
+    """What none of a pipeline's tokenizers reads of a prompt, by the one that reads most.
+
+    Args:
+        tokenizers: transformers' own; those of CLIP never read more than they were made for.
+        length: tokens that the pipeline reads by the others; None: what each is made for.
+    """
+    limits = [(tokenizer, _limit(tokenizer, length)) for tokenizer in tokenizers]
+
+    def cut(prompt: str) -> Cut | None:
+        found = [None if limit is None else cut_by(tokenizer, limit, prompt) for tokenizer, limit in limits]
+        lost = [each for each in found if each is not None]
+        return max(lost, key=lambda each: each.limit) if lost and len(lost) == len(found) else None
+
+    return cut
+
+
+def _limit(tokenizer: Any, length: int | None) -> int | None:
+    own = int(tokenizer.model_max_length)
+    if type(tokenizer).__name__.startswith("CLIP"):
+        return min(own, length or own)
+    return length or (own if own < ENDLESS else None)
