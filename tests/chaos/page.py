@@ -14,7 +14,8 @@ INTRODUCTION = """\
 run, and its trace where it has one, with those of the same study in peace. A mishap counts once, under one kind, and
 only if it happened: a signal to a process that is no longer there is none.
 
-**{total:,} mishaps in {runs:,} runs: {lost} rows lost, {doubled} doubled, {changed} that differ, of {rows:,}.**
+**{total:,} mishaps in {runs:,} runs: {lost} rows lost, {doubled} doubled, {changed} that differ, of {rows:,}**
+(of trials and of evaluations).
 That took {minutes:.0f} minutes on {cores} cores that had other work, too.
 """
 WORLDS = """\
@@ -23,7 +24,8 @@ WORLDS = """\
 * **simulated**: the driver, the searches, the store and the handling of failures, in one process, on engines that
   answer with a formula of their noises; seeded coins decide what happens. A driver is killed when it has taken a row,
   or in the middle of a write, and leaves its half of a file behind. The object store is one in memory: an answer of it
-  may be lost though the object is there, and a driver that froze may wake when another one has taken its place.
+  may be lost though the object is there, and a driver that froze may wake when another one has taken its place. What
+  both have stored is read once; a folder's rows are counted as they lie there.
 * **driver processes**: `tts-bench run` with a real engine on the CPU. The system kills it, stops it for a while, or
   refuses every byte that it writes.
 * **a Ray cluster**: a head and two nodes on one machine, real engines in processes of their own. A node goes without a
