@@ -138,7 +138,11 @@ class LinearSampler(Transitions):
         e = at.x - by.signal * at.predicted
         e /= by.noise  # in place: each further tensor is one more way through memory
         e *= by.kept
-        e += at.predicted.clamp(-self.clip, self.clip).mul_(by.clean) if self.clip is not None else by.clean * at.predicted
+        e += (
+            at.predicted.clamp(-self.clip, self.clip).mul_(by.clean)
+            if self.clip is not None
+            else by.clean * at.predicted
+        )
         return grown(e, by.fresh, noise)
 
 
