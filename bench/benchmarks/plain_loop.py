@@ -65,24 +65,22 @@ class PlainLoop:
 
     def best_of_n(self, x: Tensor, classes: list[int]) -> Tensor:
         """N trajectories for each problem, from the same first noise; the best is taken."""
-        import torch
-
         many = classes * self.N
         ends = self.naive(x.repeat(self.N, 1, 1, 1), many)
         best = self._scores(ends, many).argmax(dim=0)
-        return ends.reshape(self.N, *x.shape)[best, torch.arange(len(x))]
+        return _chosen(ends, best)
 
     def local(self, x: Tensor, classes: list[int], fresh: float) -> Tensor:
         """K rounds of N moved or fresh noises at every step; a round's best is the next one's pivot."""
         import torch
 
-        places, many = torch.arange(len(x)), classes * self.N
+        many = classes * self.N
         for index in range(self.sampler.steps):
             pivot, before = torch.randn_like(x), x.repeat(self.N, 1, 1, 1)
             for _ in range(self.K):
                 noises = torch.cat([self._candidate(pivot, fresh) for _ in range(self.N)])
                 best = self._scores(self._step(before, index, noises, many), many).argmax(dim=0)
-                pivot = noises.reshape(self.N, *x.shape)[best, places]
+                pivot = _chosen(noises, best)
             x = self._step(x, index, pivot, classes)
         return x
 
@@ -124,6 +122,14 @@ class PlainLoop:
 
         scores = [math.nan if each is None else each for each in self.reward.score(self._decoded(x), classes)]
         return torch.tensor(scores).reshape(self.N, -1)
+
+
+def _chosen(candidates: Tensor, best: Tensor) -> Tensor:
+    """Of ``[N P, ...]`` those at ``best`` [P], ``[P, ...]``."""
+    import torch
+
+    chosen: Tensor = candidates.unflatten(0, (-1, len(best)))[best, torch.arange(len(best))]
+    return chosen
 
 
 METHODS: dict[str, Method] = {

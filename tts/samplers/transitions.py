@@ -104,10 +104,9 @@ def grown(x: Tensor, scale: float, noise: Tensor | None) -> Tensor:
     """The same as :func:`added`, in place: for a tensor that nobody else holds."""
     if noise is None:
         return x
-    few = scale
     if noise.ndim == x.ndim and hasattr(scale, "shape"):
-        few = scale[: len(noise)]
-        x[: len(noise)] += few * noise
+        few: Any = scale
+        x[: len(noise)] += few[: len(noise)] * noise
     else:
         x += scale * noise
     return x
