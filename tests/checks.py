@@ -1,4 +1,4 @@
-"""What of ours is held against what: the tables that tests take their tolerances from, and ``docs/checked.md`` of them.
+"""Comparisons with other code: the tables from which tests take their tolerances, and ``docs/checked.md``.
 
 ``python tests/checks.py`` writes the page anew after a table has changed; a test fails until that is done. To add a
 row: put a :class:`Check` into the table of its kind, let the test that it names take what it compares with from
@@ -16,7 +16,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "checked.md"
 
 
 class Check(NamedTuple):
-    """One thing of ours, held against something that was made elsewhere.
+    """A comparison of a part of this project with other code or a published formula.
 
     Attributes:
         what: of ours.
@@ -35,12 +35,12 @@ class Check(NamedTuple):
     rel: float = 0.0
 
     def near(self, expected: Any) -> Any:
-        """What compares equal to all that is near enough, as ``pytest.approx`` has it."""
+        """An object that equals all values within the tolerance, like ``pytest.approx``."""
         return pytest.approx(expected, abs=self.abs, rel=self.rel)
 
     @property
     def tolerance(self) -> str:
-        """As the page shows it."""
+        """The tolerance as the page prints it."""
         found = [f"{self.abs:g}"] * bool(self.abs) + [f"{self.rel * 100:g} %"] * bool(self.rel)
         return " or ".join(found) or "none: equal"
 

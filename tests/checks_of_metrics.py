@@ -1,4 +1,4 @@
-"""What of metrics of sets is held against what; see :mod:`checks`."""
+"""Comparisons of metrics of sets with other code, for :mod:`checks`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of models and samplers is held against what; see :mod:`checks`."""
+"""Comparisons of models and samplers with other code, for :mod:`checks`."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ MODELS: dict[str, Check] = {
         abs=1e-4,
     ),
     "few-steps": Check(
-        "SD-Turbo, SDXL-Turbo, SDXL-Lightning and LCM as the README has them",
+        "SD-Turbo, SDXL-Turbo, SDXL-Lightning and LCM as the guide has them",
         "diffusers: their pipelines with Euler's ancestral, Euler's and LCM's scheduler, and the same noises",
         "latents after 1, 2 or 4 steps, as a share of the largest",
         "tts/test_few_steps.py::test_presets_draw_what_their_pipelines_draw",

@@ -1,4 +1,4 @@
-"""What of rewards is held against what; see :mod:`checks`."""
+"""Comparisons of rewards with other code, for :mod:`checks`."""
 
 from __future__ import annotations
 

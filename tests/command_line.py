@@ -19,7 +19,7 @@ from bench.commands import app
 
 @dataclass(frozen=True)
 class Result:
-    """What a command left behind."""
+    """Result of a command."""
 
     code: int
     out: str
@@ -27,7 +27,7 @@ class Result:
 
     @property
     def words(self) -> str:
-        """What it printed, however it was wrapped."""
+        """The command's output, without line breaks."""
         return " ".join(self.out.split())
 
 

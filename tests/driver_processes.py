@@ -20,7 +20,7 @@ from bench.study.config import RunConfig
 PATIENCE = 120.0  # seconds for a driver to store something, on a busy machine
 
 PRELOADED = ["torch", "bench.commands.run", "bench.report.plots", "bench.run.start", "bench.workers.pool"]
-"""What takes seconds to import: processes are forked from one that has done it, and has never run anything."""
+"""Modules whose import takes seconds: processes are forked from one that has only imported them."""
 
 
 class DriverProcess:
@@ -36,16 +36,16 @@ class DriverProcess:
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """Identifier of the process."""
         assert self._process.pid is not None
         return self._process.pid
 
     def poll(self) -> int | None:
-        """Its exit code; None while it runs."""
+        """The process's exit code; None while it runs."""
         return self._process.exitcode
 
     def wait(self) -> int:
-        """Its exit code, when it has ended."""
+        """Wait for the process, and return its exit code."""
         self._process.join()
         code = self.poll()
         assert code is not None

@@ -16,7 +16,7 @@ class _Faulty(MetricSettings):
 
 
 class Neighbours(_Faulty):
-    """Its features are of the whole batch."""
+    """Fault: features depend on the whole batch."""
 
     @property
     def extractor(self) -> str:
@@ -38,7 +38,7 @@ class _Centred:
 
 
 class Flat(_Faulty):
-    """Its features have one axis too few."""
+    """Fault: features have one axis too few."""
 
     @property
     def extractor(self) -> str:

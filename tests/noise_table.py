@@ -49,7 +49,7 @@ class Shifted(FlowLevels):
 
 
 class Spread(NamedTuple):
-    """Of samples: mean, deviation that the initial noise makes, and deviation that the injected noises make."""
+    """Moments of samples: mean, and the deviations caused by the initial noise and by the injected noises."""
 
     mean: float
     initial: float
@@ -57,12 +57,12 @@ class Spread(NamedTuple):
 
     @property
     def deviation(self) -> float:
-        """Of all noises together."""
+        """Deviation caused by all noises together."""
         return math.hypot(self.initial, self.injected)
 
 
 def sampler(noise: dict[str, object], steps: int) -> Interpolant:
-    """On shifted levels."""
+    """The sampler on shifted levels."""
     return InterpolantSettings.model_validate({"steps": steps, "noise": noise}).on(Shifted())
 
 

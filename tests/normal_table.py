@@ -21,7 +21,7 @@ PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459")
 
 
 def density(z: Decimal) -> Decimal:
-    """Of the standard normal."""
+    """Quantiles of the standard normal."""
     return (-z * z / 2).exp() / (2 * PI).sqrt()
 
 

@@ -46,7 +46,7 @@ def save(pipeline: Any, path: Path) -> Path:
 
 
 def unet_name(name: str, levels: int) -> str:
-    """One residual block a level."""
+    """Depth of the network: one residual block per level."""
     for ours, theirs in UNET_ENDS.items():
         if name.startswith(ours):
             return name.replace(ours, theirs, 1)

@@ -12,7 +12,7 @@ from pydantic import Field
 from bench.sinks.base import CurvePoint, RunFacts, SinkSettings, Tracker
 
 NEVER = threading.Event()
-"""What a sink that hangs waits for; a test sets it in the end."""
+"""Event for which a hanging sink waits; a test sets it at its end."""
 
 
 class Kept(SinkSettings):

@@ -1,10 +1,14 @@
-"""One Ray cluster for all tests that need any: starting one takes as long as a small study."""
+"""One Ray cluster for all tests that need one, as a start takes as long as a small study."""
 
 from __future__ import annotations
 
 from typing import Any
 
 CPUS = 4
+FRUGAL: dict[str, Any] = {"object_store_memory": 80 * 2**20, "include_log_monitor": False}
+"""Settings of a node: nobody reads its logs elsewhere, and nothing is stored there."""
+FRUGAL_HEAD: dict[str, Any] = {**FRUGAL, "include_dashboard": False, "no_monitor": True}
+"""Those of a head: nor does its cluster grow."""
 
 
 class SharedCluster:
@@ -15,12 +19,11 @@ class SharedCluster:
 
     @property
     def address(self) -> str:
-        """What ``engines.address`` is to be."""
+        """The value for ``engines.address``."""
         if self._nodes is None:
             from ray.cluster_utils import Cluster
 
-            head = {"num_cpus": CPUS, "object_store_memory": 80 * 2**20, "include_dashboard": False}
-            self._nodes = Cluster(initialize_head=True, head_node_args=head)
+            self._nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": CPUS, **FRUGAL_HEAD})
         address: str = self._nodes.address
         return address
 

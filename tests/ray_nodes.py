@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ray_cluster import FRUGAL, FRUGAL_HEAD
+
 QUICK_HEALTH = {
     "health_check_initial_delay_ms": 500,
     "health_check_period_ms": 500,
@@ -24,13 +26,13 @@ class Cluster:
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster as Nodes
 
-        head = {"num_cpus": 0, "object_store_memory": 80 * 2**20, "_system_config": QUICK_HEALTH}
-        self.nodes = Nodes(initialize_head=True, head_node_args={**head, "include_dashboard": False})
+        head = {"num_cpus": 0, "_system_config": QUICK_HEALTH, **FRUGAL_HEAD}
+        self.nodes = Nodes(initialize_head=True, head_node_args=head)
         self.address: str = self.nodes.address
 
     def add(self) -> Any:
         """Another node."""
-        return self.nodes.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+        return self.nodes.add_node(num_cpus=1, **FRUGAL)
 
     def remove(self, node: Any) -> None:
         """A node goes, with everything on it, without a word."""
@@ -66,7 +68,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 def status(folder: Path) -> dict[str, Any]:
-    """What a run last said of itself."""
+    """The last status of a run."""
     path = folder / "status.json"
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"done": 0, "engines": []}
     return found
@@ -77,7 +79,7 @@ def waited(what: str, true: Callable[[], Any]) -> float:
     begin = time.monotonic()
     while not true():
         assert time.monotonic() - begin < PATIENCE, what
-        time.sleep(0.02)
+        time.sleep(0.05)
     return time.monotonic() - begin
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def room(locks: Path, alone: bool) -> Iterator[None]:
-    """A room for many, or for one: who waits to be alone holds the door meanwhile, so that nobody slips in before.
+    """A lock for many or for one: a process that waits to be alone keeps later ones out.
 
     Args:
         locks: folder of the two locks; the same one is the same room.

@@ -24,7 +24,7 @@ def configured(folder: Path, *sinks: Any, **changes: Any) -> RunConfig:
 
 
 def means(folder: Path) -> dict[str, float]:
-    """Of the stored rows, by reward and search."""
+    """Means of the stored rows, by reward and search."""
     frame = store.read(folder).to_pandas()
     found = frame.groupby(["reward", "search", frame["budget_value"].fillna(0)])["value"].mean()
     points = {"naive": "naive", "best_of_n": "best_of_n N=%g", "random": "random"}

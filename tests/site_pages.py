@@ -14,7 +14,7 @@ GENERATED = {"commands.md", "configuration.md", "metrics.md", "models.md", "rewa
 """Pages of docs/reference that test_reference.py makes again; those of docs/searches are test_search_docs.py's."""
 
 NEEDS = "# needs "
-"""How a block begins that cannot run in a test, and what it says."""
+"""First words of a block that cannot run in a test."""
 
 
 class Block(NamedTuple):
@@ -27,12 +27,12 @@ class Block(NamedTuple):
 
     @property
     def needs(self) -> bool:
-        """Whether it says that it needs more than a test has."""
+        """Whether the block needs more than a test has."""
         return self.text.startswith(NEEDS)
 
     @property
     def place(self) -> str:
-        """Where it stands."""
+        """Page and line of the block."""
         return f"{self.page}:{self.line}"
 
 

@@ -63,7 +63,7 @@ def opened(folder: Path, **settings: Any) -> Store:
 
 
 def crash(dropped: Store) -> None:
-    """What the end of a process leaves: nothing is written, and the lock is gone."""
+    """Simulate the end of a process: nothing more is written, and the lock is free."""
     assert dropped._claim is not None
     dropped._claim.release()
 

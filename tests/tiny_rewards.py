@@ -19,7 +19,7 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPVisionCo
 from tts.quiet import quiet
 
 WIDTH = 32
-"""Of the tiny CLIP models' embeddings."""
+"""Width of the tiny CLIP models' embeddings."""
 MEAN, STD = [0.48, 0.46, 0.41], [0.27, 0.26, 0.28]
 
 

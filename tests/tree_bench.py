@@ -77,5 +77,5 @@ class Bench:
 
 
 def paid(served: list[Served]) -> list[tuple[ActiveTrial, bool]]:
-    """Who was served, and who of them pays."""
+    """Waiters that were served, and which of them pays."""
     return [(each.waiter.trial, each.paid > 0) for each in served]

@@ -1,4 +1,4 @@
-"""What the commands of ``python -m bench.benchmarks`` share."""
+"""Options and functions shared by the commands of ``python -m bench.benchmarks``."""
 
 from __future__ import annotations
 
@@ -50,5 +50,5 @@ def numbers(text: str) -> list[int]:
 
 
 def percent(share: float) -> str:
-    """A share for people."""
+    """A share in percent, for people."""
     return f"{100 * share:.1f} %"

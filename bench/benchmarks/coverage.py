@@ -1,4 +1,4 @@
-"""How often 95 % intervals hold a mean that is known."""
+"""Measure how often 95 % intervals contain a known mean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How near engines come to the bare network, and where the rest of their time goes."""
+"""Measure engines against the bare network, and where the rest of their time goes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Cell:
 
     Args:
         search: its label.
-        open_problems: how many; None: as many as the engines need.
+        open_problems: number of open problems; None: as many as the engines need.
         window: what the engines did while they were fed.
         forwards: denoiser forwards of one row; two with guidance.
         bare: forwards/s of the bare network, the mean of before and after.
         full: share of the rows of all passes that were not padding.
-        whole: a whole run of as many problems, where one was made, with its beginning and its tail.
+        whole: a whole run of as many problems, with its start and end, if one was made.
     """
 
     search: str
@@ -44,16 +44,16 @@ class Cell:
 
     @property
     def efficiency(self) -> float:
-        """Of the bare network's rate, while the engines were fed."""
+        """Share of the bare network's rate, while the engines were fed."""
         return self.rate / self.bare
 
     @property
     def whole_efficiency(self) -> float | None:
-        """The same of the whole run."""
+        """Share of the bare network's rate over the whole run."""
         return None if self.whole is None else self.whole.nfe_per_second / self.bare
 
     def record(self) -> dict[str, Any]:
-        """Plain values."""
+        """The figures as plain values."""
         whole = None if self.whole is None else {"images": self.whole.images, "seconds": self.whole.seconds}
         return {
             "search": self.search,
@@ -76,9 +76,9 @@ class Sizes:
 
     Args:
         open_problems: numbers of problems open at a time.
-        length: of each window.
-        bare_seconds: of the bare network, before the first window, between two and after the last.
-        whole: labels of searches of which whole runs are made as well.
+        length: length of each window.
+        bare_seconds: seconds of the bare network before, between and after the windows.
+        whole: labels of searches that also get whole runs.
     """
 
     open_problems: tuple[int, ...] = (10, 40)

@@ -1,4 +1,4 @@
-"""What a store of encoded prompts spares an engine: memory of the host and of the device, and time to load.
+"""Measure what a store of encoded prompts saves: memory of host and device, and time to load.
 
 ``python -m bench.benchmarks.encoding`` is one of the processes that are measured.
 """
@@ -26,20 +26,20 @@ WAYS = {
     "stored": "an engine, prompts from the store",
     "own": "an engine with its own text encoders",
 }
-"""What a process does, in this order: the first fills the store that the second reads."""
+"""Kinds of processes, in this order: the first fills the store that the second reads."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a process took beyond its imports.
+    """The cost of a process beyond its imports.
 
     Args:
-        what: it did: a value of :data:`WAYS`.
-        prompts: encoded, or read and asked for.
-        seconds: to load and to encode or to predict once.
-        cpu_seconds: computing, of these, in all threads.
-        mebibytes: peak of the memory that it had resident, over that after its imports.
-        kept_mebibytes: resident at the end, over that after its imports.
+        what: a value of :data:`WAYS`.
+        prompts: number of prompts.
+        seconds: seconds to load, and to encode or to predict once.
+        cpu_seconds: CPU seconds of all threads.
+        mebibytes: peak resident memory above that after the imports.
+        kept_mebibytes: resident memory at the end, above that after the imports.
         device_mebibytes: peak on the GPU; 0: it used none.
     """
 
@@ -53,7 +53,7 @@ class Loaded:
 
 
 def loaded(config: str, overrides: Sequence[str]) -> list[Loaded]:
-    """Each of :data:`WAYS` in a process of its own, on a study's model and prompts."""
+    """Measure each of :data:`WAYS` in a new process, on a study's model and prompts."""
     with TemporaryDirectory() as folder:
         return [_measured(way, config, [*overrides, f"engines.prompts={_where(way, folder)}"]) for way in WAYS]
 
@@ -69,7 +69,7 @@ def _measured(way: str, config: str, overrides: list[str]) -> Loaded:
 
 
 def measure(way: str, config: str, overrides: list[str]) -> dict[str, Any]:
-    """What this process takes for one of :data:`WAYS`, imports apart."""
+    """The cost of one of :data:`WAYS` in this process, without imports."""
     import diffusers  # noqa: F401
     import torch
     import transformers  # noqa: F401

@@ -1,4 +1,4 @@
-"""Studies to measure, and how long they take without start-up."""
+"""Studies to measure, and their time without start-up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a row's step costs the host: all that an engine does beside its network, noises made elsewhere."""
+"""Measure the host's time per row and step: all of an engine's work except its network and its noises."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ ROUNDS = 5
 
 @dataclass(frozen=True)
 class HostCost:
-    """What a row costs the host in a pass.
+    """The host's time per row of a pass.
 
     Args:
-        sampler: whose arithmetic.
+        sampler: the sampler.
         shape: of a state.
         batch: rows of a pass.
-        microseconds: of CPU time a row and pass, the least of some rounds.
+        microseconds: CPU time per row and pass, the least of several rounds.
     """
 
     sampler: str
@@ -38,7 +38,7 @@ class HostCost:
 
 
 def cost(sampler: str, shape: str, batch: int, rounds: int = ROUNDS) -> HostCost:
-    """Whole trajectories of a full batch with a network that answers at once; their noises are at hand."""
+    """Time whole trajectories of a full batch with a network that returns at once and noises made before."""
     import torch
 
     from bench.workers.unasked import Unasked
@@ -55,7 +55,7 @@ def cost(sampler: str, shape: str, batch: int, rounds: int = ROUNDS) -> HostCost
 
 
 def _round(engine: Any, ticket: int) -> float:
-    """Seconds of CPU time a row."""
+    """Seconds of CPU time per row."""
     wanted = [
         Segment(Noise(100 * k), tuple(Noise(100 * k + step + 1) for step in range(STEPS)), 0)
         for k in range(engine.batch)
@@ -85,7 +85,7 @@ def _sampler(name: str) -> Any:
 
 @app.command("host")
 def host_path(
-    shapes: Annotated[list[str] | None, typer.Argument(help="Only these shapes; left out: all.")] = None,
+    shapes: Annotated[list[str] | None, typer.Argument(help="Only these shapes; default: all.")] = None,
     batches: Annotated[str, typer.Option(help="Rows of a pass.")] = "64",
     output: Output = RESULTS,
 ) -> None:

@@ -1,4 +1,4 @@
-"""How many noises a second each way of making them gives, and how many threads feed a device."""
+"""Measure the rate of each way of making noises, and the threads that feed a device."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ Make = Callable[[Sequence[Noise]], None]
 
 @dataclass(frozen=True)
 class NoiseRate:
-    """What a way of making noises gives.
+    """The rate of one way of making noises.
 
     Args:
-        way: of making them.
+        way: the way.
         shape: of a noise.
-        moved: each is another one's neighbour; else each has a seed of its own.
-        threads: that make them; 0: a GPU does.
+        moved: whether each noise is a move from another one; else each has its own seed.
+        threads: threads that make them; 0: a GPU does.
         values_per_second: float32 values.
         values_per_cpu_second: the same by all threads' computing time, whatever else the machine does meanwhile.
     """
@@ -72,11 +72,11 @@ def rates(shape: str, threads: Sequence[int], device: str, seconds: float) -> It
 
 
 class Beside:
-    """The host's noises for a batch, made by some threads beside the engine's, or by that one itself.
+    """The host's noises for a batch, made by extra threads or by the engine's own.
 
     Args:
         shape: of a noise.
-        threads: beside; 0: none.
+        threads: number of extra threads; 0: none.
     """
 
     def __init__(self, shape: tuple[int, ...], threads: int) -> None:
@@ -90,7 +90,7 @@ class Beside:
         self._threads = threads
 
     def make(self, noises: Sequence[Noise]) -> None:
-        """A batch; what threads beside have made is only taken afterwards, as an engine does."""
+        """Make a batch; noises of the extra threads are collected afterwards, as in an engine."""
         if self._threads:
             self._supply.soon(noises)
             self._supply.settle()
@@ -117,7 +117,7 @@ def on_device(shape: tuple[int, ...], device: str) -> Make:
 
 
 def measured(make: Make, shape: tuple[int, ...], moved: bool, seconds: float) -> tuple[float, float]:
-    """Values a second and a second of computing, medians over batches of new noises."""
+    """Values per second and per CPU second, medians over batches of new noises."""
     seeds, size = itertools.count(), max(1, BATCH_VALUES // math.prod(shape))
     pivot = Noise(0)
 
@@ -138,7 +138,7 @@ def measured(make: Make, shape: tuple[int, ...], moved: bool, seconds: float) ->
 
 @app.command("noises")
 def noise_rates(
-    shapes: Annotated[list[str] | None, typer.Argument(help="Only these shapes; left out: all.")] = None,
+    shapes: Annotated[list[str] | None, typer.Argument(help="Only these shapes; default: all.")] = None,
     threads: Annotated[str, typer.Option(help="Threads beside the engine's; 0: its own.")] = "0,1,2",
     device: Annotated[str, typer.Option(help="Of the noises that a device makes, beside the CPU's.")] = "cpu",
     seconds: Annotated[float, typer.Option(help="For each way.")] = 1.0,

@@ -58,7 +58,7 @@ def bare(
         typer.Option(metavar="KEY=V,V", help="Also by a setting, e.g. engines.compile=false,true; may be repeated."),
     ] = None,
     batches: Annotated[
-        str | None, typer.Option(help="Sizes; left out: powers of two while they bring something.")
+        str | None, typer.Option(help="Batch sizes; default: powers of two while the rate grows.")
     ] = None,
     seconds: Annotated[float, typer.Option(help="For each size.")] = 1.0,
     output: Output = RESULTS,

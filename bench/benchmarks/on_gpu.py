@@ -30,19 +30,19 @@ ONE = ("eps_greedy",)
 
 @dataclass(frozen=True)
 class Cell:
-    """A network as a GPU has it, and what is measured of it.
+    """A network on a GPU, and its measurements.
 
     Args:
         network: a name of :mod:`bench.benchmarks.published`, or ``cifar10``.
-        precision: of its weights; None: the network has no such setting.
+        precision: precision of its weights; None: the network has no such setting.
         batch: rows of a pass.
-        searches: which an engine plays; none: only the bare network is measured.
+        searches: searches that an engine runs; none: measure only the bare network.
         steps: of a trajectory.
         compiled: by ``torch.compile``.
-        slow: how many times as long to look, as one pass takes long.
-        invariant: which kernels let no row depend on its place.
+        slow: factor of the windows' length, for slow networks.
+        invariant: operations computed by kernels whose rows do not depend on their position.
         noise: what makes noises.
-        noise_threads: that make them beside the device; None: as many as an engine has by itself.
+        noise_threads: threads that make noises in advance; None: the engine's default.
     """
 
     network: str
@@ -118,8 +118,8 @@ class Measured:
 
     Args:
         bare: forwards/s of the bare network; with guidance a row is two.
-        gibibytes: most memory held.
-        fault: why engines cannot have it.
+        gibibytes: peak memory.
+        fault: why engines refuse it.
         engines: by search, forwards/s, their share of the bare network's, how full batches were, shares of time.
     """
 
@@ -148,7 +148,7 @@ class Measured:
 
 
 def measured(cell: Cell, length: Length) -> Measured:
-    """The bare network, and an engine on the same loaded one, side by side in this process."""
+    """Measure the bare network, and an engine on the same loaded network, in this process."""
     import torch
 
     torch.cuda.reset_peak_memory_stats()

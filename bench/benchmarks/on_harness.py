@@ -119,7 +119,7 @@ def resuming(
     full: Annotated[bool, typer.Option("--full", help="A million trials.")] = False,
     output: Output = RESULTS,
 ) -> None:
-    """How long a large run, nine tenths of it done, takes to go on, and its memory."""
+    """Time and memory to resume a large run, nine tenths of it done."""
     size = planned or (1_000_000 if full else 200_000)
     found = resume(size, size * 9 // 10)
     out.print(

@@ -27,10 +27,10 @@ class Profile:
 
     Args:
         window: the engine's own figures; the profiler makes the host's part of them larger.
-        seconds: seen by the profiler.
-        network: of them in functions of the network.
-        host: seconds of every other function itself, without those that it calls.
-        operations: seconds of torch's operations themselves, where they were asked for.
+        seconds: seconds seen by the profiler.
+        network: seconds in functions of the network.
+        host: seconds in every other function itself, without its callees.
+        operations: seconds in torch's operations themselves, if requested.
     """
 
     window: Window
@@ -56,7 +56,7 @@ class Profile:
         return f"{words} Outside the network most time went to {named}." if named else words
 
     def record(self, top: int = 20) -> dict[str, Any]:
-        """Plain values."""
+        """The figures as plain values."""
         return {
             "words": self.words(),
             "window": self.window.record(),

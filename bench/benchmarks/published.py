@@ -1,4 +1,4 @@
-"""Networks of published sizes with random weights: what a device does with them needs no trained ones.
+"""Networks of published sizes with random weights, to measure devices without trained weights.
 
 Each is a model of a configuration by its place, ``{name: "bench.benchmarks.published:FluxDev", precision: bf16}``.
 Their images are noise; prompts are encoded as random states of the published form, as no text encoder is made.
@@ -79,14 +79,14 @@ class Random(PipelineSettings):
         return self.CONFIGS["scheduler"]
 
     def check(self) -> None:
-        """Nothing can be missing."""
+        """Do nothing: there are no files to check."""
 
     def notes(self, conditions: Sequence[Condition]) -> list[str]:
         """None: prompts are not read."""
         return []
 
     def identity(self) -> dict[str, Any]:
-        """The settings, and which network."""
+        """The settings, and the network's name."""
         return {**self.record(), "weights": "random", "network": type(self).__name__}
 
     def placed(self, device: str, parts: Collection[str] | None = None) -> Any:
@@ -120,11 +120,11 @@ class Random(PipelineSettings):
         return lambda prompt: self.encode(pipeline, prompt, device)
 
     def encoding(self, device: str) -> Callable[[str | None], Encoded]:
-        """The same for a store of prompts, by no text encoders."""
+        """The same states for a store of prompts, without text encoders."""
         return self.encoder(None, device)
 
     def encoder_identity(self) -> dict[str, Any]:
-        """What decides those states."""
+        """The identity of those states."""
         return {"network": type(self).__name__, "precision": self.precision}
 
 
@@ -216,7 +216,7 @@ class FluxDev(Random, Flux):
     }
 
     def guide(self) -> Guidance:
-        """The scale is told to the network."""
+        """Embedded guidance: the scale is an input of the network."""
         return Embedded(self.scale)
 
 
@@ -265,10 +265,10 @@ class ADM64(EDM):
     checkpoint: str = Field("random", description="nothing is fetched")
 
     def check(self) -> None:
-        """Nothing can be missing."""
+        """Do nothing: there are no files to check."""
 
     def identity(self) -> dict[str, Any]:
-        """The settings, and which network."""
+        """The settings, and the network's name."""
         return {**self.record(), "weights": "random", "network": "ADM64"}
 
     def _open(self) -> tuple[float, ADMShape, Callable[[], nn.Module]]:

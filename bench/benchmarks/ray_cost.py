@@ -32,7 +32,7 @@ class RayCost:
         return median(actor / own for own, actor in zip(self.local, self.ray, strict=True))
 
     def record(self) -> dict[str, Any]:
-        """Plain values."""
+        """The figures as plain values."""
         return {"search": self.search, "local": self.local, "ray": self.ray, "ratio": self.ratio}
 
 
@@ -42,7 +42,7 @@ def ray_cost(search: str, studies: dict[str, Study], length: Length, rounds: int
     Args:
         search: its label.
         studies: one study by its backend, ``local`` and ``ray``, each with one engine.
-        length: of each window.
+        length: length of each window.
         rounds: of one window each.
     """
     fed = {backend: endless(study, "driver") for backend, study in studies.items()}

@@ -1,4 +1,4 @@
-"""A report of a hundred thousand trials: how long it takes, in how much memory, and how large the page is."""
+"""Measure a report of a hundred thousand trials: its time, its memory, and the size of the page."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SEARCHES: list[Any] = [
     {"name": "eps_greedy", "N": 4, "budget": {"K": [1, 2, 4, 8]}},
 ]
 GAINS = {"best_of_n": 0.06, "random": 0.10, "beam": 0.11, "mcts": 0.07, "zero_order": 0.03, "eps_greedy": 0.09}
-"""Of each doubling of the compute."""
+"""Gain in reward from each doubling of the compute."""
 
 CONDITIONS, PICTURED, TRACED, SIDE = 10, 10, 20, 256
 

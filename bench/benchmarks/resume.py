@@ -1,4 +1,4 @@
-"""A run of a million trials, nine tenths of them done: how long until the next one begins, and in how much memory."""
+"""Measure the resumption of a run of a million trials, nine tenths of them done: time and memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a curve costs when its budgets and rewards run together, against runs of their own."""
+"""Measure the cost of a curve when its budgets and rewards run together, against separate runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CURVES: dict[str, list[dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Shared:
-    """Forwards that a set of trials takes.
+    """Forwards of a set of trials.
 
     Args:
         curve: what it is.

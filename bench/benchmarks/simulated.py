@@ -1,4 +1,4 @@
-"""What the harness costs: engines that only sleep, 64 segments in 50 ms, as a fast GPU would take them."""
+"""Measure the harness with engines that only sleep: 64 segments in 50 ms, as on a fast GPU."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Share:
 
 @dataclass
 class Window:
-    """Looks at a run's counters some time after its first rows, and ends it some seconds later."""
+    """Reads a run's counters some time after its first rows, and ends the run some seconds later."""
 
     seconds: float
     start: float | None = None
     marks: list[tuple[float, float, int]] = field(default_factory=list)
 
     def look(self, counts: RunProgress) -> None:
-        """Called by the driver all the time."""
+        """Called by the driver at every wait."""
         if self.start is None:
             self.start = time.perf_counter() if any(status.load.rows for status in counts.engines) else None
             return

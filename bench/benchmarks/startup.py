@@ -1,4 +1,4 @@
-"""How long a command takes to its help text, and a run to its first forward pass.
+"""Measure the time to the help text, and to a run's first forward pass.
 
 ``python -m bench.benchmarks.startup`` is the run that is timed, in a process of its own: a run of one problem, with
 marks at the ends of its phases.

@@ -1,4 +1,4 @@
-"""What it costs to keep every evaluation."""
+"""Measure the cost of storing every evaluation."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _spent(run: Callable[[], object]) -> tuple[float, float]:
 
 
 def _harness_ms(search: str, problems: int, pairs: int) -> float:
-    """What is more, without a network."""
+    """The additional CPU time, without a network."""
     spent = {False: 0.0, True: 0.0}
     nfe = 0
     for trace in [False, True] * pairs:

@@ -1,4 +1,4 @@
-"""Hundreds of engines for one driver: real messages from a few processes that each play many hosts."""
+"""Measure one driver with hundreds of engines: real messages from a few processes that each simulate many hosts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PROCESSES = 8
 
 @dataclass
 class _Host:
-    """A host that is played: its trials, and how far its engine has come."""
+    """A simulated host: its trials, and the progress of its engine."""
 
     waiting: deque[Trial] = field(default_factory=deque)
     since: float = field(default_factory=time.monotonic)
@@ -36,7 +36,7 @@ class _Host:
 
 
 class VirtualHosts:
-    """Plays some hosts: each ends trials at the rate of a full engine for as long as it has any."""
+    """Simulates hosts: each finishes trials at the rate of a full engine while it has any."""
 
     def __init__(self, trials_per_second: float, nfe: int) -> None:
         self.rate, self.nfe = trials_per_second, nfe
@@ -47,7 +47,7 @@ class VirtualHosts:
         self.hosts.setdefault(engine, _Host()).waiting.extend(trials)
 
     async def poll(self, engine: int) -> WorkerReport:
-        """What a host has ended after the usual time."""
+        """The trials that a host finished in the usual time."""
         await asyncio.sleep(HOST_POLL_SECONDS)
         host, now = self.hosts.setdefault(engine, _Host()), time.monotonic()
         host.credit += (now - host.since) * self.rate
@@ -70,7 +70,7 @@ def _row(trial: Trial, nfe: int) -> TrialRow:
 
 
 class VirtualPool:
-    """Hosts that are played, each with a long poll under way, as in :class:`bench.workers.on_ray.pool.RayPool`."""
+    """Simulated hosts, each with a pending long poll, as in :class:`bench.workers.on_ray.pool.RayPool`."""
 
     flops = None
 

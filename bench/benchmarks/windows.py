@@ -1,4 +1,4 @@
-"""A run looked at while all its engines are fed: rows a second, and where their time goes.
+"""Measure a run while all its engines are fed: rows per second, and where their time goes.
 
 A window begins when the engines are warm and ends before the first problem is missing, so that neither start-up nor the
 last problems' tail is in it.
@@ -20,7 +20,7 @@ from bench.workers.search_runner import SearchRunner
 from tts.engine.requests import EngineCounters
 
 SHARES = ("denoiser", "decode", "reward", "noise", "host", "idle")
-"""What an engine's time is made of; ``host`` is what none of the others takes."""
+"""Parts of an engine's time; ``host`` is the rest."""
 
 
 class _Over(Exception):
@@ -29,7 +29,7 @@ class _Over(Exception):
 
 @dataclass(frozen=True)
 class Length:
-    """How long to look, and how long to let engines warm up before; in seconds."""
+    """Seconds of a window, and of the engines' warm-up before it."""
 
     seconds: float = 5.0
     warm_up: float = 2.0
@@ -37,7 +37,7 @@ class Length:
 
 @dataclass(frozen=True)
 class Window:
-    """What engines did in a window.
+    """The engines' work in a window.
 
     Args:
         seconds: the window's length, summed over engines.
@@ -71,13 +71,13 @@ class Window:
         return dict(zip(SHARES, (denoiser, decode, reward, noise, host, idle), strict=True))
 
     def record(self) -> dict[str, Any]:
-        """Plain values."""
+        """The figures as plain values."""
         return {**asdict(self), "rows_per_second": self.rows_per_second, "shares": self.shares()}
 
 
 @dataclass
 class Watched:
-    """A pool that takes note of when its engines said what; the calls are those of :class:`bench.workers.pool.Pool`.
+    """A pool that records when its engines reported what; it has the methods of :class:`bench.workers.pool.Pool`.
 
     An engine's window lies between two of its own messages, as only these say what it has done by then.
     """
@@ -130,14 +130,14 @@ class Watched:
         self.pool.close()
 
     def seen(self, driver_seconds: float) -> Window:
-        """What was done between each engine's first and last message."""
+        """The work between each engine's first and last message."""
         spans = [(self.first[engine], last) for engine, last in self.last.items()]
         seconds = sum(end - begin for (begin, _), (end, _) in spans)
         load = sum((after - before for (_, before), (_, after) in spans), EngineCounters())
         return Window(seconds, len(spans), load, driver_seconds, self.outcomes)
 
     def drain(self) -> None:
-        """Let the engines end what they have, and forget it, so that another study can use them."""
+        """Let the engines finish and forget their work, so that another study can use them."""
         while self.under_way:
             self.wait()
         for engine, tickets in enumerate(self.tickets):

@@ -13,7 +13,7 @@ def calibrate(
     config: Annotated[str, typer.Argument(help="A YAML file, or the name of a configuration that ships.")],
     overrides: Overrides = None,
     batches: Annotated[
-        str | None, typer.Option(metavar="N,N,...", help="Sizes; left out: powers of two while they bring something.")
+        str | None, typer.Option(metavar="N,N,...", help="Batch sizes; default: powers of two while the rate grows.")
     ] = None,
     precisions: Annotated[
         bool,

@@ -10,16 +10,16 @@ from bench.commands.options import out
 
 
 def check(
-    target: Annotated[str, typer.Argument(help="module:Class of your own: a search, model, reward, sampler, metric.")],
+    target: Annotated[str, typer.Argument(help="module:Class of your own search, model, reward, sampler or metric.")],
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of it; may be repeated.")
     ] = None,
     conditions: Annotated[
         list[str] | None,
-        typer.Option("--condition", help="Prompt that a reward's images are of; left out: class indices 0 to 5."),
+        typer.Option("--condition", help="Prompt of a reward's images; default: class indices 0 to 5."),
     ] = None,
 ) -> None:
-    """Play a plug-in of your own against the rules of its kind, and say what is wrong; exit code 1 if anything is."""
+    """Test your own plug-in against the rules of its kind; exit code 1 if a rule is broken."""
     from bench.study.config import assignments
     from tts.testing.checking import check as play
 

@@ -11,15 +11,15 @@ from bench.commands.options import out
 
 def compare(
     a: Annotated[str, typer.Argument(metavar="RUN_A", help="Results folder or address of a run.")],
-    b: Annotated[str, typer.Argument(metavar="RUN_B", help="That of another run of what should be the same study.")],
+    b: Annotated[str, typer.Argument(metavar="RUN_B", help="Results folder or address of a second run of the study.")],
     exact: Annotated[bool, typer.Option("--exact", help="Exit code 4 also if they differ within noise.")] = False,
-    common: Annotated[bool, typer.Option("--common", help="It is enough that they have trials in common.")] = False,
+    common: Annotated[bool, typer.Option("--common", help="Compare the common trials only.")] = False,
     tolerance: Annotated[
-        float, typer.Option(min=0, help="Mean differences up to this count as noise, however sure they are.")
+        float, typer.Option(min=0, help="Mean differences up to this count as noise, even if significant.")
     ] = 0.0,
-    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, for programs.")] = False,
 ) -> None:
-    """Say whether two runs (two versions, clusters, settings) are the same, and if not, whether they differ beyond
+    """Test whether two runs (two versions, clusters, settings) are the same, and if not, whether they differ beyond
     noise.
 
     Exit codes: 0 the trials are identical, or differ within noise; 2 no run, or a setting is wrong; 4 they differ

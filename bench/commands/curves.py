@@ -11,12 +11,10 @@ from bench.commands.options import Over, Spread, out
 
 def curves(
     runs: Annotated[list[str], typer.Argument(help="Results folders or addresses, also of unfinished runs.")],
-    baseline: Annotated[
-        str | None, typer.Option(help="Search over which the gains of the others are printed, too.")
-    ] = None,
+    baseline: Annotated[str | None, typer.Option(help="Search to which the printed gains refer.")] = None,
     over: Spread = Over.problems,
     trust: Annotated[
-        bool, typer.Option("--trust", help="The runs' manifests may name metrics that are code of their own.")
+        bool, typer.Option("--trust", help="Allow the runs' manifests to name metrics that are code.")
     ] = False,
 ) -> None:
     """Compute curves.parquet, curves.png, images.png and metrics.parquet again, and print one table of all runs."""

@@ -19,12 +19,12 @@ def doctor(
         Path | None, typer.Option("--save", metavar="FILE", help="All findings as JSON, to attach to a report.")
     ] = None,
 ) -> None:
-    """Check this machine before a study is trusted to it, in about two minutes: what a run needs, and what it gets.
+    """Check in about two minutes whether this machine can run a study, and how fast.
 
     Versions, memory, disk, Ray, the device; at which batches and precisions rows are independent; how far the device
     is from the CPU; the bare network, the engine, and what the host could feed.
 
-    Exit codes: 0 a run works; 4 it fails here, or its results could not be trusted.
+    Exit codes: 0 a run works; 4 it fails on this machine, or its results would not be reproducible.
     """
     import json
 

@@ -11,7 +11,7 @@ from bench.commands.options import Device, Run, out
 
 def duel(
     run: Run,
-    baseline: Annotated[str, typer.Option(help="Search whose images the others are compared with.")] = "naive",
+    baseline: Annotated[str, typer.Option(help="Search with whose images the others are compared.")] = "naive",
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the judge, e.g. id=FOLDER.")
     ] = None,

@@ -24,22 +24,22 @@ def export(
     to: Annotated[
         str | None,
         typer.Option(
-            metavar="PLACE", help="A folder, or hf://datasets/OWNER/NAME on the hub; gets a data card (README.md), too."
+            metavar="PLACE", help="A folder, or hf://datasets/OWNER/NAME on the hub; it gets a data card, too."
         ),
     ] = None,
     license: Annotated[
-        str, typer.Option(metavar="ID", help="Of the data, as the hub writes it: cc-by-4.0.", rich_help_panel=HUB)
+        str, typer.Option(metavar="ID", help="Licence of the data, in the hub's form: cc-by-4.0.", rich_help_panel=HUB)
     ] = UNKNOWN,
     public: Annotated[
-        bool, typer.Option("--public", help="A new repository is for everyone; else private.", rich_help_panel=HUB)
+        bool, typer.Option("--public", help="Make a new repository public instead of private.", rich_help_panel=HUB)
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace all that the repository holds.", rich_help_panel=HUB)
+        bool, typer.Option("--overwrite", help="Replace everything in the repository.", rich_help_panel=HUB)
     ] = False,
 ) -> None:
-    """Copy a run into a small folder to hand on: one part, curves, pictures; images can be left out.
+    """Copy a run into a small folder to share: one part, curves, pictures; images can be left out.
 
-    With --to it is a data set: a card says what it is and how to replay it. To upload it, sign in (hf auth login) or
+    With --to it becomes a data set with a card that explains it. To upload it, sign in (hf auth login) or
     set HF_TOKEN in the environment.
     """
     if (folder is None) == (to is None):

@@ -13,13 +13,13 @@ STUDY = "The flags of the study's own code, with its defaults (arXiv 2506.03164)
 
 
 def generate(
-    model: Annotated[str | None, typer.Option(help="See: tts-bench list models; left out: cifar10.")] = None,
-    search: Annotated[str | None, typer.Option(help="See: tts-bench list searches; left out: eps_greedy.")] = None,
-    reward: Annotated[str | None, typer.Option(help="Reward to search on; left out: brightness.")] = None,
+    model: Annotated[str | None, typer.Option(help="See: tts-bench list models; default: cifar10.")] = None,
+    search: Annotated[str | None, typer.Option(help="See: tts-bench list searches; default: eps_greedy.")] = None,
+    reward: Annotated[str | None, typer.Option(help="Reward to search on; default: brightness.")] = None,
     condition: Annotated[
         str | None, typer.Option("--class", "--prompt", help="What to draw: a class or a prompt.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, another image.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the image.")] = 0,
     output: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("image.png"),
     settings: Annotated[
         list[str] | None,
@@ -30,10 +30,10 @@ def generate(
         ),
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Rows of every forward pass; left out: the search's candidates.")
+        int | None, typer.Option(min=1, help="Rows of every forward pass; default: the search's candidates.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
-    device: Annotated[Device | None, typer.Option(help="Left out: cuda where there is a GPU, else cpu.")] = None,
+    device: Annotated[Device | None, typer.Option(help="Default: cuda with a GPU, else cpu.")] = None,
     backend: Annotated[str | None, typer.Option(metavar="NAME", help="sd or edm.", rich_help_panel=STUDY)] = None,
     scorer: Annotated[
         str | None,
@@ -52,7 +52,7 @@ def generate(
     b: Annotated[int | None, typer.Option("--B", help="Beams [2].", rich_help_panel=STUDY)] = None,
     s: Annotated[int | None, typer.Option("--S", help="Simulations a step [8].", rich_help_panel=STUDY)] = None,
 ) -> None:
-    """Draw one image with a search; prints its rewards before and after."""
+    """Draw one image with a search, and print its rewards without and with search."""
     from bench.report.listing import before_and_after
     from bench.run.drawing import Request, draw
     from bench.store.files import check_file, write_output

@@ -18,15 +18,15 @@ def metrics(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="Where extractors compute: auto, cpu, cuda or cuda:N.")] = "auto",
-    batch: Annotated[int, typer.Option(min=1, help="Images that an extractor looks at at once.")] = 64,
+    batch: Annotated[int, typer.Option(min=1, help="Images per batch of an extractor.")] = 64,
     trust: Annotated[
-        bool, typer.Option("--trust", help="The run's manifest may name code, files and addresses of its own.")
+        bool, typer.Option("--trust", help="Allow the run's manifest to name code, files and addresses.")
     ] = False,
 ) -> None:
-    """Compute metrics of a run's images that its engines did not: FID, IS, KID, precision, recall and others.
+    """Add metrics to a run's images: FID, IS, KID, precision, recall and others.
 
-    Images that were not kept are made again from their recipes. Features are stored beside the trials, each once; after
-    an interruption the same command goes on. Metrics that were added are in later reports, too.
+    Images that were not stored are drawn again from their recipes. Features are stored beside the trials, once; after
+    an interruption the same command continues. Later reports include the added metrics.
     """
     from bench.report.adding import add_metrics
     from bench.report.metric_table import notes, render

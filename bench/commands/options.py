@@ -49,8 +49,7 @@ Spread = Annotated[
     Over,
     typer.Option(
         "--over",
-        help="Intervals of problems speak of these conditions; of conditions, each with all its seeds, of others like "
-        "them.",
+        help="problems: intervals for these conditions; conditions: wider intervals, for other conditions like these.",
     ),
 ]
 Overrides = Annotated[

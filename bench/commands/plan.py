@@ -17,22 +17,22 @@ def plan(
     config: Annotated[str, typer.Argument(help="A YAML file, or the name of a configuration that ships.")],
     overrides: Overrides = None,
     rate: Annotated[
-        float | None, typer.Option(min=1e-9, help="Denoiser forwards a second of one engine, as calibrate prints.")
+        float | None, typer.Option(min=1e-9, help="Denoiser forwards per second of one engine, as calibrate prints.")
     ] = None,
     measure: Annotated[bool, typer.Option("--measure", help="Measure the rate here, as calibrate does.")] = False,
-    price: Annotated[float | None, typer.Option(min=0, help="Of an hour of one device, in any currency.")] = None,
+    price: Annotated[float | None, typer.Option(min=0, help="Price of an hour of one device, in any currency.")] = None,
     pilot: Annotated[
-        str | None, typer.Option(metavar="RUN", help="A run from whose spread the number of problems is told.")
+        str | None, typer.Option(metavar="RUN", help="A run whose spread determines the number of problems.")
     ] = None,
     difference: Annotated[
-        float | None, typer.Option(min=1e-12, help="With --pilot: difference of the reward that is to be seen.")
+        float | None, typer.Option(min=1e-12, help="With --pilot: difference of the reward to detect.")
     ] = None,
     baseline: Annotated[str, typer.Option(help="With --pilot: search with which the others are compared.")] = "naive",
 ) -> None:
-    """Say what a run will cost before anything is started: trials, forwards, decodes, rewards, disk, time and money.
+    """Predict what a run costs before it starts: trials, forwards, decodes, rewards, disk, time and money.
 
-    The searches play some problems on an engine that computes nothing, so that common work is counted once; weights
-    need not be here.
+    The searches run some problems on an engine that computes nothing, so that common work counts once; weights
+    need not be on this machine.
     """
     from bench.report.forecast_table import control_lines, lines, points_table, problems_table
     from bench.run.forecast import forecast

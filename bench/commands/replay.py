@@ -15,10 +15,10 @@ def replay(
     trial: Annotated[str, typer.Argument(help="The trial's identity (column 'trial'), or its first digits.")],
     output: Annotated[Path | None, typer.Option(help="PNG file to write.")] = None,
     trust: Annotated[
-        bool, typer.Option("--trust", help="The run's manifest may name code, files and addresses of its own.")
+        bool, typer.Option("--trust", help="Allow the run's manifest to name code, files and addresses.")
     ] = False,
 ) -> None:
-    """Make a trial's image again from its row, and say whether it is the same; exit code 1 if it is not."""
+    """Draw a trial's image again from its row, and compare it with the stored one; exit code 1 if they differ."""
     from bench.run.replay import replay as replay_trial
     from bench.store.files import check_file, write_output
 

@@ -12,7 +12,7 @@ from bench.commands.options import Over, Spread, out
 def report(
     runs: Annotated[list[str], typer.Argument(help="Results folders or addresses, also of unfinished runs.")],
     output: Annotated[
-        str | None, typer.Option(help="Folder, or file that ends with .html; left out: the first run's folder.")
+        str | None, typer.Option(help="Folder, or file that ends with .html; default: the first run's folder.")
     ] = None,
     baseline: Annotated[str, typer.Option(help="Search with which the others are compared.")] = "naive",
     over: Spread = Over.problems,
@@ -21,10 +21,10 @@ def report(
     ] = True,
     price: Annotated[
         list[str] | None,
-        typer.Option(help="Of an hour of a device, in any currency: 2.5, or 'NVIDIA H200=3.5'; may be repeated."),
+        typer.Option(help="Price of an hour of a device, in any currency: 2.5, or 'NVIDIA H200=3.5'; may be repeated."),
     ] = None,
     trust: Annotated[
-        bool, typer.Option("--trust", help="The runs' manifests may name metrics that are code of their own.")
+        bool, typer.Option("--trust", help="Allow the runs' manifests to name metrics that are code.")
     ] = False,
 ) -> None:
     """Write report.html: a run's results in words, curves that answer to the pointer, tables and images, in one file.

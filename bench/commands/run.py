@@ -19,19 +19,20 @@ def run(
         str | None, typer.Option(help="Ray cluster to use, HOST:PORT; the same as --set engines.address=HOST:PORT.")
     ] = None,
     shard: Annotated[
-        str | None, typer.Option(metavar="I/N", help="Only every N-th trial, from 0; all shards share one output.")
+        str | None,
+        typer.Option(metavar="I/N", help="Every N-th trial from I on (0 to N-1); shards share one output."),
     ] = None,
-    retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Run trials again that have failed.")] = False,
+    retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Run failed trials again.")] = False,
     summary: Annotated[
         bool, typer.Option("--report/--no-report", help="Print the table and draw the plots at the end.")
     ] = True,
     errors_ok: Annotated[
-        bool, typer.Option("--errors-ok", help="Exit code 0, not 3, though trials have failed; for job queues.")
+        bool, typer.Option("--errors-ok", help="Exit code 0 instead of 3 if trials failed; for job queues.")
     ] = False,
 ) -> None:
-    """Run a study, or go on with one that was interrupted; then print its table and draw its plots.
+    """Start or resume a study; then print its table and draw its plots.
 
-    For runs side by side that share an output, one table at the end is enough: --no-report leaves it out.
+    Runs side by side that share an output need only one table at the end: --no-report leaves it out.
 
     Exit codes: 0 done; 1 no engine is left; 2 a setting is wrong; 3 done, but some trials have failed; 130 and 143
     stopped by Ctrl-C or SIGTERM, everything finished is stored.

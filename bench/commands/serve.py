@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 def serve(
     rewards: Annotated[list[str], typer.Argument(metavar="REWARD", help="Names, or '{name: clip, setting: value}'.")],
     host: Annotated[
-        str, typer.Option(help="Where to listen; the default is for this machine alone, 0.0.0.0 for all.")
+        str, typer.Option(help="Address to listen on; the default accepts this machine only, 0.0.0.0 all.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8700,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: any free one.")] = 8700,
     device: Annotated[Device, typer.Option(help="Where rewards compute.")] = Device.cpu,
-    batch: Annotated[int, typer.Option(min=1, help="Images that a reward of a device gets at a time.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, help="Images per batch of a reward on a device.")] = 16,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the rewards.")] = 1,
     key: Annotated[
         str | None,
-        typer.Option(metavar="VARIABLE", help="Environment variable with the token that requests must bear."),
+        typer.Option(metavar="VARIABLE", help="Environment variable with the token that requests must contain."),
     ] = None,
-    megabytes: Annotated[int, typer.Option(min=1, help="Longest request.")] = 64,
+    megabytes: Annotated[int, typer.Option(min=1, help="Most megabytes of a request.")] = 64,
     address: Annotated[
-        str | None, typer.Option(help="Ray cluster to serve on, by Ray Serve; left out: this process.")
+        str | None, typer.Option(help="Ray cluster to serve on, by Ray Serve; default: this process.")
     ] = None,
-    replicas: Annotated[int, typer.Option(min=1, help="With --address: how many.")] = 1,
+    replicas: Annotated[int, typer.Option(min=1, help="With --address: number of copies.")] = 1,
     gpus: Annotated[float, typer.Option(min=0, help="With --address: GPUs of each replica.")] = 0.0,
 ) -> None:
-    """Serve rewards to other programs and environments, as reward remote asks for them; ends when interrupted."""
+    """Serve rewards to other programs and environments, for the reward remote, until interrupted."""
     from bench.workers.serving.served import Served, entries, token_in
 
     on = device.here() if address is None else device.value  # a cluster's GPUs are elsewhere

@@ -11,9 +11,7 @@ from bench.commands.options import Run, out
 
 def status(
     run: Run,
-    follow: Annotated[
-        bool, typer.Option("--follow", help="Show it again every few seconds, until it is done.")
-    ] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Update every few seconds until the run is done.")] = False,
 ) -> None:
     """Show a run's progress: done, failed, rate, time left, each engine."""
     from bench.run.status import follow as follow_status

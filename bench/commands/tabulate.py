@@ -14,14 +14,14 @@ def tabulate(
     target: Annotated[str, typer.Argument(help="A configuration, or the folder of a run.")],
     candidates: Annotated[int, typer.Option(min=1, help="Trajectories of each problem.")] = 16,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Parquet file; left out: table.parquet in RUN-table.")
+        Path | None, typer.Option(metavar="FILE", help="Parquet file; default: table.parquet in RUN-table.")
     ] = None,
     overrides: Overrides = None,
     trust: Annotated[
-        bool, typer.Option("--trust", help="The run's manifest may name code, files and addresses of its own.")
+        bool, typer.Option("--trust", help="Allow the run's manifest to name code, files and addresses.")
     ] = False,
 ) -> None:
-    """Record what trajectories predict at each step, as a table on which policies are replayed in seconds.
+    """Record the rewards along trajectories as a table, on which policies are replayed in seconds.
 
     The trajectories are a run of their own beside the table, in recording/: the same command goes on with it after an
     interruption. Then: model: {name: table, path: FILE}.

@@ -29,14 +29,14 @@ class TrainDevice(StrEnum):
 
 
 def train(
-    what: Annotated[Trainable, typer.Argument(help="Which of the embedded model's networks.")],
+    what: Annotated[Trainable, typer.Argument(help="Network of the embedded model.")],
     data: Annotated[
         Path, typer.Option(help="Folder with cifar10_{train,test}.parquet, or torchvision's CIFAR10 root.")
     ],
     output: Annotated[Path, typer.Option(help="Folder for the checkpoint, the weights and pictures.")],
-    images: Annotated[int | None, typer.Option(min=1, help="Images to see in all.")] = None,
+    images: Annotated[int | None, typer.Option(min=1, help="Training images in all.")] = None,
     save_every: Annotated[float, typer.Option(min=1, help="Seconds between checkpoints.")] = 120.0,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; left out: torch's choice.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: torch's choice.")] = None,
     bf16: Annotated[bool, typer.Option(help="Mixed precision.")] = False,
     compile: Annotated[bool, typer.Option("--compile", help="Compile the network first (needs a C compiler).")] = False,
     device: Annotated[TrainDevice, typer.Option(help="Where the network is trained.")] = TrainDevice.cpu,
@@ -46,7 +46,7 @@ def train(
     ] = "",
     samples: Annotated[int, typer.Option(min=0, help="Plain samples by which a finished denoiser is judged.")] = 1000,
 ) -> None:
-    """Train the embedded denoiser or classifier; the same command goes on after an interruption."""
+    """Train the embedded denoiser or classifier; the same command resumes after an interruption."""
     from bench.run.training import TrainOptions
     from bench.run.training import train as train_network
 

@@ -12,13 +12,13 @@ from bench.commands.options import Run, err, out
 
 def verify(
     run: Run,
-    sample: Annotated[int, typer.Option(min=1, help="How many trials to play again.")] = 20,
-    seed: Annotated[int, typer.Option(help="Which trials are drawn.")] = 0,
-    exact: Annotated[bool, typer.Option("--exact", help="Exit code 4 also where only devices differ.")] = False,
+    sample: Annotated[int, typer.Option(min=1, help="Number of trials to replay.")] = 20,
+    seed: Annotated[int, typer.Option(help="Seed of the choice of trials.")] = 0,
+    exact: Annotated[bool, typer.Option("--exact", help="Exit code 4 also if only devices differ.")] = False,
     trust: Annotated[
-        bool, typer.Option("--trust", help="The run's manifest may name code, files and addresses of its own.")
+        bool, typer.Option("--trust", help="Allow the run's manifest to name code, files and addresses.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, for programs.")] = False,
 ) -> None:
     """Play trials of a run again, drawn at random, and say whether their pixels and rewards are those stored.
 

@@ -60,13 +60,13 @@ def page(name: str) -> str:
 
 
 def _costs(search: type[Search]) -> Iterator[str]:
-    bound = "" if search.exact else "; bounds, as it decides on its way or by chance"
+    bound = "" if search.exact else "; bounds, as the search decides during the run"
     yield f"C are the denoiser forwards of a step, T the steps{bound}."
     yield ""
     yield f"* **Forwards**: {_doc(search.nfe)}"
     yield f"* **One after another**: {_doc(search.depth)}"
-    needs = "has nothing to choose" if search.needs_injection else "works all the same"
-    yield f"* With a sampler that injects no noise it {needs}."
+    needs = "has nothing to choose" if search.needs_injection else "works as well"
+    yield f"* With a sampler that injects no noise, it {needs}."
 
 
 def _doc(method: object) -> str:

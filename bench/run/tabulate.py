@@ -18,12 +18,12 @@ from rich.console import Console
 from bench.run.replay import stored_study
 from bench.run.start import run
 from bench.store import reader as store
+from bench.store import trace
 from bench.store.files import check_file, write_output
 from bench.store.storage import Storage, place
 from bench.study.config import RunConfig, load
 from bench.study.study import Study
 from bench.study.trust import is_foreign, texts
-from bench.workers import trace
 from tts.errors import DataError, SettingError
 from tts.settings import canonical
 from tts.tables.form import COLUMNS, REWARD, VERSION, HeaderForm, RewardForm, schema

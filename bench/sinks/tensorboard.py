@@ -19,7 +19,7 @@ class TensorBoard(SinkSettings):
 
     package: ClassVar[str] = "tensorboard"
     extra: ClassVar[str] = "tensorboard"
-    folder: Path | None = Field(None, description="where the files go; left out: tensorboard/ in the results folder")
+    folder: Path | None = Field(None, description="folder of the files; default: tensorboard/ in the results folder")
 
     def open(self, run: RunFacts) -> Tracker:
         """A new event file; TensorBoard joins those of one folder."""

@@ -30,9 +30,9 @@ class WandB(SinkSettings):
     package: ClassVar[str] = "wandb"
     extra: ClassVar[str] = "wandb"
     project: str = Field("tts-bench", min_length=1, description="made if it is not there")
-    entity: str | None = Field(None, description="user or team; left out: the account's own")
+    entity: str | None = Field(None, description="user or team; default: the account")
     mode: Literal["online", "offline"] = Field("online", description="offline: files alone, to be sent later")
-    folder: Path | None = Field(None, description="where its files go; left out: the results folder, else here")
+    folder: Path | None = Field(None, description="folder of its files; default: the results folder, else here")
 
     def open(self, run: RunFacts) -> Tracker:
         """A run, or the one with this identity; code, console and what the machine is are not sent."""

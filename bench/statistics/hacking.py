@@ -128,7 +128,7 @@ def prediction_gap(trials: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFr
 
     Args:
         trials: one row per trial.
-        evaluations: of them, as :func:`bench.workers.trace.read` gives them.
+        evaluations: of them, as :func:`bench.store.trace.read` gives them.
 
     Returns:
         :data:`NAMED`, then :data:`GAP`, one row for each point whose search scores predicted images: ``n`` trials,

@@ -1,6 +1,6 @@
 """Figures from a trace: the best reward so far against compute, where the gain arises, which moves win.
 
-Every function takes a trace as :func:`bench.workers.trace.read` gives it (one row an evaluation) and the trials that
+Every function takes a trace as :func:`bench.store.trace.read` gives it (one row an evaluation) and the trials that
 it belongs to, and works on whole columns: millions of evaluations are a matter of seconds.
 """
 

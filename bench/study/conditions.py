@@ -29,9 +29,9 @@ PROMPTS = {"drawbench": "Prompts", "partiprompts": "Prompt", "geneval": "prompt"
 class Selection(Settings):
     """Which of the conditions to take; all, when left out."""
 
-    first: int | None = Field(None, ge=1, description="only so many, from the beginning")
-    sample: int | None = Field(None, ge=1, description="only so many, drawn once and for all, in their own order")
-    sample_seed: int = Field(0, ge=0, description="another seed, another sample")
+    first: int | None = Field(None, ge=1, description="use only the first ones: this many")
+    sample: int | None = Field(None, ge=1, description="use a random sample of this size, in the file's order")
+    sample_seed: int = Field(0, ge=0, description="seed of the sample")
 
     def select(self, items: list[T]) -> list[T]:
         """Those taken.

@@ -47,24 +47,24 @@ class RunConfig(Settings):
     )
     compute: Literal["search", "more-steps"] = Field(
         "search",
-        description="more-steps: besides, plain samples with the steps that each budget pays for, in OUTPUT/more-steps",
+        description="more-steps: also draw plain samples with the steps that each budget buys, in OUTPUT/more-steps",
     )
     problems: Problems = Field(default_factory=Problems, description="what to draw")
     engines: Engines = Field(default_factory=Engines, description="where to compute")
     scorers: Scorers | None = Field(
-        None, description="places of their own for slow rewards; left out: engines compute all of them"
+        None, description="separate processes for slow rewards; default: engines compute all rewards"
     )
     seed: int = Field(0, ge=0, description="seed of the whole run")
     images: bool | Literal["files"] = Field(
-        True, description="keep each trial's image: true in its row, 'files' in images/TRIAL.png, false not at all"
+        True, description="store each trial's image: true: in its row; files: in images/TRIAL.png; false: nowhere"
     )
-    trace: bool = Field(False, description="keep every evaluation of every trial, in evaluations/part-*.parquet")
+    trace: bool = Field(False, description="store every evaluation of every trial, in evaluations/part-*.parquet")
     sinks: list[str | dict[str, Any]] = Field(
-        [], description="where else the run's numbers go: names, or {name: ..., setting: value}; change no result"
+        [], description="services that get the run's numbers: names, or {name: ..., setting: value}; change no result"
     )
-    flush_seconds: float = Field(10.0, ge=0, description="finished trials are stored at least this often")
+    flush_seconds: float = Field(10.0, ge=0, description="seconds after which finished trials are stored at the latest")
     store_seconds: float = Field(
-        600.0, ge=0, description="how long a store that cannot be written to (full, unreachable) is tried again"
+        600.0, ge=0, description="seconds for which writing to a full or unreachable store is retried"
     )
     max_errors: int = Field(10, ge=0, description="a run stops when more trials than this have failed")
     shard: str | None = Field(

@@ -43,7 +43,7 @@ class Engines(Settings):
         32, description="rows of every forward pass; auto: measured when a run begins, and the same from then on"
     )
     score_batch: int | None = Field(
-        None, ge=1, description="images decoded and scored at once; left out: as batch. Large images need fewer"
+        None, ge=1, description="images decoded and scored at once; default: as batch. Large images need fewer"
     )
     threads: int = Field(1, ge=1, description="CPU threads of each engine")
     host_threads: int = Field(
@@ -55,8 +55,8 @@ class Engines(Settings):
     noise_threads: int | None = Field(
         None,
         ge=0,
-        description="threads of each engine that make noises before they are needed; left out: up to 4 beside a GPU, "
-        "none where the model runs on the CPU itself",
+        description="threads of each engine that make noises in advance; default: up to 4 with a GPU, "
+        "none if the model runs on the CPU",
     )
     noise: NoiseRecipe = Field(
         "host",
@@ -76,7 +76,7 @@ class Engines(Settings):
         "cudnn), or diffusers:NAME, a backend of its dispatcher (diffusers:sage)",
     )
     channels_last: bool | None = Field(
-        None, description="layout of the denoiser's images and kernels; left out: as each network is fastest on a CPU"
+        None, description="memory layout of the denoiser's images and kernels; default: each network's fastest on a CPU"
     )
     tf32: Literal["convolutions", "none", "all"] = Field(
         "convolutions",
@@ -102,34 +102,32 @@ class Engines(Settings):
         1, ge=1, description="of an engine's GPUs those that the denoiser is spread over; above 1 they replace gpus"
     )
     reward_gpus: Literal[0, 1] | None = Field(
-        None, description="1: rewards have a GPU of their own; left out: only where gpus is 2"
+        None, description="1: rewards have a separate GPU; default: only if gpus is 2"
     )
     patience: float = Field(
         60.0,
         gt=0,
         description="seconds without a sign of progress after which an engine is replaced",
     )
-    start_seconds: float = Field(600.0, gt=0, description="how long to wait for a first engine, or when all are lost")
+    start_seconds: float = Field(600.0, gt=0, description="seconds to wait for an engine when there is none")
     stage: str | None = Field(
         None, description="folder of each machine to which weights are copied once, from a slow shared file system"
     )
     prompts: str = Field(
         "cache",
-        description="where encoded prompts lie, each encoded once: cache ($TTS_CACHE/prompts of each machine), a "
+        description="where encoded prompts are stored: cache ($TTS_CACHE/prompts of each machine), a "
         "folder that all machines share, or memory (every engine keeps its own text encoders)",
     )
     encode_on: Literal["device", "cpu"] = Field(
         "device", description="where text encoders run; cpu: where a GPU has no room for them, in seconds a prompt"
     )
-    share: bool = Field(
-        True, description="compute what several trials of a problem have in common once; changes no result"
-    )
+    share: bool = Field(True, description="compute the common work of a problem's trials once; changes no result")
     simulate: float | None = Field(
-        None, ge=0, description="no model: each forward pass sleeps so many seconds, rewards are drawn by chance"
+        None, ge=0, description="no model: seconds that each forward pass sleeps; rewards are random"
     )
     skip_network: bool = Field(
         False,
-        description="everything is done but the denoiser's forwards, whose answers are the states: what a host feeds",
+        description="skip the denoiser's forwards and return the states: measures what the host can feed",
     )
 
     @model_validator(mode="after")

@@ -22,7 +22,7 @@ class Problems(Settings):
     random: int | None = Field(
         None,
         ge=1,
-        description="so many problems, each of a condition drawn at random and of its own seed, in place of every "
+        description="number of problems with random conditions and seeds of their own, instead of every "
         "condition with every seed",
     )
 

@@ -18,7 +18,7 @@ class Scorers(Settings):
         0.0, ge=0, description="GPUs of each, with engines.backend: ray; 0: CPUs, as many as engines.threads"
     )
     rewards: list[str] = Field(min_length=1, description="names of the rewards that are theirs, held-out ones too")
-    queue: int = Field(8, ge=1, description="batches that may wait at one of them before engines wait as well")
+    queue: int = Field(8, ge=1, description="batches that wait at a scorer before engines wait as well")
     patience: float = Field(
         600.0, gt=0, description="seconds for a batch, after which a scorer is replaced and its images scored again"
     )

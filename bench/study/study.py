@@ -150,7 +150,7 @@ class Study:
         )
 
     def _identity(self, reward: str) -> dict[str, Any]:
-        """A reward's identity; its settings where it is not computed, as its weights need not be here."""
+        """A reward's identity; its settings where it is not computed, as its weights need not be on this machine."""
         settings = self.rewards[reward]
         return settings.identity() if self.computes_rewards else settings.record()
 

@@ -30,7 +30,7 @@ POINTS: tuple[tuple[str, dict[str, Any], str | None, tuple[int, ...], tuple[int,
 
 
 def trial(**given: Any) -> dict[str, Any]:
-    """One trial; what is not given is as in naive sampling."""
+    """A trial; defaults are those of naive sampling."""
     row = {
         "search": "naive",
         "settings": {},
@@ -66,7 +66,7 @@ def cell(table: pd.DataFrame, **wanted: Any) -> pd.Series[Any]:
 
 
 def naive(values: Sequence[float | None], **given: Any) -> pd.DataFrame:
-    """One trial a condition, with these values."""
+    """One trial per condition, with these values."""
     return pd.DataFrame([trial(condition=k, value=value, **given) for k, value in enumerate(values)])
 
 

@@ -107,7 +107,7 @@ def test_a_window_of_engines_that_sleep() -> None:
 
 
 def test_a_pool_serves_one_study_after_another() -> None:
-    """Its engine has ended all that the first one began."""
+    """A second window, after the engine has finished the first one's work."""
     first, second = small("beam", simulate=0.001), small("random", simulate=0.001)
     with closing(make_pool(first)) as pool:
         before = steady(endless(first, "driver"), pool, SHORT)
@@ -242,7 +242,7 @@ def test_settings_vary_in_every_combination() -> None:
 
 
 def test_the_cost_of_a_trace_is_that_of_the_same_work() -> None:
-    """Of real times, only what must hold on any machine is checked."""
+    """Check only those facts about times that hold on any machine."""
     found = trace_cost("naive", problems=2, pairs=1, steps=4, batch=2)
     assert found.search == "naive"
     assert found.wall > 0

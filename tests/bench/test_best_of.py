@@ -69,7 +69,7 @@ def test_points_that_were_run_are_not_derived() -> None:
 
 
 def test_each_problem_uses_its_largest_trial() -> None:
-    """As in a run that is not finished yet."""
+    """A problem may lack its largest trial, as in an unfinished run."""
     run = pd.concat([best_of_n(8, [[0.1] * 7 + [0.9]]), best_of_n(2, [[0.3, 0.5]], first=1)])
     frame = observations(run, best_of=[1, 4])
     values = frame.set_index(["seed", "budget_value"])["value"].to_dict()

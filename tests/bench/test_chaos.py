@@ -10,7 +10,7 @@ from chaos.simulated import Campaign, worlds
 
 SMALL = {"model": {"name": "cifar10", "sampler": {"steps": 4, "S_max": 90}}, "rewards": ["brightness"]}
 RUNS = 2
-"""Of each world; all coins are seeded."""
+"""Runs in each world, with seeded random faults."""
 
 
 def test_runs_through_every_mishap_have_the_undisturbed_table(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Every model with every reward that suits it and every search here; on Ray the same rows, bit for bit.
 
 What a reward says of an image does not depend on the model that drew it, so that on Ray one model has all rewards, and
-the others have those that look at more: classifiers at their classes, PickScore and a user's own at their prompts.
+others have those that look at more: classifiers at their classes, PickScore and a user's own at their prompts. Nor does
+an engine's process ask of which model it is: on Ray there is one model of each kind, shipped, read from a checkpoint
+and read from a folder of several networks.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ SEARCHES: list[Any] = [
     {"name": "eps_greedy", "N": 2, "K": 2},
 ]
 CONDITIONS = {"stable-diffusion": ["a tench"], "stable-diffusion-xl": ["a tench"]}
+ON_RAY = ("cifar10", "edm", "stable-diffusion-xl")
 OWN: dict[str, Any] = {"name": "own_rewards:redness", "captions": True}
 
 
@@ -124,6 +127,8 @@ def test_every_reward_and_search(
     assert unscored == set()
     assert all(row["nfe"] <= trial.algorithm.nfe(here.plan) for trial in here.trials() for row in [rows[trial.key]])
     assert len({row["image"] for row in rows.values()}) > len(rows) / 4  # searches for other rewards draw other images
+    if name not in ON_RAY:
+        return
     if name != "cifar10":
         of_prompts = [rewards["pickscore"]] if name in tiny_pipelines.PIPELINES else []
         config["rewards"] = [OWN, *of_prompts, *of_classes]

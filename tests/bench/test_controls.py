@@ -59,7 +59,7 @@ def test_a_models_own_steps_are_what_it_begins_with(model: Any) -> None:
 
 
 def test_a_sampler_that_cannot_have_more_steps_has_the_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many, for example, as the schedule has that a network was trained on."""
+    """A limit of steps, such as that of the schedule of a network's training."""
     plan = Cifar10.plan
 
     def limited(self: Cifar10) -> Plan:

@@ -66,7 +66,7 @@ def test_a_row_holds_the_recipe_of_its_image_and_scores(reference: dict[str, dic
 
 
 def exact(trial: Trial) -> bool:
-    """Whether a search's formula of its cost is no mere bound."""
+    """Whether a search's cost formula is exact."""
     settings = trial.algorithm.record()
     return trial.search != "mcts" or settings["S"] <= settings["N"]
 
@@ -82,7 +82,7 @@ def test_a_row_costs_what_the_search_promises(reference: dict[str, dict[str, Any
 
 
 def test_a_prediction_before_the_first_step_is_charged_as_well() -> None:
-    """Of a sampler whose states have their predictions already, where a search starts with a noisy step."""
+    """A sampler whose states already hold predictions, with a search that starts with a noisy step."""
     of = study()
     of.plan = Plan((1,) * 5 + (0,), (True,) * 6, initial_nfe=1, back=1, leaps=(1,) * 5 + (0,))
     rows, counts, pool = play(of, engines=2)
@@ -229,7 +229,7 @@ class Hasty(Naive):
     """A faulty search that ends before its trajectory does."""
 
     def run(self, problem: Problem) -> Run:
-        """One step, and away."""
+        """Take one step and return, before the trajectory ends."""
         [first] = yield [problem.start()]
         [second] = yield [problem.step(first.state, problem.noise(first.state.step))]
         return second

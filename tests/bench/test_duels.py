@@ -81,7 +81,7 @@ def test_what_has_no_answer_is_counted_and_left_out(run: Path) -> None:
 
 
 def test_images_of_another_form_are_not_opened(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A results folder is data: only PNG is decoded, as everywhere."""
+    """A results folder is data: only PNG is decoded."""
     bitmap = io.BytesIO()
     Image.new("RGB", (4, 4)).save(bitmap, format="BMP")
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""What the pages of docs/extend print works as printed; ``tts-bench check`` says what is wrong with what does not."""
+"""The code on the pages of docs/extend works as printed; ``tts-bench check`` names the faults of broken plug-ins."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ SAYS = {
     "Exits": "SystemExit: 3",
     "WillNotClose": "a search yields lists of segments",
 }
-"""What the row of each says."""
+"""The error in each trial's row."""
 
 
 @pytest.mark.parametrize("search_on", ["driver", "engine"])

@@ -33,7 +33,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder that nobody may touch, with code that must not run; looks at it afterwards."""
+    """A folder with code that must not run; the fixture checks afterwards that nothing has changed."""
     folder = tmp_path / "outside"
     folder.mkdir()
     (folder / "secret.png").write_bytes(b"secret")

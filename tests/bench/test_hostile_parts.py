@@ -18,10 +18,9 @@ from report_runs import small_run
 from stored_runs import rows, stored, with_trace
 
 from bench.statistics.trace_analysis import COLUMNS
-from bench.store import features, part_checks
+from bench.store import features, part_checks, trace
 from bench.store import reader as store
 from bench.store.schema import EVALUATION_COLUMNS
-from bench.workers import trace
 from tts.errors import DataError, TTSError
 from tts.metrics.frechet_judge import FrechetJudge
 from tts.training.frechet import Moments
@@ -34,7 +33,7 @@ NAMES = {field.name: field.type for field in EVALUATION_COLUMNS}
 
 
 def put(name: str, value: Any, kind: pa.DataType | None = None) -> Attack:
-    """One value in every row of a column, of its own type or of another one."""
+    """Set a column to one value in every row, of its own type or another."""
 
     def attack(table: pa.Table) -> pa.Table:
         values = pa.array([value] * len(table), kind or table.schema.field(name).type)

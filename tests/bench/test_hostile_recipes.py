@@ -1,4 +1,4 @@
-"""What replay reads of a results folder from anywhere: prompts, recipes and conditions are data."""
+"""Replay of foreign results folders: prompts, recipes and conditions are data."""
 
 from __future__ import annotations
 

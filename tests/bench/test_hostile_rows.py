@@ -77,7 +77,7 @@ def run(made: Path, tmp_path: Path) -> Path:
 
 
 def put(run: Path, name: str, value: Any, kind: pa.DataType | None = None) -> None:
-    """One value in every row of a column, of its own type or of another one."""
+    """Set a column to one value in every row, of its own type or another."""
     for part in (run / "trials").iterdir():
         table = pq.read_table(part)
         values = pa.array([value] * len(table), kind or table.schema.field(name).type)

@@ -239,7 +239,7 @@ def test_in_another_thread_signals_are_left_alone() -> None:
     assert within == before
 
 
-def test_a_store_that_hangs_keeps_nobody_from_leaving(tmp_path: Path) -> None:
+def test_a_run_can_stop_while_its_store_hangs(tmp_path: Path) -> None:
     """The disk does not answer when the run is stopped; the second signal does not wait for it."""
     config, folder = tmp_path / "study.yaml", tmp_path / "run"
     config.write_text(yaml.safe_dump({**STUDY, "output": str(folder), "flush_seconds": 1000.0}))

@@ -138,7 +138,7 @@ def _plain(rows: Rows) -> dict[str, dict[str, Any]]:
 def test_a_poison_trial_is_an_error_after_a_few_engines_and_the_run_goes_on(
     engines: int, innocent: bool, reference: dict[str, dict[str, Any]]
 ) -> None:
-    """Whether it ends its engine or its whole machine."""
+    """Whether the trial kills its engine or its machine."""
     of, rows = study(max_errors=99), Rows()
     pool = PoisonedPool(engines, of, random.Random(1), poison=3, innocent=innocent)
     poisoned = [trial for trial in of.trials() if trial.condition == 3]

@@ -31,7 +31,7 @@ SMALL: dict[str, Any] = {
 
 @contextmanager
 def room_for(rows: int, error: Exception | None = None) -> Iterator[None]:
-    """A device that can hold so many rows."""
+    """A device with memory for a number of rows."""
     real = PixelEDM.denoise
 
     def denoise(model: PixelEDM, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
@@ -78,7 +78,7 @@ def test_half_may_still_be_too_much(tiny: Make, tmp_path: Path) -> None:
 
 
 def test_a_run_that_has_begun_is_not_halved(tiny: Make) -> None:
-    """Its rows would be another run's."""
+    """Its rows would belong to another run."""
     config = tiny(**SMALL, engines={"batch": 8})
     half = {**SMALL, "problems": {"conditions": [0, 1], "seeds": 1}}
     printed(tiny(**half, engines={"batch": 8}))

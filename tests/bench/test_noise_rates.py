@@ -1,4 +1,4 @@
-"""How many noises a second there are: every way is measured, and what a fast device needs is told."""
+"""Rates of noises: every way is measured, and the needs of fast devices are printed."""
 
 from __future__ import annotations
 

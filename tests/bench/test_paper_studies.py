@@ -50,10 +50,10 @@ PUBLISHED: dict[str, dict[str, dict[str, Any]]] = {
         "vae": {"block_out_channels": [128, 256, 512, 512]},
     },
 }
-"""What the published checkpoints' configurations say of a trajectory."""
+"""Settings of trajectories in the published checkpoints' configurations."""
 
 TAGS = {"single_object": 80, "two_object": 99, "counting": 80, "colors": 94, "position": 100, "color_attr": 100}
-"""Of GenEval's prompts."""
+"""Number of GenEval's prompts."""
 
 
 @pytest.fixture(scope="module")

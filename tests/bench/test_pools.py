@@ -1,4 +1,4 @@
-"""Where and in which order segments are computed changes nothing: every row is the same, bit for bit."""
+"""The place and order of segments change nothing: every row is the same, bit for bit."""
 
 from __future__ import annotations
 
@@ -64,16 +64,10 @@ def test_ray_actors_in_another_order(
     assert rows_of(study, pool, shuffle=3) == reference
 
 
-def test_searches_beside_ray_actors(reference: dict[str, dict[str, Any]], tiny: Make, ray_address: str) -> None:
-    """On a cluster that is there already."""
-    study = Study(tiny(engines={"backend": "ray", "address": ray_address, "count": 2, "search_on": "engine"}))
-    assert rows_of(study, make_pool(study), shuffle=4) == reference
-
-
 def test_scorers_on_ray_one_of_which_is_lost(
     reference: dict[str, dict[str, Any]], tiny: Make, ray_address: str
 ) -> None:
-    """A reward that engines have on their device, computed by an actor that dies when the first row is there."""
+    """Searches beside their engines, on a cluster that is there already; a reward dies as the first row is there."""
     import ray
 
     engines = {"backend": "ray", "address": ray_address, "count": 2, "search_on": "engine"}

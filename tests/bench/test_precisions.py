@@ -1,4 +1,4 @@
-"""What a precision changes: the same trajectories in each, against float32."""
+"""Differences of precisions: the same trajectories in each, against float32."""
 
 from __future__ import annotations
 

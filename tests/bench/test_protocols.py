@@ -1,4 +1,4 @@
-"""How metrics are quoted: which images are drawn, EDM's least of three, what is said of it, quality and diversity."""
+"""Quoted metrics: the images drawn, EDM's least of three, the notes, quality and diversity."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_metrics_tell_of_quality_or_of_diversity() -> None:
 
 
 def values_of(metrics: dict[str, list[float]]) -> pd.DataFrame:
-    """Of naive, and of best-of-N at 2 and 4."""
+    """Values of naive, and of best-of-N at 2 and 4."""
     points: list[dict[str, Any]] = [
         {"search": "naive", "curve": "naive", "settings": "{}", "budget": None, "budget_value": None},
         *(

@@ -38,7 +38,7 @@ PLACE = "hf://datasets/group/noises"
 
 
 class FakeHub:
-    """The hub's client, as far as it is asked; ``files`` are a repository's, None: there is none."""
+    """A stand-in for the hub's client; ``files`` are those of a repository, None: no repository."""
 
     endpoint = "https://hub.example"
 

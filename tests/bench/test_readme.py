@@ -65,7 +65,7 @@ FIXTURES = {
     "--pilot": ["--set", "problems.seeds=2"],
     "imagenet64-eval": ["--set", "problems.conditions=[0]", "--set", "problems.seeds=1"],
 }
-"""What follows a command that has a word: small random weights in place of published ones, fewer steps and rounds."""
+"""Options appended to commands with a given word: small random weights, fewer steps and rounds."""
 
 COMMANDS = site_pages.commands()
 RUN = [command.words for command in COMMANDS if not command.needs and not set(command.words) & set(NOT_RUN)]

@@ -20,7 +20,7 @@ CURVES = "figure.chart >> nth=0"
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One for all tests."""
+    """A browser shared by all tests."""
     path = subprocess.run(["sh", str(FIND)], check=True, capture_output=True, text=True).stdout.splitlines()[-1]
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])

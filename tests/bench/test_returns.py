@@ -17,7 +17,7 @@ COSTS = np.array([35.0, 70, 140, 280, 560, 1120])
 
 
 def study(means: np.ndarray, problems: int = 60, noise: float = 0.02, seed: int = 0) -> pd.DataFrame:
-    """One curve with these means, of problems that differ by much more than the curve rises."""
+    """A curve with these means, over problems that differ much more than the curve rises."""
     generator = np.random.default_rng(seed)
     base = 0.3 * generator.standard_normal(problems)
     return pd.concat(

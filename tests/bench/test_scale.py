@@ -102,7 +102,7 @@ def interrupted() -> Iterator[None]:
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
-    """What is written down."""
+    """The recorded values."""
     found: list[dict[str, Any]] = pq.read_table(folder / "scaling.parquet").to_pylist()
     return found
 
@@ -220,12 +220,13 @@ def test_wrong_engines_are_refused_before_anything_starts(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_study_on_ray_from_its_command(tmp_path: Path) -> None:
+def test_a_study_on_ray_from_its_command(tmp_path: Path, ray_address: str) -> None:
     """Half as many passes for each of two engines: what that gains is measured, what the machine does else is not."""
     arguments = [
         *("scale", "quickstart", "--engines", "1,2", "--mode", "strong", "--repeats", 1, "--output", tmp_path / "out"),
         *("--set", "engines.simulate=0.005", "--set", "engines.batch=4", "--set", "searches=[naive]"),
         *("--set", "problems.seeds=2", "--set", f"output={tmp_path / 'unused'}"),
+        *("--set", f"engines.address={ray_address}"),
     ]
     result = bench(*arguments)
     assert (result.code, result.err) == (0, "")

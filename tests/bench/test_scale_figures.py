@@ -30,7 +30,7 @@ def frame(*found: Measurement) -> pd.DataFrame:
 
 
 def test_the_summary_by_hand() -> None:
-    """One engine: 2 and 4 images a second; two engines: 5 and 7."""
+    """Two measurements each: one engine draws 2 and 4 images/s, two engines 5 and 7."""
     table = summary(
         frame(
             measured("strong", 1, 0, 30.0, 27.0),

@@ -33,7 +33,7 @@ def lines(table: str) -> list[list[str]]:
 
 
 def names(table: str) -> list[str]:
-    """Its first column."""
+    """The table's first column."""
     return [cells[0].strip(" `") for cells in lines(table)]
 
 

@@ -78,7 +78,7 @@ def test_what_several_ask_of_a_reward_is_scored_together() -> None:
 
 
 def waiting(batcher: Batcher, number: int) -> None:
-    """Until so many ask and are not served yet."""
+    """Wait until a number of requests are waiting."""
     with batcher._changed:
         assert batcher._changed.wait_for(lambda: len(batcher._waiting) == number, timeout=20)
 

@@ -1,4 +1,4 @@
-"""Rewards as a service: values of the process, bit for bit, and sentences for requests that are none."""
+"""Rewards as a service: the same values, bit for bit, and one-line messages for invalid requests."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ class Call:
 
 @pytest.fixture
 def starlette(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a replica needs of it."""
+    """A stand-in for the part of starlette that a replica uses."""
     responses = types.ModuleType("starlette.responses")
     responses.Response = lambda content, status_code, media_type: (status_code, json.loads(content))  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "starlette", types.ModuleType("starlette"))

@@ -15,7 +15,7 @@ from tts.registry import MODELS, REWARDS
 
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 WITH_LISTS = ("fk-sdxl", "ma-flux", "rbf-flux-schnell", "sd35-curves", "trs-drawbench", "trs-drawbench-lightning")
-"""Those of published prompts, which a user fetches; :mod:`test_paper_studies` has them."""
+"""Configurations with published prompts, which users download; :mod:`test_paper_studies` tests them."""
 TRIALS = {
     "cifar10-algorithms": 50 * 98 * 3,
     "cifar10-algorithms-pilot": 20 * 87 * 3,

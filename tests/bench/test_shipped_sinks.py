@@ -33,7 +33,7 @@ POINTS = [CurvePoint("brightness", "naive", 7.0, 0.25, 2), CurvePoint("brightnes
 
 
 def test_event_files_of_tensorboard(tmp_path: Path) -> None:
-    """As TensorBoard itself reads them."""
+    """Events, read by TensorBoard itself."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run(configured(tmp_path / "run", {"name": "tensorboard", "seconds": 0}), Console(quiet=True))

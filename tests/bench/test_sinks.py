@@ -37,7 +37,7 @@ from tts.errors import SettingError, UnknownNameError
 
 
 def started(config: RunConfig) -> str:
-    """What a run prints."""
+    """The output of a run."""
     said = io.StringIO()
     run(config, Console(file=said, width=1000))
     return said.getvalue()
@@ -45,7 +45,7 @@ def started(config: RunConfig) -> str:
 
 @pytest.fixture
 def told() -> Iterator[list[tuple[Any, ...]]]:
-    """What the sink that keeps everything was told."""
+    """All events of the sink that keeps everything."""
     own_sinks.Kept.told.clear()
     yield own_sinks.Kept.told
     own_sinks.Kept.told.clear()
@@ -127,7 +127,7 @@ def test_a_sink_that_hangs_is_left_behind(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_trial_that_is_stored_twice_counts_once(tmp_path: Path, told: list[tuple[Any, ...]]) -> None:
-    """As in every table of it."""
+    """Rows of a copied part count once, as in all tables of the run."""
     config = configured(tmp_path, "own_sinks:Kept")
     run(config, Console(quiet=True))
     costs = told[-3][2]
@@ -165,7 +165,7 @@ def test_a_stopped_run_says_so(tmp_path: Path, told: list[tuple[Any, ...]]) -> N
 
 
 def test_what_a_results_folder_names_as_sinks_is_not_opened(tmp_path: Path, told: list[tuple[Any, ...]]) -> None:
-    """Its manifest is data; a run that is made of it has none of its sinks."""
+    """A manifest is data: a run made from it opens none of its sinks."""
     run(configured(tmp_path / "run", "own_sinks:Kept", problems={"conditions": [0]}), Console(quiet=True))
     assert store.read_manifest(tmp_path / "run")["config"]["sinks"] == ["own_sinks:Kept"]
     told.clear()

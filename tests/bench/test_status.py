@@ -1,4 +1,4 @@
-"""How a run is getting on: the file beside it, and what its own terminal shows."""
+"""Progress of a run: the status file, and the terminal's output."""
 
 from __future__ import annotations
 

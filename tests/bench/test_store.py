@@ -119,7 +119,7 @@ def test_a_damaged_part_is_named(tmp_path: Path, keep: int) -> None:
 
 
 def disk_full(*_: object) -> None:
-    """What a full disk answers."""
+    """The error of a full disk."""
     raise OSError(28, "No space left on device")
 
 

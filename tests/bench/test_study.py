@@ -107,7 +107,7 @@ def damage_header(data: bytes) -> bytes:
 
 
 def damage_tensor(data: bytes) -> bytes:
-    """One bit of one number."""
+    """Change one bit of one number."""
     return data[:-100] + bytes([data[-100] ^ 1]) + data[-99:]
 
 

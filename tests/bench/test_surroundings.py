@@ -1,4 +1,4 @@
-"""What a user's machine may be like: settings of matplotlib, closed output, file systems that sync no folders."""
+"""Unusual machines: settings of matplotlib, closed output, file systems that cannot sync folders."""
 
 from __future__ import annotations
 

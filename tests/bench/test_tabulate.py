@@ -55,7 +55,7 @@ def on_table(file: Path, folder: Path, **changes: Any) -> RunConfig:
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
-    """What model and table have in common, in the order of problems, rewards and searches."""
+    """The columns that model and table share, sorted by problem, reward and search."""
     found = store.read(folder)
     order = [(name, "ascending") for name in ("problem_seed", "reward", "search", "settings")]
     kept = [name for name in found.column_names if name not in OTHERWISE]
@@ -154,7 +154,7 @@ def test_what_the_table_does_not_have_is_refused_before_the_run(
 
 
 def test_a_held_out_reward_cannot_be_searched_on(file: Path, tmp_path: Path) -> None:
-    """Its predictions were not recorded; its final values were."""
+    """Predictions of a held-out reward were not recorded, only final values."""
     searches = ["naive", POLICIES[2]]
     run(on_table(file, tmp_path / "run", searches=searches, rewards=["compressibility"], held_out=[]), QUIET)
     found = {row["search"]: row["error"] for row in store.read(tmp_path / "run").to_pylist()}
@@ -203,7 +203,7 @@ def test_an_unfinished_recording_makes_no_table(file: Path, monkeypatch: pytest.
 
 
 def test_failed_trajectories_are_left_out(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """One reward has failed on one of a problem's trajectories: all of the others can be replayed."""
+    """If a reward failed on one trajectory of a problem, all others can be replayed."""
     study = Study(recording(load(str(file.parents[1] / "study.yaml")), 4, file.parent / "recording"))
     [part] = (file.parent / "recording" / "trials").iterdir()
     kept, trials = part.read_bytes(), pq.read_table(part)

@@ -15,10 +15,10 @@ from tiny_study import TINY
 
 from bench.run.start import run
 from bench.store import reader as store
+from bench.store import trace
 from bench.store.schema import EVALUATION_COLUMNS, TRACE_VERSION
 from bench.study.config import RunConfig
 from bench.study.study import Study
-from bench.workers import trace
 from tts.errors import DataError
 
 QUIET = Console(quiet=True)
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def both(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Its trials and its evaluations."""
+    """The run's trials and evaluations."""
     trials = store.read(folder)
     return trials.to_pandas().assign(noises=trials["noises"].to_pylist()), trace.read(folder)
 
@@ -127,7 +127,7 @@ def test_a_trial_is_the_same_with_and_without(tmp_path: Path, folder: Path) -> N
 
 
 def test_evaluations_without_their_trials_do_not_count(tmp_path: Path, folder: Path) -> None:
-    """As when the driver is killed between writing the two; the trials are run again."""
+    """As if the driver was killed between writing the two; the trials run again."""
     run(configured(tmp_path), QUIET)
     whole = trace.read(tmp_path)
     [part] = store.parts(store.place(tmp_path))

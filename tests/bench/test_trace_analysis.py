@@ -1,4 +1,4 @@
-"""What a trace tells: checked by hand on small ones, and against plain loops on a random one."""
+"""Analysis of traces: by hand on small ones, and against plain loops on a random one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handles of states: what a trial holds stays, and what nobody holds is released."""
+"""Handles of states: a held state stays, and an unheld one is released."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ class Hoarder(Naive):
         return found[0]
 
     def nfe(self, plan: Plan) -> int:
-        """Of two trajectories."""
+        """Evaluations of two trajectories."""
         return 2 * plan.nfe()
 
 

@@ -212,7 +212,7 @@ def test_a_quarantined_trial_has_a_root_of_its_own() -> None:
     bench.ask(suspect, PROBLEM.step(state, None), PROBLEM.step(state, None, scored="b"), PROBLEM.score(state, "c"))
     assert [request.wants for request in bench.send()] == [("a", "b"), ("c",)]
     bench.ask(active(), PROBLEM.start())
-    assert len(bench.send()) == 1  # nobody finds what is the suspect's
+    assert len(bench.send()) == 1  # other trials do not find the suspect's node
     bench.tree.let_go(suspect)
     bench.ask(active(pinned=2), PROBLEM.start())
     assert len(bench.send()) == 1

@@ -1,4 +1,4 @@
-"""What a manifest may name without --trust: what this package names by itself, and nothing that lies here."""
+"""Names that a manifest may use without --trust: those of this package, and no local files."""
 
 from __future__ import annotations
 

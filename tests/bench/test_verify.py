@@ -80,7 +80,7 @@ def verdicts(run: Path, sample: int = 20) -> list[Verdict]:
 
 
 def brighter(row: dict[str, Any], by: int) -> None:
-    """Change a row's image by so many levels, and its digest with it."""
+    """Change a row's image by a number of levels, and its digest."""
     levels = decoded(row["image"]).astype(int) + by
     file = io.BytesIO()
     Image.fromarray(levels.clip(0, 255).astype(np.uint8)).save(file, "png")

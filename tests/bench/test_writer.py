@@ -72,7 +72,7 @@ def until(true: Callable[[], object]) -> None:
 
 
 def free(folder: Path) -> bool:
-    """Whether another driver could have the folder."""
+    """Whether another driver could lock the folder."""
     again = Store(folder, REWARDS)
     try:
         again.open("d", MANIFEST)

@@ -14,13 +14,12 @@ from fake_pool import study
 from mortal_pools import HostPool, Killed, MortalPool
 
 from bench.run.driver import Driver
-from bench.store import reader
+from bench.store import reader, trace
 from bench.store.leases import STALE_SECONDS
 from bench.store.row import TrialRow
 from bench.store.schema import TIMED
 from bench.store.writer import Store
 from bench.study.study import Study
-from bench.workers import trace
 from chaos.clocks import JUMP, leaping
 from chaos.engines import ENGINE, FROZEN, NODE, WORKER, TroubledHosts, TroubledPool
 from chaos.quota import Outcome, Quota, Rows

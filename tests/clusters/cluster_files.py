@@ -49,7 +49,7 @@ def strings(value: Any) -> Iterator[str]:
 
 
 def commands(name: str, program: str) -> list[list[str]]:
-    """What a file gives a program to do, each as its words after the program's name."""
+    """A program's calls in a file: the words after the program's name."""
     found = re.findall(COMMAND.replace("{program}", program), "\n".join(_sources(name)))
     return [_words(command) for command in found]
 

@@ -117,7 +117,7 @@ class Site:
         return self.end(self.start(script, *arguments))
 
     def calls(self, program: str = "") -> list[list[str]]:
-        """How the stand-ins were called, in order."""
+        """Calls of the stand-ins, in order."""
         path = self.state / "calls"
         lines = path.read_text().splitlines() if path.exists() else []
         return [words for words in map(shlex.split, lines) if not program or words[0] == program]
@@ -167,7 +167,7 @@ def cluster_job(site: Site) -> Iterator[Site]:
 
 @pytest.fixture
 def shard_job(site: Site) -> Site:
-    """One of four tasks of an array."""
+    """A job that is one of four tasks of an array."""
     site.variables = {
         "SLURM_JOB_ID": "82",
         "SLURM_GPUS_ON_NODE": "1",

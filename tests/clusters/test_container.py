@@ -32,7 +32,7 @@ def steps() -> list[tuple[str, str]]:
 
 
 def arguments(name: str) -> list[str]:
-    """What stands after every instruction of a name, in order."""
+    """Arguments of every instruction of a name, in order."""
     return [rest for found, rest in steps() if found == name]
 
 

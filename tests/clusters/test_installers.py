@@ -1,4 +1,4 @@
-"""What the files in clusters/ install: releases that are named, and archives whose digests are."""
+"""Installations by the files in clusters/: pinned releases, and archives with pinned digests."""
 
 from __future__ import annotations
 

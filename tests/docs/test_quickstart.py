@@ -1,4 +1,4 @@
-"""What ``make quickstart`` leaves behind and says at its end."""
+"""Files of ``make quickstart``, and its last lines."""
 
 from __future__ import annotations
 

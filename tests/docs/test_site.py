@@ -21,7 +21,7 @@ LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link
 
 @dataclass
 class Page(HTMLParser):
-    """What a page of the site names: its anchors, its links, and what it loads."""
+    """Anchors, links and loaded resources of a page of the site."""
 
     anchors: set[str] = field(default_factory=set)
     links: list[str] = field(default_factory=list)
@@ -53,7 +53,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 @pytest.fixture(scope="module")
 def pages(site: tuple[Path, str]) -> dict[Path, Page]:
-    """Every page of it, but the one for addresses that there are not."""
+    """Every page of the site except 404.html."""
     found = {}
     for path in site[0].rglob("*.html"):
         if path.name != "404.html":

@@ -15,7 +15,7 @@ RAY = ("bench.workers.on_ray", "bench.benchmarks.virtual")
 """The only places that import Ray; the benchmark plays actors of its own."""
 
 TORCHLESS = ("tts.search", "tts.noise", "tts.plan", "tts.settings", "tts.errors", "tts.registry", "tts.engine.requests")
-"""What a driver and a command line need; torch costs them seconds."""
+"""Modules that drivers and the command line import; torch would cost them seconds."""
 
 FILE_LINES = 300
 FUNCTION_LINES = 60
@@ -64,6 +64,11 @@ def test_searches_and_requests_come_without_torch(package: str) -> None:
 
 def test_statistics_come_without_ray() -> None:
     assert "ray" not in reached("bench.statistics")
+
+
+def test_engines_come_without_what_reads_runs() -> None:
+    """Which has pandas, through Arrow's data sets: half a second for each engine that starts."""
+    assert not {"pandas", "bench.store.reader"} & reached("bench.workers.on_ray")
 
 
 def reached(package: str) -> set[str]:

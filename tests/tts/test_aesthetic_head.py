@@ -20,7 +20,7 @@ from tts.rewards.aesthetic_head import KNOWN, activation_of, read
 
 WIDTH = 768
 INNER = (1024, 128, 64, 16)
-"""Of the published heads on ViT-L/14."""
+"""Width of the published heads on ViT-L/14."""
 
 
 @pytest.fixture(autouse=True)

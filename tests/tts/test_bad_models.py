@@ -1,4 +1,4 @@
-"""What cannot be loaded is said in one line: gated repositories, and memory too small."""
+"""One-line errors of loading: gated repositories, and too little memory."""
 
 from __future__ import annotations
 
@@ -10,29 +10,37 @@ from typing import Any
 import pytest
 import tiny_pipelines
 import torch
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 
 from tts.errors import DeviceError, WeightsError
 from tts.files import hub
+from tts.networks.placing import place
 from tts.registry import MODELS
 
 
-def refusing(kind: type[HfHubHTTPError], status: int) -> Callable[..., Any]:
+def refusing(kind: Any, status: int) -> Callable[..., Any]:
     """The hub's client, as it refuses."""
 
     def download(id: str, name: str, **_: object) -> None:
         response: Any = SimpleNamespace(status_code=status, headers={}, request=None)
-        raise kind(f"{status} Client Error.\n\nCannot access {id}'s {name}.", response=response)
+        why = f"{status} Client Error.\n\nCannot access {id}'s {name}."
+        if kind is LocalEntryNotFoundError:  # as the client has it where the hub says no more
+            raise kind("neither in the cache nor found") from HfHubHTTPError(why, response=response)
+        raise kind(why, response=response)
 
     return download
 
 
-@pytest.mark.parametrize("kind", [GatedRepoError, HfHubHTTPError])
+@pytest.mark.parametrize("kind", [GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError])
 @pytest.mark.parametrize(
-    ("status", "who"), [(401, "nobody is signed in here"), (403, "the account that is signed in here has not done so")]
+    ("status", "who"),
+    [
+        (401, "nobody is signed in here"),
+        (403, "the account that is signed in here has not done so, or its token may not read gated repositories"),
+    ],
 )
 def test_a_gated_repository_says_what_to_accept_and_where(
-    kind: type[HfHubHTTPError], status: int, who: str, monkeypatch: pytest.MonkeyPatch
+    kind: Any, status: int, who: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.hf_hub_download", refusing(kind, status))
     hub.hub_file.cache_clear()
@@ -56,18 +64,31 @@ def test_other_answers_of_the_hub_are_named(monkeypatch: pytest.MonkeyPatch) -> 
         model.check()
 
 
+@pytest.mark.parametrize(
+    ("part", "kind", "precision", "remedy"),
+    [
+        ("vae", "AutoencoderKL", "fp16", ""),
+        ("vae", "AutoencoderKL", "fp32", "set precision to bf16 or fp16, "),
+        ("text_encoder", "CLIPTextModel", "fp16", "set engines.encode_on to cpu, "),
+        (
+            "unet",
+            "UNet2DConditionModel",
+            "fp16",
+            "set engines.model_gpus to 2 or, of models of prompts, quantization to int8, ",
+        ),
+    ],
+)
 def test_memory_too_small_for_the_weights_says_which_part_how_much_and_what_to_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    part: str, kind: str, precision: str, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of the part that did not fit, in the precision that it would have had."""
     folder = tiny_pipelines.save(tiny_pipelines.stable_diffusion(), tmp_path / "it")
-    model: Any = MODELS.make({"name": "stable-diffusion", "id": str(folder), "precision": "fp16"})[1]
-    to, placed = torch.nn.Module.to, []
+    model: Any = MODELS.make({"name": "stable-diffusion", "id": str(folder), "precision": precision})[1]
+    to = torch.nn.Module.to
 
     def full(module: torch.nn.Module, *args: Any, **options: Any) -> Any:
-        if type(module).__name__ == "AutoencoderKL" and "cuda" in map(str, args):
+        if type(module).__name__ in (kind, "Linear") and "cuda" in map(str, args):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB.")
-        placed.append(type(module).__name__)
         return module if "cuda" in map(str, args) else to(module, *args, **options)
 
     monkeypatch.setattr(torch.nn.Module, "to", full)
@@ -75,9 +96,10 @@ def test_memory_too_small_for_the_weights_says_which_part_how_much_and_what_to_s
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(1.5e9), int(24e9)))
     with pytest.raises(DeviceError) as error:
         model.placed("cuda")
-    size = sum(2 * p.numel() for p in tiny_pipelines.vae().parameters()) / 1e9
-    assert str(error.value) == (
-        f"out of memory: the weights of vae take {size:.1f} GB, and cuda has 1.5 of 24.0 GB free; set the model's "
-        "precision to bf16 or fp16, stop other programs on it, or set engines.device to a larger one"
-    )
-    assert "UNet2DConditionModel" in placed
+    start = f"out of memory: the weights of {part} take "
+    end = f" GB, and cuda has 1.5 of 24.0 GB free; {remedy}stop other programs on it, or use a larger device"
+    assert str(error.value).startswith(start)
+    assert str(error.value).endswith(end)
+    assert str(error.value)[len(start) : -len(end)] == "0.0"  # the tiny network's
+    with pytest.raises(DeviceError, match=r"the weights of it take 2\.0 GB, .* free; stop"):
+        place(torch.nn.Linear(50_000, 20_000, device="meta"), "cuda", torch.float16, part="it")

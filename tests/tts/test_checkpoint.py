@@ -43,7 +43,7 @@ def settings(name: str, id: object, **values: Any) -> Any:
 
 
 def refusal(name: str, id: object, **values: Any) -> str:
-    """What is said of a checkpoint that cannot be used, whichever way it is asked."""
+    """The message about an unusable checkpoint, the same from check and load."""
     said = []
     for use in ("check", "load"):
         with pytest.raises((WeightsError, SettingError)) as error:

@@ -60,7 +60,7 @@ def test_it_is_the_exponential_of_the_mean_log_probability(settings: dict[str, A
 
 
 def test_an_image_is_padded_to_a_square_of_the_mean_colour() -> None:
-    """As Pillow pastes it."""
+    """The reference image, pasted by Pillow."""
     picture = image()
     pillow = Image.fromarray(picture.permute(1, 2, 0).numpy())
     square = Image.new("RGB", (40, 40), tuple(int(each * 255) for each in tiny_judges.MEAN))

@@ -1,4 +1,4 @@
-"""What belongs to weights of CLIP and does not stand in them: the GELU, and how images are prepared."""
+"""Facts about CLIP's weights that the files do not hold: the GELU, and the preparation of images."""
 
 from __future__ import annotations
 

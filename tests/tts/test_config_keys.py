@@ -231,7 +231,7 @@ def test_fourier_frequencies_of_a_unet_want_float32(edited: Any, saved: dict[str
 
 
 def test_a_dit_is_found_under_its_former_name(edited: Any, saved: dict[str, Path]) -> None:
-    """As it was published; the same image."""
+    """The published form gives the same image."""
     images = []
     for name in ("DiTTransformer2DModel", "Transformer2DModel"):
         edited("dit", "model_index.json", transformer=["diffusers", name])

@@ -82,7 +82,7 @@ class TestPipelines(ModelConformance):
 
 @pytest.fixture(scope="module")
 def blocks() -> Iterator[int]:
-    """How many DINOv2 has here."""
+    """A shallow DINOv2; the value is its number of blocks."""
     with pytest.MonkeyPatch.context() as patch:
         yield tiny_rewards.shallow(patch)
 

@@ -251,7 +251,7 @@ def test_of_several_that_ask_for_another_digest_each_is_refused(site: Site) -> N
 
 
 class Terminal(io.StringIO):
-    """What a user sees."""
+    """The user's message."""
 
     def isatty(self) -> bool:
         return True

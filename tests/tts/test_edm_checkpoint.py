@@ -123,7 +123,7 @@ def test_takes_sigma_data_from_the_file(tmp_path: Path) -> None:
 
 
 def refusal(network: object, folder: Path) -> str:
-    """What is said of a network that cannot be used: one line that names the file first."""
+    """The message about an unusable network: one line that starts with the file's name."""
     path = edm_pickles.save(network, folder / "x.pkl")
     with pytest.raises(WeightsError, match=r"^checkpoint .*x\.pkl: [^\n]*$") as error:
         settings(path).check()

@@ -115,7 +115,7 @@ def test_the_hostile_files_would_work_elsewhere(marker: Path) -> None:
 
 
 def test_a_names_dots_lead_nowhere(tmp_path: Path) -> None:
-    """What is on the list gives no way to what is not."""
+    """Listed names give no access to unlisted ones."""
     for module, name in [("collections", "OrderedDict.__class__"), ("dnnlib.util", "EasyDict.__init__.__globals__")]:
         (tmp_path / "evil.pkl").write_bytes(
             b"\x80\x04" + b"".join(b"\x8c" + bytes([len(word)]) + word.encode() for word in (module, name)) + b"\x93."

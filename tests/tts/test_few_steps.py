@@ -1,7 +1,8 @@
-"""Few-step models by the settings that README.md gives, against their own pipelines with the same noises."""
+"""Few-step models by the settings that the guide gives, against their own pipelines with the same noises."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 import tiny_pipelines
 import torch
+import yaml
 from checks_of_models import MODELS as CHECKS
 from diffusers import (
     EulerAncestralDiscreteScheduler,
@@ -29,17 +31,14 @@ SHAPE = (4, 8, 8)
 PROMPTS = ["a cat", "a dog"]
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
 TRAILING = {**BETAS, "timestep_spacing": "trailing"}
-EULER = {"name": "interpolant", "spacing": "trailing", "start": "level"}
 
 
 class Preset(NamedTuple):
-    """A model and its pipeline's scheduler."""
+    """A line of the guide's, its pipeline's scheduler, and the scale that the pipeline is asked with."""
 
-    name: str
+    line: dict[str, Any]
     make: Callable[[], Any]
     scheduler: Callable[[], Any]
-    sampler: dict[str, Any]
-    guidance: float
     asked: float
 
 
@@ -56,12 +55,17 @@ def consistency() -> LatentConsistencyModelPipeline:
 
 SD, XL = tiny_pipelines.stable_diffusion, tiny_pipelines.stable_diffusion_xl
 ANCESTRAL, ODE = partial(EulerAncestralDiscreteScheduler, **TRAILING), partial(EulerDiscreteScheduler, **TRAILING)
-LCM = {"name": "interpolant", "spacing": "lcm", "noise": {"kind": "renewal"}}
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "text-to-image.md"
+LINES = {
+    name: yaml.safe_load(line)["model"]
+    for name, line in re.findall(r"^\| ([^|]+) \| `(model: \{.*?\})`", PAGE.read_text(), re.MULTILINE)
+}
+"""The guide's, by the model's name in it."""
 PRESETS = {
-    "sd-turbo": Preset("stable-diffusion", SD, ANCESTRAL, EULER, 1, 0),
-    "sdxl-turbo": Preset("stable-diffusion-xl", XL, ANCESTRAL, EULER, 1, 0),
-    "lightning": Preset("stable-diffusion-xl", XL, ODE, {**EULER, "noise": {"share": 0}}, 1, 0),
-    "lcm": Preset("stable-diffusion", consistency, partial(LCMScheduler, **BETAS), LCM, 8.5, 8.5),
+    "sd-turbo": Preset(LINES["SD-Turbo"], SD, ANCESTRAL, 0),
+    "sdxl-turbo": Preset(LINES["SDXL-Turbo"], XL, ANCESTRAL, 0),
+    "lightning": Preset(LINES["SDXL-Lightning"], XL, ODE, 0),
+    "lcm": Preset(LINES["LCM"], consistency, partial(LCMScheduler, **BETAS), 8.5),
 }
 
 
@@ -92,8 +96,9 @@ def test_presets_draw_what_their_pipelines_draw(
     pipeline = preset.make()
     pipeline.register_modules(scheduler=preset.scheduler())
     folder = tiny_pipelines.save(pipeline, tmp_path / name)
-    sampler = {**preset.sampler, "steps": steps}
-    given = {"name": preset.name, "id": str(folder), "guidance": preset.guidance, "sampler": sampler}
+    line = {key: value for key, value in preset.line.items() if key != "file"}
+    sampler = {**line["sampler"], "steps": steps}
+    given = {**line, "id": str(folder), "precision": "fp32", "sampler": sampler}
     settings: Any = MODELS.make(given)[1]
     settings.check()
     model = settings.load()
@@ -114,4 +119,6 @@ def test_presets_draw_what_their_pipelines_draw(
 def test_consistency_models_have_fifty_steps(tmp_path: Path) -> None:
     folder = tiny_pipelines.save(SD(), tmp_path / "it")
     with pytest.raises(SettingError, match="steps = 51: consistency models are distilled on 50"):
-        MODELS.make({"name": "stable-diffusion", "id": str(folder), "sampler": {**LCM, "steps": 51}})[1].plan()
+        MODELS.make(
+            {"name": "stable-diffusion", "id": str(folder), "sampler": {**PRESETS["lcm"].line["sampler"], "steps": 51}}
+        )[1].plan()

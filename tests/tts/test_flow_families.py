@@ -45,7 +45,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def saved(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its pipeline, saved once."""
+    """The family's pipeline, saved once."""
     return tiny_pipelines.save(FAMILIES[name].make(), tmp_path_factory.mktemp("flow") / name)
 
 
@@ -205,6 +205,7 @@ def test_identity_is_of_every_part_and_tokenizer(name: str, saved: Path) -> None
     index = json.loads((saved / "model_index.json").read_text())
     parts = {part for part, kind in index.items() if isinstance(kind, list) and kind[0]} - {"scheduler"}
     assert {file.partition("/")[0] for file in found["weights"]} == parts
+    assert {str(file.relative_to(saved)) for file in saved.glob("tokenizer*/*")} <= found["weights"].keys()
     assert found["schedule"]
     assert "id" not in found
 

@@ -163,7 +163,7 @@ def image(seed: int = 0, side: int = 48) -> Tensor:
 
 
 def test_a_cut_out_is_the_box_with_grey_where_the_mask_is_not() -> None:
-    """As Pillow composes and crops it."""
+    """The reference cut-out, composed and cropped by Pillow."""
     picture, mask = image(), torch.zeros(48, 48, dtype=torch.bool)
     mask[10:30, 5:20] = True
     box = (5.0, 10.0, 25.4, 29.6)

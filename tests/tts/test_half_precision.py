@@ -1,4 +1,4 @@
-"""What stays float32 in a network of lower precision: frequencies, positions, levels, scales."""
+"""Values that stay float32 in a network of lower precision: frequencies, positions, levels, scales."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def sample(
 
 
 def at(x: Tensor) -> Position:
-    """A position whose prediction nobody asks for."""
+    """A position whose prediction is not used."""
     return Position(x, x)
 
 

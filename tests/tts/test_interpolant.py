@@ -150,7 +150,7 @@ def test_noises_with_the_prediction_held(index: int) -> None:
         torch.testing.assert_close(end, (1 - t) * D + math.sqrt(max(0, t**2 - w**2)) * e + w * z)
 
 
-def test_noise_that_nobody_sees_is_not_injected() -> None:
+def test_invisible_noise_is_not_injected() -> None:
     """As where a grid that is shifted twice ends at a level of .0089."""
 
     class Twice(FlowLevels):

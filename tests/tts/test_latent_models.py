@@ -39,6 +39,14 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {**found, "preview": tiny_pipelines.save_tiny_autoencoder(folder / "preview")}
 
 
+@pytest.fixture(scope="module")
+def guided(saved: dict[str, Path]) -> dict[float, tuple[Any, Any]]:
+    """Settings with a scale of guidance and the model, loaded once for all searches."""
+    given = {"name": "stable-diffusion", "id": str(saved["stable-diffusion"]), "sampler": {"steps": 4}}
+    settings = {scale: MODELS.make({**given, "guidance": scale})[1] for scale in (1.0, 4.0)}
+    return {scale: (each, each.load()) for scale, each in settings.items()}
+
+
 @pytest.fixture
 def make(saved: dict[str, Path]) -> Any:
     """Settings of a model on tiny weights."""
@@ -85,10 +93,10 @@ def test_the_condition_and_the_noise_decide_the_image(name: str, make: Any) -> N
 
 @pytest.mark.parametrize("guidance", [1.0, 4.0])
 @pytest.mark.parametrize("search", SEARCHES)
-def test_every_search_costs_what_it_says(search: str, guidance: float, make: Any) -> None:
+def test_every_search_costs_what_it_says(search: str, guidance: float, guided: dict[float, tuple[Any, Any]]) -> None:
     """Guidance counts twice; the winner's look-ahead is never paid again."""
-    settings = make("stable-diffusion", guidance=guidance)
-    engine = Engine(settings.load(), {"brightness": Brightness().load()}, 6)
+    settings, model = guided[guidance]
+    engine = Engine(model, {"brightness": Brightness().load()}, 6)
     played = SEARCHES[search]
     if isinstance(played, SES):
         played = played.model_copy(update={"shape": engine.model.shape, "level": 1})

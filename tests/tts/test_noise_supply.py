@@ -46,7 +46,7 @@ class Noting(NoiseBank):
 
     @property
     def here(self) -> list[Noise]:
-        """What the thread of the test made."""
+        """Noises made by the test's own thread."""
         own = threading.current_thread().name
         return [noise for noise, names in self.makers.items() if own in names]
 

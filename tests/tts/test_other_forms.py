@@ -81,7 +81,7 @@ def test_imagereward_says_whose_mean_and_deviation_it_takes(files: dict[str, dic
 
 
 def test_names_of_torchvisions_weights_may_have_their_class() -> None:
-    """As torchvision's own programs and papers write them."""
+    """Names as torchvision's programs and papers write them."""
     short = Classifier(model="resnet50", weights="IMAGENET1K_V1")
     full = Classifier(model="resnet50", weights="ResNet50_Weights.IMAGENET1K_V1")
     assert full._named() is short._named() is not None

@@ -48,7 +48,7 @@ def test_without_ranks_the_highest_reward_wins_as_ever() -> None:
 
 
 def play(run: Run, values: dict[str, list[float]]) -> tuple[Evaluation, list[set[str]]]:
-    """What a search chooses where its n-th candidate has these values, and what it asked for."""
+    """The choice of a search whose n-th candidate has these values, and its requests."""
     asked, number, answers = [], 0, None
     while True:
         try:

@@ -32,7 +32,7 @@ def random_images(count: int, size: int = 32, seed: int = 0) -> Tensor:
 
 
 def colour(red: int, green: int, blue: int, size: int = 32) -> Tensor:
-    """One image of one colour."""
+    """An image of one colour."""
     return torch.tensor([red, green, blue], dtype=torch.uint8).view(1, 3, 1, 1).expand(1, 3, size, size)
 
 

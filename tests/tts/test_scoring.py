@@ -209,7 +209,7 @@ def test_a_slow_reward_delays_only_who_asked_for_it() -> None:
 
 
 def test_a_scorer_that_is_closed_ends_the_wait_of_its_rewards() -> None:
-    """What has not begun never does."""
+    """Work that has not begun is never done."""
 
     class Waiting(Gate):
         begun = threading.Semaphore(0)

@@ -1,4 +1,4 @@
-"""What searches choose, against exhaustive oracles and against each other."""
+"""Choices of searches, against exhaustive oracles and against each other."""
 
 from __future__ import annotations
 

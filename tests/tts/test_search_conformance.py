@@ -29,7 +29,7 @@ class TestSearches(SearchConformance):
 
 @dataclass
 class Memory:
-    """Where a faulty search leaves something for its next run."""
+    """Global state by which a faulty search affects its next run."""
 
     runs: int = 0
 
@@ -54,7 +54,7 @@ class Picker(Search):
 
 
 class Stepper(Picker):
-    """One noise a step."""
+    """A search with one noise per step."""
 
     def nfe(self, plan: Plan) -> int:
         return plan.nfe()

@@ -1,4 +1,4 @@
-"""What searches spend: as much as they say, nothing twice, nothing where there is nothing to choose."""
+"""Costs of searches: as stated, nothing paid twice, nothing paid where there is no choice."""
 
 from __future__ import annotations
 

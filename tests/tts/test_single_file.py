@@ -105,7 +105,7 @@ MARKS: dict[str, tuple[list[str], str]] = {
 
 
 def one_line(id: Path, file: Path) -> str:
-    """What is said of a file, whichever way it is asked."""
+    """The message about a file, the same from all callers."""
     with pytest.raises(WeightsError) as error:
         settings(id, file=str(file)).check()
     said = str(error.value)

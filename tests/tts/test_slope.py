@@ -43,7 +43,7 @@ def last(segment: Segment) -> Noise:
 
 
 def mixed(segments: list[Segment]) -> int:
-    """How many candidates are mixtures."""
+    """Number of candidates that are mixtures."""
     return sum(
         bool(segment.noises) and segment.noises[-1] is not None and bool(last(segment).moves) for segment in segments
     )

@@ -38,7 +38,7 @@ FIELDS = ("nfe_per_step", "injects", "initial_nfe", "levels", "back", "leaps", "
 
 
 def rows_of(plan: Plan) -> list[dict[str, Any]]:
-    """What the toy world says of every trajectory at each step."""
+    """Rewards of every trajectory at each step in the toy world."""
     made = []
     for number, seed in enumerate(SEEDS):
         for candidate in range(CANDIDATES):

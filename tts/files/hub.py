@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
 
 
+REFUSALS = (401, 403)
+"""Answers of the hub to who may not read a repository."""
 HUB = "hf-hub:"
 """Prefix of a repository's name, or of a file in one, where a setting may also be a path."""
 
@@ -119,12 +121,14 @@ def unreachable(id: str, setting: str = "id") -> Iterator[None]:
         raise WeightsError(
             f"{setting} {id}: the hub has no such repository, or it needs a login (hf auth login)"
         ) from None
-    except LocalEntryNotFoundError:
+    except LocalEntryNotFoundError as error:
+        if isinstance(why := error.__cause__, HfHubHTTPError) and why.response.status_code in REFUSALS:
+            raise WeightsError(f"{setting} {id}: {_gated(id, why)}") from None
         raise WeightsError(f"{setting} {id}: is not in the cache, and the hub cannot be reached; {remedy}") from None
     except EntryNotFoundError as error:
         raise WeightsError(f"{setting} {id}: {first_line(error)}") from None
     except HfHubHTTPError as error:
-        refused = error.response.status_code in (401, 403)
+        refused = error.response.status_code in REFUSALS
         said = _gated(id, error) if refused else f"cannot be fetched ({first_line(error)}); {remedy}"
         raise WeightsError(f"{setting} {id}: {said}") from None
     except (OSError, ValueError) as error:
@@ -136,7 +140,11 @@ def _gated(id: str, error: HfHubHTTPError) -> str:
     from huggingface_hub.constants import ENDPOINT
 
     status = error.response.status_code
-    token = "nobody is signed in here" if status == 401 else "the account that is signed in here has not done so"
+    token = (
+        "nobody is signed in here"
+        if status == 401
+        else "the account that is signed in here has not done so, or its token may not read gated repositories"
+    )
     return (
         f"its authors let those in who accept its terms, and {token} (the hub answers {status}); accept them at "
         f"{ENDPOINT}/{id}, then sign in on this machine (hf auth login, or HF_TOKEN in the environment)"

@@ -32,7 +32,7 @@ class Compared(OnFeatures):
     real: str | None = Field(
         None,
         alias="reference",
-        description="real images, or moments of their features: file, folder or address; left out: the judge's own",
+        description="real images, or moments of their features: file, folder or address; default: the judge's own",
     )
 
     def path(self) -> Path | None:

@@ -46,7 +46,7 @@ class SFID(FID):
 class FDDINOv2(FID):
     """FID of DINOv2's features (Stein et al. 2023, arXiv 2306.04675), which people agree with more; lower is better."""
 
-    features: Extractor = Field(default_factory=DINOv2, description="what looks at the images: dinov2, or its settings")
+    features: Extractor = Field(default_factory=DINOv2, description="the feature extractor: dinov2, or its settings")
 
 
 class FIDInfinity(FID):

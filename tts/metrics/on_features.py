@@ -24,7 +24,7 @@ class OnFeatures(MetricSettings):
 
     features: Extractor = Field(
         default_factory=Inception,
-        description="what looks at the images: inception, dinov2, clip or judge, or its settings",
+        description="the feature extractor: inception, dinov2, clip or judge, or its settings",
     )
 
     @property

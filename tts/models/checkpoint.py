@@ -25,8 +25,10 @@ UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
 """Parts of Stable Diffusion's repositories that drawing images does not need."""
 FORMER = dict.fromkeys(("DiTTransformer2DModel", "PixArtTransformer2DModel"), "Transformer2DModel")
 """Former names of classes, as published checkpoints have them."""
-TEXTS = ("*.json", "*.txt", "*.model")
-"""Configurations and vocabularies."""
+TEXTS = ("*.json", "*.txt", "*.model", "*.jinja")
+"""Configurations, vocabularies and templates of chats."""
+READERS = ("tokenizer*/", "processor*/")
+"""Folders of what reads prompts."""
 WHOLE = {"I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64", "BOOL"}
 """Types of integers."""
 
@@ -159,7 +161,7 @@ class Checkpoint:
     def identity(self, components: Mapping[str, str]) -> dict[str, str]:
         """Digest of every file that decides what the parts compute, by its name in the checkpoint."""
         folder, weights = self.folder(), self._weights(components)
-        parts = [*components, *sorted(part.name for part in folder.glob("tokenizer*/"))]
+        parts = [*components, *sorted(part.name for kind in READERS for part in folder.glob(kind))]
         texts = [file for part in parts for kind in TEXTS for file in sorted((folder / part).glob(kind))]
         names = ["file" if self.file else str(file.relative_to(folder)) for file in weights]
         return {

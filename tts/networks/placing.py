@@ -12,6 +12,14 @@ from tts.errors import DeviceError
 N = TypeVar("N", bound=nn.Module)
 Invariant: TypeAlias = Literal["none", "convolutions", "all"]
 
+REMEDIES = {
+    "text_encoder": "set engines.encode_on to cpu, ",
+    **dict.fromkeys(
+        ("transformer", "unet"), "set engines.model_gpus to 2 or, of models of prompts, quantization to int8, "
+    ),
+}
+"""Settings by which a part of a pipeline takes less of a device."""
+
 _invariant: Invariant = "convolutions"
 
 
@@ -52,8 +60,10 @@ def _too_large(network: nn.Module, device: str, dtype: torch.dtype | None, part:
     sizes = [dtype.itemsize if dtype and each.is_floating_point() else each.element_size() for each in tensors]
     needed = sum(each.numel() * size for each, size in zip(tensors, sizes, strict=True))
     free, total = torch.cuda.mem_get_info(device)
+    wide = any(size > 2 for each, size in zip(tensors, sizes, strict=True) if each.is_floating_point())
+    halved = "set precision to bf16 or fp16, " if wide else ""
+    less = next((remedy for name, remedy in REMEDIES.items() if part.startswith(name)), "")
     return (
         f"out of memory: the weights of {part} take {needed / 1e9:.1f} GB, and {device} has {free / 1e9:.1f} of "
-        f"{total / 1e9:.1f} GB free; set the model's precision to bf16 or fp16, stop other programs on it, or set "
-        "engines.device to a larger one"
+        f"{total / 1e9:.1f} GB free; {halved}{less}stop other programs on it, or use a larger device"
     )

@@ -64,7 +64,7 @@ class DDIMSettings(SamplerSettings):
 
     steps: int = Field(50, ge=1, description="steps of DDIM")
     eta: float = Field(1.0, ge=0, le=1, description="share of the ancestral noise; a search needs more than 0")
-    spacing: Spacing | None = Field(None, description="of the time steps; left out: the checkpoint's")
+    spacing: Spacing | None = Field(None, description="spacing of the time steps; default: the checkpoint's")
 
     def on(self, schedule: Schedule) -> DDIM:
         """DDIM on the time steps that the model's schedule has for it.

@@ -74,10 +74,10 @@ class InterpolantSettings(SamplerSettings):
     steps: int = Field(28, ge=1, description="steps; few for distilled models")
     noise: InjectedNoise = Field(
         default_factory=InjectedNoise,
-        description="{kind: ancestral, share: 1}: of the noise after a step, how much is fresh; a search needs some",
+        description="{kind: ancestral, share: 1}: share of fresh noise after a step; searches need some",
     )
     spacing: Spacing | None = Field(
-        None, description="of the time steps of a model with betas; left out: the checkpoint's"
+        None, description="spacing of the time steps, for models with betas; default: the checkpoint's"
     )
 
     start: Literal["unit", "level"] = Field(

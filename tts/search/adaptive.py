@@ -1,4 +1,4 @@
-"""A budget over the steps in place of a constant number of candidates (Ramesh and Mardani 2025, arXiv 2506.03164)."""
+"""A budget divided over the steps, not a constant number of candidates (Ramesh and Mardani 2025, arXiv 2506.03164)."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Weight: TypeAlias = Annotated[float, Field(ge=0)]
 
 
 class Adaptive(Search):
-    """Candidates by step in proportion to weights, so many that they cost NFE at most, and one at least.
+    """Give each step candidates in proportion to its weight: at least one each, and at most NFE forwards in all.
 
-    Weights are ``equal``, the study's (``study``: only where the noise level is within ``low`` and ``high``), or given
-    one for each step that injects noise, as a trace's gains by step. Candidates come in rounds of N: the first fresh,
-    later ones fresh with probability ``eps``, else the best so far moved by up to ``lambda``. With ``stop_early`` a
-    step ends when the mean gain of its last two rounds is below that of all so far, and leaves what it has to the steps
-    that follow.
+    Weights are ``equal``, the paper's (``study``: only where the noise level is between ``low`` and ``high``), or one
+    number for each step that injects noise, such as a trace's gains by step. Candidates come in rounds of N: the first
+    round is fresh, later candidates are fresh with probability ``eps``, and otherwise the best so far moved by up to
+    ``lambda``. With ``stop_early`` a step ends when the mean gain of its last two rounds is below that of all rounds so
+    far; its remaining forwards go to later steps.
     """
 
     advice: ClassVar[str] = (
-        "Where a trace says at which noise levels choosing pays, or to leave out those at which it does not. With "
-        "equal weights it is per-step random with a budget that need not be a multiple."
+        "Use it when a trace shows at which noise levels search pays. With "
+        "equal weights it is per-step random search with any budget."
     )
     budget: ClassVar[str] = "NFE"
     exact: ClassVar[bool] = False  # with stop_early the rewards decide
@@ -37,12 +37,12 @@ class Adaptive(Search):
     weights: Literal["equal", "study"] | tuple[Weight, ...] = Field(
         "study", description="equal, study, or one number for each step that injects noise"
     )
-    low: float = Field(0.01, ge=0, description="least noise level of the study's profile")
-    high: float = Field(1.0, gt=0, description="greatest noise level of the study's profile")
-    N: int = Field(4, ge=1, description="candidates a round")
+    low: float = Field(0.01, ge=0, description="least noise level of the paper's profile")
+    high: float = Field(1.0, gt=0, description="greatest noise level of the paper's profile")
+    N: int = Field(4, ge=1, description="candidates per round")
     eps: float = Field(1.0, ge=0, le=1, description="probability of a fresh noise; 1: no moves")
     lambda_: float = Field(0.15, gt=0, alias="lambda", description="largest move, relative to the noise's length")
-    stop_early: bool = Field(False, description="end a step whose rounds gain little, for the steps that follow")
+    stop_early: bool = Field(False, description="end a step whose rounds gain little; later steps get the rest")
 
     def run(self, problem: Problem) -> Run:
         """At each step rounds of N candidates until the step's share of the budget is spent."""

@@ -25,7 +25,7 @@ class AskTell(Search):
     """
 
     advice: ClassVar[str] = (
-        "To put an optimiser of another library, or of your own, beside these at equal forwards: it chooses the "
+        "To compare an optimiser of another library, or of your own, beside these at equal forwards: it chooses the "
         "weights of a mixture of a few noises."
     )
     budget: ClassVar[str] = "K"
@@ -33,7 +33,7 @@ class AskTell(Search):
     only_initial: ClassVar[bool] = True
     optimiser: Literal["own", "cma", "nevergrad", "optuna"] = Field("own", description="which package's")
     method: str | None = Field(None, description="which of the package's; left out: TwoPointsDE, tpe")
-    M: int = Field(8, ge=2, description="noises in a mixture, so many weights")
+    M: int = Field(8, ge=2, description="noises in a mixture, and so weights")
     N: int = Field(4, ge=1, description="trajectories a batch")
     K: int = Field(4, ge=1, description="batches")
 

@@ -16,26 +16,26 @@ from tts.search.weights import softmax, standardised
 
 
 class Demon(Search):
-    """At each step K noises; their sum weighted by their rewards, scaled to a noise's length, is the step's noise.
+    """Each step's noise is the sum of K noises weighted by their rewards, scaled to the length of a noise.
 
-    Weights are ``tanh((r - mean) / tau)``, or ``softmax(r / tau)``. The paper scores a candidate on the image to which
-    the rest of the trajectory leads without noise (``rollout`` of as many steps); with 0 it is the one that is
-    predicted at the new state. Were the reward linear in the noise, the mixture would gain sqrt(K - 1) spreads, where
-    the best of 16 gains 1.8.
+    Weights are ``tanh((r - mean) / tau)``, or ``softmax(r / tau)``. The paper scores a candidate on the image at the
+    end of the trajectory without noise (``rollout``: that many steps); with 0 the predicted image at the new state is
+    scored. If the reward were linear in the noise, the mixture would gain sqrt(K - 1) standard deviations, and the best
+    of 16 noises 1.8.
     """
 
     advice: ClassVar[str] = (
-        "Rewards that are smooth in the noise: the mixture of all candidates climbs higher than the best of them. "
-        "It takes the mixture unseen, so that a reward that is not smooth loses."
+        "Rewards that are smooth in the noise: the mixture of all candidates scores higher than the best of them. "
+        "It does not score the mixture before it uses it, so it loses if the reward is not smooth."
     )
     budget: ClassVar[str] = "K"
     K: int = Field(16, ge=1, description="noises at each step")
     weighting: Literal["tanh", "softmax"] = Field("tanh", description="weights by reward")
-    tau: float | None = Field(None, gt=0, description="scale of the rewards; left out: their spread")
-    rollout: int = Field(0, ge=0, description="deterministic steps to the image that a noise is judged by")
+    tau: float | None = Field(None, gt=0, description="scale of the rewards; default: their standard deviation")
+    rollout: int = Field(0, ge=0, description="deterministic steps to the image that is scored for a noise")
 
     def run(self, problem: Problem) -> Run:
-        """At each step K candidates, then one step with the noise that their rewards weigh."""
+        """At each step, score K candidates, then take one step with their weighted mixture."""
 
         def choose(state: State) -> Run:
             step = state.step

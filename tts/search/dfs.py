@@ -12,28 +12,26 @@ from tts.search.segment import Evaluation, Segment, State, best
 
 
 class DFS(Search):
-    """Where a predicted image is below a threshold, go back some steps by adding noise, and on with other noises.
+    """If a predicted image scores below a threshold, go back some steps by adding noise, and continue with new noises.
 
-    Looks are every so many steps. With no tries left, the best state that was seen at this look goes on. To before the
-    first step a way back is a new initial noise. The authors' threshold falls with the noise level; here it is one
-    number, in units of the reward.
+    The prediction is scored after every ``every`` steps. When no tries are left, the best state seen at that step
+    continues. To go back before the first step means a new initial noise. The authors' threshold falls with the noise
+    level; here it is one number, in units of the reward.
     """
 
     advice: ClassVar[str] = (
-        "Where images of a known reward are wanted, and most need no search: it spends only on those below the "
-        "threshold. The threshold must be known for the reward."
+        "A reward with a known threshold that most images pass: it spends forwards only on images below the threshold."
     )
     budget: ClassVar[str] = "tries"
     exact: ClassVar[bool] = False
     needs_injection: ClassVar[bool] = False  # a way back adds noise
-    threshold: float = Field(0.5, description="of the reward, at every look")
-    every: int = Field(4, ge=1, description="steps between looks")
+    threshold: float = Field(0.5, description="least reward of a predicted image")
+    every: int = Field(4, ge=1, description="steps between scored predictions")
     back: int = Field(4, ge=1, description="steps to go back")
-    tries: int = Field(4, ge=0, description="ways back in all")
+    tries: int = Field(4, ge=0, description="times to go back, in all")
 
     def run(self, problem: Problem) -> Run:
-        """Goes on where the prediction is good enough, else goes back some steps with other noises, while tries
-        last."""
+        """Continue where the prediction is good enough; else go back some steps, while tries last."""
         plan, turn = problem.plan, 0
         seen: dict[int, list[Evaluation]] = {}
         [at] = yield [problem.trajectory(stop=min(self.every, plan.steps))]
@@ -68,5 +66,5 @@ class DFS(Search):
         return plan.back + plan.nfe(goal, look) if goal else plan.nfe(stop=look)
 
     def depth(self, plan: Plan) -> int:
-        """All of them: each forward waits for the one before."""
+        """All forwards: each waits for the one before."""
         return self.nfe(plan)

@@ -13,15 +13,15 @@ from tts.search.segment import best, top
 
 
 class DSearch(Search):
-    """b0 beams at first, one at the end; each tries w b0 / b(t) noises, its best goes on, and of these the best b(t).
+    """From b0 beams to one: each beam keeps the best of w b0 / b(t) noises, and the best b(t) beams continue.
 
     ``b(t) = b0^(1 - t / (T - 1))`` over the T steps that inject noise. Step t searches with probability
-    ``1 - exp(-3 t / (T - 1))``, else each beam has one noise: early predictions tell little. Exchanging images across
-    a batch of problems (DSearch-R) is not done.
+    ``1 - exp(-3 t / (T - 1))``, else each beam takes one noise, as early predictions say little. The exchange of images
+    across a batch of problems (DSearch-R) is not included.
     """
 
     advice: ClassVar[str] = (
-        "Large budgets where it is early diversity that pays: many starts at first, one well searched state at the end."
+        "Large budgets where early diversity pays: many starts at first, one well-searched state at the end."
     )
     budget: ClassVar[str] = "w"
     exact: ClassVar[bool] = False  # chance decides which steps are searched
@@ -30,7 +30,7 @@ class DSearch(Search):
     always: bool = Field(False, description="search every step")
 
     def run(self, problem: Problem) -> Run:
-        """At each step every beam tries its candidates, and the best beams of the schedule's number go on."""
+        """At each step every beam tries its candidates, and as many of the best beams as scheduled continue."""
         plan, coins = problem.plan, problem.coins()
         counts = self.beams(plan)
         beams = yield [problem.start(stream) for stream in range(self.b0)]

@@ -20,7 +20,7 @@ REVISITS = 10_000
 class Node:
     """A state at a branching step or at the end; the root is before the initial noise.
 
-    ``value`` is a leaf's reward, and else the soft maximum of the children's values, 0 as long as there are none.
+    ``value`` is a leaf's reward, otherwise the soft maximum of the children's values, 0 without children.
     """
 
     def __init__(self, state: State | None, level: int) -> None:
@@ -30,36 +30,36 @@ class Node:
 
 
 class DTS(Search):
-    """One tree over whole trajectories: go down, add a child, roll out to the end, back the final reward up.
+    """One tree over whole trajectories: descend, add a child, roll out to the end, back up the final reward.
 
-    A node with fewer than ``C_w N^alpha`` children gets another one; from the others DTS* (``star``) goes down by
-    ``v + c sqrt(ln N(parent) / N(child))``, DTS by a draw in proportion to ``exp(lambda v)``. A value is
-    ``log(mean over children exp(lambda v)) / lambda``. Branching steps are before the initial noise and at shares of
-    the steps, moved on to where noise is injected next. Predicted images are not looked at. The best final image is
-    taken; with ``sample`` DTS draws its way down the tree.
+    A node with fewer than ``C_w N^alpha`` children gets another one. From other nodes, DTS* (``star``) descends to the
+    child with the largest ``v + c sqrt(ln N(parent) / N(child))``, and DTS to a random one with probability
+    proportional to ``exp(lambda v)``. A value is ``log(mean over children exp(lambda v)) / lambda``. Branching steps
+    are before the initial noise and at shares of the steps, moved to the next step that injects noise. Predicted images
+    are not scored. The result is the best final image; with ``sample`` DTS draws a path down the tree.
 
-    The paper's C_w of 2 and alpha of .8 make the first 36 iterations best-of-N to the letter; the defaults here go down
-    from the third on, for smaller budgets. Lambda is in units of 1 / reward.
+    With the paper's C_w = 2 and alpha = .8 the first 36 iterations are exactly best-of-N; these defaults descend from
+    the third iteration on, for smaller budgets. Lambda is in units of 1 / reward.
     """
 
     advice: ClassVar[str] = (
-        "Large budgets with rewards that predictions do not tell: it believes final images only. For small "
-        "budgets it is best of N."
+        "Large budgets with rewards that cannot be judged from predicted images, as it scores final images only. "
+        "With small budgets it is best of N."
     )
     budget: ClassVar[str] = "NFE"
     exact: ClassVar[bool] = False
     needs_injection: ClassVar[bool] = False  # the initial noises differ
     NFE: int = Field(512, ge=1, description="denoiser forwards in all; never less than a trajectory's")
     branch: tuple[float, ...] = Field((0.2, 0.4, 0.6, 0.8), description="branching steps, as shares of all steps")
-    star: bool = Field(True, description="go down to the most promising child (DTS*); else draw one (DTS)")
+    star: bool = Field(True, description="descend to the most promising child (DTS*); else to a random one (DTS)")
     lambda_: float = Field(20.0, gt=0, alias="lambda", description="weight of the reward, in units of 1 / reward")
     C_w: float = Field(1.0, gt=0, description="factor of the number of children")
     alpha: float = Field(0.5, gt=0, le=1, description="exponent of the number of children")
     c: float = Field(0.1, ge=0, description="weight of exploration, in units of the reward")
-    sample: bool = Field(False, description="draw the final image down the tree; else the best is taken")
+    sample: bool = Field(False, description="draw the final image down the tree; else take the best")
 
     def run(self, problem: Problem) -> Run:
-        """Goes down the tree, adds a child, rolls out and backs the final reward up, while the budget lasts."""
+        """Descend the tree, add a child, roll out and back up the final reward, while the budget lasts."""
         plan, coins = problem.plan, problem.coins()
         stops = self.stops(plan)
         root, ends = Node(None, 0), dict[Node, Evaluation]()
@@ -131,5 +131,5 @@ class DTS(Search):
         return max(self.NFE, plan.nfe())
 
     def depth(self, plan: Plan) -> int:
-        """All of them: each forward waits for the one before."""
+        """All forwards: each waits for the one before."""
         return self.nfe(plan)

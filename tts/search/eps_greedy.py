@@ -70,10 +70,10 @@ class LocalSearch(Search):
 
 
 class EpsGreedy(LocalSearch):
-    """Local moves around a pivot, mixed with fresh noises: each candidate is fresh with probability eps."""
+    """Moves around a pivot, mixed with fresh noises: each candidate is fresh with probability eps."""
 
     advice: ClassVar[str] = (
-        "The study's own: rounds that go on from the best so far pay where moves of a noise change the reward "
+        "Rounds that continue from the best noise so far pay if small moves of a noise change the reward "
         "gradually. It needs K rounds one after another."
     )
     eps: float = Field(0.4, ge=0, le=1, description="probability of a fresh noise")

@@ -34,21 +34,21 @@ class Rollout:
 
 
 class EvoSearch(Search):
-    """Generations, each at a step: the elites stay, the others are mutants that run from that step to the end.
+    """Each generation belongs to a step: elites stay, the others are mutants that run from that step to the end.
 
-    The first population is P whole trajectories. A mutant of an initial noise is ``sqrt(1 - beta^2) x + beta n``, and
-    one of a state the state and the noise that was just injected once more: the step that led there, from the state
-    before it, with its noise moved by a whole noise's length. Its parent is the best of a random 90 % of all
-    trajectories that have come by this step. All are judged by their final images; the released code has no crossover.
+    The first population is P whole trajectories. A mutant of an initial noise is ``sqrt(1 - beta^2) x + beta n``. A
+    mutant of a state repeats the last step with its noise moved by a whole noise's length, which adds noise of the
+    injected size. The parent is the best of a random 90 % of all trajectories that passed this step. Final images are
+    scored; like the released code, it has no crossover.
     """
 
     advice: ClassVar[str] = (
-        "Large budgets with rewards that only final images tell: generations at the initial noise and at later "
-        "steps, where children keep what their parents have drawn."
+        "Large budgets with rewards that need final images: generations at the initial noise and at later "
+        "steps, where children keep the image of their parents so far."
     )
     budget: ClassVar[str] = "P"
     needs_injection: ClassVar[bool] = False  # the initial noises differ
-    P: int = Field(8, ge=1, description="trajectories of a generation")
+    P: int = Field(8, ge=1, description="trajectories per generation")
     elites: int = Field(2, ge=1, description="trajectories that stay as they are, at most P")
     beta: float = Field(0.2, gt=0, le=1, description="share of a fresh noise in a mutated initial noise")
     at: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(
@@ -56,7 +56,7 @@ class EvoSearch(Search):
     )
 
     def run(self, problem: Problem) -> Run:
-        """Plays the first population to the end, then breeds each generation from its step."""
+        """Run the first population to the end, then breed each generation from its step."""
         plan, coins = problem.plan, problem.coins()
         generations = self.generations(plan)
         everyone = [Rollout() for _ in range(self.P)]

@@ -35,35 +35,34 @@ class Particle:
 
 
 class FK(Search):
-    """k particles, resampled by a potential of their predicted images' rewards where these differ enough.
+    """k particles, resampled by a potential of their predicted images' rewards if these differ enough.
 
-    The potential is ``exp(lambda statistic)``; the statistic is the reward's growth since the last look (``diff``), its
-    largest value so far (``max``), the sum of its values (``add``) or its value (``current``). The paper's lambda of 10
-    is for a reward whose spread is about 1. Looks are after ``first`` steps and every so many steps, at the next step
-    that injects noise: copies of a particle go on with other noises, those of their places. The predicted images are
-    those of the states, with the noise that was just injected.
+    The potential is ``exp(lambda statistic)``; the statistic is the reward's growth since the last resampling
+    (``diff``), its largest value so far (``max``), the sum of its values (``add``) or its value (``current``). The
+    paper's lambda of 10 is for a reward with a standard deviation of about 1. Resampling takes place after ``first``
+    steps and then every ``every`` steps, moved to the next step that injects noise, so that copies of a particle
+    continue with different noises. Predicted images include the noise that was just injected.
     """
 
     advice: ClassVar[str] = (
-        "Where the images should still look like the model's: particles are steered by weight and not by the best "
-        "alone, and no prediction is paid twice. With few particles its gain is that of best of k and a little "
-        "more."
+        "Images that should stay close to the model's distribution: particles are resampled by weight, not by the "
+        "best alone, and no prediction is paid twice. With few particles it gains a little more than best of k."
     )
     budget: ClassVar[str] = "k"
     needs_injection: ClassVar[bool] = False  # the initial noises differ
     k: int = Field(4, ge=1, description="particles")
     lambda_: float = Field(100.0, ge=0, alias="lambda", description="weight of the reward, in units of 1 / reward")
     potential: Literal["max", "diff", "add", "current"] = Field("max", description="statistic of the rewards")
-    first: int = Field(4, ge=1, description="steps before the first look")
-    every: int = Field(3, ge=1, description="steps between looks")
-    last: int | None = Field(None, ge=1, description="steps before the last look; left out: to the end")
-    adaptive: bool = Field(True, description="resample only where the effective number of particles is below k / 2")
+    first: int = Field(4, ge=1, description="steps before the first resampling")
+    every: int = Field(3, ge=1, description="steps between resamplings")
+    last: int | None = Field(None, ge=1, description="steps before the last resampling; default: to the end")
+    adaptive: bool = Field(True, description="resample only if the effective number of particles is below k / 2")
     resampling: Literal["systematic", "multinomial", "ssp"] = Field("systematic", description="how copies are drawn")
     gamma: float = Field(0.0, ge=0, description="tempering: lambda ((1 + gamma)^t - 1) after t steps; 0: none")
-    sample: bool = Field(False, description="draw the final image by its weight; else the best is taken")
+    sample: bool = Field(False, description="draw the final image by its weight; else take the best")
 
     def run(self, problem: Problem) -> Run:
-        """Steps all particles, and resamples them by their potentials at the chosen steps."""
+        """Step all particles, and resample them by their potentials at the chosen steps."""
         plan, coins = problem.plan, problem.coins()
         stops = [*self.looks(plan), plan.steps]
         found = yield [problem.trajectory(i, stop=stops[0]) for i in range(self.k)]

@@ -16,7 +16,7 @@ Work: TypeAlias = Generator[list[Segment], list[Evaluation], None]
 
 
 class Node:
-    """A state before an injecting step (or the end of a trajectory), with what simulations through it have earned."""
+    """A state before an injecting step (or the end of a trajectory), with the rewards of simulations through it."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -34,13 +34,13 @@ class MCTS(Search):
     """S simulations for each injecting step: select by UCB, expand, roll out, back up.
 
     A node has up to N children, one noise each; a child is computed when it is first visited. A rollout takes the
-    deterministic steps to the end and earns the final image's reward. Then the child with the best mean becomes the
-    root and keeps its subtree. A simulation that ends in a node without choices earns its known reward for nothing.
+    deterministic steps to the end and scores the final image. Then the child with the best mean becomes the root and
+    keeps its subtree. A simulation that ends in a node without choices reuses its known reward at no cost.
     """
 
     advice: ClassVar[str] = (
-        "To repeat the study. Every simulation runs to the end, so that its price grows with the square of the "
-        "steps that inject noise; with few simulations it is plain sampling, dearly paid."
+        "To repeat the paper. Every simulation runs to the end, so its cost grows with the square of the "
+        "steps that inject noise; with few simulations it is expensive plain sampling."
     )
     budget: ClassVar[str] = "S"
     exact: ClassVar[bool] = False

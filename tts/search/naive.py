@@ -12,7 +12,7 @@ from tts.search.segment import Segment
 
 
 class Naive(Search):
-    """One trajectory, nothing searched.
+    """One trajectory, without search.
 
     With ``looks`` every prediction on its way is scored, too, which costs no forwards: what pruning would have seen of
     that candidate. A table of rewards (``tts-bench tabulate``) is made of such trajectories.

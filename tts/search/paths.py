@@ -12,16 +12,15 @@ from tts.search.segment import Segment, State, top
 
 
 class Paths(Search):
-    """N paths run for a while; then, in rounds, each is re-noised in M ways, run down a little further, and the best N
-    of all these stay, until they are at the end.
+    """Run N paths part of the way; then, in rounds, re-noise each in M ways, run further, and keep the best N.
 
     Shares are of all steps, rounded; the paper's are of a flow's time (first .89, back .78, on .81). With a sampler
-    whose steps are free of noise as well, as theirs, all that differs comes from the starts and the ways back.
+    without noise, as in the paper, all variation comes from the initial noises and the re-noising.
     """
 
     advice: ClassVar[str] = (
-        "Models with a good picture of the whole early on: some starts go down together, and noise is added again "
-        "to try other details of the best."
+        "Models whose early predictions are good: several starts run together, and added noise varies the details "
+        "of the best."
     )
     budget: ClassVar[str] = "N"
     needs_injection: ClassVar[bool] = False  # a way back adds noise
@@ -29,7 +28,7 @@ class Paths(Search):
     M: int = Field(2, ge=1, description="branches of a path")
     first: float = Field(0.6, gt=0, le=1, description="share of the steps before the first round")
     back: float = Field(0.3, gt=0, lt=1, description="share of the steps that a branch goes back")
-    on: float = Field(0.5, gt=0, le=1, description="share of the steps that it then goes on, more than back")
+    on: float = Field(0.5, gt=0, le=1, description="share of the steps that it then runs forward, more than back")
 
     @model_validator(mode="after")
     def _gets_on(self) -> Paths:
@@ -39,11 +38,11 @@ class Paths(Search):
 
     @property
     def ordinal(self) -> bool:
-        """It asks for the best only."""
+        """True: it only needs the best candidates."""
         return True
 
     def run(self, problem: Problem) -> Run:
-        """Starts the paths, then re-noises and prunes them in rounds until they are at the end."""
+        """Start the paths, then re-noise and prune them in rounds until they end."""
         plan = problem.plan
         paths = yield [problem.trajectory(k, stop=self._first(plan)) for k in range(self.N)]
         for turn, (_, goal, stop) in enumerate(self.rounds(plan)):

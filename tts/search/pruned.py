@@ -14,7 +14,7 @@ from tts.search.segment import best, top
 
 
 class Pruned(Search):
-    """N trajectories, of which after some steps the shares ``keep`` with the best predicted images go on.
+    """Start N trajectories; after some steps only the share ``keep`` with the best predicted images continues.
 
     The defaults are the paper's, after 2, 6 and 11 of 20 steps; its verifier, finetuned for each noise level, is not.
     """
@@ -26,7 +26,7 @@ class Pruned(Search):
     budget: ClassVar[str] = "N"
     needs_injection: ClassVar[bool] = False  # the initial noises differ
     N: int = Field(16, ge=1, description="trajectories at first")
-    keep: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field((0.4, 0.4, 0.5), description="shares that go on")
+    keep: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field((0.4, 0.4, 0.5), description="shares that continue")
     at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         (0.1, 0.3, 0.55), description="when, as shares of the steps"
     )

@@ -12,24 +12,24 @@ from tts.search.segment import Evaluation, State, best
 
 
 class RBF(Search):
-    """Candidates of a step one after another; the first that beats the best reward so far ends the step.
+    """Try a step's candidates one after another; the first that beats the best reward so far ends the step.
 
-    What a step leaves of its share of the forwards goes to those that follow; where none beats it, the step's best goes
-    on and the best so far stays. The last step spends all that is left, so that the whole is NFE, but for a rest too
-    small for one more candidate. A step that costs nothing has one. Early predictions may be above all that come later:
-    then every step spends its whole share.
+    Forwards that a step does not use go to later steps. If no candidate beats the best reward, the step's best
+    candidate continues and the best reward stays. The last step spends all remaining forwards, so the total is NFE,
+    except for a remainder too small for another candidate. A step without cost has one candidate. If an early
+    prediction scores above all later ones, every later step spends its whole share.
     """
 
     advice: ClassVar[str] = (
-        "A hard limit on forwards, with most of them where progress is slow. It asks for one image at a time: "
-        "many problems must be open for full batches."
+        "A hard limit on forwards, which it spends where progress is slow. It requests one image at a time, so "
+        "full batches need many problems at once."
     )
     budget: ClassVar[str] = "NFE"
     exact: ClassVar[bool] = False  # where noisy steps differ in cost, the rest depends on the way
     NFE: int = Field(256, ge=1, description="denoiser forwards in all; never less than a trajectory's")
 
     def run(self, problem: Problem) -> Run:
-        """At each step candidates one by one, until one beats the best reward so far or the budget is spent."""
+        """At each step, try candidates one by one until one beats the best reward so far or the budget is spent."""
         plan, spent, threshold = problem.plan, 0, -float("inf")
         paid = _paid_steps(plan)
         whole = max(self.NFE, plan.nfe()) - _fixed(plan)
@@ -66,7 +66,7 @@ class RBF(Search):
         return max(plan.nfe(), self.NFE - (self.NFE - _fixed(plan)) % cost)
 
     def depth(self, plan: Plan) -> int:
-        """All of them: each forward waits for the one before."""
+        """All forwards: each waits for the one before."""
         return self.nfe(plan)
 
 

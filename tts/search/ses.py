@@ -15,27 +15,27 @@ from tts.search.segment import Evaluation, best, top
 
 
 class SES(Search):
-    """K generations of N low bands of plain sampling's initial noise, judged by previews; the winner is made in full.
+    """K generations of N low bands of plain sampling's initial noise, scored by previews; the winner is drawn in full.
 
-    A band's coefficients are drawn from normal distributions of their own, standard ones at first; then their means and
-    variances follow the elites'. A preview is the image to which ``preview`` deterministic steps lead, on a coarser
-    grid. The winner goes through all steps, with the noises of plain sampling.
+    Each coefficient of a band has its own normal distribution, at first a standard one; then means and variances follow
+    the elites'. A preview is the image after ``preview`` deterministic steps on a coarser grid. The winner takes all
+    steps, with the noises of plain sampling.
     """
 
     advice: ClassVar[str] = (
         "Few-step models where composition decides the reward: it searches the lowest band of the initial noise "
-        "only, by cheap previews, and makes one image in full."
+        "only, by cheap previews, and draws one image in full."
     )
     budget: ClassVar[str] = "K"
     needs_injection: ClassVar[bool] = False
     only_initial: ClassVar[bool] = True
-    N: int = Field(10, ge=2, description="previews a generation")
+    N: int = Field(10, ge=2, description="previews per generation")
     K: int = Field(5, ge=1, description="generations")
     elites: int = Field(5, ge=1, description="previews that the next generation follows, at most N")
     preview: int = Field(4, ge=1, description="deterministic steps of a preview")
     level: int = Field(3, ge=1, le=8, description="levels of Haar wavelets above the band")
     shape: tuple[int, int, int] = Field((3, 32, 32), description="of the model's states: channels, height, width")
-    smoothing: float = Field(0.7, gt=0, le=1, description="weight of the elites against what was believed before")
+    smoothing: float = Field(0.7, gt=0, le=1, description="weight of the elites against the previous distribution")
     least: float = Field(0.1, gt=0, description="least standard deviation of a coefficient")
 
     @model_validator(mode="after")

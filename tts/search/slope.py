@@ -1,6 +1,6 @@
-"""Slope: the mixture of a step's noises by their rewards, as a further candidate; this project's own.
+"""Slope: mixtures of a step's noises, weighted by reward, as extra candidates; a search of this project.
 
-Nearest prior work: Demon (arXiv 2410.05760) goes on from such a mixture unseen; evolution strategies; noise
+Nearest prior work: Demon (arXiv 2410.05760) continues from such a mixture unseen; evolution strategies; noise
 optimisation by rewards (2506.13834), ZeNO's mixture of initial noises (2605.11347), NTRK (2606.18066).
 """
 
@@ -23,34 +23,33 @@ Vector: TypeAlias = list[float]
 
 
 class Slope(Search):
-    """At each step N - m fresh noises, then m mixtures of them by their rewards; the best of all goes on.
+    """Each step tries N - m fresh noises, then m mixtures of them weighted by reward; the best of all N continues.
 
-    Were the reward linear in a step's noise, the best of n would gain about 1.8 spreads (n = 16) and their mixture
-    sqrt(n - 1). Where it is not, m candidates are lost at most: a mixture is taken only if it is the best that was
-    seen. The first mixture leans on the best candidate (the sum of its direction and the slope's), the second is the
-    slope itself; others lean less and less on the best.
+    If the reward were linear in a step's noise, the best of n = 16 would gain about 1.8 standard deviations, and their
+    mixture sqrt(n - 1). If it is not, at most m candidates are wasted: a mixture is chosen only if it scores best. The
+    first mixture is the sum of the best candidate's direction and the slope's, the second is the slope itself; further
+    ones give the best candidate less and less weight.
 
-    With ``rounds`` the fresh noises come in so many groups: those after the first lean on the slope that was seen until
-    then, so that the next one is measured where the search goes. Below N = 4 there is too little for a mixture: the
-    second candidate is the opposite of the first noise, the better of which gains .80 spreads where the best of two
-    gains .56.
+    ``rounds`` divides the fresh noises into groups: groups after the first are moved along the slope estimated so far,
+    so that the next estimate is made where the search goes. Below N = 4 there are too few noises for a mixture: the
+    second candidate is then the opposite of the first noise. The better of these two gains .80 standard deviations, the
+    better of two independent noises .56.
 
-    With ``trust`` a mixture is tried only while mixtures have been winning: of those tried at the last few steps
-    (each step back counts ``memory`` times less) at least that share must have been the step's best. Else, and
-    where the rewards are all equal or fewer than two could be scored, all candidates are fresh noises, as in per-step
-    random search.
+    ``trust`` stops mixtures that do not win: they are tried only while their share of wins at the last steps (each step
+    back counts ``memory`` times less) is at least this value. Otherwise, and if all rewards are equal or fewer than two
+    candidates could be scored, all candidates are fresh noises, as in per-step random search.
     """
 
     advice: ClassVar[str] = (
-        "Rewards that are smooth in the noise, from some eight candidates a step on: it tries mixtures that "
-        "should climb, and keeps a fresh noise where they do not."
+        "Rewards that are smooth in the noise, with about eight candidates per step or more. It tries mixtures that "
+        "should score higher, and keeps a fresh noise if they do not."
     )
     budget: ClassVar[str] = "N"
     N: int = Field(16, ge=2, description="candidates at each step")
-    m: int | None = Field(None, ge=0, description="mixtures among them; left out: 2, 1 below N = 7, 0 below 4")
-    rounds: int = Field(1, ge=1, description="groups in which fresh noises come, each around the slope seen before")
+    m: int | None = Field(None, ge=0, description="mixtures among them; default: 2, 1 below N = 7, 0 below 4")
+    rounds: int = Field(1, ge=1, description="groups of fresh noises, each moved along the slope estimated before")
     opposite: bool | None = Field(
-        None, description="the first noise's opposite is the second candidate; left out: N < 4"
+        None, description="the second candidate is the opposite of the first noise; default: if N < 4"
     )
     trust: float = Field(0.4, ge=0, le=1, description="share of wins below which no mixture is tried; 0: always tried")
     memory: float = Field(0.7, ge=0, le=1, description="weight of a step's win against the next one's")
@@ -62,7 +61,7 @@ class Slope(Search):
         return self
 
     def run(self, problem: Problem) -> Run:
-        """At each step fresh noises first, then mixtures that should climb; the best of all goes on."""
+        """At each step, try fresh noises, then mixtures that should score higher; the best continues."""
         wins, tries = 0.0, 0.0
 
         def choose(state: State) -> Run:

@@ -42,7 +42,7 @@ class TRS(Search):
     """W rounds of N fresh initial noises; around the best R of them regions, searched for K rounds of N candidates.
 
     A candidate moves a random share of its region's coordinates (10 to 90 %) uniformly inside a cube. The points are
-    drawn by chance where the paper's are Sobol's. Images are final ones; the steps' noises those of plain sampling.
+    random, the paper's are Sobol points. Images are final ones; the steps' noises are those of plain sampling.
     """
 
     advice: ClassVar[str] = (

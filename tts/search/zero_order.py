@@ -11,5 +11,5 @@ class ZeroOrder(LocalSearch):
     """Local moves around a pivot only: epsilon-greedy with eps = 0."""
 
     advice: ClassVar[str] = (
-        "To repeat the study: small moves around one noise improve slowly, and fresh candidates beat most of them."
+        "To repeat the paper: small moves around one noise improve slowly, and fresh candidates beat most of them."
     )

@@ -27,8 +27,8 @@ from bench.statistics.observations import observations
 from bench.statistics.returns import returns
 from bench.statistics.saturation import saturation
 from bench.statistics.sensitivity import sensitivity
+from bench.store import trace
 from bench.store.storage import Output
-from bench.workers import trace
 from tts.errors import SettingError
 from tts.settings import nearest
 

@@ -21,7 +21,7 @@ class Server(ThreadingHTTPServer):
 
     Args:
         service: what answers.
-        host, port: where it listens; port 0: any that is free.
+        host, port: where it listens; port Port; 0: any free one.
         most_bytes: of a request.
 
     Raises:
