@@ -49,6 +49,7 @@ SLOW = ON_RAY | {
     # whole commands, processes that are killed, servers, browsers, shells
     "test_benchmarks",
     "test_adding_metrics",
+    "test_against_loop",
     "test_cli",
     "test_cli_runs",
     "test_cli_training",

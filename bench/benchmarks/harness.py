@@ -37,11 +37,15 @@ ENDLESS = 100_000  # seeds for each condition
 
 @dataclass(frozen=True)
 class Timed:
-    """A whole run without its engines' start, its last problems' tail included: images, forwards, seconds."""
+    """A whole run without its engines' start, its last problems' tail included: images, forwards, seconds.
+
+    ``cpu_seconds`` are those of this process, where engines of the ``local`` backend are.
+    """
 
     images: int
     nfe: int
     seconds: float
+    cpu_seconds: float = 0.0
 
     @property
     def nfe_per_second(self) -> float:
@@ -57,8 +61,9 @@ class Timed:
 def make_study(
     search: dict[str, Any], problems: int, reward: str = "brightness", steps: int = 18, **engines: Any
 ) -> Study:
-    """A study of one search and one reward on the embedded model, ``problems`` a multiple of ten or less than that."""
-    conditions, seeds = (list(range(problems)), 1) if problems < 10 else ("all", problems // 10)
+    """A study of one search and one reward on the embedded model, with as many classes as divide its problems."""
+    classes = next(count for count in range(10, 0, -1) if problems % count == 0)
+    conditions, seeds = "all" if classes == 10 else list(range(classes)), problems // classes
     values = {
         "model": {"name": "cifar10", "sampler": {"steps": steps}},
         "rewards": [reward],
@@ -112,9 +117,9 @@ def timed(study: Study, pool: Pool | None = None) -> Timed:
     with TemporaryDirectory() as folder:
         store = Store(Path(folder) / "run", study.rewards)
         store.open(study.digest(), manifest.build(study, [str(name) for name in pool.describe()]))
-        start = time.perf_counter()
+        start, computing = time.perf_counter(), time.process_time()
         with closing(Writer(store)) as writer:
             counts = Driver(study, watched, writer).run()
-        seconds = time.perf_counter() - start
+        seconds, computing = time.perf_counter() - start, time.process_time() - computing
     watched.drain()
-    return Timed(counts.done, counts.nfe, seconds)
+    return Timed(counts.done, counts.nfe, seconds, computing)

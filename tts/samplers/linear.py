@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from tts.plan import Plan
-from tts.samplers.transitions import Transition, Transitions, added
+from tts.samplers.transitions import Transition, Transitions, added, grown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -135,12 +135,15 @@ class LinearSampler(Transitions):
         yield  # a coroutine without calls
 
     def _mixed(self, at: Position, by: Weights, noise: Tensor | None) -> Tensor:
-        D = at.predicted if self.clip is None else at.predicted.clamp(-self.clip, self.clip)
         e = at.x - by.signal * at.predicted
         e /= by.noise  # in place: each further tensor is one more way through memory
         e *= by.kept
-        e += by.clean * D
-        return added(e, by.fresh, noise)
+        e += (
+            at.predicted.clamp(-self.clip, self.clip).mul_(by.clean)
+            if self.clip is not None
+            else by.clean * at.predicted
+        )
+        return grown(e, by.fresh, noise)
 
 
 class Timed(NamedTuple):

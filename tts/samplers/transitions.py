@@ -98,3 +98,15 @@ def added(x: Tensor, scale: float, noise: Tensor | None) -> Tensor:
         few: Any = scale
         return torch.cat([x[: len(noise)] + few[: len(noise)] * noise, x[len(noise) :]])
     return x + scale * noise
+
+
+def grown(x: Tensor, scale: float, noise: Tensor | None) -> Tensor:
+    """The same as :func:`added`, in place: for a tensor that nobody else holds."""
+    if noise is None:
+        return x
+    if noise.ndim == x.ndim and hasattr(scale, "shape"):
+        few: Any = scale
+        x[: len(noise)] += few[: len(noise)] * noise
+    else:
+        x += scale * noise
+    return x
