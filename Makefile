@@ -1,4 +1,4 @@
-# make quickstart | test | quick | lint | bench | chaos | docs | reference | container
+# make quickstart | test | quick | lint | bench | chaos | fuzz | docs | reference | container
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # processes of tests
 WORKERS ?= 2
 
-.PHONY: quickstart test quick lint bench chaos docs reference container browser
+.PHONY: quickstart test quick lint bench chaos fuzz docs reference container browser
 
 # the last lines say what to do next
 quickstart: $(STAMP)
@@ -37,6 +37,10 @@ bench: $(STAMP)
 # a thousand mishaps; writes results/chaos.md
 chaos: $(STAMP)
 	PYTHONPATH=.:tests $(BIN)/python -m chaos
+
+# inputs made at random, so many of each kind
+fuzz: $(STAMP)
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-2000} $(BIN)/python -m pytest tests/fuzz
 
 # the site's pages that are made from the code
 reference: $(STAMP)
