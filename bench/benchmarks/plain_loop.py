@@ -92,7 +92,8 @@ class PlainLoop:
             return drawn
         sides = tuple(range(1, pivot.ndim))
         length = LENGTH * math.sqrt(pivot[0].numel()) * torch.rand(len(pivot), *[1] * len(sides))
-        return pivot + length * drawn / torch.linalg.vector_norm(drawn, dim=sides, keepdim=True)
+        moved: Tensor = pivot + length * drawn / torch.linalg.vector_norm(drawn, dim=sides, keepdim=True)
+        return moved
 
     def _step(self, x: Tensor, index: int, noise: Tensor, classes: list[int]) -> Tensor:
         """Algorithm 2 of Karras et al. 2022, on a batch at one level."""
@@ -128,7 +129,7 @@ def _chosen(candidates: Tensor, best: Tensor) -> Tensor:
     """Of ``[N P, ...]`` those at ``best`` [P], ``[P, ...]``."""
     import torch
 
-    chosen: Tensor = candidates.unflatten(0, (-1, len(best)))[best, torch.arange(len(best))]
+    chosen: Tensor = candidates.reshape(-1, len(best), *candidates.shape[1:])[best, torch.arange(len(best))]
     return chosen
 
 
