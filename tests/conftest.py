@@ -16,10 +16,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from hypothesis import settings
+from PIL import Image
 from ray_cluster import SharedCluster
 from rooms import room
 
@@ -214,3 +215,19 @@ def fresh_python() -> Callable[..., str]:
         return done.stdout.strip()
 
     return run
+
+
+@pytest.fixture(scope="module")
+def undrawn() -> Iterator[None]:
+    """Figures are made, and become files of one pixel: for tests that look at none, as drawing is most of a report."""
+    from matplotlib.figure import Figure
+
+    def save(figure: Figure, file: IO[bytes], format: str = "png", **_: Any) -> None:
+        if format == "svg":
+            file.write(b"<svg/>")
+        else:
+            Image.new("RGB", (1, 1)).save(file, format)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", save)
+        yield

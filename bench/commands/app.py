@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from typing import Any
 
 import typer
@@ -74,6 +75,9 @@ for command in COMMANDS:
 def main() -> None:
     """Entry point: an error of ours is one line on stderr, exit code 2 (settings) or 1 (engines)."""
     _own_pictures()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal without a character shows '?' for it, and is no error
+            stream.reconfigure(errors="replace")
     sys.exit(call(app))
 
 

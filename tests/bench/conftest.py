@@ -5,10 +5,9 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
-from PIL import Image
 from tiny_study import TINY, save_weights
 
 from bench.study.config import RunConfig
@@ -31,22 +30,6 @@ def tiny(tmp_path: Path) -> Callable[..., RunConfig]:
         return parse(RunConfig, values, "tiny")
 
     return make
-
-
-@pytest.fixture(scope="module")
-def undrawn() -> Iterator[None]:
-    """Figures are made, and become files of one pixel: for tests that look at none, as drawing is most of a report."""
-    from matplotlib.figure import Figure
-
-    def save(figure: Figure, file: IO[bytes], format: str = "png", **_: Any) -> None:
-        if format == "svg":
-            file.write(b"<svg/>")
-        else:
-            Image.new("RGB", (1, 1)).save(file, format)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", save)
-        yield
 
 
 @pytest.fixture

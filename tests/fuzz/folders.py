@@ -1,0 +1,84 @@
+"""Results folders as they come back torn, mixed with others, or made to harm."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+STRANGE: list[Any] = [
+    None,
+    True,
+    -1,
+    10**30,
+    0.5,
+    "",
+    "../..",
+    "/etc/passwd",
+    "a" * 3000,
+    "\x00",
+    "os:system",
+    [],
+    {},
+    [[]],
+]
+STRANGE += [{"name": "subprocess:getoutput", "cmd": "touch ran"}, "s3://KEY:SECRET@bucket/x", "9" * 400]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Places of all values of nested JSON."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inner:
+        yield (*path, key)
+        yield from places(each, (*path, key))
+
+
+def damage(run: Path, chance: random.Random) -> str:
+    """Change one file of a run; returns what was done."""
+    file = chance.choice(sorted(path for path in run.rglob("*") if path.is_file() and not path.name.startswith(".")))
+    how = chance.choice(["cut", "bytes", "empty", "gone", "other", "folder", "json", "json", "json"])
+    whole = file.read_bytes()
+    match how:
+        case "cut":
+            file.write_bytes(whole[: chance.randrange(len(whole) + 1)])
+        case "bytes":
+            at = chance.randrange(len(whole) + 1)
+            file.write_bytes(
+                whole[:at] + chance.randbytes(chance.randrange(1, 40)) + whole[at + chance.randrange(40) :]
+            )
+        case "empty" | "gone" | "folder":
+            file.unlink()
+            if how == "empty":
+                file.touch()
+            if how == "folder":
+                file.mkdir()
+        case "other":
+            others = sorted(path for path in run.rglob("*") if path.is_file())
+            file.write_bytes(chance.choice(others).read_bytes())
+        case "json":
+            file = run / "manifest.json"
+            try:
+                before = json.loads(file.read_bytes())
+            except (OSError, ValueError):
+                before = {}
+            if not file.is_dir():
+                file.write_text(json.dumps(_changed(before, chance)))
+    return f"{how} {file.relative_to(run)}"
+
+
+def _changed(value: Any, chance: random.Random) -> Any:
+    path = chance.choice(list(places(value)) or [()])
+    if not path:
+        return chance.choice(STRANGE)
+    holder = value
+    for part in path[:-1]:
+        holder = holder[part]
+    holder[path[-1]] = chance.choice(STRANGE)
+    return value
+
+
+chances = st.integers(0, 2**32).map(random.Random)

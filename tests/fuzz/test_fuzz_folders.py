@@ -1,0 +1,50 @@
+"""A results folder from anywhere: every command that reads it ends in a result or in a line that says why not."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+from command_line import tree
+from hypothesis import given
+from report_runs import small_run
+
+from fuzz import EXAMPLES
+from fuzz.folders import chances, damage
+from fuzz.watched import examples, watched
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+READING = [("status",), ("curves",), ("verify",), ("export",)]
+SLOWER = [("report",), ("compare",), ("metrics",), ("replay",)]
+"""These seconds a folder, so that only ``make fuzz`` plays them."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_run(tmp_path_factory.mktemp("made") / "run", 20)
+
+
+@examples(12, weight=0.2)
+@given(chances)
+def test_damaged_folders(made: Path, tmp_path: Path, chance: random.Random) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir(exist_ok=True)
+    (outside / "theirs").write_text("theirs")
+    shutil.rmtree(tmp_path / "run", ignore_errors=True)
+    run = Path(shutil.copytree(made, tmp_path / "run"))
+    done = [damage(run, chance) for _ in range(chance.choice([1, 1, 2, 3]))]
+    [command] = chance.choice(READING + SLOWER if EXAMPLES else READING)
+    arguments: list[object] = [command, run]
+    if command == "compare":
+        arguments.append(made)
+    if command == "replay":
+        arguments += ["0" * 12, "--output", tmp_path / "image.png"]
+    if command == "export":
+        shutil.rmtree(tmp_path / "exported", ignore_errors=True)
+        arguments.append(tmp_path / "exported")
+    before = tree(outside)
+    watched(*arguments)
+    assert tree(outside) == before, done
