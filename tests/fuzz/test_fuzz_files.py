@@ -18,7 +18,7 @@ from hypothesis import given
 from bench.study.prompt_files import read
 from fuzz.folders import chances
 from fuzz.watched import ends, examples
-from tts.errors import TTSError
+from tts.errors import TTSError, WeightsError
 from tts.files import edm_pickle, numpy_pickle, tensors, weights_file
 
 PROMPTS = ["a cat", 'a "red" cube, on top', "naïve café", "猫", "one; two\tthree"]
@@ -117,3 +117,10 @@ def test_weights(tmp_path: Path, chance: random.Random) -> None:
     with ends(), suppress(TTSError):
         chance.choice(READERS)(file)
     assert not touched.exists()
+
+
+@pytest.mark.parametrize("content", [b"\x80\x02.", b"\x80\x02)t.", b"\x80\x02(.", b"\x80\x02}}s."])
+def test_pickles_that_take_from_an_empty_stack(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "w.pt").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"weights .*w\.pt: damaged"):
+        tensors.read(tmp_path / "w.pt", "weights")
