@@ -15,7 +15,7 @@ from bench.study.study import Study
 from bench.workers.building import build_engine
 from tts.engine.requests import EvalRequest
 from tts.errors import DeviceMemoryError, SettingError, TTSError, first_line
-from tts.networks.quantised import Quantization
+from tts.networks.quantised import Quantization, can_compute
 from tts.noise import Noise, derive_seed
 from tts.precision import Precision
 from tts.search.segment import ALL, Segment
@@ -59,7 +59,8 @@ class Drawn:
 
 
 def variants(study: Study) -> Iterator[tuple[str, Study]]:
-    """The study in every precision that its model may have, float32 first, then with weights in 8 bits.
+    """The study in every precision that its model may have, float32 first, then with weights in 8 bits, as far as the
+    device computes with them.
 
     Raises:
         SettingError: its model has no such setting.
@@ -71,7 +72,8 @@ def variants(study: Study) -> Iterator[tuple[str, Study]]:
     for precision in get_args(Precision):
         yield precision, changed(study, {"precision": precision, **plain})
     for kind in get_args(Quantization) if plain else ():
-        yield f"{kind} weights, bf16", changed(study, {"precision": "bf16", "quantization": kind})
+        if can_compute(kind, study.config.engines.device):
+            yield f"{kind} weights, bf16", changed(study, {"precision": "bf16", "quantization": kind})
 
 
 def changed(study: Study, settings: dict[str, Any]) -> Study:

@@ -29,15 +29,22 @@ def check_installed() -> None:
         )
 
 
+def can_compute(kind: Quantization, device: str) -> bool:
+    """Whether a device computes with such weights."""
+    import torch
+
+    if kind == "int8":
+        return True
+    return torch.device(device).type == "cuda" and torch.cuda.get_device_capability(device) >= FP8_SINCE
+
+
 def check_device(kind: Quantization, device: str) -> None:
     """Refuse a device that cannot compute with such weights.
 
     Raises:
         SettingError: it cannot.
     """
-    import torch
-
-    if kind == "fp8" and (torch.device(device).type != "cuda" or torch.cuda.get_device_capability(device) < FP8_SINCE):
+    if not can_compute(kind, device):
         raise SettingError(
             f"quantization: fp8 needs a GPU of compute capability 8.9 or later, which {device} is not; set int8"
         )

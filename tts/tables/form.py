@@ -21,18 +21,18 @@ REWARD = "reward_"
 COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("problem", "int32", "index of the problem, from 0"),
     ("condition", "string", "class index or prompt, JSON"),
-    ("label", "string", "the condition as people read it"),
+    ("label", "string", "the condition's name"),
     ("seed", "int64", "index of the problem's seed"),
     ("problem_seed", "int64", "names all randomness of the problem"),
-    ("candidate", "int32", "which of the problem's trajectories, each with noises of its own, from 0"),
-    ("step", "int32", "steps done; 0: at the initial noise, where the sampler predicts there"),
+    ("candidate", "int32", "index of the problem's trajectory, from 0; each has its own noises"),
+    ("step", "int32", "steps done; 0: at the initial noise, if the sampler predicts there"),
     ("image_sha256", "string", "SHA-256 of the final image's pixels; null: before the last step"),
 )
 """Name, type and meaning; besides them ``reward_<name>``, float64, for each reward."""
 
 REWARD_MEANING = (
-    "of the image predicted after so many steps, after the last one of the final image; null: could not be scored, or "
-    "(before the last step) a held-out reward"
+    "reward of the image predicted after this step, or of the final image; null: could not be scored, or (before the "
+    "last step) a held-out reward"
 )
 
 MOST_STEPS = 10_000
