@@ -36,7 +36,7 @@ ALL: dict[str, Surroundings] = {
     "narrow": ({"COLUMNS": "20", "TERM": "dumb"}, [], None),
     "no terminal": ({"TERM": None, "COLUMNS": None, "NO_COLOR": "1"}, [], None),
     "few open files": ({}, [], few_files),
-    "full disk": ({}, [], full_disk),
+    "files that may not grow": ({}, [], full_disk),
     "no temporary folder": ({"TMPDIR": "/nonexistent"}, [], None),
     "optimised": ({}, ["-O"], None),
 }

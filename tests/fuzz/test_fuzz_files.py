@@ -23,6 +23,8 @@ from tts.files import edm_pickle, numpy_pickle, tensors, weights_file
 
 PROMPTS = ["a cat", 'a "red" cube, on top', "naïve café", "猫", "one; two\tthree"]
 
+FORMS = ["txt", "csv", "tsv", "jsonl", "json", "parquet"]
+
 
 class Touch:
     """Leaves a file behind when it is unpickled."""
@@ -39,11 +41,11 @@ def whole(form: str, folder: Path) -> bytes:
     match form:
         case "txt":
             return "\n".join(PROMPTS).encode()
-        case "csv" | "tsv":
-            comma = "," if form == "csv" else "\t"
-            return "\n".join(
-                ["prompt", *(f'"{text.replace(chr(34), chr(34) * 2)}"{comma}x' for text in PROMPTS)]
-            ).encode()
+        case "csv":
+            quoted = [text.replace('"', '""') for text in PROMPTS]
+            return "\n".join(["prompt,kind", *(f'"{text}",x' for text in quoted)]).encode()
+        case "tsv":  # as they are published, without quotation marks
+            return "\n".join(["prompt\tkind", *(f"{text.expandtabs()}\tx" for text in PROMPTS)]).encode()
         case "jsonl":
             return "\n".join(json.dumps({"prompt": text}) for text in PROMPTS).encode()
         case "json":
@@ -76,7 +78,14 @@ def damaged(content: bytes, chance: random.Random) -> bytes:
     return b""
 
 
-@pytest.mark.parametrize("form", ["txt", "csv", "tsv", "jsonl", "json", "parquet"])
+@pytest.mark.parametrize("form", FORMS)
+def test_undamaged_prompt_files_are_read(tmp_path: Path, form: str) -> None:
+    file = tmp_path / f"prompts.{form}"
+    file.write_bytes(whole(form, tmp_path))
+    assert len(read(file).rows) == len(PROMPTS)
+
+
+@pytest.mark.parametrize("form", FORMS)
 @examples(10)
 @given(chances)
 def test_prompt_files(tmp_path: Path, form: str, chance: random.Random) -> None:

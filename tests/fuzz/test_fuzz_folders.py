@@ -6,6 +6,7 @@ import random
 import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from command_line import tree
 from hypothesis import given
@@ -29,9 +30,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @examples(12, weight=0.2)
 @given(chances)
-def test_damaged_folders(made: Path, tmp_path: Path, chance: random.Random) -> None:
+def test_damaged_folders(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chance: random.Random) -> None:
     outside = tmp_path / "outside"
     outside.mkdir(exist_ok=True)
+    monkeypatch.chdir(outside)  # where what a manifest names would be run
     (outside / "theirs").write_text("theirs")
     shutil.rmtree(tmp_path / "run", ignore_errors=True)
     run = Path(shutil.copytree(made, tmp_path / "run"))
@@ -41,7 +43,9 @@ def test_damaged_folders(made: Path, tmp_path: Path, chance: random.Random) -> N
     if command == "compare":
         arguments.append(made)
     if command == "replay":
-        arguments += ["0" * 12, "--output", tmp_path / "image.png"]
+        parts = sorted((made / "trials").glob("*.parquet"))
+        trial = chance.choice([each for part in parts for each in pq.read_table(part)["trial"].to_pylist()])
+        arguments += [trial, "--output", tmp_path / "image.png"]
     if command == "export":
         shutil.rmtree(tmp_path / "exported", ignore_errors=True)
         arguments.append(tmp_path / "exported")
