@@ -30,7 +30,7 @@ class Compared:
     Args:
         search, problems: what is run.
         batch: rows of the engine's pass.
-        engine: a whole run of the harness with an engine in its own process, rows and images written.
+        engine: a whole run of the harness with its engine in this process, rows and images written.
         grid: the loop, all problems as one batch.
         one: the loop, one problem after another.
         nfe: denoiser forwards of each of the three, an image.
