@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
+
+from fuzz.configurations import places
 
 STRANGE: list[Any] = [
     None,
@@ -27,14 +28,6 @@ STRANGE: list[Any] = [
     [[]],
 ]
 STRANGE += [{"name": "subprocess:getoutput", "cmd": "touch ran"}, "s3://KEY:SECRET@bucket/x", "9" * 400]
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Places of all values of nested JSON."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, each in inner:
-        yield (*path, key)
-        yield from places(each, (*path, key))
 
 
 def damage(run: Path, chance: random.Random) -> str:
