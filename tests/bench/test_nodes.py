@@ -51,6 +51,7 @@ def test_one_study_through_every_mishap(tiny: Callable[..., RunConfig], tmp_path
         ours.remove(first)
         took["node's removal noticed"] = waited("the node's end", lambda: losses(folder) >= 3)
 
+        waited("a row", lambda: table(folder))
         driver.send_signal(signal.SIGKILL)
         driver.wait()
     hurry.touch()
