@@ -27,7 +27,7 @@ TRIALS = {
     "imagenet256-sit": 1000 * 50 * 4,
     "imagenet512-edm2": 1000 * 50 * 3,
     "imagenet64-eval": 1000 * 50 * 3,
-    "quickstart": 10 * 15 * 3,
+    "quickstart": 10 * 14 * 3,
     "study-edm": 36 * 8 * 3,
     "study-sd15": 36 * 8 * 3,
 }
