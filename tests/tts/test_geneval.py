@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_judges
+import tiny_geneval
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,18 +40,18 @@ PUBLISHED = {
 
 def metadata(folder: Path, **line: Any) -> Path:
     path = folder / "metadata.jsonl"
-    path.write_text(json.dumps({**tiny_judges.LINES[0], "prompt": "a photo of a bench", **line}) + "\n")
+    path.write_text(json.dumps({**tiny_geneval.LINES[0], "prompt": "a photo of a bench", **line}) + "\n")
     return path
 
 
 def demands(folder: Path) -> list[Demand]:
-    return read(tiny_judges.geneval_lines(folder / "lines.jsonl", [f"prompt {k}" for k in range(6)]))
+    return read(tiny_geneval.geneval_lines(folder / "lines.jsonl", [f"prompt {k}" for k in range(6)]))
 
 
 def test_a_file_of_the_published_form_is_read_and_grouped(tmp_path: Path) -> None:
     """553 lines, as many of each task as the published file has."""
     tasks = [task for task, number in PUBLISHED.items() for _ in range(number)]
-    lines = {line["tag"]: line for line in tiny_judges.LINES}
+    lines = {line["tag"]: line for line in tiny_geneval.LINES}
     path = tmp_path / "metadata.jsonl"
     rows = [json.dumps({**lines[task], "prompt": f"a photo, number {k}"}) for k, task in enumerate(tasks)]
     path.write_text("\n".join(rows) + "\n")
@@ -177,7 +177,7 @@ def test_a_cut_out_is_the_box_with_grey_where_the_mask_is_not() -> None:
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return tiny_judges.geneval(tmp_path_factory.mktemp("geneval"), [f"prompt {k}" for k in range(6)])
+    return tiny_geneval.geneval(tmp_path_factory.mktemp("geneval"), [f"prompt {k}" for k in range(6)])
 
 
 def test_a_colour_is_the_nearest_mean_of_its_phrases(settings: dict[str, Any]) -> None:
@@ -219,7 +219,7 @@ def test_boxes_are_scaled_back_to_the_image(tmp_path: Path) -> None:
     """A YOLOS with boxes; against transformers' post-processing, on an image without padding."""
     from transformers import YolosImageProcessor
 
-    detector: Any = Detecting(id=str(tiny_judges.yolos(tmp_path / "yolos")), size=64).load("cpu")
+    detector: Any = Detecting(id=str(tiny_geneval.yolos(tmp_path / "yolos")), size=64).load("cpu")
     picture = image(side=96)
     outputs = detector.network(pixel_values=detector._prepared(picture)[0])
     [expected] = YolosImageProcessor().post_process_object_detection(outputs, threshold=0.0, target_sizes=[(96, 96)])
@@ -229,7 +229,7 @@ def test_boxes_are_scaled_back_to_the_image(tmp_path: Path) -> None:
 
 
 def test_padding_moves_no_box(tmp_path: Path) -> None:
-    detector: Any = Detecting(id=str(tiny_judges.yolos(tmp_path / "yolos")), size=40).load("cpu")
+    detector: Any = Detecting(id=str(tiny_geneval.yolos(tmp_path / "yolos")), size=40).load("cpu")
     pixels, sides = detector._prepared(image(side=80))
     assert (tuple(pixels.shape), sides) == ((1, 3, 64, 64), (40, 40))
     assert float(pixels[:, :, 40:].abs().max()) == 0
@@ -261,7 +261,7 @@ def test_what_cannot_be_judged_is_said_before(settings: dict[str, Any], tmp_path
     assert reward.notes(["prompt 0", "x"])[0] == "1 of 2 prompts are not in the metadata and cannot be scored: 'x'"
     with pytest.raises(SettingError, match="judges prompts, and this model draws classes"):
         reward.suits(Cifar10())
-    other = tiny_judges.geneval_lines(
+    other = tiny_geneval.geneval_lines(
         tmp_path / "m.jsonl", ["p"], ({"tag": "counting", "include": [{"class": "yak", "count": 1}]},)
     )
     with pytest.raises(SettingError, match="detector: does not know 'yak'"):
