@@ -99,14 +99,14 @@ REWARDS: dict[str, Check] = {
         "`classifier` on a file of torchvision's first form",
         "torchvision: its own way from published weights to network and transforms",
         "probability",
-        "tts/test_classifier.py::test_a_file_is_used_as_torchvision_uses_its_published_one",
+        "tts/test_torchvision_classifier.py::test_a_file_is_used_as_torchvision_uses_its_published_one",
         rel=1e-5,
     ),
     "torchvision enums": Check(
         "`classifier`: transforms of every published weights of every model, by name and by digest",
         "torchvision: the weights' own transforms",
         "weights that differ",
-        "tts/test_classifier.py::test_every_published_weights_have_their_own_transforms",
+        "tts/test_torchvision_classifier.py::test_every_published_weights_have_their_own_transforms",
     ),
 }
 """Rows by key."""

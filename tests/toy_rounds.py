@@ -11,6 +11,7 @@ from tts.search.base import Search
 
 
 def played(search: Search, plan: str, seed: int) -> Recipe:
+    """The recipe of what a search chooses on a plan."""
     return World(PLANS[plan]).play(search, seed).state.noises
 
 

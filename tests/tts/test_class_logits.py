@@ -10,7 +10,7 @@ import open_clip
 import pytest
 import tiny_rewards
 import torch
-from test_encoders import images, pillow
+from smooth_images import images, pillow
 from torchvision.transforms import v2
 
 from tts import imagenet

@@ -3,83 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from file_site import CONTENT, Site, served
 
 from tts.errors import WeightsError
 from tts.files import downloads
 from tts.files.downloads import fetch, folder, place
 from tts.models.edm import EDM
 
-CONTENT = bytes(range(256)) * 400
-
-
-@dataclass
-class Site:
-    """A web server with one file.
-
-    Args:
-        cuts: after how many bytes each connection breaks; those after the last of them do not.
-        ranges: whether it can send the rest of a file.
-        version: name of the file's version.
-        asked: first byte that each connection asked for; None for the whole file.
-    """
-
-    content: bytes = CONTENT
-    cuts: list[int] = field(default_factory=list)
-    ranges: bool = True
-    version: str = '"1"'
-    length: bool = True
-    asked: list[int | None] = field(default_factory=list)
-    url: str = ""
-
-
-class Handler(BaseHTTPRequestHandler):
-    site: Site
-
-    def do_GET(self) -> None:
-        site, wanted = self.site, re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        site.asked.append(int(wanted[1]) if wanted else None)
-        if not self.path.endswith(".pkl"):
-            return self.send_error(404)
-        current = self.headers.get("If-Range", site.version) == site.version
-        start = int(wanted[1]) if wanted and site.ranges and current else 0
-        if start and start >= len(site.content):
-            return self.send_error(416)
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(site.content) - 1}/{len(site.content)}")
-        if site.length:
-            self.send_header("Content-Length", str(len(site.content) - start))
-        self.send_header("ETag", site.version)
-        self.end_headers()
-        stop = start + site.cuts.pop(0) if site.cuts else len(site.content)
-        self.wfile.write(site.content[start:stop])
-        return None
-
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
-
 
 @pytest.fixture
 def site() -> Iterator[Site]:
     """A web server on this machine."""
-    site = Site()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("SiteHandler", (Handler,), {"site": site}))
-    site.url = f"http://127.0.0.1:{server.server_port}/some/network.pkl"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield site
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served() as site:
+        yield site
 
 
 @pytest.fixture(autouse=True)
@@ -190,6 +132,7 @@ def test_of_several_that_ask_one_fetches(site: Site, cache: Path) -> None:
 
 # ---- digests --------------------------------------------------------------------------------------------------------
 
+
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -245,61 +188,6 @@ def test_of_several_that_ask_for_another_digest_each_is_refused(site: Site) -> N
     for thread in threads:
         thread.join()
     assert [DIGEST in message for message in messages] == [True] * 6
-
-
-# ---- progress -------------------------------------------------------------------------------------------------------
-
-
-class Terminal(io.StringIO):
-    """The user's message."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """No fixture: pytest takes stderr for itself between a fixture and its test."""
-    terminal = Terminal()
-    monkeypatch.setattr("sys.stderr", terminal)
-    for name, value in {"TERM": "xterm", "COLUMNS": "200"}.items():
-        monkeypatch.setenv(name, value)
-    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
-        monkeypatch.delenv(name, raising=False)
-    return terminal
-
-
-@pytest.mark.parametrize("length", [True, False], ids=["length known", "length unknown"])
-def test_a_large_fetch_shows_on_a_terminal_how_far_it_is(
-    site: Site, monkeypatch: pytest.MonkeyPatch, length: bool
-) -> None:
-    terminal = on_terminal(monkeypatch)
-    monkeypatch.setattr(downloads, "LARGE", len(CONTENT))
-    site.length = length
-    assert fetch(site.url, "checkpoint").read_bytes() == CONTENT
-    shown = terminal.getvalue()
-    assert "network.pkl" in shown
-    assert ("102.4/102.4 kB" if length else "102.4/? kB") in shown
-
-
-def test_progress_begins_where_an_earlier_fetch_ended(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "LARGE", 1)
-    site.cuts = [50_000, 0]
-    with pytest.raises(WeightsError):
-        fetch(site.url, "checkpoint")
-    terminal = on_terminal(monkeypatch)
-    fetch(site.url, "checkpoint")
-    assert "50.0/102.4 kB" in terminal.getvalue()
-    assert "102.4/102.4 kB" in terminal.getvalue()
-
-
-def test_small_fetches_and_other_outputs_show_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = on_terminal(monkeypatch)
-    fetch(site.url, "checkpoint")
-    assert terminal.getvalue() == ""
-    monkeypatch.setattr(downloads, "LARGE", 1)
-    monkeypatch.setattr("sys.stderr", log := io.StringIO())
-    fetch(site.url.replace("some", "other"), "checkpoint")
-    assert log.getvalue() == ""
 
 
 # ---- addresses ------------------------------------------------------------------------------------------------------

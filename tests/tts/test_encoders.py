@@ -13,10 +13,10 @@ import tiny_rewards
 import torch
 from checks_of_rewards import REWARDS as CHECKS
 from hostile import pickle_that_makes
-from PIL import Image
+from image_reward_form import image_reward
+from smooth_images import images, pillow
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.transforms.v2.functional import to_pil_image
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from tts.errors import SettingError, WeightsError
@@ -28,6 +28,8 @@ from tts.rewards.base import Reward, RewardSettings
 from tts.rewards.preprocess import Preprocess
 
 PROMPTS = ["a cat", "a dog", "two birds", "a house", "a red car"]
+
+
 NAMES = ("clip", "hpsv2", "aesthetic", "pickscore", "imagereward")
 
 
@@ -45,17 +47,6 @@ def _inference() -> Iterator[None]:
 
 def settings(name: str, values: dict[str, Any]) -> RewardSettings:
     return REWARDS.make({"name": name, **values})[1]
-
-
-def images(*shape: int, seed: int = 0) -> Tensor:
-    """Smooth random images, as noise is what no resampling agrees on."""
-    draw = torch.Generator().manual_seed(seed)
-    coarse = torch.rand(shape[0], 3, 4, 4, generator=draw)
-    return (F.interpolate(coarse, shape[2:], mode="bicubic").clamp(0, 1) * 255).round().to(torch.uint8)
-
-
-def pillow(image: Tensor) -> Image.Image:
-    return to_pil_image(image)
 
 
 def open_clip_cosines(folder: str, pictures: Tensor, texts: list[str]) -> list[float]:
@@ -166,62 +157,8 @@ def test_imagereward_is_the_published_computation(files: dict[str, dict[str, Any
         [2, letters["d"], inside["o"], inside["g"], 3],
     ]
     weights = {name: value.double() for name, value in tensors.read(Path(values["weights"]), "weights").items()}
-    expected = [_image_reward(weights, image, line) for image, line in zip(pictures, tokens, strict=True)]
+    expected = [image_reward(weights, image, line) for image, line in zip(pictures, tokens, strict=True)]
     assert found == CHECKS["imagereward"].near(expected)
-
-
-def _image_reward(w: dict[str, Tensor], image: Tensor, tokens: list[int]) -> float:
-    def linear(x: Tensor, name: str) -> Tensor:
-        return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
-
-    def norm(x: Tensor, name: str, eps: float) -> Tensor:
-        return F.layer_norm(x, x.shape[-1:], w[f"{name}.weight"], w[f"{name}.bias"], eps)
-
-    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:  # one head of 64
-        return (q @ k.T / 8).softmax(dim=-1) @ v
-
-    mean, std = (torch.tensor(list(part)).double().view(3, 1, 1) for part in (MEAN, STD))
-    seen = "blip.visual_encoder"
-    x = F.conv2d(
-        ((image.double() / 255 - mean) / std)[None],
-        w[f"{seen}.patch_embed.proj.weight"],
-        w[f"{seen}.patch_embed.proj.bias"],
-        stride=8,
-    )
-    x = torch.cat([w[f"{seen}.cls_token"][0], x[0].flatten(1).T]) + w[f"{seen}.pos_embed"][0]
-    for k in range(2):
-        block = f"{seen}.blocks.{k}"
-        x = x + linear(
-            attend(*linear(norm(x, f"{block}.norm1", 1e-6), f"{block}.attn.qkv").chunk(3, dim=-1)), f"{block}.attn.proj"
-        )
-        x = x + linear(F.gelu(linear(norm(x, f"{block}.norm2", 1e-6), f"{block}.mlp.fc1")), f"{block}.mlp.fc2")
-    image_tokens = norm(x, f"{seen}.norm", 1e-6)
-    read = "blip.text_encoder"
-    x = (
-        w[f"{read}.embeddings.word_embeddings.weight"][tokens]
-        + w[f"{read}.embeddings.position_embeddings.weight"][: len(tokens)]
-    )
-    x = norm(x, f"{read}.embeddings.LayerNorm", 1e-12)
-    for k in range(2):
-        block = f"{read}.encoder.layer.{k}"
-        for attention, keys in (("attention", None), ("crossattention", image_tokens)):
-            part, other = f"{block}.{attention}", x if keys is None else keys
-            mixed = attend(
-                *(
-                    linear(source, f"{part}.self.{name}")
-                    for source, name in ((x, "query"), (other, "key"), (other, "value"))
-                )
-            )
-            x = norm(x + linear(mixed, f"{part}.output.dense"), f"{part}.output.LayerNorm", 1e-12)
-        inner = linear(F.gelu(linear(x, f"{block}.intermediate.dense")), f"{block}.output.dense")
-        x = norm(x + inner, f"{block}.output.LayerNorm", 1e-12)
-    x = x[0]
-    for place in (0, 2, 4):
-        x = linear(x, f"mlp.layers.{place}")
-    return (float(x) - 0.16717362830052426) / 1.0333394966054072
-
-
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
 @pytest.mark.parametrize(("mode", "size"), [("shortest", (20, 30)), ("longest", (30, 20)), ("squash", (30, 20))])
