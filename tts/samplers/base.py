@@ -34,8 +34,8 @@ class Position(NamedTuple):
 
     Args:
         x: the state, without a batch dimension.
-        predicted: the clean state that the last call predicts from there; ``x`` itself where nothing was predicted
-            yet and where the trajectory has ended.
+        predicted: the clean state that the last call predicts from ``x``; ``x`` itself before the first prediction
+            and at the end of the trajectory.
     """
 
     x: Tensor
@@ -54,15 +54,14 @@ class Sampler(Protocol):
         ...
 
     def initial(self, noise: Tensor) -> Step:
-        """Go to the first position, from a unit normal noise of the state's shape."""
+        """Go to the first position from ``noise``, which is unit normal and has the state's shape."""
         ...
 
     def back(self, at: Position, index: int, to: int, noise: Tensor) -> Step:
-        """Go from a position after ``index`` steps back to the level before step ``to < index``, by a unit normal
-        noise.
+        """Add unit normal noise to go from a position after ``index`` steps back to the level before step ``to``.
 
-        The clean part keeps its share: ``x' = q x + sqrt(s_to^2 - q^2 s^2) noise`` with ``q`` the ratio of the signal's
-        scales there and here and ``s`` the noise's deviation.
+        The clean part keeps its share: ``x' = q x + sqrt(s_to^2 - q^2 s^2) noise``. Here ``q`` is the signal's scale at
+        that level over its scale now; ``s`` and ``s_to`` are the deviations of the noise now and there. ``to < index``.
         """
         ...
 
@@ -72,15 +71,15 @@ class Sampler(Protocol):
 
 
 class Leaper(Sampler, Protocol):
-    """A sampler whose plan has ``leaps``: it can take several steps as one, without noise."""
+    """A sampler whose plan has ``leaps``: it can take several steps as one step without noise."""
 
     def leap(self, at: Position, index: int, to: int) -> Step:
-        """Go from a position after ``index`` steps to the level after ``to > index`` of them."""
+        """Go from a position after ``index`` steps to the level after ``to > index`` steps."""
         ...
 
 
 class Renoise(NamedTuple):
-    """The tensor of a :class:`tts.recipe.Back`, and the step to which it leads."""
+    """The noise of a :class:`tts.recipe.Back` as a tensor, and the step to which it leads back."""
 
     noise: Tensor
     to: int
@@ -96,12 +95,12 @@ def tensors(action: Action, make: Callable[[Noise], Tensor]) -> Tensor | Renoise
 def follow(
     sampler: Sampler, start: Position | Tensor, noises: Sequence[Tensor | Renoise | None], first: int = 0
 ) -> Step:
-    """Take some actions, one after another.
+    """Take actions one after another.
 
     Args:
         start: a position, or the initial unit normal noise of a new trajectory.
-        noises: of each action; None takes the deterministic step.
-        first: steps done at the start.
+        noises: the noise of each action; None takes the deterministic step.
+        first: number of steps that ``start`` has behind it.
     """
     at = start if isinstance(start, Position) else (yield from sampler.initial(start))
     index = first
@@ -116,9 +115,9 @@ def follow(
 
 
 def look_ahead(sampler: Sampler, at: Position, index: int, ahead: int) -> Step:
-    """Go from a position after ``index`` steps to the end by ``ahead`` leaps; with 0 the position stays.
+    """Go from a position after ``index`` steps to the end by ``ahead`` leaps; 0 leaves the position as it is.
 
-    Where no more steps than that are left, they are taken as they are, without noise.
+    Where at most ``ahead`` steps are left, these steps are taken without noise instead.
     """
     left = sampler.plan.steps - index
     if ahead >= left:
@@ -129,7 +128,7 @@ def look_ahead(sampler: Sampler, at: Position, index: int, ahead: int) -> Step:
 
 
 def drive(step: Step, answer: Callable[[Call], Tensor]) -> Position:
-    """Run a coroutine of calls to its end, each call answered by a function."""
+    """Run a coroutine of calls to its end, and answer each call by a function."""
     try:
         call = next(step)
         while True:

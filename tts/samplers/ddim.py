@@ -24,8 +24,8 @@ class DDIM(LinearSampler):
 
     Args:
         times: time step that the denoiser is told before each step.
-        alphas: signal level before each step, of ``times``.
-        targets: signal level to which each step leads. With some spacings it is not quite the next step's ``alphas``.
+        alphas: signal level at each of ``times``, in (0, 1].
+        targets: signal level to which each step leads; with some spacings it differs slightly from the next ``alphas``.
         eta: share of the ancestral noise, in [0, 1].
         clip: predictions are clipped to [-clip, clip] before a step; None: they are not.
     """
@@ -42,20 +42,20 @@ class DDIM(LinearSampler):
         return self.eta * math.sqrt(max(0.0, (1 - b) / (1 - a) * (1 - a / b)))
 
     def weights(self, index: int, injected: bool) -> Weights:
-        """Step ``index`` with its noise, or the deterministic one."""
+        """Numbers of step ``index``, with its noise or deterministic."""
         a, b = self.alphas[index], self.targets[index]
         sigma = self.sigma(index) if injected else 0.0
         kept = math.sqrt(max(0.0, 1 - b - sigma**2))
         return Weights(math.sqrt(a), math.sqrt(1 - a), math.sqrt(b), kept, sigma)
 
     def renoising(self, index: int, to: int) -> tuple[float, float]:
-        r""":math:`\sqrt{b/a}` and :math:`\sqrt{1 - b/a}`, from the level ``a`` to which the last step led to ``b``."""
+        r""":math:`\sqrt{b/a}` and :math:`\sqrt{1 - b/a}`, with signal level ``a`` now and ``b`` before step ``to``."""
         kept = min(1.0, self.alphas[to] / self.targets[index - 1])
         return math.sqrt(kept), math.sqrt(1 - kept)
 
     @property
     def levels(self) -> tuple[float, ...]:
-        """Deviation of the noise over that of the signal, before each step and after the last."""
+        """Noise over signal (both as deviations), before each step and after the last."""
         return tuple(math.sqrt((1 - alpha) / max(alpha, TINY)) for alpha in (*self.alphas, self.targets[-1]))
 
 
@@ -67,10 +67,10 @@ class DDIMSettings(SamplerSettings):
     spacing: Spacing | None = Field(None, description="spacing of the time steps; default: the checkpoint's")
 
     def on(self, schedule: Schedule) -> DDIM:
-        """DDIM on the time steps that the model's schedule has for it.
+        """DDIM on the time steps of the model's schedule.
 
         Raises:
-            SettingError: the denoiser is not told time steps, or there are not so many.
+            SettingError: the denoiser is not told time steps, or the schedule has fewer than the settings ask for.
         """
         if not isinstance(schedule, Times):
             raise unfit("ddim", Times.WORDS, schedule)

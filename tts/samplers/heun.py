@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Level: TypeAlias = Annotated[
     float, PlainSerializer(lambda level: "inf" if math.isinf(level) else level, return_type=float | str)
 ]
-"""A noise level, which may be infinite; JSON has a text for that."""
+"""A noise level; infinity is written as the text ``inf``, since JSON has no such number."""
 
 
 class StochasticHeun(SamplerSettings, Transitions):
@@ -33,11 +33,11 @@ class StochasticHeun(SamplerSettings, Transitions):
         \gamma_i = \min(S_{churn}/N, \sqrt 2 - 1)\ \text{if}\ S_{min} \le t_i \le S_{max}\ \text{else}\ 0
 
     and ``t_i = (t_max^{1/rho} + i/(N-1) (t_min^{1/rho} - t_max^{1/rho}))^rho`` (Eq. 5). The defaults are the
-    study's. A step without noise has gamma = 0: it is the deterministic step from ``t_i``, not a step from
-    a raised noise level that nothing was added for.
+    study's. A step without noise has gamma = 0: it starts from ``t_i``, not from a raised noise level whose noise
+    is missing.
 
-    A step costs two denoiser calls, the last step one. The predicted clean image is the second call's answer (at
-    ``t_{i+1}``, at Euler's point), so that scoring a candidate costs no further call.
+    A step costs two denoiser calls; the last step costs one. The predicted clean image is the second call's answer
+    (at ``t_{i+1}``, at Euler's point), so scoring a candidate costs no further call.
     """
 
     steps: int = Field(18, ge=2, le=MOST_STEPS, description="steps N")
@@ -56,7 +56,7 @@ class StochasticHeun(SamplerSettings, Transitions):
         return self
 
     def on(self, schedule: Schedule) -> StochasticHeun:
-        """Itself: its levels are its own settings.
+        """This sampler: its levels follow from its own settings.
 
         Raises:
             SettingError: the denoiser is not told sigmas.
@@ -79,18 +79,18 @@ class StochasticHeun(SamplerSettings, Transitions):
 
     @cached_property
     def plan(self) -> Plan:
-        """Two calls a step and one on the last; noise only where ``gamma > 0``."""
+        """Two calls a step, one call on the last step; noise only where ``gamma > 0``."""
         calls = (2,) * (self.steps - 1) + (1,)
         return Plan(
             calls, tuple(self.gamma(i) > 0 for i in range(self.steps)), levels=self.levels, leaps=(1,) * self.steps
         )
 
     def opening(self) -> Transition:
-        """``t_0`` times a unit normal noise; the first prediction depends on the first step's noise."""
+        """``t_0`` times a unit normal noise, without a prediction: the first one depends on the first step's noise."""
         return Transition(opened, Opening(self.levels[0]))
 
     def returning(self, index: int, to: int) -> Transition:
-        """``x + sqrt(t_to^2 - t_index^2) noise``; free, and nothing is predicted there before the next step."""
+        """``x + sqrt(t_to^2 - t_index^2) noise``; it costs no call and predicts nothing before the next step."""
         return Transition(renoised, Renoising(math.sqrt(self.levels[to] ** 2 - self.levels[index] ** 2)))
 
     def stepping(self, index: int, injected: bool) -> Transition:
@@ -101,13 +101,13 @@ class StochasticHeun(SamplerSettings, Transitions):
         return Transition(heun if t_next else to_the_end, Churned(t_hat, t_next, t_next - t_hat, churn))
 
     def leaping(self, index: int, to: int) -> Transition:
-        """Euler's step from level ``t_index`` to ``t_to``; over so long a way Heun's second slope leads astray."""
+        """Euler's step from level ``t_index`` to ``t_to``; over such long steps Heun's second slope leads astray."""
         t, t_next = self.levels[index], self.levels[to]
         return Transition(euler if t_next else to_the_end, Churned(t, t_next, t_next - t, 0.0))
 
 
 class Churned(NamedTuple):
-    r"""A step's numbers: :math:`\hat t`, :math:`t_{i+1}`, their difference, and the injected noise's deviation."""
+    r"""Numbers of a step: :math:`\hat t`, :math:`t_{i+1}`, their difference, and the injected noise's deviation."""
 
     t_hat: float
     t_next: float
@@ -116,13 +116,13 @@ class Churned(NamedTuple):
 
 
 class Opening(NamedTuple):
-    """The initial noise's number: ``t_0``."""
+    """The number of the initial transition: ``t_0``."""
 
     t_0: float
 
 
 class Renoising(NamedTuple):
-    """The way back's number: the noise's deviation."""
+    """The number of a way back: the deviation of its noise."""
 
     churn: float
 
@@ -141,7 +141,7 @@ def heun(at: Position, by: Churned, noise: Tensor | None) -> Step:
 
 
 def to_the_end(at: Position, by: Churned, noise: Tensor | None) -> Step:
-    """Euler's step to level 0 ends exactly on the prediction."""
+    """The last step: Euler's step to level 0 ends exactly on the prediction."""
     from tts.samplers.base import Call, Position
 
     D = yield Call(added(at.x, by.churn, noise), by.t_hat)
@@ -149,7 +149,7 @@ def to_the_end(at: Position, by: Churned, noise: Tensor | None) -> Step:
 
 
 def euler(at: Position, by: Churned, noise: Tensor | None) -> Step:
-    """A deterministic step of first order to a level above 0."""
+    """A deterministic first-order step to a level above 0."""
     from tts.samplers.base import Call, Position
 
     D = yield Call(at.x, by.t_hat)
@@ -157,7 +157,7 @@ def euler(at: Position, by: Churned, noise: Tensor | None) -> Step:
 
 
 def opened(at: Position, by: Opening, noise: Tensor | None) -> Step:
-    """The first state, of a unit normal one."""
+    """The first state: the unit normal noise at its scale."""
     from tts.samplers.base import Position
 
     x = by.t_0 * at.x
@@ -166,7 +166,7 @@ def opened(at: Position, by: Opening, noise: Tensor | None) -> Step:
 
 
 def renoised(at: Position, by: Renoising, noise: Tensor | None) -> Step:
-    """A state of a higher level."""
+    """The state with noise added, at a higher level."""
     from tts.samplers.base import Position
 
     x = added(at.x, by.churn, noise)

@@ -1,4 +1,4 @@
-"""One sampler for flows and for diffusion: an ODE's steps, with a share of each step's noise fresh."""
+"""One sampler for flows and diffusion: steps of an ODE, in which a share of the noise is fresh."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LEAST = 0.02
-"""Noise of a smaller deviation than this changes nothing that can be seen: such a step is the deterministic one, so
-that a search spends nothing on it. Schedules that are shifted twice end with such steps."""
+"""Noise of a smaller deviation than this changes nothing visible. Such a step counts as deterministic, so that a
+search spends nothing on it. Schedules that are shifted twice end with such steps."""
 
 
 @dataclass(frozen=True)
 class Interpolant(LinearSampler):
-    r"""Steps between levels of :math:`x = a D + s e` (Albergo et al. 2023, arXiv 2303.08797), a flow's or diffusion's.
+    r"""Steps between levels of :math:`x = a D + s e` (Albergo et al. 2023, arXiv 2303.08797), for flows and diffusion.
 
-    Without noise a step is Euler's of the flow's ODE and DDIM's of diffusion: :math:`x' = a' D + s' e`.
+    A step without noise is :math:`x' = a' D + s' e`: an Euler step of a flow's ODE, or a DDIM step of diffusion.
 
     Args:
         times: what the denoiser is told before each step.
-        path: signal and noise before each step and after it.
-        noise: what is injected.
+        path: signal ``a`` and noise ``s`` before and after each step.
+        noise: the kind of noise that steps inject, and its share.
         clip: predictions are clipped to [-clip, clip] before a step; None: they are not.
         first: scale of the initial unit noise.
     """
@@ -44,7 +44,7 @@ class Interpolant(LinearSampler):
     first: float = 1.0
 
     def weights(self, index: int, injected: bool) -> Weights:
-        """Step ``index`` with its noise, or the deterministic one."""
+        """Numbers of step ``index``, with its noise or deterministic."""
         at = self.path[index]
         k, w = self.noise.weights(at) if injected else (at.s_next, 0.0)
         if w < LEAST:
@@ -52,24 +52,24 @@ class Interpolant(LinearSampler):
         return Weights(at.a, at.s, at.a_next, k, w)
 
     def renoising(self, index: int, to: int) -> tuple[float, float]:
-        """Shares of the state and of a unit noise on the way back from ``index`` steps to the level of step ``to``."""
+        """Factors of the state and of a unit noise, to go back from ``index`` steps to the level before step ``to``."""
         here, there = self.path[index - 1], self.path[to]
         share = there.a / here.a_next
         return share, math.sqrt(max(0.0, there.s**2 - (share * here.s_next) ** 2))
 
     @property
     def levels(self) -> tuple[float, ...]:
-        """Deviation of the noise over that of the signal, before each step and after the last."""
+        """Noise over signal (both as deviations), before each step and after the last."""
         pairs = [*((at.a, at.s) for at in self.path), (self.path[-1].a_next, self.path[-1].s_next)]
         return tuple(s / max(a, TINY) for a, s in pairs)
 
     def opened(self, noise: Tensor) -> Tensor:
-        """The first state, of a unit normal noise."""
+        """The first state: ``first`` times a unit normal noise."""
         return noise if self.first == 1 else self.first * noise
 
 
 class InterpolantSettings(SamplerSettings):
-    """Flows and diffusion alike: an ODE's steps, with a share of each step's noise fresh."""
+    """For flows and diffusion: steps of an ODE, in which a share of the noise is fresh."""
 
     steps: int = Field(28, ge=1, le=MOST_STEPS, description="steps; few for distilled models")
     noise: InjectedNoise = Field(
@@ -85,10 +85,11 @@ class InterpolantSettings(SamplerSettings):
     )
 
     def on(self, schedule: Schedule) -> Interpolant:
-        """On the levels that the model's schedule has for it.
+        """The sampler on the levels of the model's schedule.
 
         Raises:
-            SettingError: the denoiser is told other levels, there are not so many, or the noise does not suit them.
+            SettingError: the denoiser is told another kind of levels, the schedule has too few, or the noise does not
+                suit them.
         """
         if isinstance(schedule, FlowLevels):
             return self._on_flow(schedule)

@@ -1,4 +1,4 @@
-"""What all samplers have in common that step from one mixture of signal and noise to the next by one prediction."""
+"""The base of samplers that step from one mixture of signal and noise to the next by one prediction."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from tts.samplers.base import Position, Step
 
 TINY = 1e-12
-"""Signal of a level that has none, in a plan: its noise would be infinite beside it."""
+"""Signal that a plan states for a level without signal, where noise over signal would be infinite."""
 
 FORGOTTEN = 0.1
-"""The initial noise is replaced where less of it than this share of the first step's own noise is left."""
+"""A step replaces the initial noise if it keeps less of it than this share of its own fresh noise."""
 
 
 class Weights(NamedTuple):
-    r"""A step's numbers: :math:`e = (x - a D)/s`, then :math:`x' = a' D + k e + w z`.
+    r"""Numbers of a step: :math:`e = (x - a D)/s`, then :math:`x' = a' D + k e + w z`.
 
     Args:
         signal, noise: ``a`` and ``s`` of the state before the step.
-        clean: ``a'``, of the prediction.
-        kept: ``k``, of the noise that the state holds.
-        fresh: ``w``, of the step's own noise.
+        clean: ``a'``, the factor of the prediction D.
+        kept: ``k``, the factor of the noise e that the state holds.
+        fresh: ``w``, the factor of the step's own noise z.
         time: what the denoiser is told after the step; the sampler sets it.
     """
 
@@ -43,9 +43,8 @@ class Weights(NamedTuple):
 class LinearSampler(Transitions):
     r"""Steps of a state :math:`x = a D + s e` with clean part D and unit noise e.
 
-    A step ends with the prediction at the *new* level, by which a candidate is judged and from which the next step
-    starts: the winner's look-ahead is never paid again. The last step needs none. A step without noise is the
-    deterministic one.
+    A step ends with the prediction at the *new* level. A candidate is judged by it, and the next step starts from it,
+    so no prediction is paid for twice. The last step needs no such prediction. A step without noise is deterministic.
     """
 
     times: tuple[float, ...]
@@ -55,24 +54,24 @@ class LinearSampler(Transitions):
 
     @abstractmethod
     def weights(self, index: int, injected: bool) -> Weights:
-        """Step ``index`` with its noise, or the deterministic one."""
+        """Numbers of step ``index``, with its noise or deterministic."""
 
     @abstractmethod
     def renoising(self, index: int, to: int) -> tuple[float, float]:
-        """Shares of the state and of a unit noise on the way back from ``index`` steps to the level of step ``to``."""
+        """Factors of the state and of a unit noise, to go back from ``index`` steps to the level before step ``to``."""
 
     @property
     @abstractmethod
     def levels(self) -> tuple[float, ...]:
-        """Deviation of the noise over that of the signal, before each step and after the last."""
+        """Noise over signal (both as deviations), before each step and after the last."""
 
     def opened(self, noise: Tensor) -> Tensor:
-        """The first state, of a unit normal noise."""
+        """The first state, from a unit normal noise."""
         return noise
 
     @cached_property
     def plan(self) -> Plan:
-        """One call before the first step and one at the end of each but the last; noise where some of it is fresh."""
+        """One call before the first step, and one at the end of each step but the last; noise where ``w > 0``."""
         steps = len(self.times)
         calls = (1,) * (steps - 1) + (0,)
         weights = [self.weights(index, True) for index in range(steps)]
@@ -91,16 +90,16 @@ class LinearSampler(Transitions):
         return Transition(self._first, Timed(self.times[0]))
 
     def returning(self, index: int, to: int) -> Transition:
-        """A state of the level before step ``to``, and its prediction."""
+        """The way back to the level before step ``to``, with a prediction there."""
         kept, fresh = self.renoising(index, to)
         return Transition(self._renoised, Renoising(kept, fresh, self.times[to]))
 
     def stepping(self, index: int, injected: bool) -> Transition:
-        """Step ``index`` (0-based)."""
+        """The transition of step ``index`` (0-based)."""
         return self._to(self.weights(index, injected), index + 1)
 
     def leaping(self, index: int, to: int) -> Transition:
-        """The deterministic step from before step ``index`` to where step ``to - 1`` leads."""
+        """One deterministic step, from the level before step ``index`` to the level to which step ``to - 1`` leads."""
         there = self.weights(to - 1, False)
         return self._to(self.weights(index, False)._replace(clean=there.clean, kept=there.kept), to)
 
@@ -136,7 +135,7 @@ class LinearSampler(Transitions):
 
     def _mixed(self, at: Position, by: Weights, noise: Tensor | None) -> Tensor:
         e = at.x - by.signal * at.predicted
-        e /= by.noise  # in place: each further tensor is one more way through memory
+        e /= by.noise  # in place: each further tensor is one more pass through memory
         e *= by.kept
         e += (
             at.predicted.clamp(-self.clip, self.clip).mul_(by.clean)
@@ -147,13 +146,13 @@ class LinearSampler(Transitions):
 
 
 class Timed(NamedTuple):
-    """What the denoiser is told of the first state."""
+    """The number of the first transition: the time that the denoiser is told."""
 
     time: float
 
 
 class Renoising(NamedTuple):
-    """Shares of the state and of the noise on the way back, and what the denoiser is told there."""
+    """Numbers of a way back: factors of the state and of the noise, and the time that the denoiser is told there."""
 
     kept: float
     fresh: float

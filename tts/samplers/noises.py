@@ -1,9 +1,9 @@
-r"""How much of the noise after a step is fresh, kind by kind.
+r"""The kinds of injected noise: how much of the noise after a step is fresh.
 
 A step leads from :math:`x = a D + s e` to :math:`x' = a' D + k e + w z` with fresh noise z. Where
-:math:`k = \sqrt{s'^2 - w^2}`, states keep their deviation whatever w is, and only the error of D matters: so the first
-kinds below. The Euler-Maruyama steps of published work keep it only in the limit of many steps, and those that add
-noise on the last one leave it in the image.
+:math:`k = \sqrt{s'^2 - w^2}`, the noise of the new state has deviation s' for any w, and only the error of D matters:
+this holds for ``ancestral``, ``cps`` and ``renewal``. The Euler-Maruyama steps of published work reach s' only in the
+limit of many steps, and those that add noise on the last step leave it in the image.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Kind: TypeAlias = Literal[
 ]
 
 SHARES: dict[str, float] = {"flow_grpo": 0.7, "dance_grpo": 0.3, "cps": 0.7}
-"""Shares where none is given; 1 of the other kinds."""
+"""Default shares by kind; the other kinds have 1."""
 
 
 class Levels(NamedTuple):
-    """Signal ``a`` and noise ``s`` before a step, and after it."""
+    """Signal and noise of the state: ``a`` and ``s`` before a step, ``a'`` and ``s'`` after it."""
 
     a: float
     s: float
@@ -34,7 +34,7 @@ class Levels(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """Noise over signal after the step over the same before it; 0 where there is no signal before it."""
+        """The ratio of noise to signal after the step, over that before it; 0 where the state before has no signal."""
         return self.s_next * self.a / (self.a_next * self.s)
 
 
@@ -43,21 +43,21 @@ Fresh: TypeAlias = Callable[[Levels, float], float]
 
 
 def ancestral(at: Levels, share: float) -> float:
-    r""":math:`\eta s' \sqrt{1 - r^2}` with r the ratio of noise to signal after the step over that before it.
+    r""":math:`\eta s' \sqrt{1 - r^2}`; r is the ratio of noise to signal after the step, over that before it.
 
-    DDIM's with eta (Song et al. 2021, arXiv 2010.02502, Eq. 16); 1 is DDPM's, Euler-ancestral's and the first-order
-    SDE-DPM-Solver++'s.
+    It is the noise of DDIM (Song et al. 2021, arXiv 2010.02502, Eq. 16). A share of 1 gives DDPM, the ancestral Euler
+    sampler and the first-order SDE-DPM-Solver++.
     """
     return share * at.s_next * math.sqrt(max(0.0, 1 - at.ratio**2))
 
 
 def cps(at: Levels, share: float) -> float:
-    r""":math:`s' \sin(\eta\pi/2)`, whatever the step's size (arXiv 2509.05952)."""
+    r""":math:`s' \sin(\eta\pi/2)`, for steps of any size (Flow-CPS, arXiv 2509.05952)."""
     return at.s_next * math.sin(share * math.pi / 2)
 
 
 def renewal(at: Levels, share: float) -> float:
-    """A share of s'; all of it in consistency models (Song et al. 2023, arXiv 2303.01469, Algorithm 1)."""
+    """``share * s'``; consistency models have a share of 1 (Song et al. 2023, arXiv 2303.01469, Algorithm 1)."""
     return share * at.s_next
 
 
@@ -65,7 +65,7 @@ class SDE(NamedTuple):
     r"""Noise of deviation :math:`g(s)\sqrt{ds}` on a flow's path.
 
     Args:
-        g: its rate at the step's beginning.
+        g: its rate at the beginning of the step.
         decay: the integral of :math:`g^2/s^2` over the step.
         last: whether published samplers add noise on the last step.
     """
@@ -82,9 +82,9 @@ def _flow_grpo_decay(at: Levels, share: float) -> float:
 
 
 SDES: dict[str, SDE] = {
-    # g^2 = A^2 s / (1 - s), which is infinite at s = 1: there the second level stands for it (arXiv 2505.05470)
+    # Flow-GRPO: g^2 = A^2 s / (1 - s); at s = 1 it is infinite, so the second level is used (arXiv 2505.05470)
     "flow_grpo": SDE(lambda at, share: share * math.sqrt(at.s / (at.a or at.a_next)), _flow_grpo_decay, True),
-    # g constant (arXiv 2505.07818)
+    # DanceGRPO: g is constant (arXiv 2505.07818)
     "dance_grpo": SDE(lambda _, share: share, lambda at, share: share**2 * (1 / at.s_next - 1 / at.s), True),
     # g^2 = 2 s (SiT, arXiv 2401.08740; REPA, arXiv 2410.06940)
     "sit": SDE(
@@ -95,7 +95,7 @@ SDES: dict[str, SDE] = {
 }
 
 KEEPING: dict[str, Fresh] = {"ancestral": ancestral, "cps": cps, "renewal": renewal}
-"""Kinds that keep the states' deviation, on any levels."""
+"""Kinds that keep the deviation of the noise at s', on any levels."""
 
 
 class InjectedNoise(Settings):
@@ -126,11 +126,11 @@ class InjectedNoise(Settings):
 
     @property
     def of_flows(self) -> bool:
-        """Whether it is known for flows only."""
+        """Whether the kind is defined for flows only."""
         return self.kind not in KEEPING
 
     def weights(self, at: Levels) -> tuple[float, float]:
-        """``k`` and ``w`` of a step."""
+        """``k`` and ``w`` of a step; see the module."""
         if self.kind in KEEPING:
             return kept(at, KEEPING[self.kind](at, self.share))
         sde = SDES[self.kind.removesuffix("_held")]
@@ -147,5 +147,5 @@ class InjectedNoise(Settings):
 
 
 def kept(at: Levels, w: float) -> tuple[float, float]:
-    r""":math:`\sqrt{s'^2 - w^2}` and w, which is at most s'."""
+    r""":math:`\sqrt{s'^2 - w^2}` and w, with w limited to s'."""
     return math.sqrt(max(0.0, at.s_next**2 - w**2)), w

@@ -1,4 +1,4 @@
-"""What a sampler steps on: the noise levels that a model was trained for, and what its denoiser is told of them."""
+"""Noise levels that models are trained for, on which samplers step, and the form in which denoisers are told them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import ClassVar, Literal, NamedTuple, TypeAlias
 from tts.errors import SettingError
 
 Spacing: TypeAlias = Literal["leading", "trailing", "linspace", "lcm"]
-"""Of time steps, as diffusers names them; ``lcm``: some of the 50 that consistency models are distilled on."""
+"""How time steps are chosen, by diffusers' names; ``lcm``: among the 50 that consistency models are distilled on."""
 
 
 class Schedule(ABC):
     """A kind of noise levels."""
 
     WORDS: ClassVar[str]
-    """What they are, for messages."""
+    """The levels in words, for messages."""
 
 
 @dataclass(frozen=True)
 class Sigmas(Schedule):
-    """States ``D + sigma noise`` of any ``sigma > 0``, which the denoiser is told (EDM's)."""
+    """States ``D + sigma noise`` with any ``sigma > 0``; the denoiser is told sigma (EDM)."""
 
     WORDS: ClassVar[str] = "noise levels sigma"
 
@@ -31,8 +31,8 @@ class Grid(NamedTuple):
 
     Args:
         times: what the denoiser is told before each step.
-        alphas: signal level there.
-        targets: signal level to which each step leads; with some spacings not quite the next step's ``alphas``.
+        alphas: signal level (cumulative alpha) before each step.
+        targets: signal level to which each step leads; with some spacings it differs slightly from the next ``alphas``.
         clip: predictions are clipped to [-clip, clip] before a step; None: they are not.
     """
 
@@ -43,40 +43,44 @@ class Grid(NamedTuple):
 
 
 class Times(Schedule):
-    r"""States :math:`\sqrt a D + \sqrt{1-a}` noise at whole time steps, which the denoiser is told (DDPM's)."""
+    r"""States :math:`\sqrt a D + \sqrt{1-a}` noise at integer time steps; the denoiser is told the step (DDPM)."""
 
     WORDS: ClassVar[str] = "time steps of a schedule of betas"
 
     @property
     @abstractmethod
     def alphas(self) -> tuple[float, ...]:
-        """Signal level (cumulative alpha) of every time step."""
+        """Signal level (cumulative alpha) of every training time step."""
 
     @abstractmethod
     def grid(self, steps: int, spacing: Spacing | None) -> Grid:
-        """So many of them; None: spaced as the model wants it.
+        """Choose ``steps`` of them.
+
+        Args:
+            steps: number of time steps.
+            spacing: how they are spaced; None: as the model asks.
 
         Raises:
-            SettingError: there are not so many.
+            SettingError: the schedule has fewer.
             WeightsError: the schedule cannot be used.
         """
 
 
 class FlowLevels(Schedule):
-    """States ``(1 - s) D + s noise`` of levels s from 1 to 0, which the denoiser is told (of flow matching)."""
+    """States ``(1 - s) D + s noise`` with levels s from 1 to 0; the denoiser is told s (flow matching)."""
 
     WORDS: ClassVar[str] = "noise levels of a flow"
 
     @abstractmethod
     def levels(self, steps: int) -> tuple[float, ...]:
-        """The level before each step, falling, and 0 at the end: ``steps + 1`` of them.
+        """``steps + 1`` falling levels: the level before each step, then 0.
 
         Raises:
-            SettingError: there are not so many.
+            SettingError: the schedule has fewer.
             WeightsError: the schedule cannot be used.
         """
 
 
 def unfit(sampler: str, wanted: str, schedule: Schedule) -> SettingError:
-    """The error for a sampler that steps on other noise levels than a model's."""
+    """The error for a sampler that needs another kind of noise levels than the model has."""
     return SettingError(f"sampler {sampler}: steps on {wanted}, and this model has {schedule.WORDS}")

@@ -1,4 +1,4 @@
-"""What a configuration says of a sampler: ``sampler: {name: ddim, steps: 50, eta: 1}``, the same for every model."""
+"""Settings of samplers, of one form for every model: ``sampler: {name: ddim, steps: 50, eta: 1}``."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 
 MOST_STEPS = 10_000
-"""Of a sampler; a schedule of training has a thousand or so."""
+"""Most steps of a sampler; training schedules have about a thousand."""
 
 
 class SamplerSettings(Settings):
-    """A kind of sampler with its settings; works without torch."""
+    """A kind of sampler with its settings; reading and checking them needs no torch."""
 
     @abstractmethod
     def on(self, schedule: Schedule) -> Sampler:
         """The sampler on a model's noise levels.
 
         Raises:
-            SettingError: it cannot step on such levels, or not with these settings.
+            SettingError: the sampler cannot step on such levels, or not with these settings.
         """
 
     def identity(self) -> dict[str, Any]:
-        """Its name and settings, and the code of one that is not registered."""
+        """Its name and settings; for a sampler that is not registered, also the digest of its code."""
         target = f"{type(self).__module__}:{type(self).__qualname__}"
         name = next((name for name, known in SAMPLERS.targets.items() if known == target), target)
         return {"name": name, **SAMPLERS.identified(name, self.record())}
@@ -52,7 +52,7 @@ def _reader(default: str) -> Callable[[object], SamplerSettings]:
 def _recorder(default: str) -> Callable[[SamplerSettings], dict[str, Any]]:
     def recorded(sampler: SamplerSettings) -> dict[str, Any]:
         found = sampler.identity()
-        return sampler.record() if found["name"] == default else found  # as it was when there was no other
+        return sampler.record() if found["name"] == default else found  # as before there were others
 
     return recorded
 
@@ -70,4 +70,4 @@ DDIMByDefault: TypeAlias = Annotated[
 InterpolantByDefault: TypeAlias = Annotated[
     SamplerSettings, BeforeValidator(_reader("interpolant")), PlainSerializer(SamplerSettings.identity)
 ]
-"""A sampler, under its name; the interpolant where no name is given."""
+"""A sampler; the interpolant where no name is given."""
