@@ -1,1 +1,1 @@
-"""Model adapters: what an engine needs to know of a diffusion model, one file for each family."""
+"""Model adapters: what an engine needs to know about a diffusion model, one file for each family."""

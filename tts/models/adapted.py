@@ -13,7 +13,7 @@ from tts.networks.quantised import Quantization, check_device, check_installed, 
 
 
 class AdaptedSettings(PipelineSettings):
-    """Settings of a pipeline that may be adapted; both belong to its identity."""
+    """Settings of a pipeline whose weights may be adapted; LoRAs and quantisation belong to its identity."""
 
     loras: tuple[Lora, ...] = Field((), description="LoRAs to add: [{weights: FILE, scale: 1}]; safetensors alone")
     quantization: Quantization | None = Field(
@@ -26,7 +26,12 @@ class AdaptedSettings(PipelineSettings):
         return next(iter(self.COMPONENTS))
 
     def check(self) -> None:
-        """Find missing, damaged and foreign parts, LoRAs among them, and libraries that are not there."""
+        """Find missing, damaged and foreign parts and LoRAs, and libraries that are not installed.
+
+        Raises:
+            SettingError: a library is missing.
+            WeightsError: a part or a LoRA is missing, damaged or for another network.
+        """
         super().check()
         for lora in self.loras:
             lora.check(self.network)
@@ -34,22 +39,22 @@ class AdaptedSettings(PipelineSettings):
             check_installed()
 
     def suits(self, device: str) -> None:
-        """Refuse CPUs for weights that they do not compute with."""
+        """Refuse a CPU for weights with which it cannot compute; raises a ``SettingError``."""
         if self.quantization is not None and device == "cpu":
             check_device(self.quantization, device)
 
     def record(self) -> dict[str, Any]:
-        """The settings as plain values, without those that ask for nothing."""
+        """The settings as plain values; LoRAs and quantisation only where they are set."""
         found = super().record()
         idle = {name for name in ("loras", "quantization") if not found[name]}
         return {name: value for name, value in found.items() if name not in idle}
 
     def elsewhere(self) -> dict[str, Any]:
-        """Settings of where the weights come from, at their defaults, for a model of the same kind elsewhere."""
+        """Defaults of the settings that say where weights come from, for a model of the same kind from elsewhere."""
         return {"preview": None, "loras": []}
 
     def identity(self) -> dict[str, Any]:
-        """The settings, and digests of the weights and of the schedule in place of their address."""
+        """The settings, with digests of the weights and of the schedule in place of their address."""
         loras = {"loras": [lora.identity() for lora in self.loras]} if self.loras else {}
         return {**super().identity(), **loras}
 

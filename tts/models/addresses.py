@@ -19,4 +19,4 @@ FileOrAddress: TypeAlias = Annotated[str, BeforeValidator(_file_or_address)]
 """Path of a file, or an https address."""
 
 Digest: TypeAlias = Annotated[str, Field(pattern="^[0-9a-fA-F]{8,64}$")]
-"""A SHA-256, or its first digits."""
+"""A SHA-256 in hexadecimal, or its first 8 digits or more."""

@@ -14,10 +14,10 @@ CLIP_DEFAULTS = {"max_position_embeddings": 77, "hidden_size": 512, "projection_
 
 
 def check_latents(vae: Mapping[str, Any]) -> None:
-    """Scale, mean and deviation of latents are numbers that can be undone.
+    """Check that scale, mean and deviation of latents can be inverted.
 
     Raises:
-        WeightsError: they are not.
+        WeightsError: they cannot.
     """
     scale = vae.get("scaling_factor", 1.0)
     if isinstance(scale, bool) or not isinstance(scale, int | float) or not math.isfinite(scale) or scale <= 0:
@@ -31,14 +31,14 @@ def check_latents(vae: Mapping[str, Any]) -> None:
 
 
 def check_length(tokenizer: Mapping[str, Any], text: Mapping[str, Any], name: str) -> None:
-    """A tokenizer of CLIP pads prompts to a length that its text encoder can read.
+    """Check that a CLIP tokenizer pads prompts to a length that its text encoder can read.
 
     Args:
-        tokenizer, text: the configurations of both.
-        name: of the tokenizer.
+        tokenizer, text: the configurations of the tokenizer and of the text encoder.
+        name: the tokenizer's name in the checkpoint, for the message.
 
     Raises:
-        WeightsError: it does not.
+        WeightsError: the length is too long.
     """
     reads, length = _clip(text, "max_position_embeddings"), tokenizer.get("model_max_length")
     if type(length) is not int or not 2 < length <= reads:
@@ -49,10 +49,10 @@ def check_length(tokenizer: Mapping[str, Any], text: Mapping[str, Any], name: st
 
 
 def check_widths(unet: Mapping[str, Any], texts: Sequence[Mapping[str, Any]]) -> None:
-    """A UNet attends to embeddings as wide as its text encoders have them, side by side.
+    """Check that a UNet attends to embeddings of the width of its text encoders' outputs, concatenated.
 
     Raises:
-        WeightsError: it does not.
+        WeightsError: the widths differ.
     """
     wide, wanted = sum(_clip(text, "hidden_size") for text in texts), unet.get("cross_attention_dim", 1280)
     if unet.get("encoder_hid_dim") is None and type(wanted) is int and wanted != wide:
@@ -60,10 +60,10 @@ def check_widths(unet: Mapping[str, Any], texts: Sequence[Mapping[str, Any]]) ->
 
 
 def check_sizes_told(unet: Mapping[str, Any], text: Mapping[str, Any]) -> None:
-    """SDXL's UNet is told six numbers and a pooled prompt, of the second text encoder.
+    """Check that SDXL's UNet takes six numbers and the second text encoder's pooled prompt.
 
     Raises:
-        WeightsError: it wants to be told something else.
+        WeightsError: it takes other inputs.
     """
     found, width = unet.get("projection_class_embeddings_input_dim"), unet.get("addition_time_embed_dim")
     told = 6 * (width or 0) + _clip(text, "projection_dim")

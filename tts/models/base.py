@@ -30,7 +30,7 @@ class Model(Protocol):
 
     @property
     def sampler(self) -> Sampler:
-        """How trajectories are stepped."""
+        """The sampler that steps the trajectories."""
         ...
 
     @property
@@ -40,7 +40,7 @@ class Model(Protocol):
 
     @property
     def module(self) -> nn.Module:
-        """The network that forwards run, the part worth compiling; it gets batches of one shape."""
+        """The network that forwards run, which is the part worth compiling; it gets batches of one shape."""
         ...
 
     def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
@@ -60,18 +60,19 @@ class Model(Protocol):
         """Clean states ``[B, *shape]`` as 8-bit RGB images, ``[B, 3, H, W]`` uint8.
 
         Args:
-            preview: the images are predicted in mid-trajectory, and may be decoded by cheaper means.
+            x: clean states, ``[B, *shape]`` float32 on the model's device.
+            preview: whether the images are predicted in mid-trajectory, so that a cheaper decoder will do.
         """
         ...
 
 
 class ModelSettings(Settings):
-    """Settings of a model. All methods but :meth:`load` work without torch.
+    """Settings of a model. All methods but :meth:`load` work without torch, unless ``needs_torch`` is set.
 
     Attributes:
-        needs_torch: whether plan and conditions need torch, because a library reads them from a checkpoint; then only
-            the settings can be read without it.
-        recorded: whether rewards come from a table, so that nothing is computed and there are no images.
+        needs_torch: whether plan and conditions need torch, because a library reads them from a checkpoint; without
+            torch, only the settings themselves can be read.
+        recorded: whether rewards come from a table: nothing is computed, and there are no images.
     """
 
     needs_torch: ClassVar[bool] = False
@@ -79,11 +80,11 @@ class ModelSettings(Settings):
 
     @abstractmethod
     def plan(self) -> Plan:
-        """The trajectory's shape."""
+        """Steps of the trajectory, with their noises and costs."""
 
     @abstractmethod
     def condition(self, value: object) -> Condition:
-        """A condition in its one form, from a class name or index or a prompt.
+        """A condition in its canonical form, from a class name, a class index or a prompt.
 
         Raises:
             SettingError: the model knows no such condition.
@@ -91,43 +92,43 @@ class ModelSettings(Settings):
 
     @abstractmethod
     def conditions(self) -> tuple[Condition, ...]:
-        """Every condition, where there is a list of them; else empty."""
+        """Every condition, if they can be listed; else empty."""
 
     @abstractmethod
     def label(self, condition: Condition) -> str:
         """A condition's name for people."""
 
     def caption(self, condition: Condition) -> str:
-        """A condition as a text that describes its image, for rewards that compare images with texts."""
+        """A text that describes the image of a condition, for rewards that compare images with texts."""
         return f"a photo of {with_article(self.label(condition))}" if isinstance(condition, int) else condition
 
     def notes(self, conditions: Sequence[Condition]) -> list[str]:
-        """Notes on some conditions for the user, a line each; asked after :meth:`check`."""
+        """Notes on some conditions for the user, one line each; called after :meth:`check`."""
         return []
 
     def judged(self, rewards: Mapping[str, RewardSettings], given: Mapping[str, Any], metrics: Iterable[str]) -> None:
-        """Refuse rewards and metrics that its images cannot be judged by; raises a ``SettingError``.
+        """Refuse rewards and metrics that cannot judge this model's images; raises a ``SettingError``.
 
         Args:
-            rewards: by the names that searches use.
-            given: each reward as the configuration names it.
-            metrics: their names.
+            rewards: settings of the rewards, by the names that searches use.
+            given: each reward as the configuration writes it, by the same names.
+            metrics: names of the metrics.
         """
 
     @classmethod
     def old_keys(cls, given: Mapping[str, Any]) -> list[str]:
-        """Deprecated keys of a configuration, each with its present form, one line each."""
+        """One line for each deprecated key of a configuration, with the key's present form."""
         return []
 
     def suits(self, device: str) -> None:
-        """Refuse a kind of device (``cpu``, ``cuda``) that cannot compute it; raises a ``SettingError``."""
+        """Refuse a kind of device (``cpu``, ``cuda``) that cannot run the model; raises a ``SettingError``."""
 
     @abstractmethod
     def check(self) -> None:
         """Check the weights before anything is started or written.
 
         Raises:
-            WeightsError: they are missing, damaged or of another network.
+            WeightsError: the weights are missing, damaged or for another network.
         """
 
     @abstractmethod

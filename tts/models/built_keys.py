@@ -1,7 +1,7 @@
-"""Keys of the configurations that the libraries build networks of, beside those of :mod:`tts.models.config_keys`.
+"""Keys of configurations from which the libraries build networks, beside those of :mod:`tts.models.config_keys`.
 
-What the installed release's class takes is built from. What this project says itself of a network, a constant in place
-of a key, has values that agree with it. Any other key is unknown, as the libraries leave it aside in silence.
+A key that the class of the installed release takes is *built*. Where this project has a constant in place of a key,
+only values that agree with the constant are supported. Any other key is unknown: libraries would ignore it in silence.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ OWN: dict[str, Mapping[str, Key]] = {
     },
     "AutoencoderKLFlux2": used("the latents' cells", "patch_size", [2, 2]),
 }
-"""Keys that are not left to a class of diffusers, by the class or by what is said of it."""
+"""Keys that this project reads itself, by the class of the network, or by the name of a table for that class."""
 
 TEXT_ENCODERS = {
     **SAVED,
@@ -67,15 +67,15 @@ TEXT_ENCODERS = {
     **idle("images are none of a prompt's", "vision_config vision_token_id image_token_id video_token_id"),
     **idle("images are none of a prompt's", "vision_start_token_id vision_end_token_id"),
 }
-"""Keys of text encoders of transformers' beside those that a class's configuration has."""
+"""Keys of transformers' text encoders, beside those of the class's own configuration."""
 
 
 def table_of(named: Sequence[Any], kind: str) -> Mapping[str, Key]:
-    """What becomes of the keys of a network's configuration.
+    """What becomes of each key of a network's configuration.
 
     Args:
         named: library and class, as the checkpoint names them.
-        kind: the class, or what is said of it, by which it may have a table of its own.
+        kind: name of the table of :data:`OWN`: the class, or a name for one use of it.
 
     Raises:
         WeightsError: there is no such class.
@@ -87,7 +87,7 @@ def table_of(named: Sequence[Any], kind: str) -> Mapping[str, Key]:
 
 
 def defaults_of(named: Sequence[Any], kind: str) -> dict[str, Any]:
-    """What a class takes for keys of :data:`OWN` that are left out."""
+    """The class's own defaults for keys of :data:`OWN` that a configuration leaves out."""
     if kind not in OWN:
         return {}
     found = inspect.signature(class_of(named).__init__).parameters
@@ -95,7 +95,7 @@ def defaults_of(named: Sequence[Any], kind: str) -> dict[str, Any]:
 
 
 def known(named: Sequence[Any]) -> Iterator[str]:
-    """Keys that a class of the installed releases takes."""
+    """Keys that a class takes in the installed release."""
     if named[0] == "diffusers":
         from diffusers import DiTTransformer2DModel, PixArtTransformer2DModel, Transformer2DModel
 

@@ -1,4 +1,4 @@
-"""Diffusers checkpoints: local folders, the hub's repositories, single files. Nothing in them is executed."""
+"""Diffusers checkpoints: local folders, repositories of the hub, single files. Nothing in them is executed."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from tts.quiet import quiet
 
 INDEX = "model_index.json"
 UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
-"""Parts of Stable Diffusion's repositories that drawing images does not need."""
+"""Parts of Stable Diffusion's repositories that are not needed to draw images."""
 FORMER = dict.fromkeys(("DiTTransformer2DModel", "PixArtTransformer2DModel"), "Transformer2DModel")
 """Former names of classes, as published checkpoints have them."""
 TEXTS = ("*.json", "*.txt", "*.model", "*.jinja")
-"""Configurations, vocabularies and templates of chats."""
+"""Patterns of the names of configurations, vocabularies and chat templates."""
 READERS = ("tokenizer*/", "processor*/")
-"""Folders of what reads prompts."""
+"""Folders of the parts that read prompts."""
 WHOLE = {"I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64", "BOOL"}
-"""Types of integers."""
+"""Names of integer types in safetensors files."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a pipeline's files come from.
+    """The files of a pipeline, wherever they come from.
 
     Args:
         id: local folder, or name of a repository on the hub.
@@ -51,10 +51,10 @@ class Checkpoint:
     file: str | None = None
 
     def config(self, name: str) -> dict[str, Any]:
-        """One of its JSON files; only this file is downloaded.
+        """Read one of its JSON files; only this file is downloaded.
 
         Raises:
-            WeightsError: it is missing, or holds something else.
+            WeightsError: the file is missing, or does not hold a JSON object.
         """
         path = self._file(name)
         try:
@@ -74,15 +74,15 @@ class Checkpoint:
         return folder / name
 
     def folder(self) -> Path:
-        """A local folder with everything needed beside a single file; it is downloaded if needed.
+        """A local folder with all needed files, except the weights of a single file; downloaded if needed.
 
         Raises:
-            WeightsError: it cannot be fetched.
+            WeightsError: the folder cannot be fetched.
         """
         return local_folder(self.id, "id") or _fetch(self)
 
     def single_file(self) -> Path | None:
-        """The single file; it is downloaded if needed."""
+        """The single file, downloaded if needed; None if there is none."""
         return None if self.file is None else locate(self.file, "file")
 
     def contents(self) -> Contents | None:
@@ -97,9 +97,9 @@ class Checkpoint:
         """Find missing and damaged files before anything is loaded.
 
         Args:
-            pipeline: the class that the checkpoint must name.
+            pipeline: the pipeline's class that the checkpoint must name.
             components: parts with weights, and the class (or the library) of each.
-            also: other classes that it may name.
+            also: other pipeline classes that it may name instead.
 
         Raises:
             WeightsError: a part is missing, damaged or of another class.
@@ -117,10 +117,10 @@ class Checkpoint:
         self.check_file(components)
 
     def check_classes(self, components: Collection[str]) -> None:
-        """Compare the classes that the parts' own configurations name with the index's.
+        """Compare the class that each part's own configuration names with the class in the index.
 
         Raises:
-            WeightsError: some are others.
+            WeightsError: they differ.
         """
         index = self.config(INDEX)
         for part in components:
@@ -132,16 +132,16 @@ class Checkpoint:
         """Find weights that are missing, damaged or quantised.
 
         Raises:
-            WeightsError: there are some.
+            WeightsError: there are such weights.
         """
         for file in self._weights(components):
             check_safetensors(file)
 
     def check_file(self, components: Mapping[str, str]) -> None:
-        """Find what the single file lacks, if there is one, and whether the configuration that it is used with fits.
+        """Check the single file, if there is one: it must hold all parts and fit the configuration used with it.
 
         Raises:
-            WeightsError: it holds something else; the message says what.
+            WeightsError: it does not; the message says what it holds.
         """
         found = self.contents()
         if found is None:
@@ -159,7 +159,7 @@ class Checkpoint:
         return tensors_of(("diffusers", kind), self.config(f"{part}/config.json"))
 
     def identity(self, components: Mapping[str, str]) -> dict[str, str]:
-        """Digest of every file that decides what the parts compute, by its name in the checkpoint."""
+        """SHA-256 of every file that affects what the parts compute, by its name in the checkpoint."""
         folder, weights = self.folder(), self._weights(components)
         parts = [*components, *sorted(part.name for kind in READERS for part in folder.glob(kind))]
         texts = [file for part in parts for kind in TEXTS for file in sorted((folder / part).glob(kind))]
@@ -211,18 +211,19 @@ def _fetch(checkpoint: Checkpoint) -> Path:
 
 
 def names_of(kind: str) -> set[str]:
-    """A class's present and former names."""
+    """The present and former names of a class."""
     return {kind, FORMER.get(kind, kind)}
 
 
 def check_safetensors(path: Path, setting: str = "weights") -> None:
-    """A file that is cut short, quantised or no safetensors file is known by its header and size.
+    """Check by its header and size that a file is a whole safetensors file without quantised weights.
 
     Args:
-        setting: what named it, for messages.
+        path: the file.
+        setting: the setting that names the file, for messages.
 
     Raises:
-        WeightsError: it is one of these, or missing.
+        WeightsError: it is missing, cut short, quantised or no safetensors file.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -243,7 +244,7 @@ def check_safetensors(path: Path, setting: str = "weights") -> None:
 
 
 def _shards(path: Path) -> set[str]:
-    """Names of the files among which weights are shared out."""
+    """Names of the files over which the weights are split."""
     try:
         return set(json.loads(path.read_text())["weight_map"].values())
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
@@ -251,6 +252,6 @@ def _shards(path: Path) -> set[str]:
 
 
 def _digest(path: Path) -> str:
-    """SHA-256 of a file; of large files the hub's cache knows it as the name of what a link points to."""
+    """SHA-256 of a file; for large files, the hub's cache has it as the name of the file that a link points to."""
     name = path.resolve().name
     return name if path.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", name) else sha256(path, "id")

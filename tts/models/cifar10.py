@@ -59,11 +59,11 @@ class Cifar10(ModelSettings):
         weights_file.digest(self.path)
 
     def identity(self) -> dict[str, Any]:
-        """The sampler's settings and the digest of the weights, not their paths."""
+        """The sampler's settings and the digest of the weights, not their path."""
         return {"sampler": self.record()["sampler"], "weights": weights_file.digest(self.path)}
 
     def load(self, device: str = "cpu") -> Model:
-        """The denoiser in float32 and channels-last."""
+        """The denoiser on a device, in float32 and channels-last memory format."""
         from tts.networks.folded_unet import FoldedUNet, widths
         from tts.networks.placing import place
         from tts.networks.precondition import EDMPrecond

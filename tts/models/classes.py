@@ -1,4 +1,4 @@
-"""Conditions of class-conditional models; those with a thousand classes are ImageNet's."""
+"""Conditions of class-conditional models; a thousand classes are taken for ImageNet's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def class_index(value: object, classes: int) -> int:
     """A class index 0 .. classes - 1, from a number or its digits.
 
     Raises:
-        SettingError: it is none.
+        SettingError: the value is no such index.
     """
     number = int(value) if isinstance(value, str) and value.isdecimal() else value
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < classes:
@@ -22,10 +22,10 @@ def class_index(value: object, classes: int) -> int:
 
 
 def class_condition(value: object, classes: int) -> int:
-    """A class index, from a number, its digits or, where the classes are ImageNet's, a name.
+    """A class index 0 .. classes - 1, from a number, its digits or, for ImageNet's classes, a name.
 
     Raises:
-        SettingError: it is none.
+        SettingError: the value names no class.
     """
     named = isinstance(value, str) and not value.isdecimal()
     return imagenet.index(value) if named and classes == imagenet.CLASSES else class_index(value, classes)
@@ -38,17 +38,17 @@ def class_label(index: object, classes: int) -> str:
 
 
 class OfClasses:
-    """The conditions of a model of ``classes`` classes, for its settings to inherit."""
+    """Base of settings of class-conditional models: the conditions are ``classes`` class indices."""
 
     if TYPE_CHECKING:
 
         @property
         def classes(self) -> int:
-            """Classes of the network."""
+            """Number of classes of the network."""
             ...
 
     def condition(self, value: object) -> Condition:
-        """A class index, or the name of a class of ImageNet."""
+        """A class index, from the index or, for ImageNet's classes, a name."""
         return class_condition(value, self.classes)
 
     def conditions(self) -> tuple[Condition, ...]:

@@ -1,8 +1,8 @@
 """Every key of the configurations that checkpoints are published with, and what becomes of it here.
 
-A key is *used* by the loader, *built*: handled by the library's class that is made from the configuration, or *idle*:
-known to change nothing here. Some of these may have certain values only, as others would need what is not given to the
-network. What is in none of the tables, or has another value, is refused by its name.
+A key is *used* (the loader reads it), *built* (the library's class takes it) or *idle* (it changes nothing here). Some
+keys are supported with certain values only, as other values need inputs that the network does not get here. A key that
+is in none of the tables, or has another value, is refused by its name.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Any, Literal, NamedTuple
 from tts.errors import WeightsError
 
 OFF = (None, False)
-"""Values by which a key says that it asks for nothing."""
+"""Values of a key that switch off what it stands for."""
 
 
 class Key(NamedTuple):
     """What becomes of a key.
 
     Args:
-        how: see the module.
-        why: a word on it; of one with few values, what others would need.
-        values: that it may have; empty: any.
+        how: ``used``, ``built`` or ``idle``; see the module.
+        why: a few words of explanation; for a key with certain values only, what other values would need.
+        values: the values that it may have; empty: any.
     """
 
     how: Literal["used", "built", "idle"]
@@ -74,7 +74,7 @@ UNET = {
 """``UNet2DConditionModel``."""
 
 UNET_XL = {**UNET, **used("the network is told sizes", "addition_embed_type", "text_time")}
-"""The same of SDXL."""
+"""``UNet2DConditionModel`` of SDXL."""
 
 TRANSFORMER = {
     **SAVED,
@@ -91,7 +91,7 @@ TRANSFORMER = {
     **idle("a DiT has none", "use_linear_projection", *OFF),
     **idle("a DiT has none", "attention_type", "default"),
 }
-"""``DiTTransformer2DModel``, and ``Transformer2DModel``, as it was called once."""
+"""``DiTTransformer2DModel``, formerly called ``Transformer2DModel``."""
 
 VAE = {
     **SAVED,
@@ -112,10 +112,10 @@ VAE = {
 """``AutoencoderKL``."""
 
 VAE_XL = {**VAE, **used("mean and deviation of latents", "latents_mean latents_std")}
-"""The same of SDXL."""
+"""``AutoencoderKL`` of SDXL."""
 
 VAE_FLOW = {**VAE, **used("shift of latents", "shift_factor")}
-"""The same of flows."""
+"""``AutoencoderKL`` of flows."""
 
 SOLVER = "of another solver; the sampler is a setting"
 SCHEDULER = {
@@ -141,7 +141,7 @@ SCHEDULER = {
     **idle("the network would predict clean states", "predict_epsilon", True),
     **idle("of libraries that are no more", "tensor_format timestep_values"),
 }
-"""Schedulers with betas, whichever: DDIM is made of their configuration."""
+"""Every scheduler with betas, whatever its class: only its signal levels are read."""
 
 WORDS = "special tokens"
 TEXT = {
@@ -196,16 +196,16 @@ TABLES: dict[str, Mapping[str, Key]] = {
     "scheduler": SCHEDULER,
     "index": INDEX,
 }
-"""By class, or by what they describe."""
+"""The tables, by the class or by what they describe."""
 
 
 def check_keys(file: str, config: Mapping[str, Any], table: Mapping[str, Key]) -> None:
-    """Refuse what a configuration asks for and nobody here does.
+    """Refuse a configuration that asks for something unsupported.
 
     Args:
-        file: its name in the checkpoint, for the message.
-        config: its content; names that begin with ``_`` are libraries' own notes.
-        table: the keys of its kind.
+        file: name of the configuration in the checkpoint, for the message.
+        config: its content; keys that begin with ``_`` are notes of the libraries and are ignored.
+        table: the known keys of such configurations.
 
     Raises:
         WeightsError: a key is unknown, or has a value that is not supported.

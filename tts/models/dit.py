@@ -1,8 +1,8 @@
 """Diffusion transformers for ImageNet classes (Peebles and Xie 2023, arXiv 2212.09748).
 
-The network is diffusers'. It is told a time by waves of the frequencies 10000^(-i/127), i = 0 .. 127, where its
-authors' program has 10000^(-i/128), by which the weights were trained: images are those of diffusers' pipeline, and not
-quite those of the authors' program. The model ``sit`` has the published frequencies.
+The network is diffusers'. It embeds a time by waves of the frequencies 10000^(-i/127), i = 0 .. 127. The authors'
+program, in which the weights were trained, has 10000^(-i/128) instead. So images equal those of diffusers' pipeline,
+and differ slightly from those of the authors' program. The model ``sit`` uses the published frequencies.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ class DiT(OfClasses, LatentSettings):
 
     @property
     def classes(self) -> int:
-        """Classes of the network."""
+        """Number of classes of the network."""
         return int(self.config_of("transformer")["num_embeds_ada_norm"])
 
     def check(self) -> None:
-        """Also check the size of images."""
+        """Also check the images' size."""
         super().check()
         self.latent_shape()
 
     def check_configurations(self) -> None:
-        """Also check the pipeline's own configuration, and how many channels the transformer returns."""
+        """Also check the pipeline's own configuration, and the number of channels that the transformer returns."""
         super().check_configurations()
         self._explained(partial(check_keys, INDEX, self.checkpoint.config(INDEX), TABLES["index"]))
         config = {**DEFAULTS, **self.config_of("transformer")}
@@ -66,7 +66,7 @@ class DiT(OfClasses, LatentSettings):
         """Shape of a latent, ``(C, h, w)``.
 
         Raises:
-            WeightsError: it is not square, which diffusers' network cannot be.
+            WeightsError: it is not square; diffusers' network supports square latents only.
         """
         config = {**DEFAULTS, **self.config_of("transformer")}
         height, width = self._explained(lambda: sample_size(config, "transformer", "set another id"))
@@ -78,11 +78,11 @@ class DiT(OfClasses, LatentSettings):
         return int(config["in_channels"]), height, width
 
     def raw_network(self, pipeline: Any, device: str) -> ClassTransformer:
-        """The transformer with its classes."""
+        """The transformer, which takes class indices."""
         return ClassTransformer(pipeline.transformer)
 
     def load(self, device: str = "cpu") -> Model:
-        """The model in its precision."""
+        """The model on a device, in the precision of its settings."""
         shape, pipeline = self.latent_shape(), self.placed(device)
         return LatentModel(
             self.denoiser(self.raw_network(pipeline, device), device),
@@ -94,14 +94,14 @@ class DiT(OfClasses, LatentSettings):
 
 
 class ClassTransformer:
-    """A DiT whose class beyond the last stands for none; its learned variance is ignored."""
+    """A DiT; the class index after the last one means "no class". The learned variance is ignored."""
 
     def __init__(self, transformer: Any) -> None:
         self.transformer, self.none = transformer, int(transformer.config.num_embeds_ada_norm)
 
     @property
     def module(self) -> nn.Module:
-        """The transformer, the part worth compiling."""
+        """The transformer, which is the part worth compiling."""
         return self.transformer  # type: ignore[no-any-return]
 
     def __call__(self, x: Tensor, times: Tensor, conditions: Sequence[Condition | None]) -> Tensor:

@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 
 Shape: TypeAlias = "ADMShape | SongShape | EDM2Shape"
 Form: TypeAlias = "tuple[Shape, Callable[[], nn.Module]]"
-"""A network's form, and what makes the network."""
+"""The form of a network, and a function that makes the network."""
 
 PUBLISHED = "https://nvlabs-fi-cdn.nvidia.com/edm/pretrained/edm-imagenet-64x64-cond-adm.pkl"
 """The study's network: ImageNet at 64x64, a thousand classes."""
 
 
 class EDM(ModelSettings):
-    """EDM's networks on pixels, from NVIDIA's pickles: ImageNet at 64x64 by default; stochastic Heun."""
+    """EDM's networks on pixels, from NVIDIA's pickles: ImageNet at 64x64 by default; stochastic Heun sampler."""
 
     checkpoint: FileOrAddress = Field(
         PUBLISHED, description="pickle of an EDMPrecond: a file, or an address that is downloaded once"
@@ -62,15 +62,15 @@ class EDM(ModelSettings):
 
     @property
     def path(self) -> Path:
-        """The checkpoint's file; it is downloaded if needed."""
+        """The checkpoint's file, downloaded if needed."""
         return locate(self.checkpoint, "checkpoint", self.sha256)
 
     def plan(self) -> Plan:
-        """The sampler's plan; guidance takes two forwards a prediction."""
+        """The sampler's plan; with guidance, a prediction takes two forwards."""
         return self.sampler.on(Sigmas()).plan.times(self.guidance.passes)
 
     def condition(self, value: object) -> Condition:
-        """A class index, or a name of ImageNet's for a network of a thousand classes; 0 for one without labels."""
+        """A class index, from the index or, for a thousand classes, ImageNet's name; 0 for a network without labels."""
         return class_condition(value, max(self.classes, 1))
 
     def conditions(self) -> tuple[Condition, ...]:
@@ -78,17 +78,22 @@ class EDM(ModelSettings):
         return tuple(range(max(self.classes, 1)))
 
     def label(self, condition: Condition) -> str:
-        """The class's name where it is ImageNet's; the checkpoint itself holds no names."""
+        """The class's name for ImageNet's classes, else its index; the checkpoint itself holds no names."""
         return class_label(condition, self.classes) if self.classes else "any"
 
     def check(self) -> None:
-        """Read the checkpoint whole, and name what does not fit; the weaker one's, too."""
+        """Read the whole checkpoint, and autoguidance's weaker one.
+
+        Raises:
+            SettingError: the settings do not fit the network, or the two networks do not fit each other.
+            WeightsError: a checkpoint is missing, damaged or of another network.
+        """
         found = self._open()
         if (weaker := self.weaker()) is not None:
             self._compare_with(weaker, found[1], weaker._open()[1])
 
     def weaker(self) -> Self | None:
-        """The model whose answer autoguidance leads away from."""
+        """The model away from whose answer autoguidance leads; None without autoguidance."""
         guided = self.guidance
         if not isinstance(guided, WeakerPickle):
             return None
@@ -102,7 +107,7 @@ class EDM(ModelSettings):
         )
 
     def _compare_with(self, weaker: EDM, ours: Shape, theirs: Shape) -> None:
-        """Answers of two networks can be mixed only if they answer the same question."""
+        """Check that both networks have the same inputs and outputs, so that their answers can be mixed."""
         sizes = {(shape.in_channels, shape.img_resolution) for shape in (ours, theirs)}
         if len(sizes) > 1 or weaker.classes not in (0, self.classes):
             raise WeightsError(
@@ -111,12 +116,15 @@ class EDM(ModelSettings):
             )
 
     def record(self) -> dict[str, Any]:
-        """The settings, without guidance and without the digest of a download, which changes no result."""
+        """The settings as plain values, without guidance where there is none.
+
+        The digest that a download is checked against is left out too, as it changes no result.
+        """
         left_out = {"sha256"} | ({"guidance"} if isinstance(self.guidance, NoGuidance) else set())
         return {name: value for name, value in super().record().items() if name not in left_out}
 
     def identity(self) -> dict[str, Any]:
-        """Sampler, precision and the digest of the checkpoint, not its path; with guidance the weaker one's."""
+        """Sampler, precision and the digest of the checkpoint, not its path; with guidance also the weaker one's."""
         weights = sha256(self.path, "checkpoint")
         found = {"sampler": self.record()["sampler"], "precision": self.precision, "weights": weights}
         guided, weaker = self.guidance, self.weaker()
@@ -126,13 +134,13 @@ class EDM(ModelSettings):
         return found
 
     def load(self, device: str = "cpu") -> Model:
-        """The denoiser in its precision and channels-last."""
+        """The denoiser on a device, in the precision of its settings and channels-last memory format."""
         denoiser, shape, guidance = self._guided(device)
         size = (shape.in_channels, *[shape.img_resolution] * 2)
         return PixelEDM(denoiser, self.sampler.on(Sigmas()), size, device, guidance)
 
     def _guided(self, device: str) -> tuple[EDMPrecond, Shape, Guidance]:
-        """The denoiser on a device, the network's form, and how it is asked."""
+        """The denoiser on a device, the network's form, and its guidance."""
         denoiser, shape = self._denoiser(device)
         if isinstance(guided := self.guidance, WeakerPickle) and (weaker := self.weaker()) is not None:
             weak, theirs = weaker._denoiser(device)
@@ -152,7 +160,7 @@ class EDM(ModelSettings):
         return place(denoiser, device, dtype(self.precision), channels_last=True), shape
 
     def _open(self) -> tuple[float, Shape, Callable[[], nn.Module]]:
-        """Sigma_data, the network's form, and what makes the network."""
+        """Sigma_data, the network's form, and a function that makes the network."""
         found = read(self.path)
         try:
             edm_constants.check(found.architecture, found.modules, found.tensors)
@@ -168,11 +176,11 @@ class EDM(ModelSettings):
         return self._adm(found) if found.architecture == "DhariwalUNet" else self._song(found)
 
     def _levels(self) -> tuple[float, float]:
-        """The sampler's last noise level above 0, and its first; of one that does not say them, any."""
+        """The sampler's last noise level above 0, and its first; infinity and 0, which fit any network, if unknown."""
         return getattr(self.sampler, "sigma_min", math.inf), getattr(self.sampler, "sigma_max", 0.0)
 
     def _adm(self, found: Checkpoint) -> Form:
-        """Without torch, until the network is made."""
+        """The form of an ADM network; torch is imported only when the network is made."""
         from tts.networks.adm_weights import ADMShape, translate
 
         shape = parse(ADMShape, found.arguments, "its DhariwalUNet's arguments")

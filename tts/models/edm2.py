@@ -32,12 +32,12 @@ PUBLISHED = "https://nvlabs-fi-cdn.nvidia.com/edm2/posthoc-reconstructions/edm2-
 
 VAE = "stabilityai/sd-vae-ft-mse"
 PIXELS, LATENTS = "StandardRGBEncoder", "StabilityVAEEncoder"
-"""Class names of the two encoders that published networks were trained behind."""
+"""Class names of the encoders that made the training data of published networks: of pixels, and of latents."""
 
 
 @dataclass(frozen=True)
 class Standardised:
-    """Latents as a network has them: ``x = scale z + bias``, channel by channel, of an autoencoder's own z."""
+    """Latents as a network sees them: ``x = scale z + bias`` in each channel, with an autoencoder's own latent z."""
 
     scale: tuple[float, ...]
     bias: tuple[float, ...]
@@ -59,7 +59,7 @@ class EDM2(EDM):
     )
 
     def check(self) -> None:
-        """Read the checkpoint whole, and name what does not fit; the weaker one's and the decoders', too."""
+        """Read the whole checkpoint and autoguidance's weaker one, and check the decoders; raises a ``TTSError``."""
         super().check()
         if self._latents() is None:
             return
@@ -73,7 +73,7 @@ class EDM2(EDM):
         return {**super().identity(), **parts}
 
     def load(self, device: str = "cpu") -> Model:
-        """The denoiser in its precision and channels-last, with the decoder of its latents."""
+        """The denoiser on a device, in the precision of its settings, with the decoder of its latents."""
         if (latents := self._latents()) is None:
             return super().load(device)
         from tts.networks import autoencoder
@@ -91,10 +91,10 @@ class EDM2(EDM):
         return [Lone(self.vae, "AutoencoderKL", "vae"), *([] if self.preview is None else [tiny(self.preview)])]
 
     def _latents(self) -> Standardised | None:
-        """What the checkpoint says of its latents; None: its states are images.
+        """The scale and bias of latents that the checkpoint states; None: its states are images.
 
         Raises:
-            WeightsError: its states are something else.
+            WeightsError: its states are neither latents nor images.
         """
         encoder = read(self.path).encoder
         kind = encoder.get("class_name", PIXELS)
@@ -128,10 +128,10 @@ class EDM2(EDM):
 
 
 def check_blocks(found: Checkpoint, shape: EDM2Shape) -> None:
-    """Refuse a network whose blocks keep other numbers than its arguments say.
+    """Check that the constants kept in a network's blocks equal those of its arguments.
 
     Raises:
-        WeightsError: one does.
+        WeightsError: they differ.
     """
     wanted = {name: getattr(shape, name) for name in ("res_balance", "attn_balance", "clip_act")}
     for module in found.modules:
@@ -144,10 +144,10 @@ class LatentEDM(PixelEDM):
     """An EDM denoiser on standardised latents; see :class:`tts.models.pixel_edm.PixelEDM`.
 
     Args:
-        on: the same denoiser, with all but its decoder.
-        latents: what the states are.
-        vae: decodes an autoencoder's own latents, to images in [0, 1].
-        preview: the same of scaled latents by cheaper means, to images in [-1, 1], for predicted images.
+        on: the same denoiser as a model on pixels; all but its decoder is used.
+        latents: scale and bias of the states.
+        vae: decodes an autoencoder's own latents to images in [0, 1].
+        preview: cheaper decoder of scaled latents to images in [-1, 1], for predicted images.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class LatentEDM(PixelEDM):
         self.latents, self.vae, self.preview, self.previews = latents, vae, preview, preview is not None
 
     def decode(self, x: Tensor, preview: bool = False) -> media.Media:
-        """Clean states as images; published programs cut fractions of a level off where this rounds."""
+        """Clean states as images, rounded to the nearest level; published programs round down."""
         import torch
 
         scale, bias = (

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from tts.plan import Condition
 
 Tell = Callable[[int, int], None]
-"""Progress: number of encoded prompts, and of all prompts."""
+"""Function that is told the progress: number of encoded prompts, and of all prompts."""
 
 
 def prompted(settings: ModelSettings) -> list[EncodedPromptSettings]:
-    """The models whose prompts can be stored: a model and the weaker one of autoguidance, or none."""
+    """Those of a model and its autoguidance's weaker model whose prompts can be stored."""
     if not isinstance(settings, EncodedPromptSettings):
         return []
     weaker = getattr(settings, "weaker", lambda: None)()
@@ -35,7 +35,7 @@ def lacking(settings: ModelSettings, conditions: Iterable[Condition], store: Pro
 
 
 def unstored(settings: ModelSettings, store: PromptStore) -> list[str]:
-    """Notes on models whose prompts cannot be stored, as far as is known."""
+    """Notes on models whose prompts cannot be stored, as far as the store knows."""
     found = [(model, store.read(store.key(model.encoder_identity(), None))) for model in prompted(settings)]
     return [note for model, encoded in found if encoded is not None and (note := model.unstored(encoded)) is not None]
 
@@ -47,14 +47,17 @@ def encode_lacking(
     device: str,
     tell: Tell = lambda done, total: None,
 ) -> int:
-    """Encode the prompts that a store lacks; other processes wait, and then find them in the store.
+    """Encode the prompts that a store lacks. Other processes wait meanwhile, and then find them in the store.
 
     Args:
+        settings: the model.
         conditions: prompts; the negative prompt is encoded too.
+        store: where encodings are written.
         device: where the text encoders are loaded.
+        tell: called with the progress.
 
     Returns:
-        How many prompts this process has encoded.
+        Number of prompts that this process has encoded.
 
     Raises:
         TTSError: the encoders cannot be loaded, or the store cannot be written to.
@@ -100,11 +103,11 @@ def _forget(device: str) -> None:
 
 
 class StoredPrompts:
-    """Looks encoded prompts up in a store; text encoders are loaded for a missing one, and freed again.
+    """Encodings of prompts from a store; for a missing one, text encoders are loaded and freed again.
 
     Args:
         store: the store of encoded prompts.
-        settings: of the model.
+        settings: the model.
         device: device of the encodings; text encoders are loaded on the store's device.
     """
 
@@ -126,5 +129,5 @@ class StoredPrompts:
 
 
 def prompts_from(store: PromptStore | None) -> AbstractContextManager[None]:
-    """Within this context, load models without text encoders, with prompts from a store; None: no change."""
+    """Context in which models load without text encoders and take prompts from a store; None: no change."""
     return prompts_by(None if store is None else partial(StoredPrompts, store))

@@ -1,4 +1,4 @@
-"""Flow matching from prompts, on diffusers' pipelines: what all of its families share."""
+"""The base of all text-to-image flows on diffusers' pipelines."""
 
 from __future__ import annotations
 
@@ -29,7 +29,12 @@ if TYPE_CHECKING:
 
 
 def stepped(steps: int, **noise: Any) -> Any:
-    """The field of a family's sampler."""
+    """A family's ``sampler`` field: the interpolant with a number of steps.
+
+    Args:
+        steps: the default.
+        noise: settings of the injected noise, by name.
+    """
     made = InterpolantSettings.model_validate({"steps": steps, "noise": noise})
     return Field(
         default_factory=lambda: made,
@@ -38,38 +43,38 @@ def stepped(steps: int, **noise: Any) -> Any:
 
 
 class FlowSettings(TextToImageSettings):
-    """Settings of a flow that draws prompts."""
+    """Settings of a text-to-image flow."""
 
     KEYS: ClassVar[Mapping[str, str]] = {"AutoencoderKL": "AutoencoderKL of a flow"}
     EVEN: ClassVar[bool] = True
-    """Whether its pipeline hands even levels to the scheduler."""
+    """Whether the family's pipeline hands even levels to the scheduler."""
 
     SCALE: ClassVar[float]
-    """Scale of the guidance where none is set."""
+    """Scale of guidance where the settings have none."""
 
     sampler: InterpolantByDefault = stepped(28)
     guidance: float | None = Field(None, ge=1, description="scale of guidance, 1: none; default: the authors'")
 
     @property
     def scale(self) -> float:
-        """Of the guidance."""
+        """The scale of guidance in effect."""
         return self.SCALE if self.guidance is None else self.guidance
 
     def guide(self) -> Guidance:
-        """How the network is asked."""
+        """The guidance with which the network is asked."""
         return classifier_free(self.scale)
 
     @property
     def passes(self) -> int:
-        """Forwards of a prediction."""
+        """Forwards of the network that one prediction takes."""
         return self.guide().passes
 
     def identity(self) -> dict[str, Any]:
-        """The settings, the scale that is taken among them, and digests in place of addresses."""
+        """The settings with the guidance scale in effect, and digests in place of addresses."""
         return {**super().identity(), "guidance": self.scale}
 
     def schedule(self) -> FlowLevels:
-        """The checkpoint's noise levels, for images of the wanted size."""
+        """The checkpoint's noise levels, for images of the size that the settings ask for."""
         _, height, width = self.shape
         return FlowSchedule(self.scheduler_config(), self.EVEN, height * width // self.PATCH**2)
 
@@ -78,7 +83,7 @@ class FlowSettings(TextToImageSettings):
         return self._explained(lambda: self.sampler.on(self.schedule()))
 
     def check(self) -> None:
-        """Find missing, damaged and foreign parts, and settings that do not fit them."""
+        """Find missing, damaged and foreign parts (``WeightsError``), and settings that do not fit them."""
         super().check()
         self.stepper()
 
@@ -89,14 +94,14 @@ class FlowSettings(TextToImageSettings):
         self._explained(partial(check_keys, SCHEDULER, config, scheduler_table(config)))
 
     def denoiser(self, network: Network, device: str) -> FlowDenoiser:
-        """The model that a network on a device and the settings make."""
+        """A denoiser from a network on a device, with the guidance of the settings."""
         return FlowDenoiser(network, self.guide())
 
     def refuse_scale(self) -> None:
-        """Of a network that was distilled without guidance.
+        """Refuse a guidance scale, for a network that was distilled without guidance.
 
         Raises:
-            SettingError: a scale is given.
+            SettingError: the settings have one.
         """
         if self.guidance not in (None, 1):
             raise SettingError(f"guidance = {self.guidance:g}: {self.id} was distilled to need none; leave it out")
@@ -104,18 +109,18 @@ class FlowSettings(TextToImageSettings):
 
 @dataclass(frozen=True)
 class FlowDenoiser:
-    """A network that predicts the velocity of a flow, told its noise levels.
+    """Clean latents from a network that predicts the velocity of a flow and is told noise levels.
 
     Args:
         network: the raw denoiser, with its conditioning.
-        guidance: how it is asked.
+        guidance: the guidance with which it is asked.
     """
 
     network: Network
     guidance: Guidance
 
     def __call__(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
-        """Clean latents, ``[B, C, h, w]`` float32, of such latents at levels ``[B]`` float64 on the host."""
+        """Clean latents of noisy ones, both ``[B, C, h, w]`` float32, at levels ``[B]`` float64 on the host."""
         from tts.engine.device_queue import upload
 
         s = upload(levels, x.device)

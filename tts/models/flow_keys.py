@@ -41,7 +41,7 @@ MULTISTEP = {
         "disable_corrector predictor_order predict_x0 sigma_min sigma_max shift_terminal",
     ),
 }
-"""Multistep solvers of flows, whose shift is taken."""
+"""Multistep solvers of flows; only their shift is used."""
 
 SPRINT = {
     **used("what the network predicts", "prediction_type", "trigflow"),
@@ -52,7 +52,7 @@ SPRINT = {
 
 
 def scheduler_table(config: Mapping[str, Any]) -> Mapping[str, Key]:
-    """The table of a flow's scheduler."""
+    """The table of keys for a flow's scheduler, by its configuration."""
     if config.get("use_flow_sigmas"):
         return MULTISTEP
     return SPRINT if config.get("_class_name") == "SCMScheduler" else EULER

@@ -13,13 +13,14 @@ from tts.samplers.schedules import FlowLevels
 
 @dataclass(frozen=True)
 class FlowSchedule(FlowLevels):
-    """A checkpoint's own noise levels, as diffusers' scheduler of Euler steps has them.
+    """A checkpoint's own noise levels, equal to those of diffusers' scheduler of Euler steps.
 
     Args:
-        config: its ``scheduler_config.json``; of a multistep solver of flows its shift is taken.
-        even: whether its pipeline hands over even levels from 1 to 1 over the steps; else the scheduler's own.
-        tokens: of an image, on which a dynamic shift depends.
-        mu: the dynamic shift of so many steps, where the pipeline has a formula of its own.
+        config: its ``scheduler_config.json``; from a multistep solver of flows, only the shift is used.
+        even: whether the pipeline hands ``steps`` even levels from 1 to 1 / steps to the scheduler; else the scheduler
+            has its own.
+        tokens: number of tokens of an image, on which a dynamic shift depends.
+        mu: the pipeline's own formula for the dynamic shift, from the number of steps; None: the usual one.
     """
 
     config: Mapping[str, Any]
@@ -28,10 +29,10 @@ class FlowSchedule(FlowLevels):
     mu: Callable[[int], float] | None = None
 
     def levels(self, steps: int) -> tuple[float, ...]:
-        """The level before each step, and 0 at the end.
+        """``steps + 1`` falling levels: the level before each step, then 0.
 
         Raises:
-            WeightsError: its scheduler is none of a flow, or goes the other way.
+            WeightsError: the scheduler is not a flow's, or runs from image to noise.
         """
         scheduler = self._scheduler()
         given: dict[str, Any] = {"mu": self.shift(steps)} if scheduler.config.use_dynamic_shifting else {}
@@ -55,7 +56,7 @@ class FlowSchedule(FlowLevels):
         return FlowMatchEulerDiscreteScheduler.from_config(dict(config))
 
     def shift(self, steps: int) -> float:
-        """The pipelines' line through two sizes of images, or a formula."""
+        """The dynamic shift: the pipelines' line through two image sizes, or the formula ``mu``."""
         if self.mu is not None:
             return self.mu(steps)
         known = {"base_image_seq_len": 256, "max_image_seq_len": 4096, "base_shift": 0.5, "max_shift": 1.15}
@@ -64,7 +65,7 @@ class FlowSchedule(FlowLevels):
 
 
 def flux2_mu(tokens: int, steps: int) -> float:
-    """FLUX.2's dynamic shift, measured by its authors: lines in the tokens for 10 and 200 steps, one between them."""
+    """FLUX.2's dynamic shift, fitted by its authors: linear in the tokens for 10 and 200 steps, and between the two."""
     many = 0.00016927 * tokens + 0.45666666
     if tokens > 4300:
         return many
@@ -74,13 +75,13 @@ def flux2_mu(tokens: int, steps: int) -> float:
 
 @dataclass(frozen=True)
 class SprintLevels(FlowLevels):
-    r"""Sana-Sprint's times t as a flow's levels, :math:`s = \sin t / (\cos t + \sin t)` (arXiv 2503.09641)."""
+    r"""Sana-Sprint's times t as levels of a flow: :math:`s = \sin t / (\cos t + \sin t)` (arXiv 2503.09641)."""
 
     first: float = 1.57080
     middle: float = 1.3
 
     def levels(self, steps: int) -> tuple[float, ...]:
-        """Of two steps with a middle of its own, else of even times."""
+        """Levels of even times, except for two steps, whose middle time is published."""
         times = [self.first * (1 - k / steps) for k in range(steps + 1)]
         if steps == 2:
             times[1] = self.middle

@@ -38,16 +38,16 @@ if TYPE_CHECKING:
     from tts.samplers.base import Sampler
 
 LIBRARIES = ("diffusers", "transformers")
-"""Libraries whose classes a checkpoint may name."""
+"""Libraries of the classes that a checkpoint may name."""
 DENOISERS = ("transformer", "unet")
-"""Names that the denoiser's part may have."""
+"""Possible names of the denoiser's part."""
 TOKENIZER = re.compile(r"tokenizer(_\d)?")
 """Names of the parts that read prompts."""
 WITHOUT_WEIGHTS = ("Scheduler", "Tokenizer", "Processor", "Extractor", "TokenizerFast")
 
 
 class AnyPipeline(EncodedPromptSettings):
-    """Any text-to-image pipeline of diffusers: slower than a dedicated family; some noise levels are unknown."""
+    """Any text-to-image pipeline of diffusers; slower than a dedicated family, and some noise levels are unknown."""
 
     id: str = Field(description="local folder, or name of a repository on the hub (owner/name)")
     precision: Precision = Field("bf16", description="precision of the networks; states and noise levels are float32")
@@ -65,7 +65,7 @@ class AnyPipeline(EncodedPromptSettings):
 
     @property
     def components(self) -> Mapping[str, str]:
-        """The parts with weights that the checkpoint names, of libraries that are known."""
+        """The parts with weights that the checkpoint names, if their library is known, and the library of each."""
         index = self.checkpoint.config(INDEX)
         named = {part: kind for part, kind in index.items() if isinstance(kind, list) and all(kind)}
         foreign = next((part for part, kind in named.items() if kind[0] not in LIBRARIES), None)
@@ -78,7 +78,7 @@ class AnyPipeline(EncodedPromptSettings):
 
     @property
     def passes(self) -> int:
-        """Forwards of a prediction."""
+        """Forwards of the network that one prediction takes."""
         return self.forwards
 
     @property
@@ -94,11 +94,11 @@ class AnyPipeline(EncodedPromptSettings):
         return super().pixels
 
     def absent(self) -> dict[str, Any]:
-        """Do nothing: the pipeline is used as it is."""
+        """Parts to leave out: none, as the pipeline is used as it is."""
         return {}
 
     def check(self) -> None:
-        """Find missing, damaged and foreign parts, and pipelines that cannot be used."""
+        """Find missing, damaged and foreign parts (``WeightsError``), and pipelines that cannot be used."""
         name = self.checkpoint.config(INDEX).get("_class_name")
         check_call(self._explained(lambda: pipeline_of(str(name))), self.arguments)
         if self.preview is not None:
@@ -108,7 +108,7 @@ class AnyPipeline(EncodedPromptSettings):
         self.check_configurations()
 
     def check_configurations(self) -> None:
-        """Refuse keys that no class of the installed releases takes, and those of a schedule that is not known."""
+        """Refuse keys that no class of the installed releases takes, and unknown keys of the schedule."""
         self.checkpoint.check_classes(self.components)
         index, config = self.checkpoint.config(INDEX), self.scheduler_config()
         for part in self.components:
@@ -119,7 +119,7 @@ class AnyPipeline(EncodedPromptSettings):
 
     @property
     def of_flow(self) -> bool:
-        """Whether its scheduler is of a flow."""
+        """Whether its scheduler is a flow's."""
         config = self.scheduler_config()
         return "FlowMatch" in str(config.get("_class_name")) or bool(config.get("use_flow_sigmas"))
 
@@ -135,7 +135,10 @@ class AnyPipeline(EncodedPromptSettings):
         return self._explained(lambda: self.sampler.on(self.schedule()))
 
     def cutter(self) -> Callable[[str], Cut | None]:
-        """What none of its tokenizers reads of a prompt; what the pipeline writes around prompts is not counted."""
+        """A function that finds the part of a prompt that none of the tokenizers reads.
+
+        Tokens that the pipeline adds around a prompt are not counted.
+        """
         index, folder = self.checkpoint.config(INDEX), self.checkpoint.folder()
         names = sorted(name for name in index if TOKENIZER.fullmatch(name) and any(index[name] or ()))
         tokenizers = [self._explained(partial(read_tokenizer, folder / name)) for name in names]
@@ -148,7 +151,7 @@ class AnyPipeline(EncodedPromptSettings):
 
     @property
     def called_with(self) -> dict[str, Any]:
-        """Arguments of the pipeline's call beside prompts, latents and steps."""
+        """Arguments of the pipeline's call other than prompts, latents and steps."""
         height, width = self.pixels
         return {"height": height, "width": width, **self.arguments}
 
@@ -158,11 +161,11 @@ class AnyPipeline(EncodedPromptSettings):
         return {**super().encoder_identity(), **called}
 
     def encoder(self, pipeline: Any, device: str) -> Callable[[str | None], Encoded]:
-        """Encodes a prompt (None: any) by the pipeline's own call."""
+        """A function that encodes a prompt (None: any) by the pipeline's own call."""
         return PipelineEncoder(pipeline, self.called_with)
 
     def encoding(self, device: str) -> Callable[[str | None], Encoded]:
-        """:meth:`encoder` by text encoders alone; of a pipeline that needs more, what gives the reason instead."""
+        """:meth:`encoder` with text encoders only; for a pipeline that needs more, the function returns the reason."""
         encode = self.encoder(self.placed(device, self.encoders), device)
         try:
             encode(None)
@@ -188,13 +191,13 @@ class AnyPipeline(EncodedPromptSettings):
         return at(pipeline, device)
 
     def _without(self, parts: Collection[str] | None) -> dict[str, Any]:
-        """Unused parts as networks without weights, as a pipeline reads their configurations."""
+        """Unused parts as networks without weights, since a pipeline reads their configurations."""
         index, folder = self.checkpoint.config(INDEX), self.checkpoint.folder()
         unwanted = [part for part in self.components if part not in self._wanted(parts)]
         return {part: hollow_part(folder / part, index[part], dtype(self.precision)) for part in unwanted}
 
     def load(self, device: str = "cpu") -> Model:
-        """The model, after two probing calls of its pipeline."""
+        """The model on a device, after two calls that probe its pipeline."""
         source = current_source()
         encode = None if source is None else source(self, device)
         if encode is not None and self.unstored(encode(None)) is not None:
@@ -238,7 +241,7 @@ def _refuse(why: str, prompt: str | None) -> Encoded:
 
 
 def at(pipeline: Any, device: str) -> Any:
-    """A pipeline that computes on a device, whatever device its networks without weights are on."""
+    """The pipeline, made to compute on a device even if some of its networks have no weights there."""
     import torch
 
     kind, where = type(pipeline), property(lambda _: torch.device(device))
@@ -247,10 +250,10 @@ def at(pipeline: Any, device: str) -> Any:
 
 
 class PipelineModel(LatentModel):
-    """A pipeline as a model: its guidance happens within it.
+    """A pipeline as a model; the pipeline itself does the guidance.
 
     Args:
-        passes: forwards of a prediction.
+        passes: forwards of the network that one prediction takes.
     """
 
     def __init__(self, *parts: Any) -> None:

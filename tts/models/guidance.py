@@ -1,7 +1,7 @@
-"""Guidance: combine a network's answers with, without and by another condition, under any sampler.
+"""Guidance: combine answers of networks to several conditions, under any sampler.
 
-Most are linear in the answers, so that they work on whatever the network predicts. ``passes`` are the forwards that
-one guided answer takes; all of a batch's rows are guided alike, and a row does not depend on the others.
+Most kinds are linear in the answers, so they work for anything that the network predicts. ``passes`` is the number of
+forwards that one guided answer takes. All rows of a batch are guided alike, and a row does not depend on the others.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Network: TypeAlias = "Callable[..., Tensor]"
-"""``(x [B, ...], levels [B], conditions) -> [B, ...]``; a condition of None is the unconditional one."""
+"""``(x [B, ...], levels [B], conditions) -> [B, ...]``; None asks for the answer without a condition."""
 
 
 class Guidance(Protocol):
@@ -29,13 +29,13 @@ class Guidance(Protocol):
         ...
 
     def __call__(self, network: Network, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
-        """The guided answer, ``[B, ...]`` float32."""
+        """The guided answer to states ``x [B, ...]`` at levels ``[B]``; ``[B, ...]`` float32."""
         ...
 
 
 @dataclass(frozen=True)
 class Unguided:
-    """The network's own answer."""
+    """No guidance: the network's own answer."""
 
     passes: ClassVar[int] = 1
 
@@ -46,9 +46,10 @@ class Unguided:
 
 @dataclass(frozen=True)
 class ClassifierFree:
-    """``u + scale (c - u)``: away from the answer without a condition (Ho and Salimans 2022, arXiv 2207.12598, Eq. 6).
+    """``u + scale (c - u)``: away from the answer u without a condition, towards the answer c with it, and beyond.
 
-    Theirs is written with ``w = scale - 1``. Both answers come from one batch, those without a condition first.
+    (Ho and Salimans 2022, arXiv 2207.12598, Eq. 6, whose w is ``scale - 1``.) Both answers come from one batch of 2B
+    rows, those without a condition first.
     """
 
     scale: float
@@ -65,14 +66,14 @@ class ClassifierFree:
 
 @dataclass(frozen=True)
 class PartlyFree:
-    """Classifier-free guidance of some channels, at some levels; elsewhere the answer with a condition.
+    """Classifier-free guidance of some channels at some levels; elsewhere the answer with the condition.
 
-    Both answers are computed at all levels, so that every prediction takes as many forwards.
+    Both answers are computed at all levels, so that every prediction takes the same number of forwards.
 
     Args:
-        scale: of the guidance.
-        channels: the first so many are guided; None: all.
-        levels: least and greatest at which there is guidance, both among them (Kynkäänniemi et al. 2024, arXiv
+        scale: scale of the guidance.
+        channels: number of leading channels that are guided; None: all.
+        levels: least and greatest level at which there is guidance, both inclusive (Kynkäänniemi et al. 2024, arXiv
             2404.07724).
     """
 
@@ -95,13 +96,14 @@ class PartlyFree:
 
 @dataclass(frozen=True)
 class Renormalised:
-    """Classifier-free guidance whose answer keeps the length of the answer with a condition, part by part.
+    """Classifier-free guidance, scaled part by part to the norm of the answer with the condition.
 
-    Not linear in the answers, so that it is of networks whose answer is the velocity (Lumina-Image 2, Qwen-Image).
+    It is not linear in the answers, so it is only for networks that answer with the velocity (Lumina-Image 2,
+    Qwen-Image).
 
     Args:
-        scale: of the guidance.
-        norm: lengths of the parts of ``[B, ...]``, of a shape that multiplies it.
+        scale: scale of the guidance.
+        norm: norms of the parts of an answer ``[B, ...]``, in a shape that broadcasts to it.
     """
 
     scale: float
@@ -120,8 +122,9 @@ class Renormalised:
 
 @dataclass(frozen=True)
 class Embedded:
-    """The network takes the scale as its fourth argument, ``[B]`` float64, and was distilled to answer in one pass
-    (Meng et al. 2023, arXiv 2210.03142).
+    """Guidance by a network that was distilled to answer in one pass (Meng et al. 2023, arXiv 2210.03142).
+
+    The network takes the scale as its fourth argument, ``[B]`` float64.
     """
 
     scale: float
@@ -137,10 +140,10 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Autoguidance:
-    """``w + scale (n - w)``: from a weaker network's answer ``w`` to the network's own ``n``, and beyond.
+    """``w + scale (n - w)``: from a weaker network's answer w to the network's own n, and beyond.
 
-    (Karras et al. 2024, arXiv 2406.02507, Eq. 3.) Its forwards count like the network's own,
-    though they may be cheaper.
+    (Karras et al. 2024, arXiv 2406.02507, Eq. 3.) The weaker network's forwards count like the network's own, though
+    they may be cheaper.
     """
 
     scale: float
@@ -154,5 +157,5 @@ class Autoguidance:
 
 
 def classifier_free(scale: float) -> Guidance:
-    """Classifier-free guidance; none where the scale is 1, at half the forwards."""
+    """Classifier-free guidance; a scale of 1 gives no guidance, at half the forwards."""
     return ClassifierFree(scale) if scale > 1 else Unguided()

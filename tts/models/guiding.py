@@ -1,7 +1,6 @@
-"""Settings of guidance: ``guidance: 4`` or ``guidance: {name: embedded, scale: 4}``. It needs no torch.
+"""Settings of guidance: ``guidance: 4`` or ``guidance: {name: embedded, scale: 4}``. The module needs no torch.
 
-A number alone is the scale of whatever the network was trained for: embedded where it is told the scale,
-classifier-free where it is not.
+A number alone is a scale, and the network decides the kind: embedded if it is told the scale, else classifier-free.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ class GuidanceSettings(Settings):
     """A kind of guidance with its settings.
 
     Attributes:
-        name: of the kind; empty for a number alone.
+        name: name of the kind; empty for a number alone.
         passes: forwards of a network that one answer takes.
     """
 
@@ -27,7 +26,7 @@ class GuidanceSettings(Settings):
     passes: ClassVar[int] = 1
 
     def written(self) -> Any:
-        """As a configuration has it."""
+        """The guidance as a configuration writes it."""
         return {"name": self.name, **self.record()}
 
     def __str__(self) -> str:
@@ -41,7 +40,7 @@ class Scaled(GuidanceSettings):
 
 
 class Scale(Scaled):
-    """A number alone."""
+    """A scale without a kind."""
 
     def written(self) -> float:
         """The number."""
@@ -49,7 +48,7 @@ class Scale(Scaled):
 
 
 class NoGuidance(GuidanceSettings):
-    """The network's own answer; of a network that is told a scale, the one that it was told for none."""
+    """The network's own answer; a network that is told a scale gets the value that it was trained with for none."""
 
     name = "none"
 
@@ -109,7 +108,7 @@ def _reader(number: bool, kinds: Mapping[str, type[GuidanceSettings]]) -> Callab
 
 
 def _number(value: object) -> object:
-    """A number, or a text that is one; None: it is neither."""
+    """The value as a number, also from a text of digits; None if it is no number."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
     try:
@@ -131,25 +130,25 @@ LatentGuidance: TypeAlias = Annotated[
     BeforeValidator(_reader(True, _kinds(NoGuidance, ClassifierFreeGuidance, EmbeddedGuidance, WeakerPipeline))),
     PlainSerializer(_written),
 ]
-"""Guidance of latent models: a number, or a kind by its name."""
+"""Guidance of latent models: a number, or a kind by name."""
 
 EDMGuidance: TypeAlias = Annotated[
     GuidanceSettings,
     BeforeValidator(_reader(False, _kinds(NoGuidance, WeakerPickle))),
     PlainSerializer(_written),
 ]
-"""Guidance of EDM's models."""
+"""Guidance of EDM's models: a kind by name."""
 
 
 def resolved(given: GuidanceSettings, embeds: bool) -> GuidanceSettings:
     """The kind of guidance that a network gets.
 
     Args:
-        given: by the configuration.
+        given: the guidance in the configuration.
         embeds: whether the network is told the scale.
 
     Raises:
-        SettingError: the network is not made for it.
+        SettingError: the network does not support this kind.
     """
     if embeds:
         if isinstance(given, ClassifierFreeGuidance | Autoguided):

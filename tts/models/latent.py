@@ -1,4 +1,4 @@
-"""Latent diffusion models on diffusers' pipelines: what Stable Diffusion, SDXL and DiT share."""
+"""Latent diffusion models on diffusers' pipelines: the base of Stable Diffusion, SDXL, DiT and PixArt-Sigma."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ GUIDANCE = (
     "classifier_free, embedded or autoguidance, scale: ...}"
 )
 OLD_KEYS = ("steps", "eta", "spacing")
-"""Settings of the sampler that stood among the model's while DDIM was the only one."""
+"""Settings of the sampler that stood among the model's settings while DDIM was the only sampler."""
 
 
 class Network(Protocol):
@@ -55,14 +55,16 @@ class Network(Protocol):
         ...
 
     def __call__(self, x: Tensor, times: Tensor, conditions: Sequence[Condition | None]) -> Tensor:
-        """``(x [B, C, h, w], times [B] int64, conditions) -> [B, C, h, w]``; a condition of None is the
-        unconditional one. With embedded guidance there is a fourth argument, the scales ``[B]``.
+        """``(x [B, C, h, w], times [B] int64, conditions) -> [B, C, h, w]``.
+
+        None asks for the answer without a condition. With embedded guidance there is a fourth argument: the guidance
+        scales ``[B]``.
         """
         ...
 
 
 class LatentSettings(PipelineSettings):
-    """Settings of latent diffusion models with betas."""
+    """Settings of latent diffusion models whose schedule has betas."""
 
     sampler: DDIMByDefault = Field(
         default_factory=DDIMSettings, description="the sampler: {name: ddim, steps: 50, eta: 1.0}"
@@ -73,7 +75,7 @@ class LatentSettings(PipelineSettings):
     @model_validator(mode="before")
     @classmethod
     def _with_old_keys(cls, values: Any) -> Any:
-        """The sampler's settings, where they stand beside it, as they did before there was more than one sampler."""
+        """Move the sampler's settings into ``sampler``, where an old configuration has them beside it."""
         moved = tuple(key for key in OLD_KEYS if isinstance(values, dict) and key in values)
         if not moved:
             return values
@@ -85,14 +87,14 @@ class LatentSettings(PipelineSettings):
         return {**rest, "sampler": {**given, **{key: values[key] for key in moved}}}
 
     def record(self) -> dict[str, Any]:
-        """The settings as plain values; DDIM's stand beside the others, as they did when it was the only sampler."""
+        """The settings as plain values; DDIM's stand among the model's, as when DDIM was the only sampler."""
         found = super().record()
         sampler = found.pop("sampler")
         return {**found, "sampler": sampler} if "name" in sampler else {**found, **sampler}
 
     @classmethod
     def old_keys(cls, given: Mapping[str, Any]) -> list[str]:
-        """A line on settings of the sampler that stand beside it."""
+        """A line about settings of the sampler that stand beside it, if there are any."""
         moved = [key for key in OLD_KEYS if key in given]
         values = ", ".join(f"{key}: {given[key]}" for key in moved)
         return [f"{', '.join(moved)}: the sampler's now; write 'sampler: {{name: ddim, {values}}}'"] if moved else []
@@ -102,7 +104,7 @@ class LatentSettings(PipelineSettings):
         return CheckpointSchedule(self.mended(self.scheduler_config()))
 
     def mended(self, config: dict[str, Any]) -> dict[str, Any]:
-        """The checkpoint's schedule as the pipeline uses it."""
+        """The scheduler's configuration with the changes that the pipeline makes to it."""
         return config
 
     def stepper(self) -> Sampler:
@@ -119,22 +121,22 @@ class LatentSettings(PipelineSettings):
         """The kind of guidance that the network gets.
 
         Raises:
-            SettingError: the network is not made for it.
+            SettingError: the network does not support it.
         """
         return resolved(self.guidance, self.embeds)
 
     @property
     def embeds(self) -> bool:
-        """Whether the network is told the scale of guidance."""
+        """Whether the network is told the guidance scale."""
         return False
 
     @property
     def passes(self) -> int:
-        """Forwards of a prediction."""
+        """Forwards of the network that one prediction takes."""
         return self.guided.passes
 
     def weaker(self) -> Self | None:
-        """The model whose answer autoguidance leads away from."""
+        """The model away from whose answer autoguidance leads; None without autoguidance."""
         if not isinstance(guided := self.guided, WeakerPipeline):
             return None
         address = guided.record()
@@ -144,11 +146,11 @@ class LatentSettings(PipelineSettings):
         return found
 
     def elsewhere(self) -> dict[str, Any]:
-        """Settings of where the weights come from, at their defaults, for a model of the same kind elsewhere."""
+        """Defaults of the settings that say where weights come from, for a model of the same kind from elsewhere."""
         return {}
 
     def check(self) -> None:
-        """Find missing, damaged and foreign parts; fetches what is not there."""
+        """Find missing, damaged and foreign parts (``WeightsError``); missing files are downloaded."""
         super().check()
         kind, sampler = self.predicts(), self.stepper()
         if kind == "epsilon" and isinstance(sampler, LinearSampler) and sampler.weights(0, False).signal <= 0:
@@ -158,12 +160,12 @@ class LatentSettings(PipelineSettings):
             self._compare(weaker)
 
     def check_configurations(self) -> None:
-        """Refuse what the parts', the scheduler's and the whole's configurations ask for and nobody here does."""
+        """Refuse unsupported values in the configurations of the parts, the scheduler and the pipeline."""
         super().check_configurations()
         self._explained(partial(check_keys, SCHEDULER, self.scheduler_config(), TABLES["scheduler"]))
 
     def _compare(self, weaker: LatentSettings) -> None:
-        """Answers of two networks can be mixed only if they answer the same question."""
+        """Check that both networks predict the same thing, so that their answers can be mixed."""
         for what, of in COMPARED.items():
             ours, theirs = of(self), of(weaker)
             if ours != theirs:
@@ -172,7 +174,7 @@ class LatentSettings(PipelineSettings):
                 )
 
     def identity(self) -> dict[str, Any]:
-        """The settings, and digests of the weights, the weaker network's among them, in place of their address."""
+        """The settings, with digests of the weights (also of the weaker network's) in place of their address."""
         found, weaker = super().identity(), self.weaker()
         if weaker is not None:
             guided: Any = self.guided
@@ -182,15 +184,15 @@ class LatentSettings(PipelineSettings):
 
     @abstractmethod
     def raw_network(self, pipeline: Any, device: str) -> Network:
-        """The raw denoiser with its conditioning, of a pipeline on a device."""
+        """The raw denoiser with its conditioning, from a pipeline on a device."""
 
     def denoiser(self, network: Network, device: str) -> LatentDenoiser:
-        """The model that a network on a device and the settings make."""
+        """A denoiser from a network on a device, with the guidance of the settings."""
         alphas = self._explained(lambda: self.schedule().alphas)
         return LatentDenoiser(network, PARAMETERISATIONS[self.predicts()], self.guidance_on(device), alphas)
 
     def guidance_on(self, device: str) -> Guidance:
-        """How the network is asked; a weaker one that its answer leads away from is loaded onto the device."""
+        """The guidance with which the network is asked; autoguidance's weaker network is loaded onto the device."""
         guided = self.guided
         if isinstance(guided, EmbeddedGuidance):
             return Embedded(guided.scale)
@@ -208,18 +210,18 @@ COMPARED: dict[str, Callable[[LatentSettings], object]] = {
     "number of channels": lambda model: model.config_of(next(iter(model.COMPONENTS))).get("in_channels"),
     "number of classes": lambda model: len(model.conditions()),
 }
-"""The properties that two networks must share for their answers to be mixed."""
+"""Properties that two networks must share, so that their answers can be mixed."""
 
 
 @dataclass(frozen=True)
 class LatentDenoiser:
-    """A network that predicts clean latents, told whole time steps.
+    """Clean latents from a network that is told integer time steps.
 
     Args:
         network: the raw denoiser, with its conditioning.
         kind: what it predicts.
-        guidance: how it is asked.
-        alphas: signal level of every time step.
+        guidance: the guidance with which it is asked.
+        alphas: signal level (cumulative alpha) of every time step.
     """
 
     network: Network
@@ -245,7 +247,7 @@ class Denoiser(Protocol):
 
     @property
     def guidance(self) -> Guidance:
-        """How the network is asked."""
+        """The guidance with which the network is asked."""
         ...
 
     @property
@@ -259,14 +261,14 @@ class Denoiser(Protocol):
 
 
 class LatentModel:
-    """A latent model on one device, a model (:class:`tts.models.base.Model`) of classes or prompts.
+    """A latent model on one device, as a :class:`tts.models.base.Model` of classes or prompts.
 
     Args:
         denoiser: predicts clean latents.
-        sampler: on the time steps that the denoiser is told.
-        decoder: clean latents to images in [-1, 1].
-        preview: the same by cheaper means, for predicted images.
-        shape: of a latent, ``(C, h, w)``.
+        sampler: steps on the levels that the denoiser is told.
+        decoder: clean latents ``[B, C, h, w]`` to images ``[B, 3, H, W]`` in [-1, 1].
+        preview: a cheaper decoder of the same form, for predicted images; None: ``decoder``.
+        shape: shape of a latent, ``(C, h, w)``.
     """
 
     def __init__(
@@ -282,7 +284,7 @@ class LatentModel:
         self.passes, self.previews = denoiser.guidance.passes, preview is not None
 
     def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
-        """Predicted clean latents ``[B, C, h, w]`` float32 of noisy ones at levels ``[B]``."""
+        """Predicted clean latents of noisy ones at levels ``[B]`` float64; both are ``[B, C, h, w]`` float32."""
         return self.denoiser(x, levels, conditions)
 
     @property
@@ -291,6 +293,6 @@ class LatentModel:
         return self.denoiser.network.module
 
     def decode(self, x: Tensor, preview: bool = False) -> media.Media:
-        """Clean latents as images; rounded as diffusers does."""
+        """Clean latents as images ``[B, 3, H, W]`` uint8, rounded as diffusers does."""
         decoder = self.preview if preview and self.preview is not None else self.decoder
         return media.quantised_as_diffusers(decoder(x).float())

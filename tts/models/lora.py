@@ -1,4 +1,4 @@
-"""LoRAs (Hu et al. 2021, arXiv 2106.09685) fused into a pipeline's networks: what remains is a network as any other."""
+"""LoRAs (Hu et al. 2021, arXiv 2106.09685), fused into the weights of a pipeline's networks."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 NAME = "fused"
 TEXT = re.compile(r"text_encoder|lora_te\d?_")
-"""Prefixes of the tensors of text encoders, in any of the published forms."""
+"""Prefixes of tensors for text encoders, in all published forms of LoRA files."""
 LAYER = re.compile(r"(lora_A|lora_down|lora\.down)(\.\w+)?\.weight$")
-"""The first of a layer's two matrices."""
+"""End of the name of the first of a layer's two matrices."""
 OF = {"unet": re.compile(r"(lora_)?transformer"), "transformer": re.compile(r"(lora_)?unet")}
-"""Tensors that show that a file is for the other kind of network."""
+"""By kind of network: names of tensors that show that a file is for the other kind."""
 
 
 class Lora(Settings):
@@ -37,18 +37,18 @@ class Lora(Settings):
 
     @property
     def file(self) -> Path:
-        """The file, downloaded if needed."""
+        """The LoRA's file, downloaded if needed."""
         return locate(self.weights, "loras.weights")
 
     def check(self, network: str) -> None:
-        """Find what is wrong with the file without the networks.
+        """Find errors of the file before any network is loaded.
 
         Args:
-            network: the denoiser's part, ``unet`` or ``transformer``.
+            network: name of the denoiser's part, ``unet`` or ``transformer``.
 
         Raises:
             SettingError: peft is missing.
-            WeightsError: the file is missing, damaged, no LoRA, or one for another kind of network.
+            WeightsError: the file is missing or damaged, is no LoRA, or is for another kind of network.
         """
         from safetensors import safe_open
 
@@ -70,16 +70,17 @@ class Lora(Settings):
 
 
 def fuse(pipeline: Any, loras: Sequence[Lora], network: str, parts: Collection[str]) -> None:
-    """Add LoRAs to the weights of a pipeline's parts that are loaded, one after the other.
+    """Add LoRAs, one after the other, to the weights of the loaded parts of a pipeline.
 
     Args:
-        pipeline: in host memory.
-        network: the denoiser's part.
-        parts: those of the pipeline's that are there.
+        pipeline: the pipeline, in host memory.
+        loras: the LoRAs to add.
+        network: name of the denoiser's part.
+        parts: names of the pipeline's loaded parts.
 
     Raises:
-        SettingError: no LoRA can be added to this kind of pipeline.
-        WeightsError: one is of another network, or has layers that this one has not.
+        SettingError: LoRAs cannot be added to this kind of pipeline.
+        WeightsError: a LoRA is for another network, or has layers that this network lacks.
     """
     if loras and not hasattr(pipeline, "load_lora_weights"):
         raise SettingError(f"loras: none can be added to a {type(pipeline).__name__}; leave them out")
@@ -129,7 +130,7 @@ def _load_into_encoders(pipeline: Any, tensors: dict[str, Tensor], encoders: Seq
 
 
 def _check_whole(tensors: dict[str, Tensor], networks: Sequence[nn.Module], what: str) -> None:
-    """The loaders leave aside what they do not know."""
+    """Refuse a LoRA with tensors that the networks lack; diffusers' loaders would ignore them."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     wanted = sum(LAYER.search(name) is not None for name in tensors)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def pack(x: Tensor) -> Tensor:
-    """``[B, C, h, w]`` to a token for each 2x2 cells, ``[B, hw/4, 4C]``."""
+    """Latents ``[B, C, h, w]`` as tokens of 2x2 cells each, ``[B, hw/4, 4C]``."""
     rows, channels, height, width = x.shape
     cells = x.view(rows, channels, height // 2, 2, width // 2, 2)
     return cells.permute(0, 2, 4, 1, 3, 5).reshape(rows, height * width // 4, 4 * channels)
@@ -23,7 +23,7 @@ def unpack(tokens: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def places(height: int, width: int, axes: int, device: object) -> Tensor:
-    """Row and column of each token as its second and third coordinates, ``[height * width, axes]`` float32."""
+    """Coordinates of tokens, ``[height * width, axes]`` float32: second is the row, third the column, the others 0."""
     import torch
 
     found = torch.zeros(height, width, axes, device=device)  # type: ignore[call-overload]
@@ -34,7 +34,7 @@ def places(height: int, width: int, axes: int, device: object) -> Tensor:
 
 
 def patch_norm(x: Tensor) -> Tensor:
-    """Length of each token of :func:`pack`, at all of its cells, ``[B, 1, h, w]``."""
+    """Norm of each token of :func:`pack`, repeated at its four cells, ``[B, 1, h, w]``."""
     tokens = pack(x)
     lengths = tokens.norm(dim=-1, keepdim=True).expand(-1, -1, 4)
     return unpack(lengths, (1, *x.shape[2:]))

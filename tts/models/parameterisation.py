@@ -1,4 +1,4 @@
-"""What a network predicts, apart from its sampler: noise, velocity, the clean state, the velocity of a flow."""
+"""What a network predicts, independent of the sampler: noise, velocity, the clean state or a flow's velocity."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 class Parameterisation(ABC):
-    r"""How a network's output stands for the clean state D of :math:`x = a D + s\epsilon`."""
+    r"""How the clean state D of :math:`x = a D + s\epsilon` follows from a network's output."""
 
     def clean(self, x: Tensor, output: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
-        """The clean state that an output stands for.
+        """The clean state that follows from an output, ``[B, ...]`` float32.
 
         Args:
-            x, output: state and the network's answer to it, ``[B, ...]`` float32.
+            x, output: states and the network's answers to them, ``[B, ...]`` float32.
             signal, noise: ``a`` and ``s`` of each row, ``[B]`` float64.
         """
         return self.solved(x, output, _rows(signal, x), _rows(noise, x))
@@ -56,7 +56,8 @@ class Sample(Parameterisation):
 class FlowVelocity(Parameterisation):
     r""":math:`v = \epsilon - D` on straight paths, :math:`a = 1 - s`, so that :math:`D = x - s v`.
 
-    (Lipman et al. 2023, arXiv 2210.02747; Liu et al. 2023, arXiv 2209.03003.) Networks of the other sign give ``-v``.
+    (Lipman et al. 2023, arXiv 2210.02747; Liu et al. 2023, arXiv 2209.03003.) Some networks have the other sign; their
+    families negate the output.
     """
 
     def solved(self, x: Tensor, output: Tensor, a: Tensor, s: Tensor) -> Tensor:
@@ -70,9 +71,9 @@ PARAMETERISATIONS: dict[str, Parameterisation] = {
     "sample": Sample(),
     "flow_velocity": FlowVelocity(),
 }
-"""By name; the first three are diffusers' own."""
+"""Parameterisations by name; the first three names are diffusers'."""
 
 
 def _rows(scale: Tensor, x: Tensor) -> Tensor:
-    """``[B]`` ready to multiply ``x``, ``[B, ...]``, in its precision."""
+    """``[B]`` in the precision of ``x`` ``[B, ...]`` and in a shape that broadcasts to it."""
     return scale.to(x.dtype).view(-1, *[1] * (x.ndim - 1))

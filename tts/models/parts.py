@@ -1,6 +1,7 @@
-"""Parts of pipelines, each with all of the weights that it needs and no others.
+"""Load parts of pipelines, each with exactly the weights that it needs.
 
-diffusers and transformers draw what a file lacks, leave aside what they do not know, and say so in a warning only.
+Where a file lacks weights, diffusers and transformers draw random ones; unknown weights they ignore. Both only warn of
+it, so this module checks it.
 """
 
 from __future__ import annotations
@@ -19,25 +20,26 @@ if TYPE_CHECKING:
     from torch import nn
 
 LIBRARIES = ("diffusers", "transformers")
-"""Libraries whose classes a checkpoint may name."""
+"""Libraries of the classes that a checkpoint may name."""
 OTHERS = {
     "transformers": re.compile(r"(vision_model|visual_projection|text_projection|decoder|lm_head)\.|logit_scale$"),
     "diffusers": re.compile(r"pos_embed\.pos_embed$"),
 }
-"""Tensors that may be left aside: the other half of a whole network, and tables that are computed."""
+"""Tensors of a file that may be left unused: the other half of a whole network, and tables that code computes."""
 
 
 def load_part(folder: Path, named: Sequence[Any], variant: str | None, dtype: torch.dtype) -> nn.Module:
-    """A part with its weights.
+    """A part with its weights, in host memory.
 
     Args:
-        folder: of the part, with its configuration and its weights.
+        folder: folder of the part, with its configuration and its weights.
         named: library and class, as the checkpoint names them.
-        variant: infix of the weight files.
+        variant: infix of the names of the weight files.
+        dtype: precision of the weights.
 
     Raises:
         WeightsError: the weights lack a tensor, or have one that the part does not take.
-        OSError, ValueError, RuntimeError, KeyError, TypeError: the library's own, of files that are missing or damaged.
+        OSError, ValueError, RuntimeError, KeyError, TypeError: the library's own errors, for missing or damaged files.
     """
     found, told = class_of(named).from_pretrained(
         folder, dtype=dtype, variant=variant, use_safetensors=True, local_files_only=True, output_loading_info=True
@@ -48,11 +50,12 @@ def load_part(folder: Path, named: Sequence[Any], variant: str | None, dtype: to
 
 
 def hollow_part(folder: Path, named: Sequence[Any], dtype: torch.dtype) -> nn.Module | None:
-    """A part's network without weights, for its configuration, type and class; None: it cannot be had so.
+    """A part's network without weights, for its configuration, dtype and class; None if it cannot be made so.
 
     Args:
-        folder: of the part, with its configuration.
+        folder: folder of the part, with its configuration.
         named: library and class, as the checkpoint names them.
+        dtype: precision that the network states.
     """
     import torch
 
@@ -70,15 +73,15 @@ def hollow_part(folder: Path, named: Sequence[Any], dtype: torch.dtype) -> nn.Mo
 
 
 def class_of(named: Sequence[Any]) -> Any:
-    """A network's class of one of the two libraries.
+    """The class of a network, from one of :data:`LIBRARIES`.
 
     Raises:
-        WeightsError: there is none of this name.
+        WeightsError: the library has no class of this name.
     """
     import diffusers
     import transformers
 
-    with quiet():  # the libraries import a class's own needs when it is asked for
+    with quiet():  # the libraries import what a class needs when it is first named
         bases = {
             "diffusers": (diffusers, diffusers.ModelMixin),
             "transformers": (transformers, transformers.PreTrainedModel),
@@ -91,10 +94,10 @@ def class_of(named: Sequence[Any]) -> Any:
 
 
 def pipeline_of(name: str) -> type[DiffusionPipeline]:
-    """A pipeline's class of diffusers.
+    """The class of a pipeline, from diffusers.
 
     Raises:
-        WeightsError: the installed release has none of this name.
+        WeightsError: the installed release has no class of this name.
     """
     import diffusers
 
@@ -106,15 +109,15 @@ def pipeline_of(name: str) -> type[DiffusionPipeline]:
 
 
 def check_told(told: dict[str, Collection[str]], what: str, others: re.Pattern[str]) -> None:
-    """Refuse a network that a library has not filled, or whose file holds more.
+    """Refuse a network whose file lacked tensors or held unknown ones.
 
     Args:
-        told: ``missing_keys`` and ``unexpected_keys``, as the libraries tell them of what they have loaded.
+        told: ``missing_keys`` and ``unexpected_keys``, as the libraries report them after loading.
         what: the network, for the message.
-        others: tensors that may be left aside.
+        others: names of tensors that may be left unused.
 
     Raises:
-        WeightsError: it names the first tensor.
+        WeightsError: there are such tensors; the message names the first.
     """
     if missing := sorted(told["missing_keys"]):
         raise WeightsError(f"{what} has no weights for {counted(missing)}")
@@ -124,17 +127,17 @@ def check_told(told: dict[str, Collection[str]], what: str, others: re.Pattern[s
 
 
 def check_filled(module: nn.Module, what: str) -> None:
-    """Refuse a network that diffusers has not filled, which it only warns of.
+    """Refuse a network in which a parameter has no value; diffusers only warns of it.
 
     Raises:
-        WeightsError: it names a parameter without a value.
+        WeightsError: there is one; the message names it.
     """
     if empty := [name for name, value in module.state_dict().items() if value.is_meta]:
         raise WeightsError(f"{what} has no weights for {counted(empty)}")
 
 
 def tensors_of(named: Sequence[Any], config: Mapping[str, Any]) -> int:
-    """How many tensors a network of diffusers has that is built of a configuration; nothing is allocated."""
+    """Number of tensors of a diffusers network with some configuration; nothing is allocated."""
     import torch
 
     with torch.device("meta"):
@@ -142,5 +145,5 @@ def tensors_of(named: Sequence[Any], config: Mapping[str, Any]) -> int:
 
 
 def counted(names: Sequence[str]) -> str:
-    """The first of some names, and how many there are."""
+    """The first of some names and their number, in words."""
     return f"'{names[0]}'" + (f" and {len(names) - 1} more" if len(names) > 1 else "")

@@ -1,4 +1,4 @@
-"""Base of all models on diffusers' pipelines: files, checks, identity, loading."""
+"""The base of all models on diffusers' pipelines: files, checks, identity, loading."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ADDRESS = {"id", "revision", "variant", "file", "preview"}
-"""Settings that an identity replaces by digests."""
+"""Settings that an identity replaces with digests."""
 
 
 class PipelineSettings(ModelSettings):
@@ -41,13 +41,13 @@ class PipelineSettings(ModelSettings):
     needs_torch = True
 
     PIPELINE: ClassVar[str]
-    """diffusers' class of the checkpoint."""
+    """The checkpoint's class in diffusers."""
     ALSO: ClassVar[frozenset[str]] = frozenset()
-    """Other classes of the same parts, which the checkpoint may name."""
+    """Other classes with the same parts, which the checkpoint may name instead."""
     COMPONENTS: ClassVar[Mapping[str, str]]
     """The pipeline's parts with weights, and the class (or the library) of each; the denoiser first."""
     KEYS: ClassVar[Mapping[str, str]] = {}
-    """Classes with a table of keys of their own, and the table's name."""
+    """Names of tables of keys, by class; other classes have a table of their own name."""
     OPTIONAL: ClassVar[frozenset[str]] = frozenset()
     """Parts that a checkpoint may lack."""
 
@@ -63,7 +63,7 @@ class PipelineSettings(ModelSettings):
 
     @property
     def components(self) -> Mapping[str, str]:
-        """:attr:`COMPONENTS` but for those that the checkpoint may lack, and does."""
+        """:attr:`COMPONENTS` without the optional parts that the checkpoint lacks."""
         if not self.OPTIONAL:
             return self.COMPONENTS
         index = self.checkpoint.config(INDEX)
@@ -77,14 +77,14 @@ class PipelineSettings(ModelSettings):
     @property
     @abstractmethod
     def passes(self) -> int:
-        """Forwards of a prediction."""
+        """Forwards of the network that one prediction takes."""
 
     def plan(self) -> Plan:
-        """The trajectory's shape, from the checkpoint's schedule; guidance may take two forwards a prediction."""
+        """The sampler's plan on the checkpoint's schedule; with guidance, a prediction may take two forwards."""
         return self.stepper().plan.times(self.passes)
 
     def check(self) -> None:
-        """Find missing, damaged and foreign parts, and unsupported keys; fetches what is not there."""
+        """Find missing, damaged and foreign parts and unsupported keys (``WeightsError``); downloads missing files."""
         self.checkpoint.check(self.PIPELINE, self.components, self.ALSO)
         self.check_configurations()
 
@@ -92,7 +92,7 @@ class PipelineSettings(ModelSettings):
         """Refuse unsupported keys in the configurations of the parts.
 
         Raises:
-            WeightsError: a key is unknown, or has a value that is not supported, or they are of another class.
+            WeightsError: a key is unknown or has an unsupported value, or a configuration is for another class.
         """
         self.checkpoint.check_classes(self.components)
         for part, kind in self.components.items():
@@ -111,7 +111,7 @@ class PipelineSettings(ModelSettings):
             check_length(self.checkpoint.config(file), config, words)
 
     def identity(self) -> dict[str, Any]:
-        """The settings, and digests of the weights and of the schedule in place of their address."""
+        """The settings, with digests of the weights and of the schedule in place of their address."""
         settings, schedule = self.record(), self.scheduler_config()
         return {
             **{name: value for name, value in settings.items() if name not in ADDRESS},
@@ -123,15 +123,15 @@ class PipelineSettings(ModelSettings):
         """The pipeline in host memory, without unneeded parts.
 
         Args:
-            parts: parts with weights to load; None: all.
+            parts: names of the parts whose weights are loaded; None: all.
 
         Raises:
-            WeightsError: its weights do not fit its configuration.
+            WeightsError: the weights of a part do not fit its configuration.
         """
         return self.loaded(self.PIPELINE, parts)
 
     def loaded(self, name: str, parts: Collection[str] | None = None) -> DiffusionPipeline:
-        """:meth:`pipeline` of a class of diffusers."""
+        """:meth:`pipeline`, made by the class ``name`` of diffusers."""
         self.check_configurations()
         kind: Any = pipeline_of(name)
         folder, file = self.checkpoint.folder(), self.checkpoint.single_file()
@@ -139,7 +139,7 @@ class PipelineSettings(ModelSettings):
         self.checkpoint.check_weights({part: self.components[part] for part in self._wanted(parts)})
         self.checkpoint.check_file(self.components)  # nothing else is opened
         with quiet(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of schedulers' settings that are older than their keys
+            warnings.simplefilter("ignore", FutureWarning)  # of outdated scheduler configurations
             try:
                 if file is not None:
                     found = kind.from_single_file(str(file), config=str(folder), **common)
@@ -159,12 +159,12 @@ class PipelineSettings(ModelSettings):
         """Change the weights of a pipeline's parts in host memory, if settings ask for it."""
 
     def _parts(self, folder: Path, wanted: Collection[str]) -> dict[str, nn.Module]:
-        """Networks, in host memory."""
+        """The networks of some parts, in host memory."""
         index = self.checkpoint.config(INDEX)
         return {part: load_part(folder / part, index[part], self.variant, dtype(self.precision)) for part in wanted}
 
     def placed(self, device: str, parts: Collection[str] | None = None) -> Any:
-        """The pipeline with its parts, or some of them, on a device, ready to compute."""
+        """The pipeline with its parts, or only ``parts``, on a device, ready to compute."""
         from tts.networks.placing import place
         from tts.networks.spreading import devices_of_denoiser, spread
 
@@ -179,20 +179,20 @@ class PipelineSettings(ModelSettings):
         return pipeline
 
     def shrink(self, pipeline: Any, parts: Collection[str], device: str) -> None:
-        """Round weights for a device, if settings ask for it."""
+        """Quantise weights for a device, if the settings ask for it."""
 
     def _wanted(self, parts: Collection[str] | None) -> list[str]:
         return [part for part in self.components if parts is None or part in parts]
 
     def _without(self, parts: Collection[str] | None) -> dict[str, Any]:
-        """Parts with weights that are not loaded, and their tokenizers."""
+        """None for each part that is not loaded, and for its tokenizer."""
         wanted = self._wanted(parts)
         unwanted = [part for part in self.components if part not in wanted]
         tokenizers = [part.replace("text_encoder", "tokenizer") for part in unwanted]
         return dict.fromkeys([*unwanted, *tokenizers])
 
     def absent(self) -> dict[str, Any]:
-        """Parts to leave out, and those that the checkpoint lacks."""
+        """None for each part that the pipeline leaves out or the checkpoint lacks."""
         lacking = [part for part in self.COMPONENTS if part not in self.components]
         return dict.fromkeys([*lacking, *(part.replace("text_encoder", "tokenizer") for part in lacking)])
 
@@ -205,7 +205,7 @@ class PipelineSettings(ModelSettings):
         return self.checkpoint.config("scheduler/scheduler_config.json")
 
     def _explained(self, make: Callable[[], T]) -> T:
-        """The result of a function; its errors about weights are given the name of the checkpoint."""
+        """The result of a function; the checkpoint's name is added to its errors about weights."""
         try:
             return make()
         except WeightsError as error:

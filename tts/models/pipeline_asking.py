@@ -1,4 +1,4 @@
-"""Call a text-to-image pipeline of diffusers for one step, or for a prompt's encoding alone."""
+"""Call a text-to-image pipeline of diffusers for one step, or only to encode a prompt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tts.models.prompt_store import Encoded
 
 PROBES = (750.0, 250.0)
-"""Times at which a pipeline is probed for the times that it gives its network."""
+"""Times of the scheduler with which a pipeline is probed: they show which times it gives its network."""
 PROBE = "a"
 """A prompt for calls where any prompt will do."""
 NEEDED = ("prompt", "latents", "output_type", "num_inference_steps")
@@ -26,7 +26,7 @@ NEEDED = ("prompt", "latents", "output_type", "num_inference_steps")
 
 
 class Answered(Exception):
-    """The network's output, and its input state."""
+    """Raised with the network's output and its input state, to end the pipeline's call after one step."""
 
     def __init__(self, output: Tensor, state: Tensor) -> None:
         super().__init__("answered")
@@ -34,11 +34,11 @@ class Answered(Exception):
 
 
 class Asked(Exception):
-    """Raised where the network would be called: all prompts are encoded."""
+    """Raised when the network is called: all prompts are encoded by then."""
 
 
 def one_step(scheduler: Any) -> Any:
-    """A copy of a scheduler with given ``times``, whose step ends the pipeline's call."""
+    """A copy of a scheduler that has settable ``times`` and whose step ends the pipeline's call."""
     import torch
 
     kind = type(scheduler)
@@ -67,10 +67,10 @@ def one_step(scheduler: Any) -> Any:
 
 
 def network_of(pipeline: Any) -> Any:
-    """Its one denoiser.
+    """The one denoiser of a pipeline.
 
     Raises:
-        SettingError: it has none, or several, or takes no latents.
+        SettingError: the pipeline has no denoiser, or several, or takes no latents.
     """
     name, parts = type(pipeline).__name__, pipeline.components
     found = [part for part in ("transformer", "unet", "transformer_2") if parts.get(part) is not None]
@@ -86,10 +86,10 @@ def network_of(pipeline: Any) -> Any:
 
 
 def check_call(kind: type, arguments: Mapping[str, Any]) -> None:
-    """Refuse arguments that a class of pipelines does not take.
+    """Refuse arguments that the call of a class of pipelines does not take.
 
     Raises:
-        SettingError: there is one; the message says what the nearest is.
+        SettingError: there is such an argument; the message suggests the nearest name.
     """
     known = inspect.signature(kind.__call__).parameters
     if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in known.values()):
@@ -103,7 +103,7 @@ def check_call(kind: type, arguments: Mapping[str, Any]) -> None:
 def call(
     pipeline: Any, arguments: Mapping[str, Any], prompts: Sequence[str | None], x: Tensor | None, output_type: str
 ) -> Any:
-    """Call a pipeline for some prompts; None: :data:`PROBE`."""
+    """Call a pipeline for some prompts; a prompt of None stands for :data:`PROBE`."""
     texts = [PROBE if prompt is None else prompt for prompt in prompts]
     given = {name: [value] * len(texts) if "prompt" in name else value for name, value in arguments.items()}
     with quiet():
@@ -117,7 +117,7 @@ def explained() -> Iterator[None]:
     """Turn errors of a pipeline's call into one line.
 
     Raises:
-        SettingError: it cannot; out of memory: the library's own.
+        SettingError: the call has failed; an out-of-memory error stays torch's own.
     """
     import torch
 
@@ -130,14 +130,14 @@ def explained() -> Iterator[None]:
 
 
 class PipelineEncoder:
-    """Encodes a prompt by a pipeline's call, which ends where the network would be called.
+    """Encodes a prompt by a pipeline's call, which ends when it calls its network.
 
     Args:
-        pipeline: its scheduler is one of :func:`one_step`; only its text encoders need weights.
-        arguments: of its call beside prompts, latents and steps.
+        pipeline: its scheduler is made by :func:`one_step`; only its text encoders need weights.
+        arguments: arguments of its call other than prompts, latents and steps.
 
     Raises:
-        SettingError: it never calls a network.
+        SettingError: the pipeline has no network to call.
     """
 
     def __init__(self, pipeline: Any, arguments: Mapping[str, Any]) -> None:
@@ -150,7 +150,7 @@ class PipelineEncoder:
         """All results of ``encode_prompt`` for one prompt (None: any), in the form of :func:`flattened`.
 
         Raises:
-            SettingError: the pipeline cannot be called so far; the message says why.
+            SettingError: the call fails before it reaches the network; the message says why.
         """
         results: list[Any] = []
 

@@ -1,8 +1,8 @@
-"""Any text-to-image pipeline of diffusers, asked for one prediction at a time, each row at its own noise level.
+"""Ask any text-to-image pipeline of diffusers for one prediction at a time, each row at its own noise level.
 
-The pipeline's own ``__call__`` runs once for each forward: a scheduler of ours hands it one time and ends the call with
-what the network has said, guidance included; a hook on the network puts each row's time in place of that one; prompts
-are encoded one by one, so that a row does not depend on the others.
+The pipeline's own ``__call__`` runs once for each forward. A scheduler of ours hands it one time, and ends the call
+with the network's answer, guidance included. A hook on the network replaces that time with each row's own. Prompts are
+encoded one by one, so that a row does not depend on the others.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class PipelineCalls:
     """A pipeline as a network (:class:`tts.models.latent.Network`) and a decoder.
 
     Args:
-        pipeline: on its device; its scheduler is one of :func:`tts.models.pipeline_asking.one_step`.
-        arguments: of its call beside prompts, latents and steps.
-        times: of its scheduler in one unit of the levels that are asked for: 1000 of a flow.
-        encode: all that ``encode_prompt`` gives for a prompt (None: for any).
+        pipeline: a pipeline on its device; its scheduler is made by :func:`tts.models.pipeline_asking.one_step`.
+        arguments: arguments of its call other than prompts, latents and steps.
+        times: factor from the levels given to :meth:`__call__` to times of the scheduler; 1000 for a flow.
+        encode: gives all results of ``encode_prompt`` for a prompt (None: for any prompt).
 
     Raises:
-        SettingError: it cannot be asked in this way; the message says why.
+        SettingError: the pipeline cannot be asked in this way; the message says why.
     """
 
     def __init__(
@@ -61,7 +61,9 @@ class PipelineCalls:
         self.size = height, width
 
     def _learn(self) -> tuple[float, float, int, Tensor]:
-        """What the network is told of two times, its rows for one prediction, and a state as the pipeline has it."""
+        """Slope and offset from times of the scheduler to those that the network is told, its rows for one prediction,
+        and a state of the pipeline.
+        """
         found = []
         for time in PROBES:
             self._told = []
@@ -75,7 +77,7 @@ class PipelineCalls:
     def __call__(
         self, x: Tensor, times: Tensor, conditions: Sequence[Condition | None], scale: Tensor | None = None
     ) -> Tensor:
-        """The network's guided answer to states at some levels, ``[B, ...]``."""
+        """The network's guided answer to states ``x [B, C, h, w]`` at levels ``times [B]``; ``[B, C, h, w]``."""
         told = self.slope * self.times * times.double() + self.offset
         return self._asked([str(prompt) for prompt in conditions], x.to(self.dtype), PROBES[0], told).output
 
@@ -87,7 +89,7 @@ class PipelineCalls:
     def _asked(
         self, prompts: Sequence[str | None], x: Tensor | None, time: float, times: Tensor | None = None
     ) -> Answered:
-        """What the network answers at a time of the scheduler; it is told each row's own, if some are given."""
+        """The network's answer at a time of the scheduler; ``times``, if given, replace it by one time for each row."""
         self._times = times
         try:
             self._call(prompts, x, (time,), "latent")
@@ -104,7 +106,7 @@ class PipelineCalls:
         return call(self.pipeline, self.arguments, prompts, x, output_type)
 
     def _tell(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Put each row's time in place of the scheduler's."""
+        """Note the time and the rows of a call of the network, and replace the time with each row's own."""
         import torch
 
         at, given = ("timestep", kwargs["timestep"]) if "timestep" in kwargs else (1, args[1])
@@ -127,5 +129,5 @@ class PipelineCalls:
         return found
 
     def _next(self, *_: Any, **__: Any) -> Any:
-        """In place of ``encode_prompt``: what it gives for the prompts at hand, of one call after the other."""
+        """Stand in for ``encode_prompt``: return its stored results for the present prompts, call by call."""
         return self._waiting.pop(0)

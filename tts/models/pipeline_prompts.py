@@ -1,4 +1,4 @@
-"""The results of a pipeline's ``encode_prompt`` as named tensors, and several prompts' results as one call's."""
+"""Results of a pipeline's ``encode_prompt`` as named tensors, and the results for several prompts as one result."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ MOST = 4096
 REFUSAL = "refusal"
 """Name of the text stored for a prompt that cannot be encoded separately."""
 WORDS = 200
-"""Most characters of such a text."""
+"""Most characters of that text."""
 
 
 def flattened(results: Sequence[Any]) -> dict[str, Tensor]:
-    """Nested tensors, tuples, lists and Nones as tensors; each name holds the tensor's position.
+    """Flatten nested tensors, tuples, lists and Nones to tensors whose names state their positions.
 
     Args:
-        results: of the calls of ``encode_prompt`` that a pipeline makes for one prompt, in their order.
+        results: results of all calls of ``encode_prompt`` that a pipeline makes for one prompt, in their order.
 
     Raises:
-        SettingError: something else is among them, or a tensor of a network without weights.
+        SettingError: the results hold another type, or a tensor of a network without weights.
     """
     return {".".join(f"{kind}{size}_{at}" for kind, size, at in place): t for place, t in _tensors(list(results), ())}
 
@@ -57,7 +57,7 @@ def restored(encoded: Encoded) -> list[Any]:
     """The inverse of :func:`flattened`; an empty position becomes None.
 
     Raises:
-        WeightsError: the names are not of that form.
+        WeightsError: the names do not have that form.
     """
     found = _nested([(_place(name), tensor) for name, tensor in encoded.items()])
     return found if isinstance(found, list) else []
@@ -88,14 +88,14 @@ def _nested(tensors: list[tuple[Place, Any]]) -> Any:
 
 
 def refusal(why: str) -> dict[str, Tensor]:
-    """The store's entry for encodings that need the whole pipeline."""
+    """The store's entry for prompts that only the whole pipeline can encode."""
     import torch
 
     return {REFUSAL: torch.frombuffer(bytearray(why[:WORDS].encode() or b"-"), dtype=torch.uint8)}
 
 
 def refused(encoded: Mapping[str, Tensor]) -> str | None:
-    """The reason in such an entry; None for an encoding."""
+    """The reason in an entry made by :func:`refusal`; None for an encoding."""
     if REFUSAL not in encoded:
         return None
     text = bytes(encoded[REFUSAL].flatten().tolist()).decode(errors="replace")
@@ -103,11 +103,10 @@ def refused(encoded: Mapping[str, Tensor]) -> str | None:
 
 
 def together(rows: Sequence[Any]) -> Any:
-    """The result of ``encode_prompt`` for several prompts, from the result for each.
+    """The result of ``encode_prompt`` for several prompts, from the result for each prompt.
 
     Raises:
-        SettingError: prompts of unlike length have encodings of unlike length, or encodings differ that have
-            no first dimension of prompts.
+        SettingError: encodings have different lengths, or they differ but have no first dimension of prompts.
     """
     import torch
 

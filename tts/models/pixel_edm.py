@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class PixelEDM:
-    """An EDM denoiser on pixels in [-1, 1], a model (:class:`tts.models.base.Model`) of class indices."""
+    """An EDM denoiser on pixels in [-1, 1], as a :class:`tts.models.base.Model` of class indices."""
 
     previews = False
 
@@ -34,7 +34,7 @@ class PixelEDM:
         self.predict = predictor(denoiser, device)
 
     def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
-        """Predicted clean images ``[B, 3, H, W]`` float32 of noisy ones at sigmas ``[B]``."""
+        """Predicted clean images of noisy ones at sigmas ``[B]`` float64; both are ``[B, 3, H, W]`` float32."""
         from tts.engine.device_queue import upload
 
         return self.guidance(self.predict, x, upload(levels, self.device), conditions)
@@ -45,12 +45,12 @@ class PixelEDM:
         return self.denoiser.network
 
     def decode(self, x: Tensor, preview: bool = False) -> media.Media:
-        """[-1, 1] to 0..255, rounded to the nearest and clipped."""
+        """Images ``[B, 3, H, W]`` uint8 of clean states in [-1, 1], rounded to the nearest level and clipped."""
         return media.quantised(x)
 
 
 def predictor(denoiser: EDMPrecond, device: str) -> Network:
-    """One forward, without guidance: ``(x [B, C, H, W], sigmas [B], class indices) -> [B, C, H, W]``."""
+    """The denoiser as a network without guidance: ``(x [B, C, H, W], sigmas [B], class indices) -> [B, C, H, W]``."""
 
     def predict(x: Tensor, sigmas: Tensor, conditions: Sequence[Condition]) -> Tensor:
         import torch

@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Encoded: TypeAlias = "Mapping[str, Tensor]"
-"""An encoded prompt: tensors by names, without a batch dimension."""
+"""An encoded prompt: tensors by name, without a batch dimension."""
 
 FORMAT = 1
-"""Version of the files; it changes when older files cannot be used."""
+"""Version of the file format; it changes when older files cannot be used."""
 HOST_BYTES = 2 << 30
-"""Encoded prompts that a process keeps in host memory."""
+"""Most bytes of encoded prompts that a process keeps in host memory."""
 
 
 class Recent:
-    """Encoded prompts in memory, those that were used last, bounded in bytes.
+    """A cache of the most recently used encoded prompts, bounded in bytes.
 
     Args:
-        limit: bytes; the newest stays whatever its size.
+        limit: most bytes; the newest encoding stays even if it is larger.
     """
 
     def __init__(self, limit: int) -> None:
@@ -43,7 +43,7 @@ class Recent:
         return len(self._kept)
 
     def get(self, key: str | None) -> Encoded | None:
-        """The encoding of a key, marked as the newest; None if it is not kept."""
+        """The encoding of a key, which becomes the newest; None if it is not kept."""
         found = self._kept.get(key)
         if found is not None:
             self._kept.move_to_end(key)
@@ -67,8 +67,8 @@ class PromptStore:
 
     Args:
         folder: created on the first write.
-        computed: settings of the computation that can change an encoding's last bit: device, threads.
-        host_bytes: bytes of encodings to keep in host memory.
+        computed: settings that can change an encoding's last bit: device and threads.
+        host_bytes: most bytes of encodings to keep in host memory.
     """
 
     def __init__(self, folder: Path, computed: Mapping[str, Any], host_bytes: int = HOST_BYTES) -> None:
@@ -80,13 +80,13 @@ class PromptStore:
 
         Args:
             encoder: identity of the encoders and of how they are used.
-            prompt: the prompt; None: the one that guidance steers away from.
+            prompt: the prompt; None: the negative prompt, away from which guidance leads.
         """
         text = canonical({"format": FORMAT, "encoder": encoder, "computed": self.computed, "prompt": prompt})
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def path(self, key: str) -> Path:
-        """Path of an encoding, if it exists."""
+        """Path at which an encoding is, or would be."""
         return self.folder / key[:2] / f"{key}.safetensors"
 
     def lacking(self, encoder: Mapping[str, Any], prompts: Iterable[str | None]) -> list[str | None]:
@@ -156,7 +156,7 @@ class PromptStore:
 
 
 Source: TypeAlias = "Callable[[Any, str], Callable[[str | None], Encoded]]"
-"""Function from a model's settings and a device to its encoder of prompts."""
+"""Function from a model's settings and a device to a function that encodes a prompt."""
 
 _current: ContextVar[Source | None] = ContextVar("source of encoded prompts", default=None)
 
@@ -168,7 +168,7 @@ def current_source() -> Source | None:
 
 @contextmanager
 def prompts_by(source: Source | None) -> Iterator[None]:
-    """Within this context, load models without text encoders; they get encoded prompts from a source."""
+    """Context in which models load without text encoders and get encoded prompts from a source; None: no change."""
     token = _current.set(source)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Latent diffusion models that draw prompts: what Stable Diffusion and SDXL share."""
+"""The base of latent diffusion models with a UNet that takes prompts: Stable Diffusion and SDXL."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PromptedSettings(EncodedPromptSettings, LatentSettings):
         return Checkpoint(self.id, self.revision, self.variant, self.file)
 
     def check(self) -> None:
-        """Find missing, damaged and foreign parts, the preview's decoder among them, and sizes that do not fit."""
+        """Find bad parts (``WeightsError``), the preview's decoder included, and sizes that do not fit."""
         super().check()
         channels = self.config_of("unet").get("in_channels")
         if channels != self.config_of("vae").get("latent_channels"):
@@ -54,7 +54,7 @@ class PromptedSettings(EncodedPromptSettings, LatentSettings):
             raise SettingError(f"negative_prompt: {self.guided.name} guidance leads away from no prompt; leave it out")
 
     def check_configurations(self) -> None:
-        """Also check the pipeline's own configuration, and what the UNet is made for."""
+        """Also check the pipeline's own configuration, and what the UNet predicts and reads."""
         super().check_configurations()
         self._explained(partial(check_keys, INDEX, self.checkpoint.config(INDEX), TABLES["index"]))
         unet, channels = self.config_of("unet"), self.config_of("vae").get("latent_channels", 4)
@@ -63,21 +63,21 @@ class PromptedSettings(EncodedPromptSettings, LatentSettings):
         self._explained(partial(check_widths, unet, texts))
 
     def notes(self, conditions: Sequence[Condition]) -> list[str]:
-        """Also notes averages in a single file, which are not used."""
+        """Also note that averaged weights in a single file are not used."""
         file = self.checkpoint.contents()
         averages = any(name.startswith(EMA) for name in file.names) if file else False
         return [AVERAGES.format(self.file)] * averages + super().notes(conditions)
 
     @property
     def embeds(self) -> bool:
-        """Whether the UNet is told the scale of guidance."""
+        """Whether the UNet is told the guidance scale."""
         return self.config_of("unet").get("time_cond_proj_dim") is not None
 
     def elsewhere(self) -> dict[str, Any]:
         return {**super().elsewhere(), "file": None}
 
     def cutter(self) -> Callable[[str], Cut | None]:
-        """A function that finds what is cut of a prompt; None: nothing is cut."""
+        """A function that finds the part of a prompt that is cut; it returns None if nothing is cut."""
         from transformers import CLIPTokenizer
 
         tokenizer = CLIPTokenizer.from_pretrained(self.checkpoint.folder() / "tokenizer")
@@ -85,10 +85,10 @@ class PromptedSettings(EncodedPromptSettings, LatentSettings):
 
     @abstractmethod
     def unet_arguments(self, encoded: Sequence[Encoded]) -> dict[str, Any]:
-        """The network's arguments beside state and time."""
+        """The UNet's arguments other than state and time, for a batch of encoded prompts."""
 
     def raw_network(self, pipeline: Any, device: str) -> PromptedNetwork:
-        """The UNet with its prompts, told the scale of guidance where it was made for that."""
+        """The UNet, which takes prompts; it is also told the guidance scale if it was made for that."""
         from tts.networks.guidance_embedding import guidance_embedding
 
         unet = pipeline.unet
@@ -104,7 +104,7 @@ class PromptedSettings(EncodedPromptSettings, LatentSettings):
         return PromptedNetwork(unet, self.prompts(pipeline, device), answer)
 
     def load(self, device: str = "cpu") -> Model:
-        """The model in its precision, its decoder as the checkpoint asks."""
+        """The model on a device, in the precision of its settings; its decoder's precision is the checkpoint's."""
         (height, width), pipeline = self.pixels, self.placed(device)
         return LatentModel(
             self.denoiser(self.raw_network(pipeline, device), device),
@@ -116,10 +116,10 @@ class PromptedSettings(EncodedPromptSettings, LatentSettings):
 
 
 def check_unet(config: Mapping[str, Any], channels: int, precision: Precision) -> None:
-    """Refuse a UNet whose answer is no prediction, or not in this precision.
+    """Refuse a UNet that does not return a prediction, or cannot run in this precision.
 
     Raises:
-        WeightsError: it is one.
+        WeightsError: the UNet is such a one.
     """
     if (outs := config.get("out_channels", 4)) != channels:
         raise WeightsError(f"its unet answers with {outs} channels, and a latent has {channels}; set another id")

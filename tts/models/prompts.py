@@ -1,4 +1,4 @@
-"""Models that draw prompts: conditions, sizes, previews, and prompts encoded once each."""
+"""The base of models whose conditions are prompts: sizes, previews, and prompts that are encoded once each."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 KEPT_BYTES = 1 << 30
-"""Encoded prompts that an engine keeps on its device; a study's problems come in order, so that the recent ones are the
-wanted."""
+"""Most bytes of encoded prompts that an engine keeps on its device. A study's problems come in order, so the next
+prompt is most likely a recent one."""
 
 
 class PromptSettings(AdaptedSettings):
     """Settings of a latent model whose conditions are prompts."""
 
     FOLDED: ClassVar[int] = 1
-    """Cells of the autoencoder's latent in a cell of the model's."""
+    """Number of cells of the autoencoder's latent in one cell of the model's latent."""
 
     negative_prompt: str | None = Field(None, description="the prompt that guidance steers away from")
     size: Side | tuple[Side, Side] | None = Field(
@@ -49,14 +49,14 @@ class PromptSettings(AdaptedSettings):
         """A prompt.
 
         Raises:
-            SettingError: it is no text, or an empty one.
+            SettingError: the value is not a text, or the text is empty.
         """
         if not isinstance(value, str) or not value.strip():
             raise SettingError(f"condition {value!r}: this model draws prompts, which are texts")
         return value
 
     def conditions(self) -> tuple[Condition, ...]:
-        """There is no list of all prompts."""
+        """Empty: prompts cannot be listed."""
         return ()
 
     def label(self, condition: Condition) -> str:
@@ -64,7 +64,7 @@ class PromptSettings(AdaptedSettings):
         return str(condition)
 
     def check(self) -> None:
-        """Find missing, damaged and foreign parts, the preview's decoder among them, and sizes that do not fit."""
+        """Find bad parts (``WeightsError``), the preview's decoder included, and sizes that do not fit."""
         super().check()
         if any(side % self.multiple for side in self.pixels):
             raise SettingError(f"size = {self.size}: this model's images are multiples of {self.multiple}")
@@ -74,7 +74,7 @@ class PromptSettings(AdaptedSettings):
             preview.check(self.latent_channels * self.FOLDED, self.factor)
 
     def identity(self) -> dict[str, Any]:
-        """The settings, and digests of the weights, of the schedule and of the preview in place of their address."""
+        """The settings, with digests of the weights, of the schedule and of the preview in place of their addresses."""
         preview = None if self.preview is None else autoencoder.tiny(self.preview).weights()
         return {**super().identity(), "preview": preview}
 
@@ -85,13 +85,13 @@ class PromptSettings(AdaptedSettings):
 
     @property
     def latent_channels(self) -> int:
-        """Of the autoencoder's latents."""
+        """Channels of the autoencoder's latents."""
         vae = self.config_of("vae")
         return int(vae.get("latent_channels", vae.get("z_dim", 4)))
 
     @property
     def multiple(self) -> int:
-        """Of which height and width must be multiples."""
+        """Number of pixels of which height and width must be multiples."""
         return self.factor
 
     @property
@@ -99,7 +99,7 @@ class PromptSettings(AdaptedSettings):
         """Height and width of the images.
 
         Raises:
-            WeightsError: none is set, and the network has none of its own.
+            WeightsError: no size is set, and the network's configuration states none.
         """
         if self.size is not None:
             return both(self.size)
@@ -107,16 +107,16 @@ class PromptSettings(AdaptedSettings):
         return height * self.factor, width * self.factor
 
     def notes(self, conditions: Sequence[Condition]) -> list[str]:
-        """Prompts that are longer than the text encoder reads, and what is cut of each."""
+        """Notes on prompts that are longer than the text encoder reads, with the part of each that is cut."""
         with quiet():
             return cut_notes([str(prompt) for prompt in conditions], self.cutter())
 
     @abstractmethod
     def cutter(self) -> Callable[[str], Cut | None]:
-        """A function that finds what is cut of a prompt; None: nothing is cut."""
+        """A function that finds the part of a prompt that is cut; it returns None if nothing is cut."""
 
     def previewer(self, pipeline: Any, device: str) -> Callable[[Tensor], Tensor] | None:
-        """The preview's decoder, if there is to be one."""
+        """The decoder of previews, if the settings name one."""
         if self.preview is None:
             return None
         dtype = getattr(pipeline, self.network).dtype
@@ -124,15 +124,15 @@ class PromptSettings(AdaptedSettings):
 
 
 class EncodedPromptSettings(PromptSettings):
-    """Settings of one whose prompts are encoded apart from its network, so that a store can have them."""
+    """Settings of a model whose prompts can be encoded without its denoiser, so that a store can hold them."""
 
     @property
     def encoders(self) -> Mapping[str, str]:
-        """Those of its parts that encode prompts."""
+        """The parts that encode prompts, and the class (or the library) of each."""
         return {part: kind for part, kind in self.components.items() if part.startswith("text_encoder")}
 
     def encoder_identity(self) -> dict[str, Any]:
-        """All that decides what a prompt is encoded to: weights, tokenizers, settings, and the code that uses them."""
+        """Everything that affects encodings of prompts: weights, tokenizers, settings, and the code that uses them."""
         index = self.checkpoint.config(INDEX)
         return {
             "family": type(self).__name__,
@@ -145,17 +145,17 @@ class EncodedPromptSettings(PromptSettings):
         }
 
     def unstored(self, encoded: Encoded) -> str | None:
-        """Of what a store has in place of an encoding, what to tell of it; None: it is an encoding."""
+        """A note for the user on a store's entry that is no encoding; None for an encoding."""
         return None
 
     @abstractmethod
     def encoder(self, pipeline: Any, device: str) -> Callable[[str | None], Encoded]:
-        """Encodes a prompt, or for None what guidance leads away from, by a pipeline whose parts are on a device."""
+        """A function that encodes a prompt (None: the negative one) by a pipeline whose parts are on a device."""
 
     def encoding(self, device: str) -> Callable[[str | None], Encoded]:
-        """:meth:`encoder` by text encoders that are loaded without the rest of the pipeline."""
+        """:meth:`encoder` with text encoders that are loaded without the rest of the pipeline."""
         pipeline = super().placed(device, self.encoders)
-        # of the network the pipelines read no more than this
+        # pipelines read no more of the network than its configuration
         vars(pipeline)[self.network] = SimpleNamespace(config=SimpleNamespace(**self.config_of(self.network)))
         return self.encoder(pipeline, device)
 
@@ -166,19 +166,19 @@ class EncodedPromptSettings(PromptSettings):
         return super().placed(device, parts)
 
     def prompts(self, pipeline: Any, device: str) -> Callable[[str | None], Encoded]:
-        """Encodes a prompt, or for None what guidance leads away from; a store's encodings where there is one."""
+        """A function that encodes a prompt (None: the negative one), from the store if there is one."""
         source = current_source()
         return self.encoder(pipeline, device) if source is None else source(self, device)
 
 
 class PromptedNetwork:
-    """A network with its prompts, each encoded once and by itself, so that a row does not depend on the others'.
+    """A network that takes prompts; each is encoded once and alone, so that a row does not depend on the others.
 
     Args:
         module: the network.
-        encode: encodes a prompt, or for None what guidance leads away from.
-        answer: ``(x [B, ...], times [B], encoded, scale)`` to the network's answer; ``scale``, ``[B]``, of networks
-            that are told their guidance, else None.
+        encode: encodes a prompt; None: the negative one, away from which guidance leads.
+        answer: ``(x [B, ...], times [B], encoded, scale)`` to the network's answer ``[B, ...]``; ``scale`` is ``[B]``
+            for networks that are told the guidance scale, else None.
     """
 
     def __init__(
@@ -206,7 +206,7 @@ class PromptedNetwork:
 
 
 def code_of(kind: type) -> dict[str, str]:
-    """Versions of the libraries that encode, and digest of the source that calls them."""
+    """Versions of the libraries that encode, and the SHA-256 of the source file that calls them."""
     from importlib.metadata import version
 
     file = inspect.getsourcefile(kind)
@@ -215,7 +215,7 @@ def code_of(kind: type) -> dict[str, str]:
 
 
 def stacked(encoded: Sequence[Encoded]) -> dict[str, Tensor]:
-    """Prompts of one length as one batch."""
+    """Encoded prompts of one length as one batch: each tensor gets a first dimension of prompts."""
     import torch
 
     return {name: torch.stack([prompt[name] for prompt in encoded]) for name in encoded[0]}

@@ -13,22 +13,22 @@ from tts.samplers.schedules import Grid, Spacing, Times
 Prediction: TypeAlias = Literal["epsilon", "v_prediction", "sample"]
 
 LCM_STEPS = 50
-"""On which consistency models are distilled, where the checkpoint does not say."""
+"""Number of steps on which consistency models are distilled, unless the checkpoint states another."""
 
 
 @dataclass(frozen=True)
 class CheckpointSchedule(Times):
-    """A checkpoint's own noise schedule; times and signal levels are diffusers' own.
+    """A checkpoint's own noise schedule; times and signal levels are those of diffusers.
 
     Args:
-        config: its ``scheduler_config.json``, of any scheduler with betas.
+        config: its ``scheduler_config.json``; any scheduler with betas will do.
     """
 
     config: Mapping[str, Any]
 
     @cached_property
     def alphas(self) -> tuple[float, ...]:
-        """Signal level of every time step.
+        """Signal level (cumulative alpha) of every training time step.
 
         Raises:
             WeightsError: the schedule has no betas, or predictions are thresholded.
@@ -36,7 +36,11 @@ class CheckpointSchedule(Times):
         return tuple(self._scheduler(None).alphas_cumprod.double().tolist())
 
     def grid(self, steps: int, spacing: Spacing | None) -> Grid:
-        """So many of them; None: spaced as the checkpoint's scheduler says.
+        """Choose ``steps`` time steps.
+
+        Args:
+            steps: number of time steps.
+            spacing: how they are spaced; None: as the checkpoint's scheduler says.
 
         Raises:
             SettingError: the network was trained with fewer.
@@ -50,18 +54,18 @@ class CheckpointSchedule(Times):
             raise SettingError(f"steps = {steps}: the checkpoint's schedule has only {train}")
         scheduler.set_timesteps(steps)
         times = [int(time) for time in scheduler.timesteps]
-        before = [time - train // steps for time in times]  # as diffusers has it, whatever the spacing
+        before = [time - train // steps for time in times]  # as in diffusers, for every spacing
         levels = scheduler.alphas_cumprod.double().tolist()
         return Grid(
             tuple(times),
             tuple(levels[time] for time in times),
             tuple(levels[time] if time >= 0 else float(scheduler.final_alpha_cumprod) for time in before),
-            # diffusers would clip where the checkpoint says nothing; latents must not be
+            # diffusers clips unless the checkpoint says otherwise; latents must not be clipped
             scheduler.config.clip_sample_range if self.config.get("clip_sample") else None,
         )
 
     def _consistency_grid(self, steps: int) -> Grid:
-        """As diffusers' LCMScheduler has them: each step leads to the next one's level, the last to the image."""
+        """The grid of diffusers' LCMScheduler: each step leads to the level of the next, the last one to the image."""
         known = int(self.config.get("original_inference_steps", LCM_STEPS))
         if steps > known:
             raise SettingError(f"steps = {steps}: consistency models are distilled on {known}")
@@ -86,11 +90,11 @@ class CheckpointSchedule(Times):
 
 
 def prediction_type(config: Mapping[str, Any], wanted: Prediction | None) -> Prediction:
-    """What the network predicts, as the checkpoint says; ``wanted`` must agree where it is given.
+    """What the network predicts, by the checkpoint's scheduler.
 
     Raises:
-        SettingError: it does not agree.
-        WeightsError: the network predicts something else.
+        SettingError: ``wanted`` is given and differs.
+        WeightsError: the kind of prediction is not supported.
     """
     found = config.get("prediction_type", "epsilon")
     if found not in get_args(Prediction):

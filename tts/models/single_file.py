@@ -1,4 +1,4 @@
-"""What a single file of weights holds, by the names of its tensors; nothing else of it is read."""
+"""What a single file of weights holds, by the names of its tensors; their values are not read."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tts.errors import WeightsError
 UNET = "model.diffusion_model."
 WORDS = {"unet": "UNet", "vae": "VAE", "text_encoder": "text encoder", "text_encoder_2": "second text encoder"}
 PREFIXES = {"unet": UNET + "input_blocks.", "vae": "first_stage_model."}
-"""Of the parts of a whole checkpoint, in its authors' form."""
+"""Prefixes of the parts of a whole checkpoint, in the form of its authors."""
 ENCODERS = {
     "Stable Diffusion 1.x or 2.x": {"text_encoder": "cond_stage_model."},
     "SDXL": {"text_encoder": "conditioner.embedders.0.", "text_encoder_2": "conditioner.embedders.1."},
 }
-"""Prefixes of text encoders, by whose they are."""
+"""Prefixes of text encoders, by family."""
 
 ADDED = (
     (r"(^|[._])lora[._]|\.lora_(up|down|A|B)\.|\.(hada|lokr)_w", "a LoRA"),
     (r"^control_model\.|^controlnet_|\.controlnet_cond_embedding\.", "a ControlNet"),
     (r"^(emb_params|string_to_param\.|clip_[lg]$)", "a textual inversion"),
 )
-"""Additions to a checkpoint, by a name that one of its tensors has."""
+"""Files that only add to a checkpoint: a pattern of a tensor's name, and the kind in words."""
 OTHERS: tuple[tuple[str, str, str], ...] = (
     *((pattern, what, "") for pattern, what in ADDED),
     (r"^input_blocks\.", "a UNet without its prefix", "unet"),
@@ -35,26 +35,26 @@ OTHERS: tuple[tuple[str, str, str], ...] = (
     (r"^(model\.)?token_embedding\.", "a text encoder alone", "text_encoder"),
     (r"^(model\.diffusion_model\.)?(double_blocks|joint_blocks|(single_)?transformer_blocks)\.", "a transformer", ""),
 )
-"""Other kinds of such files: a tensor's name, the kind in words, and its part; the first that fits counts."""
+"""Other kinds of files: a pattern of a tensor's name, the kind in words, and its part; the first match counts."""
 
 
 EMA = "model_ema."
-"""Averages of the UNet's weights over its training, beside the weights themselves."""
+"""Prefix of averages of the UNet's weights over its training, which some files hold beside the weights."""
 ALPHAS = "alphas_cumprod"
 PREDICTIONS = {"v": "v_prediction", "v_prediction": "v_prediction", "epsilon": "epsilon"}
-"""As files' notes call them, and schedulers."""
+"""Kinds of prediction: the names in notes of files, and the names in schedulers."""
 BESIDE = re.compile(r"first_stage_model\.(loss|model_ema)\.")
-"""Tensors below a part's prefix that only training needs."""
+"""Names of tensors with a part's prefix that only training needs."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a safetensors file says of itself.
+    """What a safetensors file says about itself.
 
     Args:
-        names: of its tensors, some of which are marks without a use of their own.
-        notes: its metadata, as some programs write them.
-        alphas: signal level of every time step, as the authors' own program keeps them among the weights.
+        names: names of its tensors; some tensors are only marks.
+        notes: its metadata, which some programs write.
+        alphas: signal level of every time step, which the authors' own program keeps among the weights.
     """
 
     names: tuple[str, ...]
@@ -63,7 +63,7 @@ class Contents:
 
     @property
     def prediction(self) -> str | None:
-        """What the UNet predicts, if the file says it."""
+        """What the UNet predicts, if the file says so; else None."""
         named = self.notes.get("modelspec.prediction_type", "")
         if not named and self.notes.get("modelspec.architecture", "").endswith("-v"):
             named = "v"
@@ -71,7 +71,7 @@ class Contents:
 
 
 def contents_of(path: Path) -> Contents:
-    """Names, notes and levels; no other tensor is read."""
+    """Read a file's names, notes and signal levels; no other tensor is read."""
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
@@ -81,14 +81,14 @@ def contents_of(path: Path) -> Contents:
 
 
 def check_count(names: Collection[str], sizes: Mapping[str, int]) -> None:
-    """Refuse a file some of whose tensors a network would not take, which diffusers does not say.
+    """Refuse a file with more or fewer tensors than its networks have; diffusers does not report them.
 
     Args:
-        names: of its tensors.
-        sizes: tensors that the networks of the configuration beside it have, by part.
+        names: names of its tensors.
+        sizes: number of tensors of each part's network, by the configuration that the file is used with.
 
     Raises:
-        WeightsError: there are more, or fewer.
+        WeightsError: the numbers differ.
     """
     for part, prefix in PREFIXES.items():
         whole = prefix.removesuffix("input_blocks.")
@@ -103,11 +103,11 @@ def check_whole(names: Collection[str], components: Collection[str]) -> None:
     """Refuse a file that lacks a part.
 
     Args:
-        names: of its tensors.
+        names: names of its tensors.
         components: parts that it must hold: ``unet``, ``vae``, ``text_encoder``, ``text_encoder_2``.
 
     Raises:
-        WeightsError: it holds something else; the message says what, and what is missing.
+        WeightsError: it lacks a part; the message says what it holds, and what is missing.
     """
     family = "SDXL" if "text_encoder_2" in components else "Stable Diffusion 1.x or 2.x"
     prefixes = {**PREFIXES, **ENCODERS[family]}
@@ -122,10 +122,11 @@ def check_whole(names: Collection[str], components: Collection[str]) -> None:
 def check_form(
     file: Contents, unet: Mapping[str, Any], scheduler: Mapping[str, Any], alphas: Sequence[float] = ()
 ) -> None:
-    """Refuse a file that says of its UNet what the configuration beside it denies.
+    """Refuse a file whose statements about its UNet contradict the configurations that it is used with.
 
     Args:
-        unet, scheduler: the configurations that its weights are used with.
+        file: the file's statements.
+        unet, scheduler: the configurations.
         alphas: signal level of every time step of that scheduler.
 
     Raises:
@@ -156,7 +157,7 @@ def check_form(
 
 
 def contents(names: Collection[str]) -> tuple[str, str]:
-    """What a file holds, in words, and which part that is, if it is one alone in another form."""
+    """What a file holds, in words; and the name of the part, if it is a single part in another form."""
     parts = [f"a {WORDS[part]}" for part, prefix in PREFIXES.items() if _any(names, prefix)]
     for family, encoders in ENCODERS.items():
         parts += [f"the {WORDS[part]} of {family}" for part, prefix in encoders.items() if _any(names, prefix)]
@@ -170,7 +171,7 @@ def contents(names: Collection[str]) -> tuple[str, str]:
 
 
 def _alike(some: Sequence[float], others: Sequence[float]) -> bool:
-    """Whether they are the same, but for the rounding of half precision."""
+    """Whether the levels are equal up to the rounding of half precision."""
     return len(some) == len(others) and all(abs(a - b) < 2e-3 for a, b in zip(some, others, strict=True))
 
 

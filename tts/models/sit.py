@@ -1,7 +1,7 @@
 """SiT and REPA on ImageNet's classes (Ma et al. 2024, arXiv 2401.08740; Yu et al. 2025, arXiv 2410.06940).
 
-Both have one network. They differ in what a time is (SiT's runs from noise to image, REPA's the other way), in the sign
-of the velocity, and in what guidance leads: SiT's the first three channels of a latent, REPA's all.
+Both share one network. They differ in the direction of time (SiT's runs from noise to image, REPA's from image to
+noise), in the sign of the velocity, and in the channels of a latent that are guided: SiT's first three, all of REPA's.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ Convention: TypeAlias = Literal["sit", "repa"]
 
 @dataclass(frozen=True)
 class EvenLevels(FlowLevels):
-    """From 1 to 0 in even steps; or to a last level before 0, as SDEs are published, whose last step is another's."""
+    """Even levels from 1 to 0; or from 1 to ``last``, then 0, as published SDEs end with a step of another kind."""
 
     last: float | None = None
 
     def levels(self, steps: int) -> tuple[float, ...]:
-        """The level before each step, and 0 at the end."""
+        """``steps + 1`` falling levels: the level before each step, then 0."""
         if self.last is None:
             return tuple(1 - k / steps for k in range(steps + 1))
         return (*(1 - k * (1 - self.last) / max(1, steps - 1) for k in range(steps)), 0.0)
@@ -86,7 +86,7 @@ class SiT(OfClasses, ModelSettings):
 
     @property
     def path(self) -> Path:
-        """The checkpoint's file; it is downloaded if needed."""
+        """The checkpoint's file, downloaded if needed."""
         return locate(self.checkpoint, "checkpoint", self.sha256)
 
     def stepper(self) -> Sampler:
@@ -94,11 +94,16 @@ class SiT(OfClasses, ModelSettings):
         return self.sampler.on(EvenLevels(self.last))
 
     def plan(self) -> Plan:
-        """The trajectory's shape; guidance takes two forwards a prediction."""
+        """The sampler's plan; with guidance, a prediction takes two forwards."""
         return self.stepper().plan.times(2 if self.guidance > 1 else 1)
 
     def check(self) -> None:
-        """Read the checkpoint, and look at the decoders."""
+        """Read the checkpoint and check the decoders.
+
+        Raises:
+            SettingError: the settings do not fit them.
+            WeightsError: one is missing, damaged or of another network.
+        """
         shape = self._opened().shape
         self._vae.weights()
         self._vae.check(shape.channels, self._vae.factor)
@@ -108,7 +113,7 @@ class SiT(OfClasses, ModelSettings):
         self.stepper()
 
     def identity(self) -> dict[str, Any]:
-        """The settings, and digests of the weights in place of their addresses."""
+        """The settings, with digests of the weights in place of their addresses."""
         left_out = {"checkpoint", "sha256", "vae", "preview", "convention"}
         return {
             **{name: value for name, value in self.record().items() if name not in left_out},
@@ -119,7 +124,7 @@ class SiT(OfClasses, ModelSettings):
         }
 
     def load(self, device: str = "cpu") -> Model:
-        """The model in its precision."""
+        """The model on a device, in the precision of its settings."""
         from tts.networks.placing import place
 
         network, kind = self._opened(), dtype(self.precision)
@@ -141,11 +146,11 @@ class SiT(OfClasses, ModelSettings):
         return PartlyFree(self.guidance, 3 if convention == "sit" else None, self.guided)
 
     def _convention(self, shape: sit.SiTShape) -> Convention:
-        """SiT's published networks learn a variance, too, and REPA's none."""
+        """The convention that is set; else found by the variance, which only SiT's published networks learn."""
         return self.convention or ("sit" if shape.outputs > shape.channels else "repa")
 
     def _opened(self) -> sit.SiT:
-        """The network with its weights as they lie in the file, without what REPA needs for training alone."""
+        """The network with the weights of the file, without the tensors that REPA needs only for training."""
         import torch
 
         from tts.files.tensors import fill, read
@@ -165,7 +170,10 @@ class SiT(OfClasses, ModelSettings):
 
 
 class ClassNetwork:
-    """A SiT whose class beyond the last stands for none: the velocity towards noise; its variance is ignored."""
+    """The velocity towards noise of a SiT; the class index after the last one means "no class".
+
+    A learned variance is ignored.
+    """
 
     def __init__(self, module: sit.SiT, convention: Convention) -> None:
         self.module, self.convention = module, convention

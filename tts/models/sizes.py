@@ -1,4 +1,4 @@
-"""Heights and widths, given as one number or as a pair."""
+"""Heights and widths, given as one number or a pair."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def both(size: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def sample_size(config: Mapping[str, Any], part: str, remedy: str) -> tuple[int, int]:
-    """Height and width of a network's latents, by its ``sample_size``, a number or ``[height, width]``.
+    """Height and width of a network's latents, from its ``sample_size``.
 
     Args:
-        config: of the network.
-        part: its name in the checkpoint.
+        config: the network's configuration.
+        part: the network's name in the checkpoint.
         remedy: which setting to change, for the message.
 
     Raises:
-        WeightsError: it is neither, or missing.
+        WeightsError: ``sample_size`` is missing, or neither a number nor ``[height, width]``.
     """
     found = config.get("sample_size")
     sides: list[Any] = list(found) if isinstance(found, list | tuple) else [found, found]

@@ -28,11 +28,11 @@ class StableDiffusion(PromptedSettings):
     )
 
     def mended(self, config: dict[str, Any]) -> dict[str, Any]:
-        """The pipeline's own mends of configurations that are older than their schedule's settings."""
+        """The scheduler's configuration with the corrections that the pipeline makes to outdated ones."""
         return {**config, "steps_offset": 1, "clip_sample": False}
 
     def absent(self) -> dict[str, Any]:
-        """The filter of images, which would replace what is measured by black."""
+        """Parts to leave out: the safety checker, which would replace images with black ones."""
         names = ("safety_checker", "feature_extractor", "image_encoder")
         return {**dict.fromkeys(names), "requires_safety_checker": False}
 
@@ -49,5 +49,5 @@ class StableDiffusion(PromptedSettings):
         return encode
 
     def unet_arguments(self, encoded: Sequence[Encoded]) -> dict[str, Any]:
-        """The prompts' tokens."""
+        """The prompts' hidden states, as ``encoder_hidden_states``."""
         return dict(stacked(encoded))

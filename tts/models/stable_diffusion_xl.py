@@ -36,17 +36,17 @@ class StableDiffusionXL(PromptedSettings):
     guidance: LatentGuidance = Field(Scale(scale=5.0), description=GUIDANCE)
 
     def check_configurations(self) -> None:
-        """Also check the sizes that the UNet is told beside its prompt."""
+        """Also check that the UNet takes sizes and a pooled prompt."""
         super().check_configurations()
         unet, text = self.config_of("unet"), self.config_of("text_encoder_2")
         self._explained(lambda: check_sizes_told(unet, text))
 
     def absent(self) -> dict[str, Any]:
-        """Parts that take images, and the watermark."""
+        """Parts to leave out: those that read images, and the watermark."""
         return {"feature_extractor": None, "image_encoder": None, "add_watermarker": False}
 
     def pipeline(self, parts: Collection[str] | None = None) -> Any:
-        """Its autoencoder overflows in float16, and then computes in float32, as the checkpoint asks."""
+        """The pipeline; its autoencoder, which overflows in float16, computes in float32 as the checkpoint asks."""
         pipeline = super().pipeline(parts)
         if self.precision == "fp16" and pipeline.vae is not None and pipeline.vae.config.force_upcast:
             pipeline.vae.float()
@@ -67,9 +67,9 @@ class StableDiffusionXL(PromptedSettings):
         return encode
 
     def unet_arguments(self, encoded: Sequence[Encoded]) -> dict[str, Any]:
-        """Tokens, pooled states and sizes: drawn at the wanted height and width, nothing cropped.
+        """Hidden states, pooled states and sizes: the wanted height and width, without a crop.
 
-        Sizes are float32 in any precision: bfloat16 has no 2056.
+        Sizes are float32 in every precision, as bfloat16 cannot represent 2056.
         """
         import torch
 

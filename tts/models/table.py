@@ -1,4 +1,4 @@
-"""A recorded model: the rewards of its images stand in a table."""
+"""A recorded model, whose images' rewards stand in a table."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ NO_IMAGES = "model table: it has rewards and no images; take the model that the 
 class Table(ModelSettings):
     """A table of rewards in place of a model, to replay pruning and bandit policies in seconds, without weights.
 
-    A trial gets the row that the model would have given it, but for its image. One that asks for what was not recorded
-    fails, and says for what. ``tts-bench tabulate`` makes tables.
+    A trial gets the row that the model would have given it, without the image. A trial that asks for something that was
+    not recorded fails with a message that names it. ``tts-bench tabulate`` makes tables.
     """
 
     recorded: ClassVar[bool] = True
@@ -35,7 +35,7 @@ class Table(ModelSettings):
         """The table, read once.
 
         Raises:
-            TTSError: it cannot be read, or is none.
+            TTSError: the file cannot be read, or is not a table.
         """
         from tts.tables.table import read
 
@@ -46,7 +46,7 @@ class Table(ModelSettings):
         return self.table.plan
 
     def condition(self, value: object) -> Condition:
-        """A condition of the table, from itself or its label."""
+        """A condition of the table, from the condition or its label."""
         table = self.table
         if isinstance(value, int | str) and not isinstance(value, bool) and str(value) in table.named:
             return table.named[str(value)]
@@ -55,15 +55,15 @@ class Table(ModelSettings):
         )
 
     def conditions(self) -> tuple[Condition, ...]:
-        """Those that the table has trajectories of, in its order."""
+        """The conditions for which the table has trajectories, in its order."""
         return tuple(self.table.labels)
 
     def label(self, condition: Condition) -> str:
-        """The label that the recorded model gives it."""
+        """The label that the recorded model gives to a condition."""
         return self.table.labels[condition]
 
     def judged(self, rewards: Mapping[str, RewardSettings], given: Mapping[str, Any], metrics: Iterable[str]) -> None:
-        """The recorded rewards only, with their settings where any are given; metrics need images."""
+        """Refuse rewards that are not recorded, settings that differ from the recorded ones, and all metrics."""
         if any(True for _ in metrics):
             raise SettingError(f"metrics: need images. {NO_IMAGES}, or leave metrics out")
         recorded = self.table.header.rewards
@@ -81,7 +81,7 @@ class Table(ModelSettings):
                     )
 
     def check(self) -> None:
-        """Read the table."""
+        """Read the table; raises a ``TTSError`` if it cannot be read."""
         _ = self.table
 
     def identity(self) -> dict[str, Any]:

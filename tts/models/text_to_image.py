@@ -1,7 +1,7 @@
-"""Transformers that draw prompts, flows or not: what all of their families share.
+"""The base of all text-to-image transformers, flows or not.
 
-A family defines how its prompts are encoded and its network is asked, and its sizes, guidance or decoder where these
-differ.
+A family defines how its prompts are encoded and how its network is asked; and its sizes, guidance or decoder where
+these differ from the usual.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 
 class TextToImageSettings(EncodedPromptSettings):
-    """Settings of a transformer that draws prompts."""
+    """Settings of a text-to-image transformer."""
 
     PATCH: ClassVar[int] = 2
     """Cells of a latent along a side of the network's tokens."""
     PIXELS: ClassVar[int | None] = 1024
-    """Height and width where none are set; None: the network's own."""
+    """Height and width in pixels where none are set; None: the network's own."""
     TOKENIZER: ClassVar[tuple[str, int]]
-    """The tokenizer that reads most of a prompt, and how many tokens of it are read."""
+    """Name of the tokenizer that reads most of a prompt, and the number of tokens that are read."""
 
     precision: Precision = Field(
         "bf16",
@@ -48,17 +48,17 @@ class TextToImageSettings(EncodedPromptSettings):
 
     @abstractmethod
     def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
-        """An encoded prompt, or for None what guidance leads away from."""
+        """An encoded prompt; None: the negative prompt, away from which guidance leads."""
 
     @abstractmethod
     def ask(self, network: Any, x: Tensor, s: Tensor, texts: Any, scale: Tensor | None) -> Tensor:
-        """What the network predicts: of a flow the velocity towards noise.
+        """What the network predicts; for a flow, the velocity towards noise.
 
         Args:
             x: latents, ``[B, C, h, w]`` in the network's precision.
             s: noise levels of a flow, or time steps, ``[B]`` float32.
             texts: prompts as :meth:`collate` has made them.
-            scale: of the guidance, ``[B]`` float32, of networks that are told it.
+            scale: the guidance scale, ``[B]`` float32, for networks that are told it; else None.
 
         Returns:
             ``[B, C, h, w]``.
@@ -66,15 +66,15 @@ class TextToImageSettings(EncodedPromptSettings):
 
     @abstractmethod
     def denoiser(self, network: Network, device: str) -> Denoiser:
-        """The model that a network on a device and the settings make."""
+        """A denoiser from a network on a device and the settings."""
 
     def collate(self, encoded: Sequence[Encoded]) -> Any:
-        """A batch of encoded prompts; stacked where all are of one length."""
+        """A batch of encoded prompts: stacked, as all have one length."""
         return stacked(encoded)
 
     @property
     def multiple(self) -> int:
-        """Of which height and width must be multiples."""
+        """Number of pixels of which height and width must be multiples."""
         return self.factor * self.PATCH
 
     @property
@@ -86,17 +86,17 @@ class TextToImageSettings(EncodedPromptSettings):
 
     @property
     def channels(self) -> int:
-        """Of a latent."""
+        """Channels of a latent."""
         return int(self.config_of(self.network)["in_channels"])
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of a latent, ``(C, h, w)``."""
+        """Shape of a latent, ``(C, h, w)``."""
         height, width = self.pixels
         return self.channels, height // self.factor, width // self.factor
 
     def check(self) -> None:
-        """Find missing, damaged and foreign parts, and settings that do not fit them."""
+        """Find missing, damaged and foreign parts (``WeightsError``), and settings that do not fit them."""
         super().check()
         if self.passes == 1 and self.negative_prompt is not None:
             raise SettingError("negative_prompt: without classifier-free guidance it changes nothing; leave it out")
@@ -115,7 +115,7 @@ class TextToImageSettings(EncodedPromptSettings):
             )
 
     def cutter(self) -> Callable[[str], Cut | None]:
-        """A function that finds what is cut of a prompt; None: nothing is cut."""
+        """A function that finds the part of a prompt that is cut; it returns None if nothing is cut."""
         part, limit = self.TOKENIZER
         lacking = part.replace("tokenizer", "text_encoder") not in self.components
         part = "tokenizer" if lacking else part
@@ -124,16 +124,16 @@ class TextToImageSettings(EncodedPromptSettings):
         return lambda prompt: cut_by(tokenizer, limit, prompt, partial(self.tokens, tokenizer))
 
     def tokens(self, tokenizer: Any, prompt: str) -> list[int]:
-        """All that is read of a prompt if there is no limit, with what the pipeline writes around it."""
+        """All tokens of a prompt, with those that the pipeline adds around it, before any cut."""
         found: list[int] = tokenizer(prompt)["input_ids"]
         return found
 
     def decoder(self, vae: Any) -> Callable[[Tensor], Tensor]:
-        """Clean latents ``[B, C, h, w]`` float32 to images ``[B, 3, H, W]`` in about [-1, 1]."""
+        """A function from clean latents ``[B, C, h, w]`` float32 to images ``[B, 3, H, W]`` in about [-1, 1]."""
         return autoencoder.decoder(vae)
 
     def raw_network(self, pipeline: Any, device: str) -> PromptedNetwork:
-        """The transformer with its prompts."""
+        """The transformer, which takes prompts."""
         network = getattr(pipeline, self.network)
 
         def answer(x: Tensor, s: Tensor, encoded: Sequence[Encoded], scale: Tensor | None) -> Tensor:
@@ -142,11 +142,11 @@ class TextToImageSettings(EncodedPromptSettings):
         return PromptedNetwork(network, self.prompts(pipeline, device), answer)
 
     def encoder(self, pipeline: Any, device: str) -> Callable[[str | None], Encoded]:
-        """Encodes a prompt, or for None what guidance leads away from."""
+        """A function that encodes a prompt (None: the negative one)."""
         return lambda prompt: self.encode(pipeline, prompt, device)
 
     def load(self, device: str = "cpu") -> Model:
-        """The model in its precision; prompts are encoded when they are first asked for."""
+        """The model on a device, in the precision of its settings; a prompt is encoded when it is first needed."""
         pipeline = self.placed(device)
         return LatentModel(
             self.denoiser(self.raw_network(pipeline, device), device),
@@ -158,7 +158,7 @@ class TextToImageSettings(EncodedPromptSettings):
 
 
 def chat(tokenizer: Any, prompt: str) -> list[int]:
-    """Tokens of a prompt as the only line of a chat, to be answered."""
+    """Tokens of a chat whose only turn is the prompt, up to where the answer would begin."""
     lines = [{"role": "user", "content": prompt}]
     text = tokenizer.apply_chat_template(lines, tokenize=False, add_generation_prompt=True)
     found: list[int] = tokenizer(text)["input_ids"]

@@ -1,4 +1,4 @@
-"""Tokenizers of pipelines, and what they cut of a prompt."""
+"""Tokenizers of pipelines, and the parts of prompts that they cut."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from tts.errors import WeightsError, first_line
 from tts.prompts import Cut, cut_by
 
 ENDLESS = 1 << 20
-"""Tokens from which on a tokenizer's own limit is none."""
+"""A tokenizer's own limit of this many tokens or more counts as no limit."""
 LENGTHS = ("max_sequence_length", "tokenizer_max_length")
-"""Arguments of pipelines that say how many tokens are read."""
+"""Names of pipelines' arguments that set how many tokens are read."""
 
 
 def read_tokenizer(folder: Path) -> Any:
     """A tokenizer of transformers from a checkpoint's folder; no code of the checkpoint is run.
 
     Raises:
-        WeightsError: its files are missing, damaged or of a class that is not known.
+        WeightsError: its files are missing or damaged, or its class is unknown.
     """
     from transformers import AutoTokenizer
 
@@ -31,11 +31,11 @@ def read_tokenizer(folder: Path) -> Any:
 
 
 def length_read(kind: type, arguments: Mapping[str, Any]) -> int | None:
-    """How many tokens a class of pipelines reads of a prompt; None: it leaves that to its tokenizers.
+    """Number of tokens of a prompt that a class of pipelines reads; None: its tokenizers decide.
 
     Args:
         kind: the class.
-        arguments: of its call.
+        arguments: arguments of its call.
     """
     given = [arguments.get(name) for name in LENGTHS]
     methods = [kind.__call__, kind.encode_prompt]  # type: ignore[attr-defined]
@@ -45,11 +45,11 @@ def length_read(kind: type, arguments: Mapping[str, Any]) -> int | None:
 
 
 def cutter_of(tokenizers: Iterable[Any], length: int | None) -> Callable[[str], Cut | None]:
-    """What none of a pipeline's tokenizers reads of a prompt, by the one that reads most.
+    """A function that finds the part of a prompt that none of a pipeline's tokenizers reads; None: all is read.
 
     Args:
-        tokenizers: transformers' own; those of CLIP never read more than they were made for.
-        length: tokens that the pipeline reads by the others; None: what each is made for.
+        tokenizers: tokenizers of transformers; CLIP's never read more tokens than they were made for.
+        length: tokens that the pipeline reads by the other tokenizers; None: as many as each was made for.
     """
     limits = [(tokenizer, _limit(tokenizer, length)) for tokenizer in tokenizers]
 

@@ -1,4 +1,4 @@
-"""A model that stands for another one."""
+"""A model that passes everything on to another one."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class Wrapped:
-    """Another model's answers, for classes that change one of them.
+    """Base of models that change one answer of another model.
 
     Args:
-        model: the one that is asked.
+        model: the other model.
     """
 
     def __init__(self, model: Model) -> None:
@@ -27,7 +27,7 @@ class Wrapped:
 
     @property
     def sampler(self) -> Sampler:
-        """How trajectories are stepped."""
+        """The sampler that steps the trajectories."""
         return self.model.sampler
 
     @property
@@ -45,5 +45,5 @@ class Wrapped:
         return self.model.denoise(x, levels, conditions)
 
     def decode(self, x: Tensor, preview: bool = False) -> Media:
-        """Clean states ``[B, *shape]`` as images."""
+        """Clean states ``[B, *shape]`` as 8-bit RGB images, ``[B, 3, H, W]`` uint8."""
         return self.model.decode(x, preview)

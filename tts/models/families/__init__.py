@@ -1,1 +1,1 @@
-"""Families of flows that draw prompts; each says what is its own, and no more."""
+"""Families of text-to-image transformers; each file holds only what differs from the shared base."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class AuraFlow(FlowSettings):
-    """AuraFlow: a flow from prompts, 1024x1024 by default."""
+    """AuraFlow: a text-to-image flow, 1024x1024 by default."""
 
     PIPELINE: ClassVar[str] = "AuraFlowPipeline"
     COMPONENTS: ClassVar[dict[str, str]] = {
@@ -35,26 +35,26 @@ class AuraFlow(FlowSettings):
     sampler: InterpolantByDefault = stepped(50)
 
     def check_configurations(self) -> None:
-        """Also check the size: cells outside the network's grid of positions would get those of other cells."""
+        """Also check the size: cells beyond the network's grid would get the positions of other cells."""
         super().check_configurations()
         side = self.multiple * math.isqrt(self.config_of("transformer").get("pos_embed_max_size", 1024))
         if max(self.pixels) > side:
             raise SettingError(f"size: {self.id} has places for at most {side}x{side} pixels; set a smaller one")
 
     def pipeline(self, parts: Collection[str] | None = None) -> Any:
-        """Its autoencoder overflows in float16, and then computes in float32, as the checkpoint asks."""
+        """The pipeline; its autoencoder, which overflows in float16, computes in float32 as the checkpoint asks."""
         pipeline = super().pipeline(parts)
         if self.precision == "fp16" and pipeline.vae is not None and pipeline.vae.config.force_upcast:
             pipeline.vae.float()
         return pipeline
 
     def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
-        """Pile-T5's tokens, all of one length, zeros where there is no word."""
+        """Pile-T5's states of the prompt's tokens, padded with zeros to one length."""
         text = (self.negative_prompt or "") if prompt is None else prompt
         tokens = pipeline.encode_prompt(text, do_classifier_free_guidance=False, device=device)[0]
         return {"encoder_hidden_states": tokens[0]}
 
     def ask(self, network: Any, x: Tensor, s: Tensor, texts: Any, scale: Tensor | None) -> Tensor:
-        """The network's own answer."""
+        """The network's answer as it is."""
         found: Tensor = network(x, timestep=s, return_dict=False, **texts)[0]
         return found

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Flux(FlowSettings):
-    """FLUX.1: a flow from prompts, dev at 1024x1024 by default; schnell takes 4 steps and no guidance."""
+    """FLUX.1: a text-to-image flow, dev at 1024x1024 by default; schnell takes 4 steps and no guidance."""
 
     PIPELINE: ClassVar[str] = "FluxPipeline"
     COMPONENTS: ClassVar[dict[str, str]] = {
@@ -32,23 +32,23 @@ class Flux(FlowSettings):
 
     @property
     def channels(self) -> int:
-        """Of a latent: the network's tokens hold four cells each."""
+        """Channels of a latent; each of the network's tokens holds four cells of it."""
         return super().channels // 4
 
     def guide(self) -> Guidance:
-        """One forward: dev is told the scale, schnell was distilled without one."""
+        """One forward: dev is told the scale; schnell was distilled without guidance."""
         if self.config_of("transformer").get("guidance_embeds"):
             return Embedded(self.scale)
         self.refuse_scale()
         return Unguided()
 
     def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
-        """T5's tokens and CLIP's pooled state."""
+        """T5's states of the tokens, and CLIP's pooled state."""
         tokens, pooled, _ = pipeline.encode_prompt(prompt or "", device=device)
         return {"encoder_hidden_states": tokens[0], "pooled_projections": pooled[0]}
 
     def ask(self, network: Any, x: Tensor, s: Tensor, texts: Any, scale: Tensor | None) -> Tensor:
-        """The network's answer to 2x2 cells a token."""
+        """The network's answer as it is; a token holds 2x2 cells."""
         words = x.new_zeros(texts["encoder_hidden_states"].shape[1], 3)
         cells = places(x.shape[2] // 2, x.shape[3] // 2, 3, x.device).to(x.dtype)
         answer = network(pack(x), timestep=s, guidance=scale, txt_ids=words, img_ids=cells, return_dict=False, **texts)[

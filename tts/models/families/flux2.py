@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Flux2(FlowSettings):
-    """FLUX.2 dev: a flow from prompts, whose network reads the guidance scale; 1024x1024 by default."""
+    """FLUX.2 dev: a text-to-image flow whose network is told the guidance scale; 1024x1024 by default."""
 
     PIPELINE: ClassVar[str] = "Flux2Pipeline"
     COMPONENTS: ClassVar[dict[str, str]] = {
@@ -37,20 +37,20 @@ class Flux2(FlowSettings):
 
     @property
     def factor(self) -> int:
-        """Pixels along a side of a latent's cell, which holds 2x2 of the autoencoder's."""
+        """Pixels along a side of a latent's cell, which holds 2x2 cells of the autoencoder."""
         return 2 * super().factor
 
     def schedule(self) -> FlowLevels:
-        """The checkpoint's noise levels, with the shift that its pipeline computes."""
+        """The checkpoint's noise levels, with the shift that diffusers' pipeline computes."""
         tokens = self.shape[1] * self.shape[2]
         return FlowSchedule(self.scheduler_config(), self.EVEN, tokens, lambda steps: flux2_mu(tokens, steps))
 
     def guide(self) -> Guidance:
-        """One forward, told the scale."""
+        """One forward; the network is told the scale."""
         return Embedded(self.scale)
 
     def tokens(self, tokenizer: Any, prompt: str) -> list[int]:
-        """A chat's, with the pipeline's instruction."""
+        """Tokens of a chat with the pipeline's instruction and the prompt."""
         from diffusers.pipelines.flux2.system_messages import SYSTEM_MESSAGE
 
         parts = {"system": SYSTEM_MESSAGE, "user": prompt}
@@ -59,11 +59,11 @@ class Flux2(FlowSettings):
         return found
 
     def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
-        """Three of the text encoder's layers side by side."""
+        """States of three layers of the text encoder, concatenated."""
         return {"encoder_hidden_states": pipeline.encode_prompt(prompt or "", device)[0][0]}
 
     def ask(self, network: Any, x: Tensor, s: Tensor, texts: Any, scale: Tensor | None) -> Tensor:
-        """The network's answer to a cell a token."""
+        """The network's answer as it is; a token holds one cell."""
         import torch
 
         rows, (height, width), length = len(x), x.shape[2:], texts["encoder_hidden_states"].shape[1]
@@ -75,5 +75,5 @@ class Flux2(FlowSettings):
         return found
 
     def decoder(self, vae: Any) -> Callable[[Tensor], Tensor]:
-        """Of latents that a layer of the autoencoder has normalised."""
+        """Decoder of latents that a layer of the autoencoder has normalised."""
         return autoencoder.normalised_decoder(vae)

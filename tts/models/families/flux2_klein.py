@@ -25,16 +25,16 @@ class Flux2Klein(Flux2):
     sampler: InterpolantByDefault = stepped(4)
 
     def guide(self) -> Guidance:
-        """None where the model was distilled without; else classifier-free."""
+        """None where the model was distilled without guidance; else classifier-free."""
         if not self.checkpoint.config(INDEX).get("is_distilled"):
             return classifier_free(self.scale)
         self.refuse_scale()
         return Unguided()
 
     def tokens(self, tokenizer: Any, prompt: str) -> list[int]:
-        """A chat's."""
+        """Tokens of a chat with the prompt."""
         return chat(tokenizer, prompt)
 
     def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
-        """Three of the text encoder's layers side by side."""
+        """States of three layers of the text encoder, concatenated."""
         return super().encode(pipeline, (self.negative_prompt or "") if prompt is None else prompt, device)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Lumina2(FlowSettings):
-    """Lumina-Image 2: a flow from prompts, 1024x1024 by default."""
+    """Lumina-Image 2: a text-to-image flow, 1024x1024 by default."""
 
     PIPELINE: ClassVar[str] = "Lumina2Pipeline"
     COMPONENTS: ClassVar[dict[str, str]] = {
@@ -33,27 +33,27 @@ class Lumina2(FlowSettings):
     sampler: InterpolantByDefault = stepped(30)
 
     def guide(self) -> Guidance:
-        """Classifier-free, each row of cells as long as with the prompt."""
+        """Classifier-free; each row of cells is scaled to the norm that it has in the answer with the prompt."""
         return Renormalised(self.scale, lambda x: x.norm(dim=-1, keepdim=True)) if self.scale > 1 else Unguided()
 
     def tokens(self, tokenizer: Any, prompt: str) -> list[int]:
-        """A prompt's after the pipeline's own system prompt, which an object of its class has."""
+        """Tokens of the pipeline's own system prompt and the prompt; only an object of its class has the former."""
         kind = pipeline_of(self.PIPELINE)
         empty: Any = kind(**dict.fromkeys(inspect.signature(kind).parameters))
         return super().tokens(tokenizer, f"{empty.system_prompt} <Prompt Start> {prompt}")
 
     def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
-        """Gemma's last states but one, after the pipeline's own system prompt; without it of a negative prompt."""
+        """Gemma's next-to-last states; the pipeline's own system prompt precedes a prompt, but not a negative one."""
         negative = self.negative_prompt or ""
         found = pipeline.encode_prompt(prompt or "", prompt is None, negative_prompt=negative, device=device)
         tokens, mask = found[2:] if prompt is None else found[:2]
         return {"encoder_hidden_states": tokens[0], "encoder_attention_mask": mask[0]}
 
     def ask(self, network: Any, x: Tensor, s: Tensor, texts: Any, scale: Tensor | None) -> Tensor:
-        """Minus the network's answer.
+        """The network's answer with the sign changed.
 
-        It pads the prompts to the longest of a batch. A further row with a prompt of full length keeps that the same
-        whatever stands in the batch, so that a row does not depend on the others.
+        The network pads prompts to the longest one of a batch. One more row, with a prompt of full length, keeps that
+        length the same in every batch, so that a row does not depend on the others.
         """
         import torch
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class PixArtSigma(TextToImageSettings, LatentSettings):
-    """PixArt-Sigma: diffusion from prompts by a transformer, DDIM with noise; 1024x1024 by default."""
+    """PixArt-Sigma: text-to-image diffusion by a transformer, DDIM with noise; 1024x1024 by default."""
 
     PIPELINE: ClassVar[str] = "PixArtSigmaPipeline"
     COMPONENTS: ClassVar[dict[str, str]] = {
@@ -32,7 +32,7 @@ class PixArtSigma(TextToImageSettings, LatentSettings):
     guidance: LatentGuidance = Field(Scale(scale=4.5), description=GUIDANCE)
 
     def check_configurations(self) -> None:
-        """Also check sizes, which a network of 128 cells is told unless it says that it is not."""
+        """Also check that the network takes no sizes; one of 128 cells does unless its configuration denies it."""
         super().check_configurations()
         config = self.config_of("transformer")
         if config.get("sample_size", 128) == 128 and config.get("use_additional_conditions") is None:
@@ -42,21 +42,21 @@ class PixArtSigma(TextToImageSettings, LatentSettings):
             )
 
     def denoiser(self, network: Network, device: str) -> LatentDenoiser:
-        """Of noise, by the schedule of betas."""
+        """A denoiser that predicts noise, on the schedule of betas."""
         return LatentSettings.denoiser(self, network, device)
 
     def raw_network(self, pipeline: Any, device: str) -> PromptedNetwork:
-        """The transformer with its prompts."""
+        """The transformer, which takes prompts."""
         return TextToImageSettings.raw_network(self, pipeline, device)
 
     def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
-        """T5's tokens, all of one length, with a mask."""
+        """T5's states of the tokens, padded to one length, with a mask."""
         text = (self.negative_prompt or "") if prompt is None else prompt
         tokens, mask, *_ = pipeline.encode_prompt(text, False, device=device)
         return {"encoder_hidden_states": tokens[0], "encoder_attention_mask": mask[0]}
 
     def ask(self, network: Any, x: Tensor, s: Tensor, texts: Any, scale: Tensor | None) -> Tensor:
-        """The network's answer without its variance."""
+        """The network's answer without the learned variance."""
         sizes = {"resolution": None, "aspect_ratio": None}
         found: Tensor = network(x, timestep=s, added_cond_kwargs=sizes, return_dict=False, **texts)[0]
         return found[:, : x.shape[1]]

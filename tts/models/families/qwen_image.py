@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class QwenImage(FlowSettings):
-    """Qwen-Image: a flow from prompts, 1328x1328 by default."""
+    """Qwen-Image: a text-to-image flow, 1328x1328 by default."""
 
     PIPELINE: ClassVar[str] = "QwenImagePipeline"
     COMPONENTS: ClassVar[dict[str, str]] = {
@@ -41,15 +41,15 @@ class QwenImage(FlowSettings):
 
     @property
     def channels(self) -> int:
-        """Of a latent: the network's tokens hold four cells each."""
+        """Channels of a latent; each of the network's tokens holds four cells of it."""
         return super().channels // 4
 
     def guide(self) -> Guidance:
-        """Classifier-free, each token as long as with the prompt."""
+        """Classifier-free; each token is scaled to the norm that it has in the answer with the prompt."""
         return Renormalised(self.scale, patch_norm) if self.scale > 1 else Unguided()
 
     def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
-        """The last states, all of one length, with a mask; nothing to lead away from is a space."""
+        """The text encoder's last states, padded to one length, with a mask; no negative prompt is read as a space."""
         from torch.nn.functional import pad
 
         text = (self.negative_prompt or " ") if prompt is None else prompt
@@ -62,11 +62,11 @@ class QwenImage(FlowSettings):
         }
 
     def ask(self, network: Any, x: Tensor, s: Tensor, texts: Any, scale: Tensor | None) -> Tensor:
-        """The network's answer to 2x2 cells a token."""
+        """The network's answer as it is; a token holds 2x2 cells."""
         cells = [[(1, x.shape[2] // 2, x.shape[3] // 2)]] * len(x)
         answer = network(pack(x), timestep=s, img_shapes=cells, return_dict=False, **texts)[0]
         return unpack(answer, x.shape[1:])
 
     def decoder(self, vae: Any) -> Callable[[Tensor], Tensor]:
-        """Of a film of one image."""
+        """The autoencoder's decoder of videos, for a video of one frame."""
         return autoencoder.film_decoder(vae)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Sana(FlowSettings):
-    """Sana: a flow from prompts in few large cells, 1.6B at 1024x1024 by default."""
+    """Sana: a text-to-image flow on few large cells, 1.6B at 1024x1024 by default."""
 
     PIPELINE: ClassVar[str] = "SanaPipeline"
     COMPONENTS: ClassVar[dict[str, str]] = {
@@ -40,17 +40,17 @@ class Sana(FlowSettings):
         return int(2 ** (len(self.config_of("vae")["encoder_block_out_channels"]) - 1))
 
     def tokens(self, tokenizer: Any, prompt: str) -> list[int]:
-        """A prompt's after two of the pipeline's instruction, the first and the last, which are read with it."""
+        """Tokens of the prompt, after two that stand for the instruction's first and last token, which are read too."""
         return [0, 0, *tokenizer(prompt, add_special_tokens=False)["input_ids"]]
 
     def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
-        """Gemma's last states, after the pipeline's own instruction; without it of a negative prompt."""
+        """Gemma's last states; the pipeline's own instruction precedes a prompt, but not a negative one."""
         instruction = inspect.signature(pipeline.__call__).parameters["complex_human_instruction"].default
         text, before = (self.negative_prompt or "", None) if prompt is None else (prompt, instruction)
         found = pipeline.encode_prompt(text, device=device, complex_human_instruction=before, **self.ALONE)
         return {"encoder_hidden_states": found[0][0], "encoder_attention_mask": found[1][0]}
 
     def ask(self, network: Any, x: Tensor, s: Tensor, texts: Any, scale: Tensor | None) -> Tensor:
-        """The network's own answer."""
+        """The network's answer as it is."""
         found: Tensor = network(x, timestep=1000 * network.config.timestep_scale * s, return_dict=False, **texts)[0]
         return found

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class SanaSprint(Sana):
-    """Sana-Sprint: Sana in one to four steps, a consistency model, which is told its guidance."""
+    """Sana-Sprint: Sana in one to four steps; a consistency model whose network is told the guidance scale."""
 
     PIPELINE: ClassVar[str] = "SanaSprintPipeline"
     KEYS: ClassVar[dict[str, str]] = {"SanaTransformer2DModel": "SanaTransformer2DModel of Sprint"}
@@ -28,14 +28,14 @@ class SanaSprint(Sana):
     sampler: InterpolantByDefault = stepped(2, kind="renewal")
 
     def schedule(self) -> FlowLevels:
-        """Its times as a flow's levels."""
+        """The network's times as levels of a flow."""
         return SprintLevels()
 
     def guide(self) -> Guidance:
-        """One forward, told the scale."""
+        """One forward; the network is told the scale."""
         return Embedded(self.scale * self.config_of("transformer").get("guidance_embeds_scale", 0.1))
 
     def ask(self, network: Any, x: Tensor, s: Tensor, texts: Any, scale: Tensor | None) -> Tensor:
-        """The network's own answer."""
+        """The network's answer as it is."""
         found: Tensor = network(x, timestep=s, guidance=scale, return_dict=False, **texts)[0]
         return found

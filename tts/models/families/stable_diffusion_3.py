@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class StableDiffusion3(FlowSettings):
-    """Stable Diffusion 3 or 3.5: a flow from prompts, 3.5 medium at 1024x1024 by default."""
+    """Stable Diffusion 3 or 3.5: a text-to-image flow, 3.5 medium at 1024x1024 by default."""
 
     PIPELINE: ClassVar[str] = "StableDiffusion3Pipeline"
     COMPONENTS: ClassVar[dict[str, str]] = {
@@ -33,12 +33,12 @@ class StableDiffusion3(FlowSettings):
     id: str = Field("stabilityai/stable-diffusion-3.5-medium", description="local folder, or name on the hub")
 
     def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
-        """Tokens of all encoders, and the first two's pooled states; without T5 zeros stand in."""
+        """States of all encoders' tokens, and the first two encoders' pooled states; zeros in place of a missing T5."""
         text = (self.negative_prompt or "") if prompt is None else prompt
         tokens, _, pooled, _ = pipeline.encode_prompt(text, None, None, device, do_classifier_free_guidance=False)
         return {"encoder_hidden_states": tokens[0], "pooled_projections": pooled[0]}
 
     def ask(self, network: Any, x: Tensor, s: Tensor, texts: Any, scale: Tensor | None) -> Tensor:
-        """The network's own answer."""
+        """The network's answer as it is."""
         found: Tensor = network(x, timestep=1000 * s, return_dict=False, **texts)[0]
         return found

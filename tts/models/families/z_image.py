@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class ZImage(FlowSettings):
-    """Z-Image: a flow from prompts, the turbo model at 1024x1024 by default.
+    """Z-Image: a text-to-image flow, the turbo model at 1024x1024 by default.
 
-    ``guidance`` is one more than the pipeline's ``guidance_scale``, which counts what is added to the prompt's answer.
+    ``guidance`` is the pipeline's ``guidance_scale`` plus 1, as the pipeline's number excludes the prompt's own answer.
     """
 
     PIPELINE: ClassVar[str] = "ZImagePipeline"
@@ -35,20 +35,20 @@ class ZImage(FlowSettings):
     sampler: InterpolantByDefault = stepped(9)
 
     def tokens(self, tokenizer: Any, prompt: str) -> list[int]:
-        """A chat's."""
+        """Tokens of a chat with the prompt."""
         return chat(tokenizer, prompt)
 
     def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
-        """Qwen3's last states but one, of as many tokens as the prompt has."""
+        """Qwen3's next-to-last states, one for each token of the prompt."""
         text = (self.negative_prompt or "") if prompt is None else prompt
         return {"tokens": pipeline.encode_prompt(text, device, do_classifier_free_guidance=False)[0][0]}
 
     def collate(self, encoded: Sequence[Encoded]) -> list[Tensor]:
-        """Prompts of their own lengths."""
+        """A list of prompts, each with its own length."""
         return [prompt["tokens"] for prompt in encoded]
 
     def ask(self, network: Any, x: Tensor, s: Tensor, texts: Any, scale: Tensor | None) -> Tensor:
-        """Minus the network's answer."""
+        """The network's answer with the sign changed."""
         import torch
 
         answers = network(list(x[:, :, None].unbind()), 1 - s, texts, return_dict=False)[0]
