@@ -14,7 +14,6 @@ from tts.quiet import quiet
 OBJECTS = ("bench", "cow", "mouse", "dog", "clock", "bus", "apple", "bicycle")
 """Classes of the tiny detectors, as COCO names them."""
 
-
 LINES: tuple[dict[str, Any], ...] = (
     {"tag": "single_object", "include": [{"class": "bench", "count": 1}]},
     {"tag": "two_object", "include": [{"class": "cow", "count": 1}, {"class": "computer mouse", "count": 1}]},

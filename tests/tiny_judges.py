@@ -21,7 +21,6 @@ TEMPLATE = (
 )
 """Of chats in Qwen's form."""
 
-
 MARKS = (
     "<|endoftext|>",
     "<|im_start|>",

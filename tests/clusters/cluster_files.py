@@ -36,6 +36,12 @@ def documents(name: str) -> list[Any]:
     return list(yaml.safe_load_all((CLUSTERS / name).read_text()))
 
 
+def pinned_ray() -> str:
+    """The release of Ray that this package is tested with."""
+    (version,) = re.findall(r"^ray==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    return version
+
+
 def strings(value: Any) -> Iterator[str]:
     """Every text in a document; folded lines are one there."""
     if isinstance(value, str):

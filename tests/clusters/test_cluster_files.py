@@ -1,4 +1,4 @@
-"""Every file in clusters/: of the right form, without secrets, and in step with the command line."""
+"""Every file in clusters/: of the right form, without secrets."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ import json
 import re
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
 import ray
-import typer
-from cluster_files import ALL, AUTOSCALER, CLUSTERS, RAYJOB, READY_MADE, ROOT, SBATCH, SHELL, commands, documents, text
-from kuberay import check_claim, check_rayjob
-from pydantic import BaseModel
+from cluster_files import (
+    ALL,
+    AUTOSCALER,
+    CLUSTERS,
+    READY_MADE,
+    ROOT,
+    SBATCH,
+    SHELL,
+    documents,
+    pinned_ray,
+)
 from ray.autoscaler._private.util import prepare_config, validate_config
-from ray.scripts.scripts import cli as ray_cli
-
-from bench.commands.app import app
-from bench.study.config import CONFIGS, RunConfig, load
-
-PROSE = {"is", "takes"}
-"""Words that follow the tool's name where no command is meant."""
 
 SECRETS = [
     r"AKIA[0-9A-Z]{16}",
@@ -54,12 +52,6 @@ NODE_CONFIG = {
     "aws": {"InstanceType", "ImageId", "BlockDeviceMappings", "InstanceMarketOptions"},
     "gcp": {"machineType", "disks", "metadata", "scheduling"},
 }
-
-
-def pinned_ray() -> str:
-    """The release of Ray that this package is tested with."""
-    (version,) = re.findall(r"^ray==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
-    return version
 
 
 def test_every_file_is_checked() -> None:
@@ -113,13 +105,6 @@ def test_launched_nodes_set_the_authentication(name: str) -> None:
     assert "/home/ubuntu/.ray/auth_token" in config["file_mounts"]
 
 
-def test_pods_set_the_authentication() -> None:
-    _, job = documents("kubernetes.yaml")
-    cluster = job["spec"]["rayClusterSpec"]
-    assert cluster["authOptions"] == {"mode": "token"}
-    assert cluster["rayVersion"] == pinned_ray()  # the operator looks at it: tokens need 2.52
-
-
 # Ray's cluster launcher
 
 
@@ -160,73 +145,6 @@ def test_what_is_copied_to_machines_exists(name: str) -> None:
     assert f'"ray[default]=={pinned_ray()}"' in (CLUSTERS / name).read_text()
 
 
-# Kubernetes
-
-
-@pytest.mark.parametrize("name", RAYJOB)
-def test_kubernetes_fields(name: str) -> None:
-    claim, job = documents(name)
-    check_claim(claim)
-    check_rayjob(job)
-
-
-def test_kubernetes_wiring() -> None:
-    claim, job = documents("kubernetes.yaml")
-    cluster = job["spec"]["rayClusterSpec"]
-    head, (workers,) = cluster["headGroupSpec"]["template"]["spec"], cluster["workerGroupSpecs"]
-    assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
-    (volume,), (container,) = head["volumes"], head["containers"]
-    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
-    (mount,) = container["volumeMounts"]
-    assert mount["name"] == volume["name"]
-    (worker,) = workers["template"]["spec"]["containers"]
-    assert worker["image"] == container["image"]  # one version everywhere
-    assert workers["replicas"] == workers["minReplicas"] == workers["maxReplicas"]
-    settings = entrypoint_settings(job["spec"]["entrypoint"])
-    assert settings.engines.count == workers["replicas"] * worker["resources"]["limits"]["nvidia.com/gpu"]
-    assert str(settings.output).startswith(mount["mountPath"] + "/")
-    assert job["spec"]["backoffLimit"] > 0
-    assert job["spec"]["shutdownAfterJobFinishes"] is True
-
-
-def entrypoint_settings(entrypoint: str) -> RunConfig:
-    """The settings that an entrypoint runs with."""
-    program, command, config, *rest = entrypoint.split()
-    assert (program, command) == ("tts-bench", "run")
-    assert not set(entrypoint) & set("|&;$'\""), "two shells read it: nothing that they would change"
-    return load(config, [value for option, value in pairwise(rest) if option == "--set"])
-
-
-@pytest.mark.parametrize("name", RAYJOB)
-def test_ray_start_parameters_are_options_of_ray_start(name: str) -> None:
-    cluster = documents(name)[1]["spec"]["rayClusterSpec"]
-    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
-        arguments = [f"--{key}={value}" for key, value in group["rayStartParams"].items()]
-        ray_cli.commands["start"].make_context("start", arguments)
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "complaint"),
-    [
-        ("spec.backofLimit", 3, "backofLimit"),
-        ("spec.backoffLimit", "3", "backoffLimit"),
-        ("spec.rayClusterSpec.authOptions.mode", "none", "mode"),
-        ("spec.rayClusterSpec.headGroupSpec.rayStartParams.num-cpus", 0, "num-cpus"),
-        ("spec.rayClusterSpec.workerGroupSpecs.0.template.spec.containers.0.imag", "x", "imag"),
-        ("apiVersion", "ray.io/v1alpha1", "apiVersion"),
-    ],
-)
-def test_kubernetes_mistakes_are_found(path: str, value: object, complaint: str) -> None:
-    job = documents("kubernetes.yaml")[1]
-    *way, last = path.split(".")
-    place: Any = job
-    for key in way:
-        place = place[int(key)] if isinstance(place, list) else place[key]
-    place[last] = value
-    with pytest.raises(AssertionError, match=complaint):
-        check_rayjob(job)
-
-
 # Scripts
 
 
@@ -262,61 +180,3 @@ def test_sbatch_directives(name: str) -> None:
 @pytest.mark.parametrize("name", SHELL)
 def test_scripts_end_nothing_of_anybody_else(name: str) -> None:
     assert not re.search(r"\bray stop\b|\bpkill\b|\bkillall\b|\bscancel\b|kill -9", (CLUSTERS / name).read_text())
-
-
-# Commands
-
-
-def tool() -> dict[str, set[str]]:
-    """The commands of tts-bench with their options."""
-    group: Any = typer.main.get_command(app)
-    return {name: {option for p in command.params for option in p.opts} for name, command in group.commands.items()}
-
-
-def keys(model: type[BaseModel], prefix: str = "") -> set[str]:
-    """Every setting, with dots into nested ones."""
-    found = set()
-    for name, field in model.model_fields.items():
-        kind = field.annotation
-        nested = isinstance(kind, type) and issubclass(kind, BaseModel)
-        found |= keys(kind, f"{prefix}{name}.") if nested else {prefix + name}
-    return found
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_commands_of_the_tool(name: str) -> None:
-    known, found = tool(), [words for words in commands(name, "tts-bench") if words[0].rstrip(".,") not in PROSE]
-    assert found or name in AUTOSCALER
-    for command, *arguments in found:
-        assert command in known, f"tts-bench {command}"
-        options = {word.split("=")[0] for word in arguments if word.startswith("-")}
-        assert options <= known[command], f"tts-bench {command} has no {options - known[command]}"
-        values = [after for word, after in pairwise(arguments) if word == "--set"]
-        assert {value.split("=")[0] for value in values} <= keys(RunConfig)
-        if command == "run" and arguments and "$" not in arguments[0]:
-            assert (CONFIGS / f"{arguments[0]}.yaml").is_file(), arguments[0]
-
-
-@pytest.mark.parametrize("name", SBATCH)
-def test_scripts_name_a_configuration(name: str) -> None:
-    (config,) = re.findall(r"^CONFIG=(\S+)", text(name), re.MULTILINE)
-    assert (CONFIGS / f"{config}.yaml").is_file()
-
-
-@pytest.mark.parametrize("name", [*AUTOSCALER, "README.md"])
-def test_commands_of_ray(name: str) -> None:
-    """Ray's own command line reads them, without running them; the scripts' are read where the scripts run."""
-    found = commands(name, "ray")
-    assert found
-    for words in found:
-        group: Any = ray_cli
-        while words and words[0] in getattr(group, "commands", {}):
-            group = group.commands[words.pop(0)]
-        assert group is not ray_cli, f"ray {words[0]}"
-        if words:  # else it is only mentioned
-            group.make_context(group.name, words)
-
-
-def test_settings_of_all_depths_are_known() -> None:
-    assert {"output", "engines.count", "engines.address", "problems.seeds"} <= keys(RunConfig)
-    assert "engines" not in keys(RunConfig)

@@ -30,14 +30,11 @@ from tts.models.schedule import CheckpointSchedule, prediction_type
 from tts.registry import MODELS
 
 PIPELINES = ["StableDiffusionPipeline", "StableDiffusionXLPipeline", "DiTPipeline", "LatentConsistencyModelPipeline"]
-
-
 WITH_BETAS = [
     name
     for name in dir(diffusers)
     if name.endswith("Scheduler") and "beta_schedule" in inspect.signature(getattr(diffusers, name)).parameters
 ]
-
 
 PUBLISHED: dict[str, dict[str, Any]] = {
     "runwayml/stable-diffusion-v1-5 scheduler": {
@@ -111,8 +108,6 @@ def test_a_schedule_is_read_as_it_is_published() -> None:
 
 
 BASE: dict[str, Any] = {"beta_start": 0.0001, "beta_end": 0.02, "beta_schedule": "linear", "clip_sample": False}
-
-
 CHANGES: dict[str, Any] = {
     "beta_start": 0.001,
     "beta_end": 0.012,
@@ -127,7 +122,6 @@ CHANGES: dict[str, Any] = {
     "clip_sample_range": 2.0,
 }
 """Another value of each key of a scheduler that is used, but for those that other tests refuse."""
-
 
 REFUSED = {"prediction_type": "unknown", "thresholding": True}
 """Values of the others that are used, and refused by name in test_checkpoint."""

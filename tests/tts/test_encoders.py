@@ -28,8 +28,6 @@ from tts.rewards.base import Reward, RewardSettings
 from tts.rewards.preprocess import Preprocess
 
 PROMPTS = ["a cat", "a dog", "two birds", "a house", "a red car"]
-
-
 NAMES = ("clip", "hpsv2", "aesthetic", "pickscore", "imagereward")
 
 

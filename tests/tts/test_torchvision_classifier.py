@@ -34,7 +34,6 @@ FAMILIES = (
     *("swin_v2_t", "vgg11_bn", "vit_b_32"),
 )
 
-
 OLD_NAMES = {
     r"(denselayer\d+\.(?:norm|conv))([12])": r"\1.\2",
     r"(layer_\d+\.mlp)\.0": r"\1.linear_1",
