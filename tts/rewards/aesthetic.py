@@ -40,7 +40,7 @@ class Aesthetic(ContrastiveSettings):
 
     @property
     def path(self) -> Path:
-        """The head's file; it is downloaded if it is an address."""
+        """The head's file; if the setting is an address, it is downloaded once."""
         return locate(self.head, "head", aesthetic_head.PUBLISHED_SHA256 if self.head == PUBLISHED else None)
 
     def check(self) -> None:

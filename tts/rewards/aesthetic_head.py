@@ -29,11 +29,12 @@ def activation_of(path: Path, name: str, given: Activation | None) -> Activation
     """The activation between a head's layers.
 
     Args:
+        path: the head's file.
         name: the file as the configuration names it, for messages.
         given: the setting; None: not set.
 
     Raises:
-        SettingError: it is not set, and the file's digest is not known.
+        SettingError: the setting is missing, and the file's digest is unknown.
         WeightsError: the file is not a head.
     """
     if given is not None or len(_layers(path, name)) == 1:
@@ -51,7 +52,10 @@ def read(path: Path, name: str, activation: Activation, prefix: str = "layers") 
     """Read a head, ``[B, D]`` to ``[B, 1]``; dropouts between its layers are off.
 
     Args:
-        prefix: the beginning of its layers' names.
+        path: the head's file.
+        name: the file as the configuration names it, for messages.
+        activation: what is between the layers.
+        prefix: how the names of its layers begin.
 
     Raises:
         WeightsError: the file holds anything but linear layers that follow one another.

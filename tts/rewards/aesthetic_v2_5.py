@@ -38,7 +38,7 @@ OTHERS = re.compile(r"text_model\.|logit_(scale|bias)$")
 
 
 class AestheticV25(RewardSettings):
-    """How much people like an image, on a scale of about 1 to 10, whatever it shows; drawings too."""
+    """How much people like an image, on a scale of about 1 to 10, whatever it shows; it also judges drawings."""
 
     id: str = Field("google/siglip-so400m-patch14-384", description="folder, or name on the hub, of SigLIP")
     head: str = Field(PUBLISHED, description="file or address of the head's state_dict (scoring_head.0.weight, ...)")

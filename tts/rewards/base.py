@@ -29,10 +29,11 @@ class Reward(Protocol):
         host: whether the CPU scores, from images in its memory; if not, the model's device does, in batches
             that the engine pads to one fixed size.
 
-    A host reward runs in a thread of its own, one batch after another. It may also have these attributes: ``divisible``
-    (bool): several threads may call it at once, each with a part of a batch; ``concurrency`` (int): how many batches it
-    may score at once; ``waits`` (bool): it may wait for a service that does not answer, until its method ``close()``
-    is called.
+    A host reward runs in a thread of its own, one batch after another. It may also have these attributes:
+
+    * ``divisible`` (bool): several threads may call it at once, each with a part of a batch.
+    * ``concurrency`` (int): number of batches that it may score at once.
+    * ``waits`` (bool): it may wait for a service that does not answer, until its method ``close()`` is called.
     """
 
     host: bool
@@ -52,8 +53,10 @@ class LevelledReward(Protocol):
         """One value for each image.
 
         Args:
-            levels: standard deviation of the noise over that of the signal, in the state whose image was predicted; 0
-                for final images, NaN where the sampler does not tell.
+            images: ``[B, 3, H, W]`` uint8.
+            conditions: class index or prompt of each image.
+            levels: for each image, noise over signal (both as deviations) in the state from which it was predicted; 0
+                for final images, NaN if the sampler does not tell.
         """
         ...
 
@@ -83,7 +86,7 @@ class RewardSettings(Settings):
         """Refuse a model whose images this reward cannot judge; raises a ``SettingError``."""
 
     def notes(self, conditions: Sequence[Condition], caption: Caption = str) -> list[str]:
-        """What a user should know before these conditions are scored, one line each; called after :meth:`check`."""
+        """Notes for the user before these conditions are scored, one line each; called after :meth:`check`."""
         return []
 
     def identity(self) -> dict[str, Any]:
@@ -96,8 +99,8 @@ class RewardSettings(Settings):
 
         Args:
             device: where it computes, if it needs a device.
-            caption: a condition as a text that describes its image; the model's own
-                (:meth:`tts.models.base.ModelSettings.caption`).
+            caption: function from a condition to a text that describes its image: the model's
+                :meth:`tts.models.base.ModelSettings.caption`.
         """
 
 

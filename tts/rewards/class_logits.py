@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def of_classes(logits: Tensor, conditions: Sequence[Condition], probability: bool) -> list[Score]:
-    """Each row's logit of its own class, or its softmax probability; in float64.
+    """Each row's logit of its own class, or the softmax probability of that class; computed in float64.
 
     Args:
         logits: ``[B, C]``.
-        conditions: class indices, B of them.
-        probability: whether to return the probability.
+        conditions: B class indices.
+        probability: whether to return probabilities.
     """
     import torch
 

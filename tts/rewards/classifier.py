@@ -57,7 +57,7 @@ class Classifier(RewardSettings):
     precision: Precision = Field("fp32", description="of the network")
 
     def suits(self, model: ModelSettings) -> None:
-        """Refuse a model that draws another number of classes."""
+        """Refuse a model whose number of classes differs from the classifier's; raises a ``SettingError``."""
         drawn = len(model.conditions())
         if drawn != self.classes:
             what = f"{drawn} classes" if drawn else "no classes but prompts"
@@ -66,7 +66,12 @@ class Classifier(RewardSettings):
             )
 
     def check(self) -> None:
-        """Read the weights whole, and build the network that they fill."""
+        """Read all weights and fit them into the network.
+
+        Raises:
+            SettingError: the settings do not say how images are prepared.
+            WeightsError: the file is missing, damaged or for another network.
+        """
         self._network()
 
     def record(self) -> dict[str, Any]:
@@ -142,7 +147,7 @@ class Classifier(RewardSettings):
         return locate(address, "weights", self.sha256 or known)
 
     def _entry(self, path: Path) -> Any:
-        """The published weights whose image preparation is used: the named ones, or those that the file is."""
+        """The entry of published weights whose image preparation is used: the named one, or by the file's digest."""
         if self.preprocessing is not None:
             known = torchvisions.entries(self.model)
             if self.preprocessing in known:
@@ -154,7 +159,7 @@ class Classifier(RewardSettings):
         return self._named() or torchvisions.entry_of(self.model, sha256(path, "weights"))
 
     def _named(self) -> Any:
-        """The published weights that the setting names; None if it names a file or an address."""
+        """The entry of published weights that the setting names; None if it names a file or an address."""
         models = [*torchvisions.models(), GUIDED]
         if self.model not in models:
             raise SettingError(f"reward classifier: unknown model '{self.model}'; {nearest(self.model, models)}")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class ClipClasses(ContrastiveSettings):
     """Zero-shot logit of the class of ImageNet (Radford et al. 2021, arXiv 2103.00020, Sec. 3.1.2; used by Ma et al.).
 
-    The logit of a class is CLIP's scale times the cosine of the image and of the class's name in a sentence.
+    The logit of a class is CLIP's scale times the cosine between the image and a sentence with the class's name.
     """
 
     reads_prompts: ClassVar[bool] = False
@@ -68,6 +68,6 @@ class ClipClassesReward:
         self.scale = float(encoders.model.logit_scale.exp())
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """Each image's probability or logit of its class, from cosines with the classes' texts."""
+        """Each image's logit or probability of its own class, from its cosines with the texts of all classes."""
         cosines = (self.encoders.images(images).double()[:, None, :] * self.classes).sum(dim=2)  # row by row
         return of_classes(self.scale * cosines, conditions, self.probability)

@@ -1,4 +1,4 @@
-"""Facts that open_clip's weights do not hold themselves: which GELU they use, and how images were prepared."""
+"""Facts that files of open_clip weights do not hold: which GELU the network uses, and how images are prepared."""
 
 from __future__ import annotations
 
@@ -87,11 +87,13 @@ def of_tag(model: str, tag: str) -> Constants:
 
 
 def of_file(model: str, path: Path, address: str) -> Constants:
-    """The facts of a weights file of a named model: those of its tag if published, else those that all tags share.
+    """The facts of a weights file for a named model: those of its tag if it is published, else those of all tags.
 
-    A published file is recognised by its digest where open_clip states one, and by the repository it is from.
+    A published file is recognised by its digest, if open_clip states one, and by its repository.
 
     Args:
+        model: the model's name in open_clip.
+        path: the file.
         address: the file as the configuration names it.
     """
     tag, how = _known(model, path, address)
@@ -145,7 +147,7 @@ def _entry(model: str, tag: str) -> dict[str, Any]:
 
 
 def _constants(entry: Mapping[str, Any], model: str | None, told_by: str) -> Constants:
-    """The facts of an entry of open_clip; the model's configuration may also ask for the approximate GELU."""
+    """The facts of an entry of open_clip; the model's configuration may ask for the approximate GELU, too."""
     import open_clip
     from open_clip.transform import PreprocessCfg
 

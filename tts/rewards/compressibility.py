@@ -41,7 +41,7 @@ class CompressibilityReward:
         self.quality, self.max_bytes = quality, max_bytes
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """1 minus the size of each image's JPEG over ``max_bytes``, 0 to 1."""
+        """For each image, 1 minus the bytes of its JPEG over ``max_bytes``, clipped to [0, 1]."""
         limit = self.max_bytes or scale_to(images.shape[2])
         return [1.0 - min(1.0, self._bytes(image) / limit) for image in images.permute(0, 2, 3, 1)]
 

@@ -60,19 +60,19 @@ class ContrastiveSettings(RewardSettings):
     """The GELU of weights files, if the reward sets it."""
 
     def record(self) -> dict[str, Any]:
-        """The settings; those that the oldest stored runs lack only where they are set."""
+        """The settings as plain values; those of :attr:`younger` only where they are set."""
         found = super().record()
         return {name: value for name, value in found.items() if name not in self.younger or value is not None}
 
     def check(self) -> None:
-        """Find the weights, downloaded if needed, and the facts about them."""
+        """Find the weights, which are downloaded if needed, and the facts about them; raises a ``TTSError``."""
         self.weights()
         self.constants()
 
     def identity(self) -> dict[str, Any]:
         """The settings, with digests in place of addresses, and the facts about the weights.
 
-        A GELU and a preprocessing that equal the original CLIP's are left out, as in the oldest stored runs.
+        GELU and preprocessing are left out if they equal those of the original CLIP, as in the oldest stored runs.
         """
         constants, name = self.constants(), self.model if self._named else sha256(self._folder_config(), "model")
         found = {**self.record(), "model": name, "pretrained": sha256(self.weights(), "pretrained")}
@@ -86,7 +86,7 @@ class ContrastiveSettings(RewardSettings):
         return found
 
     def notes(self, conditions: Sequence[Condition], caption: Caption = str) -> list[str]:
-        """Prompts that are cut, and the facts assumed about weights that have no tag."""
+        """Notes on prompts that are cut, and on facts that are assumed for weights without a tag."""
         cut = cut_notes([caption(each) for each in conditions], cut_by(self.tokenizer())) if self.reads_prompts else []
         return [*self._told_notes(), *cut]
 
@@ -132,7 +132,7 @@ class ContrastiveSettings(RewardSettings):
         return found if self.files_quick_gelu is None else replace(found, quick_gelu=self.files_quick_gelu)
 
     def _usual(self) -> Constants:
-        """The facts that an identity leaves out: they held for all weights before they could be set."""
+        """The facts that an identity leaves out: all weights had them before they could be set."""
         if not self._named:
             found = clip_constants.of_folder(open_clip_models.read_json(self._folder_config()), f"model {self.model}")
         elif self.pretrained in clip_constants.tags_of(self.model):

@@ -49,7 +49,7 @@ class DinoClasses(RewardSettings):
             raise SettingError("reward dino_classes: knows ImageNet's classes only; for prompts use clip")
 
     def check(self) -> None:
-        """Read the weights whole."""
+        """Read all weights; raises a ``WeightsError`` if they are missing, damaged or for another network."""
         self._network()
         self._head()
 
@@ -98,7 +98,7 @@ class DinoClassesReward:
         self.prepare = Preprocess(SIDE, MEAN, STD, edge=EDGE)
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[Score]:
-        """Each image's probability or logit of its class."""
+        """Each image's logit or probability of its own class."""
         logits = by_row(self._logits, self.prepare(images.to(self.device)))
         return of_classes(logits, conditions, self.probability)
 

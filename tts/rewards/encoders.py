@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 KEPT = 4096
 """Number of encoded texts in the cache."""
 UNCUT = 2048
-"""Length, in tokens, at which a text counts as read whole."""
+"""Number of tokens with which a tokenizer reads a text to find out whether it would be cut."""
 
 
 class Encoders:
@@ -75,7 +75,7 @@ def cosines(images: Tensor, texts: Tensor) -> list[float]:
 
 
 def cut_by(tokenizer: Any) -> Callable[[str], Cut | None]:
-    """Function that finds the part of a text that an open_clip tokenizer cuts; for :func:`tts.prompts.cut_notes`."""
+    """A function, for :func:`tts.prompts.cut_notes`, that finds the part of a text that an open_clip tokenizer cuts."""
     fills = int(tokenizer("", context_length=UNCUT)[0, -2])
     marks_whole = getattr(tokenizer, "tokenizer_mode", "") == "clips"  # marked by a last token after the padding
 

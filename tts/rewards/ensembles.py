@@ -92,9 +92,9 @@ class Weighted(EnsembleSettings):
 
 
 class RankAverage(EnsembleSettings):
-    """The mean over rewards, whatever their scales, of each value's rank (0 to 1) in a reference run.
+    """The mean over rewards of an image's rank (0 to 1) among a reference run's values, whatever their scales.
 
-    A rank among the images of one batch would depend on that batch; a rank in a fixed sample depends on the image only.
+    A rank among the images of a batch would depend on that batch; a rank in a fixed sample depends on the image only.
     Outside the sample's range, ranks continue linearly below 0 and above 1, so that a search can still improve.
     """
 
@@ -133,7 +133,7 @@ class RankAverage(EnsembleSettings):
 
 
 class Combined:
-    """A sum of functions of rewards. Members that score on the host get images in its memory."""
+    """A sum of functions of rewards. Members that score on the host get images in host memory."""
 
     def __init__(self, members: list[Reward], parts: list[Callable[[float], float]]) -> None:
         self.members, self.parts = members, parts
@@ -142,7 +142,7 @@ class Combined:
         self.levelled = any(getattr(member, "levelled", False) for member in members)
 
     def score(self, images: Tensor, conditions: Sequence[Condition], levels: Sequence[float] = ()) -> list[Score]:
-        """The sum of each image's values; None where a member cannot score it."""
+        """For each image, the sum over members; None where a member cannot score it."""
         columns = [
             score_at(member, images.cpu() if member.host else images, conditions, levels) for member in self.members
         ]
@@ -184,7 +184,7 @@ def _rank(sample: NDArray[np.float64]) -> Callable[[float], float]:
 
 
 def _sample(run: Path, reward: str) -> NDArray[np.float64]:
-    """A run's sorted values of a reward: of its naive trials, or of all trials if there are none."""
+    """Sorted values of a reward in a run: of its naive trials, or of all trials if it has no naive ones."""
     import pyarrow.dataset as ds
     from pyarrow import ArrowException
 

@@ -43,8 +43,8 @@ PIXELS = 256 * 28 * 28
 class HPSv3(RewardSettings):
     """Predicted human preference for an image and its prompt, about 0 to 15: the mean that the head predicts.
 
-    The question is the authors', read from their published program. As there, positions count all tokens one by one,
-    including those of the image.
+    The question is that of the authors, read from their published program. As in that program, positions count all
+    tokens one by one, including those of the image.
     """
 
     weights: str = Field("hf-hub:MizzenAI/HPSv3/HPSv3.safetensors", description="a file, or hf-hub:owner/name/file")
@@ -59,7 +59,7 @@ class HPSv3(RewardSettings):
     precision: Precision = Field("bf16", description="precision of the network; its head is in fp32")
 
     def check(self) -> None:
-        """Find all files, downloaded if needed, and read the question."""
+        """Find all files, which are downloaded if needed, and read the question; raises a ``TTSError``."""
         self.template()
         self._processor()
         if not self._path().is_file():

@@ -50,7 +50,7 @@ class ImageReward(RewardSettings):
     precision: Precision = Field("fp32", description="of the network")
 
     def check(self) -> None:
-        """Read the weights whole, and find the tokenizer."""
+        """Read all weights and find the tokenizer; raises a ``WeightsError`` if one is bad or they do not fit."""
         size, found = self._network().sizes["vocab_size"], len(self._tokenizer())
         if not size - MARKS <= found <= size:
             raise WeightsError(
@@ -59,7 +59,7 @@ class ImageReward(RewardSettings):
             )
 
     def notes(self, conditions: Sequence[Condition], caption: Caption = str) -> list[str]:
-        """Prompts that are cut, and published constants that may not fit other weights."""
+        """Notes on prompts that are cut, and on published constants that may not fit other weights."""
         tokenizer = self._tokenizer()
 
         def cut(text: str) -> Cut | None:
@@ -72,7 +72,7 @@ class ImageReward(RewardSettings):
 
     def identity(self) -> dict[str, Any]:
         """The settings, with digests in place of addresses, and the precision of the head."""
-        kept = {} if self.precision == "fp32" else {"head": "fp32"}  # once it had the network's
+        kept = {} if self.precision == "fp32" else {"head": "fp32"}  # once it was the network's
         words = {file.name: sha256(file, "tokenizer") for kind in WORDS for file in sorted(self._words().glob(kind))}
         return {**self.record(), "weights": sha256(self._path(), "weights"), "tokenizer": words, **kept}
 

@@ -29,7 +29,7 @@ class IQA(RewardSettings):
     metric: str = Field("musiq", description="pyiqa's name of a no-reference metric: musiq, maniqa, clipiqa+, niqe")
 
     def check(self) -> None:
-        """Find the package and the metric; its weights are downloaded when it is loaded."""
+        """Find the package and the metric (``SettingError``); the metric's weights are downloaded when it is loaded."""
         config = self._configs().get(self.metric)
         if config is None:
             raise SettingError(f"metric {self.metric}: pyiqa has no such metric; pyiqa.list_models() lists them")

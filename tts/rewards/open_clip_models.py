@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 
 def network(source: str, name: str, quick_gelu: bool) -> Any:
-    """A model without weights.
+    """A model with random weights.
 
     Args:
         source: the model's name for open_clip.
-        name: as the configuration names it, for messages.
+        name: the model as the configuration names it, for messages.
+        quick_gelu: whether its encoders use OpenAI's approximate GELU.
     """
     import open_clip
 
@@ -63,7 +64,7 @@ def published(model: str, tag: str) -> Path:
     """The file of a tag's weights; it is downloaded if it is not on this machine.
 
     Raises:
-        WeightsError: it cannot be downloaded; the message says how to name a file of them.
+        WeightsError: the file cannot be downloaded; the message says how to name a local file instead.
     """
     import open_clip
 
@@ -80,7 +81,7 @@ def published(model: str, tag: str) -> Path:
 
 
 def without_extras(found: dict[str, Tensor], model: Any) -> dict[str, Tensor]:
-    """Weights without the buffers in published files that models build themselves."""
+    """Weights of a published file without the buffers that models build themselves."""
     wanted = model.state_dict().keys()
     extras = (
         "text.transformer.embeddings.position_ids",

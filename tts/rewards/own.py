@@ -31,7 +31,7 @@ class Own(RewardSettings):
     captions: bool = Field(False, description="pass captions instead of class indices")
 
     def identity(self) -> dict[str, Any]:
-        """The settings and the digest of the function's source file; files that it imports are not included."""
+        """The settings and the digest of the function's source file; files that this file imports are not included."""
         source = inspect.getsourcefile(self._function())
         return {**self.record(), "source": sha256(Path(source), "reward") if source else None}
 

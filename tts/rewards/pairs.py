@@ -30,7 +30,7 @@ class PairJudge(Protocol):
     """Compares images."""
 
     def preferences(self, pairs: Sequence[Pair]) -> list[float | None]:
-        """1 where the second image is better, 0 where the first is, 0.5 where they are equal; None: no answer."""
+        """For each pair, 1 if the second image is better, 0 if the first is, 0.5 if they are equal; None: no answer."""
         ...
 
 
@@ -62,7 +62,7 @@ class WrittenPreference:
 
 
 def read(answer: str) -> float | None:
-    """1 where the answer calls the second image better, 0 the first, 0.5 neither; None without a verdict.
+    """1 if the answer calls the second image better, 0 if it calls the first better, 0.5 if neither; None: no verdict.
 
     The last verdict counts, as models reason before they decide.
     """

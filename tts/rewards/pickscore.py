@@ -40,13 +40,13 @@ class PickScore(RewardSettings):
     precision: Precision = Field("fp32", description="of the encoders")
 
     def check(self) -> None:
-        """Find weights, tokenizer and preprocessing, downloaded if needed, and read their configurations."""
+        """Find weights, tokenizer and preprocessing (downloaded if needed), and read their configurations."""
         self._config()
         self._prepare()
         check_tokenizer(self._words(), "processor")
 
     def notes(self, conditions: Sequence[Condition], caption: Caption = str) -> list[str]:
-        """Prompts that are cut."""
+        """Notes on prompts that are cut."""
         tokenizer, limit = self._tokenizer(), self._limit()
 
         def cut(text: str) -> Cut | None:
@@ -60,7 +60,7 @@ class PickScore(RewardSettings):
         """Digests of the weights and of the preprocessing, and the precision of the scale."""
         files = [*self._weights(), *sorted(file for kind in WORDS for file in self._words().glob(kind))]
         found = {"precision": self.precision, "files": {file.name: sha256(file, "id") for file in files}}
-        return found if self.precision == "fp32" else {**found, "scale": "fp32"}  # once it had the encoders'
+        return found if self.precision == "fp32" else {**found, "scale": "fp32"}  # once it was the encoders'
 
     def _weights(self) -> list[Path]:
         return weight_files(folder(self.id, WEIGHTS, "id"), self.id)

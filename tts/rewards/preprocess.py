@@ -17,20 +17,20 @@ CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.261302
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Resize, crop or pad to a square, normalise.
+    """Resize images, crop or pad them to a square, and normalise them.
 
-    Images stay 8-bit while they are resized, as in Pillow, so that pixels agree with those of training.
+    Images stay 8-bit while they are resized, as in Pillow, so that pixels agree with those in training.
 
     Args:
         size: height and width of the result.
         mean, std: normalisation of the three channels, for pixels in [0, 1].
         interpolation: ``bicubic`` or ``bilinear``.
-        mode: which side becomes ``size``: the shortest (the rest is cropped), the longest (the rest is padded with
-            ``fill``), or both.
+        mode: ``shortest``: the shortest side becomes ``size``, and the rest is cropped; ``longest``: the longest side
+            does, and the rest is padded with ``fill``; ``squash``: both do.
         fill: grey level of the padding, 0 to 255.
         edge: length of the shortest side before the rest is cropped; None: ``size``.
-        rounds: whether a crop with an odd rest starts at torchvision's rounded half, or, as in transformers, at the
-            integer below.
+        rounds: whether a crop with an odd rest starts at half the rest rounded (torchvision), or at the integer below
+            (transformers).
     """
 
     size: int
@@ -82,12 +82,13 @@ class Preprocess:
 
 
 def by_row(network: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-    """A network's output for a batch, where no row depends on its position.
+    """A network's output for a batch, computed so that no row depends on its position.
 
-    A CPU's matrix kernels sum the rows at a batch's edge in another order than the others, so on a CPU each row runs
-    alone, which costs almost nothing for networks of this size. A GPU's kernels do not.
+    A CPU's matrix kernels sum rows at the edge of a batch in another order than other rows. So on a CPU each row runs
+    alone, which costs almost nothing for networks of this size. A GPU's kernels treat all rows alike.
 
     Args:
+        network: function of the inputs.
         inputs: the network's inputs, each ``[B, ...]``.
     """
     import torch

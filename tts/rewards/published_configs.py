@@ -39,7 +39,7 @@ CONFIG_NEUTRAL = {
     *("tie_word_embeddings", "tie_encoder_decoder", "tf_legacy_loss", "is_decoder", "is_encoder_decoder"),
     *("add_cross_attention", "cross_attention_hidden_size", "decoder_start_token_id", "tokenizer_class", "prefix"),
     *("pruned_heads", "chunk_size_feed_forward", "gradient_checkpointing", "attn_implementation"),
-    # these are about generating texts, which encoders do not do
+    # settings for generating texts, which encoders do not do
     *("bad_words_ids", "begin_suppress_tokens", "suppress_tokens", "diversity_penalty", "do_sample", "early_stopping"),
     *("encoder_no_repeat_ngram_size", "no_repeat_ngram_size", "exponential_decay_length_penalty", "length_penalty"),
     *("forced_bos_token_id", "forced_eos_token_id", "max_length", "min_length", "num_beam_groups", "num_beams"),
@@ -72,13 +72,13 @@ TOKENIZER_NEUTRAL = {
     *("merges_file", "tokenizer_class", "processor_class", "model_input_names", "use_fast", "backend", "is_local"),
     *("clean_up_tokenization_spaces", "split_special_tokens", "model_type", "trim_offsets", "_commit_hash"),
 }
-"""Keys of it without effect on a text's tokens, which are cut at the text encoder's length."""
+"""Keys of a tokenizer_config.json without effect on tokens; texts are cut at the text encoder's length."""
 
 BERT_FIXED: dict[str, tuple[Any, ...]] = {
     "add_cross_attention": (True,),
     "add_type_embeddings": (False,),
     "hidden_act": ("gelu",),
-    "is_decoder": (True, False),  # about generating texts; a reward reads all tokens at once
+    "is_decoder": (True, False),  # a setting for generating texts; a reward reads all tokens at once
     "layer_norm_eps": (1e-12,),
     "model_type": ("bert",),
     "pad_token_id": (0,),
@@ -143,7 +143,7 @@ def preprocess(values: Mapping[str, Any], where: str) -> Preprocess:
 
 
 def preprocessor_of(folder: Path, setting: str) -> Preprocess:
-    """The preparation of images by a folder's preprocessor_config.json, or that part of its processor_config.json."""
+    """The preparation of images by a folder's preprocessor_config.json, or by that section of processor_config.json."""
     path, key = folder / "preprocessor_config.json", None
     if not path.is_file() and (folder / "processor_config.json").is_file():
         path, key = folder / "processor_config.json", "image_processor"
@@ -155,7 +155,7 @@ def preprocessor_of(folder: Path, setting: str) -> Preprocess:
 
 
 def squash_of(folder: Path, setting: str) -> Preprocess:
-    """The preparation of images by SigLIP's preprocessor_config.json: resize both sides to those of a square.
+    """The preparation of images by SigLIP's preprocessor_config.json: resize both sides to the side of a square.
 
     Raises:
         WeightsError: it has a key whose effect is unknown, or a value that is not supported.
@@ -178,7 +178,7 @@ def _interpolation(values: Mapping[str, Any], where: str) -> str:
 
 
 def check_tokenizer(folder: Path, setting: str) -> None:
-    """Refuse a folder's tokenizer_config.json, if it has one, with a key whose effect is unknown or unsupported."""
+    """Refuse a folder whose tokenizer_config.json, if any, has a key with an unknown or unsupported effect."""
     path = folder / "tokenizer_config.json"
     if path.is_file():
         _refuse(read_json(path, setting), TOKENIZER_USED | TOKENIZER_NEUTRAL, f"{setting} {path}", TOKENIZER_FIXED)

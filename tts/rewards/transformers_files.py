@@ -1,4 +1,4 @@
-"""Load networks of transformers from a folder: exactly their weights, nothing pickled."""
+"""Load networks of transformers from a folder, with exactly their weights and without pickles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ def weight_files(folder: Path, name: str, setting: str = "id") -> list[Path]:
     """The safetensors files of a folder, checked by their headers.
 
     Args:
-        name: as the configuration names the folder, for messages.
+        folder: the folder.
+        name: the folder as the configuration names it, for messages.
+        setting: the setting that names it, for messages.
 
     Raises:
         WeightsError: there is none, or one is damaged.
@@ -38,7 +40,10 @@ def load_network(folder: Path, kind: str, dtype: torch.dtype, setting: str, name
     """Load a network with its weights.
 
     Args:
-        kind: its class in transformers.
+        folder: the network's folder.
+        kind: the network's class in transformers.
+        dtype: precision of the weights.
+        setting, name: the setting that names the folder, and its value, for messages.
 
     Raises:
         WeightsError: a file is missing, damaged, or for another network.
@@ -61,7 +66,7 @@ def architecture(folder: Path, known: Sequence[str], setting: str, name: str) ->
 
 
 def load_processor(folder: Path, setting: str, name: str) -> Any:
-    """A network's processor of images and texts; code that comes with it is not run.
+    """A network's processor of images and texts; no code of the folder is run.
 
     Raises:
         WeightsError: its files are missing or damaged.

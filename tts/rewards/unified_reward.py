@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class UnifiedReward(UnifiedModel, RewardSettings):
     """The score, 1 to 5, that a model writes after it has checked the image against the prompt.
 
-    The question is the authors', read from their published program; an answer without a score gives no value.
+    The question is that of the authors, read from their published program. An answer without a score gives no value.
     """
 
     question: str = Field(POINTS, description=QUESTION)

@@ -22,7 +22,7 @@ QUESTION = f'Does this figure show "{CAPTION}"? Please answer yes or no.'
 class VQAScore(VisionLanguageSettings, RewardSettings):
     """Probability that a model answers "Yes" when asked whether the image shows its prompt.
 
-    The published figures use CLIP-FlanT5, which vqascore_t5 loads; other models have other scales.
+    The published figures use CLIP-FlanT5, which the reward ``vqascore_t5`` loads; other models have other scales.
     """
 
     id: str = Field(

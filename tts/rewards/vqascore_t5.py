@@ -37,7 +37,7 @@ WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 WORDS = ("spiece.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 EYES = ("config.json", "preprocessor_config.json")
 BEFORE, AFTER = "{} USER: ", "\n{} ASSISTANT: "
-"""Text before and after an image in the conversations of the network's training."""
+"""Text before and after an image in the conversations on which the network was trained."""
 
 
 class VQAScoreT5(RewardSettings):
@@ -59,7 +59,7 @@ class VQAScoreT5(RewardSettings):
     precision: Precision = Field("bf16", description="of the network")
 
     def check(self) -> None:
-        """Find all files, downloaded if needed."""
+        """Find all files, which are downloaded if needed; raises a ``TTSError``."""
         self._files()
         self._prepare()
         self._tokenizer()

@@ -21,7 +21,7 @@ PHRASES = ("a photo of a {colour} {name}", "a photo of a {colour}-colored {name}
 
 
 class ColourNames:
-    """Names an object's colour: the one of ten whose phrases are nearest to its cut-out."""
+    """Names an object's colour: the one of ten colours whose phrases are nearest to the object's cut-out."""
 
     def __init__(self, encoders: Encoders) -> None:
         self.encoders = encoders

@@ -70,7 +70,8 @@ class SetDetector:
         return pad(pixels, (0, -width % FITS, 0, -height % FITS)), (height, width)
 
     def _by_masks(self, logits: Tensor, masks: Tensor) -> list[Found]:
-        """The likeliest (query, class) pairs, as many as queries; confidence is the class's times the mask's."""
+        """The likeliest (query, class) pairs, as many as there are queries; the confidence is the product of class and
+        mask."""
         chances = logits.float().softmax(dim=-1)[:, :-1]
         values, places = chances.flatten().topk(len(chances))
         found = []

@@ -41,8 +41,9 @@ class Demand:
 
     Args:
         task: one of :data:`TASKS`.
+        prompt: the prompt.
         include: objects that it must show.
-        exclude: objects that must stay below a number.
+        exclude: objects of which there must be fewer than ``count``.
     """
 
     task: str
@@ -60,7 +61,7 @@ def read(path: Path) -> list[Demand]:
     """The lines of a metadata file, in their order.
 
     Raises:
-        DataError: the file cannot be read, or a line has not the published form; the message has its number.
+        DataError: the file cannot be read, or a line lacks the published form; the message has the line's number.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -36,8 +36,8 @@ PUBLISHED_SHA256 = "5c48e0813e812e3c373fa5c8ed07a8f0a483be30272b4427b0559c8048e6
 class GenEval(ContrastiveSettings):
     """Whether a detector finds the objects that the prompt names, in their number, colours and positions.
 
-    model, pretrained and the settings beside them choose the CLIP that names colours. Prompts that are not in the
-    metadata cannot be scored.
+    ``model``, ``pretrained`` and the settings beside them choose the CLIP that names colours. Prompts that are not in
+    the metadata cannot be scored.
     """
 
     reads_prompts = False  # it reads fixed phrases
@@ -49,7 +49,7 @@ class GenEval(ContrastiveSettings):
     )
 
     def suits(self, model: ModelSettings) -> None:
-        """Refuse a model that draws classes."""
+        """Refuse a model of classes, as the metadata is about prompts; raises a ``SettingError``."""
         if model.conditions():
             raise SettingError("reward geneval: judges prompts, and this model draws classes; use dino_classes")
 
@@ -62,7 +62,7 @@ class GenEval(ContrastiveSettings):
 
     @property
     def path(self) -> Path:
-        """The metadata file; it is downloaded if it is an address."""
+        """The metadata file; if the setting is an address, it is downloaded once."""
         return locate(self.metadata, "metadata", PUBLISHED_SHA256 if self.metadata == PUBLISHED else None)
 
     @cached_property
@@ -71,7 +71,7 @@ class GenEval(ContrastiveSettings):
         return {each.prompt: each for each in metadata.read(self.path)}
 
     def notes(self, conditions: Sequence[Condition], caption: Caption = str) -> list[str]:
-        """Prompts that are not in the metadata."""
+        """Notes on prompts that are not in the metadata."""
         unknown = [text for each in conditions if (text := caption(each).strip()) not in self.demands]
         if not unknown:
             return super().notes(conditions, caption)

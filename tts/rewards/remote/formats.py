@@ -30,7 +30,7 @@ class Question:
 
     @property
     def id(self) -> str:
-        """Identifier in question and answer."""
+        """Identifier that question and answer share."""
         return hashlib.sha256(self.caption.encode() + b"\0" + self.png).hexdigest()[:16]
 
     @property
@@ -101,7 +101,8 @@ class OpenAIFormat(Format):
         model: the model's name at the service.
         template: the question; ``{caption}`` stands for what the image should show.
         pattern: regular expression whose first group in the answer is the score; None: the score is a probability.
-        answers: words whose probability as the answer's first token is the score (VQAScore, arXiv 2404.01291: "yes").
+        answers: the score is the probability that the answer's first token is one of these words (VQAScore, arXiv
+            2404.01291: "yes").
         scale: factor of a score read by ``pattern``.
     """
 

@@ -1,4 +1,4 @@
-"""HTTP requests to a service, sent again while it does not answer."""
+"""HTTP requests to a service, which are repeated while it does not answer."""
 
 from __future__ import annotations
 
@@ -90,7 +90,9 @@ class Service:
         """Send a POST request and return the answer's bytes; repeat it while the service does not answer.
 
         Args:
-            json: the request's body; None: ``content`` is.
+            path: the path below the service's address.
+            json: the request's body, as plain values; None: the body is ``content``.
+            content: the request's body, as bytes.
 
         Raises:
             EngineError: the service refuses the request, or has not answered for :attr:`patience` seconds.
@@ -122,7 +124,7 @@ class Service:
             raise EngineError(f"{shown(self.address)} had not answered when the wait was ended")
 
     def _asked(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[bytes | str, float]:
-        """The answer, or the reason why there is none; and the seconds that the service asks to wait."""
+        """The answer, or the reason why there is none; then the seconds that the service asks to wait."""
         import urllib3
 
         try:
@@ -141,7 +143,7 @@ class Service:
         """Status, body and ``Retry-After`` of one attempt; redirections are not followed."""
         import urllib3
 
-        if self._pool is None:  # created on first use: this object is sent to engines before that
+        if self._pool is None:  # made at the first request: before that, this object is sent to engines
             self._pool = urllib3.PoolManager(maxsize=CONNECTIONS)
         secret = {} if self.key is None else {"Authorization": f"Bearer {self._secret()}"}
         found = self._pool.request(

@@ -41,8 +41,8 @@ class Chat:
     def each(self, questions: Sequence[Inputs], ask: Callable[[Inputs], Sequence[V]]) -> list[V]:
         """Answers to the questions, in their order.
 
-        Questions of one form share a pass without padding, so that no answer depends on the others. On a CPU, whose
-        kernels let a row depend on its position, each question runs alone.
+        Questions of the same form share a forward pass without padding, so that no answer depends on the others. On a
+        CPU, whose kernels let a row depend on its position, each question runs alone.
         """
         found: dict[int, V] = {}
         for places in self._alike(questions):
@@ -64,7 +64,7 @@ class Chat:
         return {name: torch.cat([each[name] for each in questions]).to(self.device) for name in questions[0]}
 
     def chances(self, inputs: Inputs, answer: Sequence[int]) -> list[float]:
-        """Probability of an answer to each question: the geometric mean of its tokens', each given those before."""
+        """Probability of an answer to each question: the geometric mean over its tokens, each given those before it."""
         import torch
 
         tokens = torch.tensor(answer, device=self.device)
@@ -88,7 +88,7 @@ class Chat:
 
 
 def _longer(name: str, value: Any, more: Any) -> Any:
-    """An input of the same questions with more tokens after them, if it has an entry for each token."""
+    """An input, extended for more tokens after the questions if it has an entry for each token."""
     import torch
 
     if name == "input_ids":

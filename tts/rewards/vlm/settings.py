@@ -21,7 +21,7 @@ WEIGHTS = ("*.safetensors",)
 
 
 class VisionLanguageSettings(Settings):
-    """A model of transformers that reads images and texts; code that comes with weights is not run.
+    """A model of transformers that reads images and texts; no code of its folder is run.
 
     Rewards of a single image also inherit ``RewardSettings``.
     """
@@ -38,7 +38,7 @@ class VisionLanguageSettings(Settings):
     """Networks whose answers this package is known to read correctly."""
 
     def check(self) -> None:
-        """Find the files, downloaded if needed, and read their configurations."""
+        """Find the files, which are downloaded if needed, and read their configurations; raises a ``TTSError``."""
         self._kind()
         weight_files(self._folder(), self.id)
         self._processor()

@@ -18,7 +18,7 @@ def filled(text: str, caption: str) -> str:
 
 
 def constants(path: Path, names: Sequence[str], setting: str) -> str:
-    """The named top-level texts of a Python program, joined; the whole text of any other file.
+    """The top-level texts of these names in a Python program, joined; for any other file, its whole text.
 
     The program is parsed and never run.
 
