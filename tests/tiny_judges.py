@@ -138,7 +138,7 @@ def unified_reward(folder: Path, chat: Path) -> dict[str, Any]:
 
 def clip_t5(folder: Path) -> dict[str, Any]:
     """CLIP-FlanT5 in its published form: pickled parts, T5's configuration with words on the image; the settings."""
-    from tiny_flows import t5_tokenizer
+    from tiny_parts import t5_tokenizer
     from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel, T5Config, T5ForConditionalGeneration
 
     torch.manual_seed(0)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_flows
+import tiny_flux
 import tiny_pipelines
 import torch
 from safetensors.torch import save_file
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("adapted")
-    makers = {**tiny_pipelines.PIPELINES, "flux": tiny_flows.flux}
+    makers = {**tiny_pipelines.PIPELINES, "flux": tiny_flux.flux}
     return {name: tiny_pipelines.save(makers[name](), folder / name) for name in NAMES}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import diffusers
 import pytest
-import tiny_flows
+import tiny_flux
 import tiny_pipelines
 import torch
 from checks_of_models import MODELS as CHECKS
@@ -150,14 +150,14 @@ def test_settings_that_say_otherwise_are_refused(
 ) -> None:
     folder = tmp_path_factory.getbasetemp() / "flux-refused"
     if not folder.exists():
-        tiny_pipelines.save(tiny_flows.flux(), folder)
+        tiny_pipelines.save(tiny_flux.flux(), folder)
     settings = generic("flux-dev", folder, **{"cell": 4, **values})
     with pytest.raises(SettingError, match=message):
         _ = settings.check(), settings.load()
 
 
 def test_a_pipeline_that_draws_another_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = generic("flux-dev", tiny_pipelines.save(tiny_flows.flux(), tmp_path / "flux"), cell=4, size=24)
+    settings = generic("flux-dev", tiny_pipelines.save(tiny_flux.flux(), tmp_path / "flux"), cell=4, size=24)
     settings.load()
     set_cells(monkeypatch, diffusers.FluxPipeline, 8)
     with pytest.raises(SettingError, match="size = 24: its pipeline draws 4x4 pixels for it; set size to multiples"):
@@ -208,7 +208,7 @@ def test_prompts_of_a_store_are_those_of_an_engine(family: str, tmp_path: Path) 
 
 
 def test_of_a_key_is_all_that_decides_an_encoding(tmp_path: Path) -> None:
-    folder = tiny_pipelines.save(tiny_flows.flux(), tmp_path / "flux")
+    folder = tiny_pipelines.save(tiny_flux.flux(), tmp_path / "flux")
     made = [
         generic("flux-dev", folder, **{"cell": 4, **values}).encoder_identity()
         for values in ({}, {"precision": "bf16"}, {"arguments": {"max_sequence_length": 128}}, {"size": 32})
@@ -220,7 +220,7 @@ def test_of_a_key_is_all_that_decides_an_encoding(tmp_path: Path) -> None:
 def test_where_more_than_text_encoders_is_needed_it_is_said_and_engines_encode(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tiny_pipelines.save(tiny_flows.flux(), tmp_path / "flux")
+    folder = tiny_pipelines.save(tiny_flux.flux(), tmp_path / "flux")
     settings, store = generic("flux-dev", folder, cell=4), PromptStore(tmp_path / "store", CPU)
     expected = answers(settings.load())
     real = diffusers.FluxPipeline.encode_prompt
@@ -241,7 +241,7 @@ def test_where_more_than_text_encoders_is_needed_it_is_said_and_engines_encode(
 
 def test_what_no_tokenizer_reads_of_a_prompt_is_said(tmp_path: Path) -> None:
     """By the one that reads most, as the family says it; and by CLIP's own length where there is no other."""
-    folder = tiny_pipelines.save(tiny_flows.flux(), tmp_path / "flux")
+    folder = tiny_pipelines.save(tiny_flux.flux(), tmp_path / "flux")
     whole, half = ({"arguments": values} for values in ({}, {"max_sequence_length": 128}))
     family: Any = MODELS.make({"name": "flux", "id": str(folder), "size": 16})[1]
     prompts = ["a cat", "cube " * 200]

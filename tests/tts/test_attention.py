@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import pytest
-import tiny_flows
+import tiny_flow_pipelines
 import tiny_pipelines
 import torch
 from torch import Tensor
@@ -76,7 +76,7 @@ def test_a_kernel_that_cannot_compute_it_is_said_in_one_line() -> None:
 
 
 def test_a_backend_of_diffusers_computes_the_same() -> None:
-    transformer = tiny_flows.qwen_image().transformer
+    transformer = tiny_flow_pipelines.qwen_image().transformer
     try:
         dispatch(transformer, "auto")
         assert backends(transformer) == {None}
@@ -101,4 +101,4 @@ def test_a_network_whose_attention_is_torchs_has_no_backends() -> None:
 @pytest.mark.parametrize("name", ["diffusers:unheard_of", "diffusers:sage"])
 def test_a_backend_that_is_not_there_is_refused(name: str) -> None:
     with pytest.raises(SettingError, match=f"^engines.attention = {name}: "):
-        dispatch(tiny_flows.qwen_image().transformer, name)
+        dispatch(tiny_flow_pipelines.qwen_image().transformer, name)

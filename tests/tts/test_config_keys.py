@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_flows
+import tiny_flow_pipelines
 import tiny_pipelines
 import torch
 from checks_of_models import MODELS as CHECKS
@@ -122,7 +122,7 @@ def test_a_dit_is_found_under_its_former_name(edited: Any, saved: dict[str, Path
 
 def test_so_is_a_pixart(tmp_path: Path) -> None:
     """PixArt-Sigma, too, was published before its class had a name of its own."""
-    folder = tiny_pipelines.save(tiny_flows.pixart_sigma(), tmp_path / "it")
+    folder = tiny_pipelines.save(tiny_flow_pipelines.pixart_sigma(), tmp_path / "it")
     for file in ("model_index.json", "transformer/config.json"):
         path = folder / file
         path.write_text(path.read_text().replace("PixArtTransformer2DModel", "Transformer2DModel"))

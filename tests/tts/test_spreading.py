@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_flow_pipelines
 import tiny_flows
+import tiny_flux
 import tiny_pipelines
 import torch
 from torch import nn
@@ -36,8 +38,8 @@ def test_blocks_are_shared_out_in_order_and_evenly(devices: int) -> None:
 
 MAKERS: dict[str, Any] = {
     "stable-diffusion": tiny_pipelines.stable_diffusion,
-    "flux": tiny_flows.flux,
-    "sana": tiny_flows.sana,  # which has a table outside of its blocks
+    "flux": tiny_flux.flux,
+    "sana": tiny_flow_pipelines.sana,  # which has a table outside of its blocks
 }
 
 
