@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -23,16 +27,37 @@ PRELOADED = ["torch", "bench.commands.run", "bench.report.plots", "bench.run.sta
 """Modules whose import takes seconds: processes are forked from one that has only imported them."""
 
 
+def forked(target: Callable[..., None], *arguments: object) -> BaseProcess:
+    """A process that calls a function, with this one's environment and with :data:`PRELOADED`."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    process: BaseProcess = context.Process(target=target, args=(dict(os.environ), *arguments), daemon=True)
+    process.start()
+    return process
+
+
+def said_by(function: str, *arguments: object) -> str:
+    """What a function, ``module:name``, prints in a process of its own."""
+    with TemporaryDirectory() as folder:
+        process = forked(_say, function, arguments, str(Path(folder) / "said"))
+        process.join()
+        assert process.exitcode == 0
+        return (Path(folder) / "said").read_text()
+
+
+def _say(environment: dict[str, str], function: str, arguments: tuple[object, ...], path: str) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    module, _, name = function.partition(":")
+    with Path(path).open("w") as file, redirect_stdout(file):
+        getattr(importlib.import_module(module), name)(*arguments)
+
+
 class DriverProcess:
     """``tts-bench run`` of a file, as a process; with what a test needs of ``subprocess.Popen``."""
 
     def __init__(self, config: Path, *flags: str) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(PRELOADED)
-        self._process: BaseProcess = context.Process(
-            target=_run, args=([str(config), *flags], dict(os.environ)), daemon=True
-        )
-        self._process.start()
+        self._process = forked(_run, [str(config), *flags])
 
     @property
     def pid(self) -> int:
@@ -57,7 +82,7 @@ class DriverProcess:
             os.kill(self.pid, number)
 
 
-def _run(words: list[str], environment: dict[str, str]) -> None:
+def _run(environment: dict[str, str], words: list[str]) -> None:
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["tts-bench", "run", *words]

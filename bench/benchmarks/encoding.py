@@ -110,5 +110,10 @@ def _predict(study: Study) -> tuple[int, Model]:
     return 1, model
 
 
+def main(way: str, config: str, *overrides: str) -> None:
+    """Print what :func:`measure` finds, as JSON."""
+    sys.stdout.write(json.dumps(measure(way, config, [*overrides])) + "\n")
+
+
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(measure(sys.argv[1], sys.argv[2], sys.argv[3:])) + "\n")
+    main(*sys.argv[1:])
