@@ -229,16 +229,17 @@ def fresh_python() -> Callable[..., str]:
 
 
 @pytest.fixture(scope="module")
-def undrawn() -> Iterator[None]:
-    """Figures are made, and become files of one pixel: for tests that look at none, as drawing is most of a report."""
+def undrawn() -> Iterator[Callable[..., None]]:
+    """Figures are made and become empty pictures, as drawing is most of a report; the value is what would draw them."""
     from matplotlib.figure import Figure
 
     def save(figure: Figure, file: IO[bytes], format: str = "png", **_: Any) -> None:
         if format == "svg":
-            file.write(b"<svg/>")
+            file.write(b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"></svg>\n')
         else:
             Image.new("RGB", (1, 1)).save(file, format)
 
     with pytest.MonkeyPatch.context() as patch:
+        draws = Figure.savefig
         patch.setattr(Figure, "savefig", save)
-        yield
+        yield draws

@@ -20,6 +20,19 @@ def small_network() -> None:
     save_weights()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def mostly_undrawn(undrawn: Callable[..., None]) -> None:
+    """No figure is drawn, but for tests that ask for :func:`drawn`."""
+
+
+@pytest.fixture
+def drawn(undrawn: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are drawn."""
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr(Figure, "savefig", undrawn)
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> Callable[..., RunConfig]:
     """Makes the small study's configuration; ``engines`` is changed key by key."""

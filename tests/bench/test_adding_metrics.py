@@ -29,8 +29,6 @@ from tts.metrics.extractors.judge import Judge
 from tts.metrics.frechet_judge import FrechetJudge
 from tts.registry import METRICS
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 SEARCHES = ["naive", {"name": "random", "budget": {"N": [2, 3]}}]
 FID = "{name: fid, features: judge}"
 SCORE = "{name: inception_score, features: judge, splits: 2}"

@@ -179,6 +179,7 @@ def test_curves_say_what_is_gained_over_a_baseline_and_what_intervals_are_over(f
     assert bench("curves", finished).code == 0  # as the others expect it
 
 
+@pytest.mark.usefixtures("drawn")
 def test_curves_are_made_again_and_printed(finished: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(finished, tmp_path / "copy")
     for picture in ("curves.parquet", "curves.png", "images.png"):
@@ -188,7 +189,7 @@ def test_curves_are_made_again_and_printed(finished: Path, tmp_path: Path) -> No
     assert "random" in result.out
     assert f"{copy}: curves.parquet, curves.png, images.png\n" in result.out
     assert (copy / "curves.parquet").read_bytes() == (finished / "curves.parquet").read_bytes()
-    assert size(copy / "images.png") == size(finished / "images.png")
+    assert size(copy / "images.png") == size(finished / "images.png") > (1, 1)
 
 
 def test_replay_draws_the_stored_image_again(finished: Path, tmp_path: Path) -> None:

@@ -19,8 +19,6 @@ from tts.models.cifar10 import Cifar10
 from tts.plan import Plan
 from tts.registry import MODELS
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 SEARCHES = ["naive", {"name": "best_of_n", "budget": {"N": [2, 4, 8]}}]
 
 

@@ -15,8 +15,6 @@ import pytest
 from command_line import bench, refused, tree
 from report_runs import rewrite, small_run
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 Attack = Callable[[Path, Path], None]
 """Changes a run; also gets the folder outside of it."""
 

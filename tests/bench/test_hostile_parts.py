@@ -25,8 +25,6 @@ from tts.errors import DataError, TTSError
 from tts.metrics.frechet_judge import FrechetJudge
 from tts.training.frechet import Moments
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 Attack = Callable[[pa.Table], pa.Table]
 EXTRACTOR = "mine 1234"
 NAMES = {field.name: field.type for field in EVALUATION_COLUMNS}

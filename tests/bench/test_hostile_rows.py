@@ -242,6 +242,7 @@ def test_commands_say_so_in_one_line(attack: tuple[str, Any], tmp_path: Path) ->
     refused(f"{run}: ", "curves", run)
 
 
+@pytest.mark.usefixtures("drawn")
 def test_names_with_dollar_signs_are_no_formulas() -> None:
     points = curves(trials(4))
     points = points.assign(curve="$\\bad{$ " + points["curve"], search="$\\bad{$ " + points["search"])

@@ -35,8 +35,6 @@ from tts.metrics.frechet_judge import FrechetJudge
 from tts.registry import METRICS
 from tts.training.frechet import frechet_distance, moments
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 Make = Callable[..., RunConfig]
 
 OWN = {"name": "own_metrics:ColourSpread", "as": "colours"}

@@ -30,8 +30,6 @@ from bench.store.writer import Store
 from bench.study.config import RunConfig
 from tts.errors import SettingError
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 MANIFEST = {"digest": "d", "config": {}, "devices": []}
 Make = Callable[..., RunConfig]
 

@@ -21,6 +21,8 @@ from bench.statistics.curves import curves
 from tts.errors import SettingError
 from tts.registry import SEARCHES
 
+pytestmark = pytest.mark.usefixtures("drawn")
+
 KNOWN = [known.name for search, known in LOOKS.items() if search in set(trials(2)["search"])]
 """Names of the searches of the made-up trials, in the order of legends."""
 

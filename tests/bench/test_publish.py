@@ -29,8 +29,6 @@ from bench.study.config import RunConfig
 from tts.errors import DataError, SettingError
 from tts.settings import parse
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 TOKEN = "hf_" + "a1b2" * 8
 CLIENT = HfApi
 """The hub's own client, whose calls are those of the one here."""

@@ -25,8 +25,6 @@ from bench.study.entries import entries_of
 from tts.registry import METRICS, MODELS, REWARDS
 from tts.settings import parse
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 NOT_RUN = {
     "calibrate": "measures for a minute; test_calibrate.py runs it on sizes of its own",
     "doctor": "measures for two minutes; test_doctor.py runs it on a small model",

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from command_line import bench, refused
+from matplotlib.figure import Figure
 from PIL import Image
 from report_runs import HOSTILE, hostile, rewrite, small_run
 
@@ -51,9 +53,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def written(run: Path) -> Path:
-    """The report of the run, by the command line."""
-    result = bench("report", run, "--no-features")
+def written(run: Path, undrawn: Callable[..., None]) -> Path:
+    """The report of the run, by the command line, with its figures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", undrawn)
+        result = bench("report", run, "--no-features")
     assert (result.code, result.err) == (0, "")
     assert "report.html" in result.words
     return run

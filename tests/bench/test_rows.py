@@ -24,8 +24,6 @@ from bench.store.row import NAMES, TrialRow
 from bench.store.schema import COLUMNS
 from bench.study.config import RunConfig
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 REFERENCE = Path(__file__).parents[2] / "results" / "cifar10-reference"
 RECIPE = [{"seed": 7, "moves": [{"seed": 8, "radius": 0.15}]}, None]
 

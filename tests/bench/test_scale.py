@@ -107,6 +107,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.usefixtures("drawn")
 def test_strong_keeps_the_problems_and_weak_those_of_each_engine(
     lab: Lab, tiny: Callable[..., RunConfig], tmp_path: Path
 ) -> None:

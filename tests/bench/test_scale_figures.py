@@ -115,6 +115,7 @@ def test_two_panels_with_a_line_a_mode() -> None:
     assert [label.get_text() for label in throughput.get_xticklabels()] == ["1", "2", "4"]
 
 
+@pytest.mark.usefixtures("drawn")
 def test_one_measurement_is_a_picture_too(tmp_path: Path) -> None:
     figure = figure_scaling(summary(frame(measured("strong", 1, 0, 30.0))))
     figure.savefig(tmp_path / "one.png")

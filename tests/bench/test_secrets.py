@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 from command_line import bench, tree
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 ADDRESSES = ("s3://KEYID:HIDDEN@bucket/run", "s3://bucket/run?secret_key=HIDDEN", "s3://bucket/run?access_key=HIDDEN")
 
 

@@ -249,6 +249,7 @@ def test_too_many_failures_stop_the_run_and_it_can_be_mended(tmp_path: Path, mon
 # Images in files
 
 
+@pytest.mark.usefixtures("drawn")
 def test_images_in_files_are_images_everywhere(tmp_path: Path) -> None:
     path, folder = tmp_path / "study.yaml", tmp_path / "run"
     changes = {"searches": ["naive"], "rewards": ["brightness"], "problems": {"conditions": [0, 3]}}

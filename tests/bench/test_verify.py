@@ -25,8 +25,6 @@ from bench.store import reader as store
 from bench.store.images import decoded, image_sha256
 from bench.workers.pool import LocalPool
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 Rows = list[dict[str, Any]]
 
 
