@@ -48,16 +48,28 @@ def said_by(function: str, *arguments: object) -> str:
 def _say(environment: dict[str, str], function: str, arguments: tuple[object, ...], path: str) -> None:
     os.environ.clear()
     os.environ.update(environment)
-    module, _, name = function.partition(":")
     with Path(path).open("w") as file, redirect_stdout(file):
-        getattr(importlib.import_module(module), name)(*arguments)
+        _named(function)(*arguments)
+
+
+def _named(function: str) -> Callable[..., None]:
+    module, _, name = function.partition(":")
+    found: Callable[..., None] = getattr(importlib.import_module(module), name)
+    return found
 
 
 class DriverProcess:
-    """``tts-bench run`` of a file, as a process; with what a test needs of ``subprocess.Popen``."""
+    """``tts-bench run`` of a file, as a process; with what a test needs of ``subprocess.Popen``.
 
-    def __init__(self, config: Path, *flags: str) -> None:
-        self._process = forked(_run, [str(config), *flags])
+    Args:
+        config: the file.
+        flags: further words of the command.
+        said: where a file with its output and one with its errors are to be, ``out`` and ``err``; None: nowhere.
+        before: what it is to call first, ``module:name``.
+    """
+
+    def __init__(self, config: Path, *flags: str, said: Path | None = None, before: str | None = None) -> None:
+        self._process = forked(_run, [str(config), *flags], said, before)
 
     @property
     def pid(self) -> int:
@@ -82,12 +94,14 @@ class DriverProcess:
             os.kill(self.pid, number)
 
 
-def _run(environment: dict[str, str], words: list[str]) -> None:
+def _run(environment: dict[str, str], words: list[str], said: Path | None, before: str | None) -> None:
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["tts-bench", "run", *words]
-    with Path(os.devnull).open("w") as nowhere:
-        sys.stdout = sys.stderr = nowhere
+    paths = [Path(os.devnull)] * 2 if said is None else [said / "out", said / "err"]
+    with paths[0].open("w", buffering=1) as sys.stdout, paths[1].open("w", buffering=1) as sys.stderr:
+        if before is not None:
+            _named(before)()
         from bench.commands.app import main
 
         main()

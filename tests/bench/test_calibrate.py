@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_line import bench, refused
 from driver_processes import write
+from killed_measuring import dies
 from rich.console import Console
 from test_memory import SMALL, room_for
 
@@ -103,16 +102,6 @@ def test_a_size_without_memory_ends_the_list(tiny: Make) -> None:
             next(rates)
     assert found == [2, 4]
     assert tried == [2, 4, 8]
-
-
-def dies(pipe: Connection, config: RunConfig, batches: Sequence[int] | None, seconds: float) -> None:
-    """A measuring process that the system kills at its second size."""
-    pipe.send("fake")
-    for batch in batches or ():
-        pipe.send(batch)
-        if batch > 1:
-            os._exit(9)
-        pipe.send(rate(batch, 10.0))
 
 
 def test_a_process_that_is_killed_ends_the_list_too(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,10 @@ from bench.run.forecast import Forecast, PointCost, _Rows, forecast
 from bench.statistics.power import needed, problems_needed
 from bench.study.config import RunConfig
 from bench.study.study import Study
+from bench.workers import calibration
+from bench.workers.calibration import Calibration
 from bench.workers.pool import LocalPool
+from bench.workers.rates import Rate
 
 Make = Callable[..., RunConfig]
 
@@ -98,11 +101,19 @@ def test_the_command_says_all_of_it(tiny: Make, tmp_path: Path) -> None:
     assert command.__doc__
 
 
-@pytest.mark.slow
-def test_a_rate_is_measured_when_asked_for(tiny: Make, tmp_path: Path) -> None:
-    config = tmp_path / "study.json"
-    config.write_text(tiny(searches=["naive"]).model_dump_json())
-    assert "device-hours at" in bench("plan", config, "--measure").words
+def test_a_rate_is_measured_when_asked_for(tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How is tested in test_calibrate.py."""
+    asked: list[Any] = []
+
+    def measured(study: Study, batches: Any) -> Calibration:
+        asked.append((study.config.model, batches))
+        return Calibration("fake", (Rate(8, 123.0, 8 / 123.0, 100.0, None),))
+
+    monkeypatch.setattr(calibration, "calibrate", measured)
+    config = tiny(searches=["naive"])
+    (tmp_path / "study.json").write_text(config.model_dump_json())
+    assert "device-hours at 123.0 forwards a second" in bench("plan", tmp_path / "study.json", "--measure").words
+    assert asked == [(config.model, [8])]
 
 
 def test_mistakes_are_one_line(tiny: Make, tmp_path: Path) -> None:

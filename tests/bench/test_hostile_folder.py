@@ -220,11 +220,18 @@ def test_other_commands_take_such_names_as_words(attack: str, command: str, run:
     assert bench(command, run, *others(command, run)).code == 0
 
 
-@pytest.mark.parametrize("command", ["export", "report", "curves", "compare", "replay"])
-@pytest.mark.parametrize("attack", IMAGES.values(), ids=IMAGES.keys())
-def test_images_lie_in_the_folder(attack: Attack, command: str, run: Path, outside: Path) -> None:
+ON_IMAGES = [(attack, "replay") for attack in IMAGES] + [
+    (attack, command)
+    for attack in ("the folder above", "a link")
+    for command in ("export", "report", "curves", "compare")
+]
+"""Every attack on the command that reads one image; a path and a link on others, which read images as it does."""
+
+
+@pytest.mark.parametrize(("attack", "command"), ON_IMAGES)
+def test_images_lie_in_the_folder(attack: str, command: str, run: Path, outside: Path) -> None:
     key = pq.read_table(next((run / "trials").glob("*.parquet")), columns=["trial"])["trial"][0].as_py()
-    attack(run, outside)
+    IMAGES[attack](run, outside)
     others_ = [key] if command == "replay" else others(command, run)
     refused("the run's folder", command, run, *others_)
 
@@ -281,8 +288,7 @@ def test_rows_are_printed_without_control_characters(run: Path, outside: Path) -
 
 
 def test_there_are_enough_attacks() -> None:
-    images = 5 * len(IMAGES)
-    assert len(CODE) + images + 4 * len(NAMES | MANIFESTS | LINKS) + len(STATUSES) >= 30
+    assert len(CODE) + len(ON_IMAGES) + 4 * len(NAMES | MANIFESTS | LINKS) + len(STATUSES) >= 30
 
 
 def others(command: str, run: Path) -> list[Path]:

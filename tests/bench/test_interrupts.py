@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import random
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from command_line import bench
+from driver_processes import DriverProcess
 from rich.console import Console
 from test_driver import FakePool, Rows, study
 from tiny_study import TINY
@@ -26,6 +26,7 @@ from bench.run.driver import Driver
 from bench.run.signals import SIGNALS, Interrupted, gently, held
 from bench.store import reader as store
 from bench.store.row import TrialRow
+from bench.store.writer import Store
 from bench.workers.pool import WAIT_SECONDS, LocalPool
 
 PATIENCE = 120.0  # seconds for a process to come so far, on a busy machine
@@ -55,11 +56,11 @@ with gently(Console(stderr=True)):
 """
 
 
-def until(true: Callable[[], object], process: subprocess.Popen[str]) -> None:
+def until(true: Callable[[], object], process: DriverProcess) -> None:
     """Wait for a process to come so far."""
     deadline = time.monotonic() + PATIENCE
     while not true():
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
@@ -77,11 +78,11 @@ def test_a_run_that_is_stopped_stores_what_is_finished_and_resumes(
 ) -> None:
     config, folder = tmp_path / "study.yaml", tmp_path / "run"
     config.write_text(yaml.safe_dump({**STUDY, "output": str(folder)}))
-    driver = started("-m", "bench", "run", config)
+    driver = DriverProcess(config, said=tmp_path)
     until(lambda: list(folder.glob("trials/part-*.parquet")), driver)
     driver.send_signal(number)
-    out, err = driver.communicate(timeout=PATIENCE)
-    assert driver.returncode == code
+    assert driver.wait() == code
+    out, err = ((tmp_path / name).read_text() for name in ("out", "err"))
     assert "Traceback" not in out + err
     assert err.split("\n") == [
         "stopping: storing what is finished; once more to leave at once",
@@ -239,22 +240,26 @@ def test_in_another_thread_signals_are_left_alone() -> None:
     assert within == before
 
 
+def let_stores_hang() -> None:
+    """No store writes rows any more."""
+
+    def hang(_: Store) -> None:
+        print("hanging", flush=True)  # noqa: T201  (for the test)
+        time.sleep(1000)
+
+    Store.flush = hang  # type: ignore[method-assign]
+
+
 def test_a_run_can_stop_while_its_store_hangs(tmp_path: Path) -> None:
     """The disk does not answer when the run is stopped; the second signal does not wait for it."""
     config, folder = tmp_path / "study.yaml", tmp_path / "run"
     config.write_text(yaml.safe_dump({**STUDY, "output": str(folder), "flush_seconds": 1000.0}))
-    code = (
-        "import sys, time; from bench.commands import app as cli; from bench.store.writer import Store\n"
-        "Store.flush = lambda self: (print('hanging', flush=True), time.sleep(1000))\n"
-        f"sys.argv = ['tts-bench', 'run', {str(config)!r}]; cli.main()"
-    )
-    driver = started("-c", code)
-    assert driver.stdout is not None
+    driver = DriverProcess(config, said=tmp_path, before=f"{__name__}:let_stores_hang")
     until((folder / "status.json").exists, driver)
-    os.kill(driver.pid, signal.SIGTERM)
-    while "hanging" not in driver.stdout.readline():
-        assert driver.poll() is None
     driver.send_signal(signal.SIGTERM)
-    driver.communicate(timeout=AT_ONCE)
-    assert driver.returncode == 143
+    until(lambda: "hanging" in (tmp_path / "out").read_text(), driver)
+    begin = time.monotonic()
+    driver.send_signal(signal.SIGTERM)
+    assert driver.wait() == 143
+    assert time.monotonic() - begin < AT_ONCE
     assert not list(folder.glob("trials/part-*"))

@@ -24,35 +24,39 @@ from tts.settings import parse
 ROOT = Path(__file__).parents[2]
 
 
-def run(folder: Path, closed: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A simulated run in a process of its own."""
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """A simulated run where everything is unusual, in a process of its own; and its folder."""
+    folder = tmp_path_factory.mktemp("unusual")
     engines = {"backend": "local", "batch": 4, "simulate": 0}
-    study = {**TINY, "engines": engines, "output": str(folder / "out")}
-    (folder / "it.yaml").write_text(yaml.safe_dump(study))
-    command = f"exec {sys.executable} -m bench run it.yaml{' >&-' if closed else ''}"
-    given = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    return subprocess.run(["bash", "-c", command], cwd=folder, env=given, capture_output=True, text=True, check=False)
+    (folder / "it.yaml").write_text(yaml.safe_dump({**TINY, "engines": engines, "output": str(folder / "out")}))
+    (folder / "matplotlibrc").write_text("text.usetex: True\n")
+    given = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "MATPLOTLIBRC": str(folder / "matplotlibrc"),
+        "HOME": "/proc",
+    }
+    command = ["bash", "-c", f"exec {sys.executable} -m bench run it.yaml >&-"]
+    return subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, check=False), folder / "out"
 
 
 @pytest.mark.slow
-def test_matplotlibs_settings_and_a_home_that_cannot_be_written_change_nothing(tmp_path: Path) -> None:
-    (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
-    found = run(
-        tmp_path,
-        MPLBACKEND="module://matplotlib_inline.backend_inline",
-        MATPLOTLIBRC=str(tmp_path / "matplotlibrc"),
-        HOME="/proc",
-    )
-    assert found.returncode == 0, found.stderr
-    assert "atplotlib" not in found.stderr
-    assert (tmp_path / "out" / "curves.png").stat().st_size > 1000
+def test_matplotlibs_settings_and_a_home_that_cannot_be_written_change_nothing(
+    found: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
+    process, folder = found
+    assert process.returncode == 0, process.stderr
+    assert "atplotlib" not in process.stderr
+    assert (folder / "curves.png").stat().st_size > 1000
 
 
 @pytest.mark.slow
-def test_a_closed_output_is_no_trouble(tmp_path: Path) -> None:
-    found = run(tmp_path, closed=True)
-    assert (found.returncode, found.stdout) == (0, ""), found.stderr
-    assert "Traceback" not in found.stderr
+def test_a_closed_output_is_no_trouble(found: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    process, _ = found
+    assert (process.returncode, process.stdout) == (0, ""), process.stderr
+    assert "Traceback" not in process.stderr
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO])
