@@ -30,5 +30,8 @@ class SharedCluster:
     def close(self) -> None:
         """End it, if it is there."""
         if self._nodes is not None:
+            import ray
+
+            ray.shutdown()  # a driver of several tests may still be there
             self._nodes.shutdown()
             self._nodes = None

@@ -3,11 +3,12 @@
 What a reward says of an image does not depend on the model that drew it, so that on Ray one model has all rewards, and
 others have those that look at more: classifiers at their classes, PickScore and a user's own at their prompts. Nor does
 an engine's process ask of which model it is: on Ray there is one model of each kind, shipped, read from a checkpoint
-and read from a folder of several networks.
+and read from a folder of several networks. ``test_families`` has every model there, with one reward.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 import tiny_pipelines
 import tiny_rewards
 from local_rows import rows_of
+from standing_engine import StandingEngine
 from tiny_study import small
 
 from bench.study.config import RunConfig
@@ -106,9 +108,22 @@ def classifiers(name: str, folder: Path) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(scope="module")
+def standing() -> Iterator[StandingEngine]:
+    """An engine on Ray."""
+    found = StandingEngine()
+    yield found
+    found.close()
+
+
 @pytest.mark.parametrize("name", ["cifar10", "edm", "stable-diffusion", "stable-diffusion-xl", "dit"])
 def test_every_reward_and_search(
-    name: str, models: dict[str, dict[str, Any]], rewards: dict[str, Any], tmp_path: Path, ray_address: str
+    name: str,
+    models: dict[str, dict[str, Any]],
+    rewards: dict[str, Any],
+    tmp_path: Path,
+    ray_address: str,
+    standing: StandingEngine,
 ) -> None:
     of_classes = [*classifiers(name, tmp_path).values()]
     every = [*rewards.values(), *of_classes]
@@ -134,6 +149,6 @@ def test_every_reward_and_search(
         config["rewards"] = [OWN, *of_prompts, *of_classes]
         here = Study(RunConfig.model_validate(config))
         rows = rows_of(here, make_pool(here))
-    engines = {"backend": "ray", "address": ray_address, "batch": 6, "score_batch": 2}
+    engines = {"backend": "ray", "batch": 6, "score_batch": 2}
     there = Study(RunConfig.model_validate({**config, "engines": engines}))
-    assert rows_of(there, make_pool(there), shuffle=1) == rows
+    assert rows_of(there, standing.pool(there, ray_address), shuffle=1) == rows
