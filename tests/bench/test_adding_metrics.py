@@ -40,7 +40,7 @@ def made(folder: Path, **changes: Any) -> Path:
     problems = {"conditions": [0, 1], "seeds": 4}
     config = {
         **TINY,
-        "model": SHIPPED,
+        "model": {**SHIPPED, "sampler": {"steps": 2, "S_max": 100}},
         "searches": SEARCHES,
         "rewards": ["brightness"],
         "problems": problems,

@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import yaml
 from command_line import bench, size
 from site_pages import ROOT, Block
 
+import tts
 from bench.commands.app import app
 from bench.study.config import Problems, RunConfig
 from bench.study.entries import entries_of
@@ -61,6 +63,7 @@ FIXTURES = {
     "clip": ["--set", "reward.model=clip"],
     "problems.seeds=50": ["--set", "engines.simulate=0"],
     "--pilot": ["--set", "problems.seeds=2"],
+    "tabulate": ["--candidates", "2"],
     "imagenet64-eval": ["--set", "problems.conditions=[0]", "--set", "problems.seeds=1"],
 }
 """Options appended to commands with a given word: small random weights, fewer steps and rounds."""
@@ -163,6 +166,7 @@ def test_models_in_its_text_can_be_made(page: str, folder: Path, monkeypatch: py
 @pytest.mark.parametrize("code", {block.text: block for block in PYTHON}.values(), ids=lambda block: block.place)
 def test_its_python_runs(code: Block, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(tts, "load_model", partial(tts.load_model, sampler={"steps": 3}))  # in place of 18
     exec(compile(code.text, code.page, "exec"), {})  # noqa: S102  (the page's own code)
     if "cat.png" in code.text:
         assert size(folder / "cat.png") == (32, 32)
