@@ -88,6 +88,7 @@ class Rows:
                 landed = self._land(group for group in groups if group.end is not None)
                 done += [row for row in landed if row.ended]
                 rows = [row for row in landed if not row.ended]
+        self.pool.settle()
         return done
 
     def _row(self, job: EvalRequest) -> Row:

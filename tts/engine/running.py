@@ -168,7 +168,7 @@ def begun(
             assert noise is not None  # every trajectory begins with one
             yield Group(kind, some, Position(noise, noise), None, pool.device)
         else:
-            at: Any = pool.read([row.slot for row in some if row.slot is not None])
+            at: Any = pool.taken([row.slot for row in some if row.slot is not None])
             yield Group(kind, some, at, noise, pool.device)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from tts.engine.device_queue import upload
+from tts.engine.last_states import LastStates
 from tts.errors import EngineError
 from tts.samplers.base import Position
 
@@ -20,7 +21,8 @@ class StatePool:
     """Positions in numbered slots.
 
     A slot has holders: whoever reads it and whoever keeps it. It is free again when the last one lets it go; a row
-    writes where it reads only if nobody else holds that.
+    writes where it reads only if nobody else holds that. On a CPU what is written stays where it was computed until the
+    next rows have begun: most of it they take from there.
 
     Args:
         shape: of a state.
@@ -31,6 +33,7 @@ class StatePool:
         self.shape, self.device = shape, device
         self._host = device == "cpu"
         self.x, self.predicted = (torch.empty(0, *shape, device=device) for _ in range(2))
+        self._last = LastStates()
         self._holders: list[int] = []
         self._free: list[int] = []
 
@@ -48,6 +51,7 @@ class StatePool:
         """Let a slot go."""
         self._holders[slot] -= 1
         if not self._holders[slot]:
+            self._last.forget((slot,))
             self._free.append(slot)
 
     def target(self, slot: int | None) -> int:
@@ -66,6 +70,26 @@ class StatePool:
         """Positions of many rows, ``[R, *shape]``, copied when they are asked for."""
         return StoredPosition(self, slots)
 
+    def taken(self, slots: Sequence[int]) -> Position | StoredPosition:
+        """The same for rows that go on from there, not to be written to: no copy where they were computed together.
+
+        Of a slot that nobody else holds the state is then gone until its row writes again.
+        """
+        found = self._last.whole(slots)
+        if found is None:
+            return self.read(slots)
+        if any(self._holders[slot] > 1 for slot in slots):
+            self.settle(slots)
+        self._last.forget(slots)
+        return found
+
+    def settle(self, slots: Iterable[int] | None = None) -> None:
+        """Write what was computed last, None: all of it: memory is not held for longer than a pass."""
+        for left, places, at in self._last.unwritten(slots):
+            for pool, values in ((self.x, at.x), (self.predicted, at.predicted)):
+                rows = values.numpy()
+                pool.numpy()[left] = rows if places is None else rows[places]
+
     def clean(self, slots: Sequence[int]) -> Sequence[Tensor]:
         """Predictions, one by one, of a copy of their own."""
         return self.copied(self.predicted, slots).unbind()
@@ -82,14 +106,18 @@ class StatePool:
                     f"the sampler: a state is {values.dtype} {list(values.shape[1:])} where the model's are "
                     f"{pool.dtype} {list(self.shape)}"
                 )
-            if self._host:
-                pool.numpy()[slots] = values.numpy()
-            else:
+        if not self._host:
+            for pool, values in ((self.x, at.x), (self.predicted, at.predicted)):
                 pool.index_copy_(0, self._places(slots), values)
+        else:
+            self._last.add(slots, at)
+            if not at.x.stride() == at.predicted.stride() == self.x.stride():  # another layout may sum otherwise
+                self.settle(slots)
 
     def copied(self, pool: Tensor, slots: Sequence[int]) -> Tensor:
         """Some rows of a tensor of all; on a CPU by numpy, which is several times as fast."""
         if self._host:
+            self.settle(slots)
             return torch.from_numpy(pool.numpy().take(slots, axis=0))
         return pool.index_select(0, self._places(slots))
 
