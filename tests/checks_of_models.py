@@ -131,5 +131,12 @@ MODELS: dict[str, Check] = {
         "tts/test_any_pipeline.py::test_it_draws_what_the_family_draws",
         abs=1e-4,
     ),
+    "cogview4": Check(
+        "CogView4 as `diffusers`, with its shift and its own time steps",
+        "diffusers: CogView4's own pipeline",
+        "latents after 1, 4 or 7 steps, as a share of the largest",
+        "tts/test_cogview4.py::test_without_noise_the_latents_are_the_pipelines",
+        abs=1e-4,
+    ),
 }
 """Rows by key."""

@@ -95,6 +95,7 @@ SLOW = ON_RAY | {
     "test_checkpoint",
     "test_classifier",
     "test_clip_weights",
+    "test_cogview4",
     "test_config_keys",
     "test_config_tables",
     "test_cut_prompts",

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import edm2_pickles
 import edm_pickles
 import sit_files
+import tiny_cogview4
 import tiny_flux
 import tiny_pipelines
 from diffusers import LCMScheduler
@@ -19,10 +20,11 @@ from tiny_study import small
 
 
 class TinyModel(NamedTuple):
-    """A model, and what saves it into a new folder and gives its settings."""
+    """A model, what saves it into a new folder and gives its settings, and the rows that an engine may have."""
 
     name: str
     save: Callable[[Path], dict[str, Any]]
+    batch: int = 4
 
     def settings(self, folder: Path) -> dict[str, Any]:
         """Save it, and give its settings with its name."""
@@ -103,6 +105,14 @@ TINY_MODELS: dict[str, TinyModel] = {
     "dit": _pipeline("dit", tiny_pipelines.dit, guidance=3, sampler=LONG),
     "diffusers-flux": _pipeline("diffusers", tiny_flux.flux, size=16, cell=4, forwards=1, sampler=NOISY),
     "diffusers-sd": _pipeline("diffusers", SD, size=16, arguments={"guidance_scale": 3}, sampler=NOISY),
+    "diffusers-cogview4": _pipeline(
+        "diffusers",
+        tiny_cogview4.cogview4,
+        size=16,
+        cell=4,
+        arguments={"guidance_scale": 3, "negative_prompt": "dark"},
+        sampler=NOISY,
+    )._replace(batch=1),  # its prompts have encodings of different lengths
     "sit": _in_latents("sit", _sit(True), classes=5, guidance=2, sampler=NOISY),
     "repa": _in_latents("sit", _sit(False), classes=5, sampler=NOISY),
     "edm2": _in_latents(

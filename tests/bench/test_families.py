@@ -39,7 +39,7 @@ def test_rows_on_ray_are_those_of_this_process(
         "rewards": [REWARD],
         "searches": ["naive", {"name": "random", "N": 2}],
         "problems": {"conditions": [1, 3] if model.name in CLASSES else PROMPTS},
-        "engines": {"backend": "local", "batch": 4},
+        "engines": {"backend": "local", "batch": model.batch},
         "output": "unused",
     }
     here = Study(RunConfig.model_validate(config))
@@ -48,7 +48,7 @@ def test_rows_on_ray_are_those_of_this_process(
     assert len(rows) == 4
     assert all(row["value"] is not None and row["nfe"] > 0 for row in rows.values())
     assert len({row["image"] for row in rows.values()}) > 1
-    there = Study(RunConfig.model_validate({**config, "engines": {"backend": "ray", "batch": 4}}))
+    there = Study(RunConfig.model_validate({**config, "engines": {"backend": "ray", "batch": model.batch}}))
     other = standing.pool(there, ray_address)
     assert rows_of(there, other, shuffle=1) == rows
     assert other.flops == pool.flops

@@ -5,10 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tts.errors import WeightsError
 from tts.samplers.schedules import FlowLevels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+UNDONE = ("shift_terminal", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_flow_sigmas")
+"""Settings of schedulers that change levels, other than a shift."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +44,19 @@ class FlowSchedule(FlowLevels):
         scheduler = self._scheduler()
         given: dict[str, Any] = {"mu": self.shift(steps)} if scheduler.config.use_dynamic_shifting else {}
         if self.even and not scheduler.config.get("use_flow_sigmas"):
-            given["sigmas"] = [1 - k / steps for k in range(steps)]
+            given["sigmas"] = self.unshifted(steps)
         else:
             given["num_inference_steps"] = steps
         scheduler.set_timesteps(**given)
         return tuple(float(sigma) for sigma in scheduler.sigmas.double())
+
+    def unshifted(self, steps: int) -> list[float]:
+        """The levels that the pipeline hands to the scheduler, which shifts them."""
+        return [1 - k / steps for k in range(steps)]
+
+    def told(self, levels: Tensor) -> Tensor:
+        """Levels as the pipeline tells them to its network, of levels ``[B]`` float64: the same."""
+        return levels
 
     def _scheduler(self) -> Any:
         from diffusers import FlowMatchEulerDiscreteScheduler
@@ -71,6 +86,41 @@ def flux2_mu(tokens: int, steps: int) -> float:
         return many
     few = 8.73809524e-05 * tokens + 1.89833333
     return few + (many - few) * (steps - 10) / 190
+
+
+@dataclass(frozen=True)
+class CogView4Schedule(FlowSchedule):
+    """CogView4's levels: whole time steps from 1000 to 1, then shifted; its network is told them without the shift."""
+
+    def unshifted(self, steps: int) -> list[float]:
+        """Thousandths of time steps from 1000 to 1, rounded down; one step: of 1000."""
+        gap = 999 / max(1, steps - 1)
+        return [math.floor(1000 - k * gap + 1e-9) / 1000 for k in range(steps)]
+
+    def shift(self, steps: int) -> float:
+        """Linear in the side of an image, as ``calculate_shift`` of the pipeline."""
+        known = {"base_image_seq_len": 256, "base_shift": 0.5, "max_shift": 1.15}
+        least, low, high = (float(self.config.get(name, value)) for name, value in known.items())
+        return low + high * math.sqrt(self.tokens / least)
+
+    def told(self, levels: Tensor) -> Tensor:
+        """The levels before the shift."""
+        factor = float(self.config.get("shift", 1.0))
+        if self.config.get("use_dynamic_shifting"):
+            mu = self.shift(1)
+            factor = mu if self.config.get("time_shift_type") == "linear" else math.exp(mu)
+        return levels / (levels + factor * (1 - levels))
+
+    def levels(self, steps: int) -> tuple[float, ...]:
+        """As any flow's.
+
+        Raises:
+            WeightsError: the scheduler changes levels in another way than by a shift, which :meth:`told` cannot undo.
+        """
+        other = next((key for key in UNDONE if self.config.get(key)), None)
+        if other is not None:
+            raise WeightsError(f"its scheduler changes levels by {other}, which is not supported for CogView4")
+        return super().levels(steps)
 
 
 @dataclass(frozen=True)

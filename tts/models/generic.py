@@ -16,7 +16,7 @@ from tts.models.checkpoint import INDEX
 from tts.models.config_keys import TABLES, check_keys
 from tts.models.flow import FlowDenoiser
 from tts.models.flow_keys import scheduler_table
-from tts.models.flow_schedule import FlowSchedule
+from tts.models.flow_schedule import CogView4Schedule, FlowSchedule
 from tts.models.guidance import Unguided
 from tts.models.latent import SCHEDULER, Denoiser, LatentDenoiser, LatentModel
 from tts.models.parameterisation import PARAMETERISATIONS
@@ -43,6 +43,8 @@ DENOISERS = ("transformer", "unet")
 """Possible names of the denoiser's part."""
 TOKENIZER = re.compile(r"tokenizer(_\d)?")
 """Names of the parts that read prompts."""
+OWN_LEVELS = {"CogView4Pipeline": CogView4Schedule}
+"""Pipelines that give their scheduler neither even levels nor none, and their levels."""
 WITHOUT_WEIGHTS = ("Scheduler", "Tokenizer", "Processor", "Extractor", "TokenizerFast")
 
 
@@ -127,7 +129,8 @@ class AnyPipeline(EncodedPromptSettings):
         """The checkpoint's noise levels."""
         height, width = self.pixels
         if self.of_flow:
-            return FlowSchedule(self.scheduler_config(), self.even, (height // self.cell) * (width // self.cell))
+            kind = OWN_LEVELS.get(str(self.checkpoint.config(INDEX).get("_class_name")), FlowSchedule)
+            return kind(self.scheduler_config(), self.even, (height // self.cell) * (width // self.cell))
         return CheckpointSchedule(self.scheduler_config())
 
     def stepper(self) -> Sampler:
@@ -203,8 +206,13 @@ class AnyPipeline(EncodedPromptSettings):
         if encode is not None and self.unstored(encode(None)) is not None:
             encode = None
         pipeline = self.placed(device, self.components if encode is None else None)
+        schedule = self.schedule()
         calls = PipelineCalls(
-            pipeline, self.called_with, 1000.0 if self.of_flow else 1.0, encode or self.encoder(pipeline, device)
+            pipeline,
+            self.called_with,
+            1000.0 if self.of_flow else 1.0,
+            encode or self.encoder(pipeline, device),
+            schedule.told if isinstance(schedule, FlowSchedule) else None,
         )
         self._compare(calls)
         return PipelineModel(self._denoiser(calls), self.stepper(), calls.decode, None, calls.shape, self.forwards)
@@ -230,6 +238,10 @@ class AnyPipeline(EncodedPromptSettings):
         if self.of_flow and given["sigmas"] != self.even:
             raise SettingError(f"even = {self.even}: its pipeline does not; set even to {given['sigmas']}")
         schedule = self.schedule()
+        if self.of_flow and given["timesteps"] and not isinstance(schedule, CogView4Schedule):
+            raise SettingError(
+                "model diffusers: its pipeline has time steps of its own beside its levels, which are not known"
+            )
         if isinstance(schedule, FlowSchedule) and schedule.config.get("use_dynamic_shifting"):
             ours = schedule.shift(1)
             if given["mu"] is None or abs(given["mu"] - ours) > 1e-6:

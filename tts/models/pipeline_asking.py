@@ -48,9 +48,15 @@ def one_step(scheduler: Any) -> Any:
         given: dict[str, Any] | None = None
 
         def set_timesteps(
-            self, num_inference_steps: Any = None, device: Any = None, sigmas: Any = None, mu: Any = None, **_: Any
+            self,
+            num_inference_steps: Any = None,
+            device: Any = None,
+            sigmas: Any = None,
+            mu: Any = None,
+            timesteps: Any = None,
+            **_: Any,
         ) -> None:
-            self.given = {"sigmas": sigmas is not None, "mu": mu}
+            self.given = {"sigmas": sigmas is not None, "mu": mu, "timesteps": timesteps is not None}
             whole = not hasattr(self, "sigma_min")
             self.timesteps = torch.tensor(self.times, device=device).to(torch.int64 if whole else torch.float32)
             self.num_inference_steps = len(self.times)

@@ -31,6 +31,7 @@ class PipelineCalls:
         arguments: arguments of its call other than prompts, latents and steps.
         times: factor from the levels given to :meth:`__call__` to times of the scheduler; 1000 for a flow.
         encode: gives all results of ``encode_prompt`` for a prompt (None: for any prompt).
+        told: function from levels ``[B]`` float64 to those that the pipeline tells; None: the same.
 
     Raises:
         SettingError: the pipeline cannot be asked in this way; the message says why.
@@ -42,10 +43,11 @@ class PipelineCalls:
         arguments: Mapping[str, Any],
         times: float,
         encode: Callable[[str | None], Encoded],
+        told: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         import torch
 
-        self.times, self.encode = times, encode
+        self.times, self.encode, self.told = times, encode, told
         self.pipeline, self.arguments, self.module = pipeline, arguments, network_of(pipeline)
         self._recent = Recent(KEPT_BYTES)
         self._waiting: list[Any] = []
@@ -78,7 +80,8 @@ class PipelineCalls:
         self, x: Tensor, times: Tensor, conditions: Sequence[Condition | None], scale: Tensor | None = None
     ) -> Tensor:
         """The network's guided answer to states ``x [B, C, h, w]`` at levels ``times [B]``; ``[B, C, h, w]``."""
-        told = self.slope * self.times * times.double() + self.offset
+        levels = times.double() if self.told is None else self.told(times.double())
+        told = self.slope * self.times * levels + self.offset
         return self._asked([str(prompt) for prompt in conditions], x.to(self.dtype), PROBES[0], told).output
 
     def decode(self, x: Tensor) -> Tensor:

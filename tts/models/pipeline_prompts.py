@@ -118,7 +118,10 @@ def together(rows: Sequence[Any]) -> Any:
     if not isinstance(first, torch.Tensor):
         return first
     if any(row.shape != first.shape for row in rows):
-        raise SettingError("model diffusers: its prompts have encodings of different lengths, which cannot be stacked")
+        raise SettingError(
+            "model diffusers: its prompts have encodings of different lengths, which cannot be stacked; set "
+            "engines.batch to 1"
+        )
     if len(first) == 1:
         return torch.cat(list(rows))
     if not all(row is first or torch.equal(row, first) for row in rows):
