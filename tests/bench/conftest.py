@@ -5,13 +5,16 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tiny_study import TINY, save_weights
 
 from bench.study.config import RunConfig
 from tts.settings import parse
+
+if TYPE_CHECKING:
+    from standing_engine import StandingEngine
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -43,6 +46,27 @@ def tiny(tmp_path: Path) -> Callable[..., RunConfig]:
         return parse(RunConfig, values, "tiny")
 
     return make
+
+
+STANDING = ("test_combinations", "test_families")
+"""Files whose tests share an engine on Ray, one after another."""
+_standing: list[StandingEngine] = []
+
+
+@pytest.fixture
+def standing() -> StandingEngine:
+    """An engine on Ray that serves all tests of :data:`STANDING`."""
+    from standing_engine import StandingEngine
+
+    if not _standing:
+        _standing.append(StandingEngine())
+    return _standing[0]
+
+
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """End the engine after the last test that may need it."""
+    if _standing and (nextitem is None or nextitem.path.stem not in STANDING):
+        _standing.pop().close()
 
 
 @pytest.fixture

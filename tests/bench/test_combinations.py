@@ -8,7 +8,6 @@ and read from a folder of several networks. ``test_families`` has every model th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,8 @@ SEARCHES: list[Any] = [
 ]
 CONDITIONS = {"stable-diffusion": ["a tench"], "stable-diffusion-xl": ["a tench"]}
 ON_RAY = ("cifar10", "edm", "stable-diffusion-xl")
+OF_THE_STUDY = {"trial", "reward_calls"}
+"""Columns that tell all rewards of a study."""
 OWN: dict[str, Any] = {"name": "own_rewards:redness", "captions": True}
 
 
@@ -108,12 +109,9 @@ def classifiers(name: str, folder: Path) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="module")
-def standing() -> Iterator[StandingEngine]:
-    """An engine on Ray."""
-    found = StandingEngine()
-    yield found
-    found.close()
+def point(row: dict[str, Any]) -> tuple[str, str, str]:
+    """What a row is of, whatever other rewards its study has."""
+    return row["reward"], row["search"], row["settings"]
 
 
 @pytest.mark.parametrize("name", ["cifar10", "edm", "stable-diffusion", "stable-diffusion-xl", "dit"])
@@ -147,8 +145,12 @@ def test_every_reward_and_search(
     if name != "cifar10":
         of_prompts = [rewards["pickscore"]] if name in tiny_pipelines.PIPELINES else []
         config["rewards"] = [OWN, *of_prompts, *of_classes]
-        here = Study(RunConfig.model_validate(config))
-        rows = rows_of(here, make_pool(here))
     engines = {"backend": "ray", "batch": 6, "score_batch": 2}
     there = Study(RunConfig.model_validate({**config, "engines": engines}))
-    assert rows_of(there, standing.pool(there, ray_address), shuffle=1) == rows
+    found = rows_of(there, standing.pool(there, ray_address), shuffle=1)
+    assert len(found) == there.size
+    known = {point(row): row for row in rows.values()}
+    for row in found.values():
+        same = known[point(row)]
+        alike = row.keys() if len(found) == len(rows) else row.keys() - OF_THE_STUDY
+        assert {name: row[name] for name in alike} == {name: same[name] for name in alike}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,6 @@ from tts.registry import MODELS
 CLASSES = ("cifar10", "dit", "edm", "edm2", "sit")
 PROMPTS = ["a cat", "a red cube beside a dog"]
 REWARD: dict[str, Any] = {"name": "own_rewards:redness", "captions": True}
-
-
-@pytest.fixture(scope="module")
-def standing() -> Iterator[StandingEngine]:
-    """An engine on Ray."""
-    found = StandingEngine()
-    yield found
-    found.close()
 
 
 @pytest.mark.parametrize("name", TINY_MODELS)
