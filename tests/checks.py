@@ -19,12 +19,13 @@ class Check(NamedTuple):
     """A comparison of a part of this project with other code or a published formula.
 
     Attributes:
-        what: of ours.
-        against: the code, formula or file that it must agree with.
-        of: what is compared, with its unit or its range.
-        test: file and function, ``tts/test_encoders.py::test_name``, below ``tests``.
-        abs: largest difference that passes.
-        rel: largest difference as a share of the expected value; the larger of both counts. Both 0: the same.
+        what: the part of this project.
+        against: the code, formula or file with which it must agree.
+        of: what is compared, with its unit or range.
+        test: file below ``tests`` and function: ``tts/test_encoders.py::test_name``.
+        abs: largest absolute difference that passes.
+        rel: largest difference that passes as a share of the expected value. The larger tolerance counts; if both are
+            0, values must be the same.
     """
 
     what: str

@@ -1,4 +1,4 @@
-"""Runs ``tts-bench`` as its users do, and looks at what it leaves behind."""
+"""Run ``tts-bench`` as users do, and examine what it leaves behind."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Result:
 
 @cache
 def _read() -> Any:
-    """The program with the options of all its commands, which typer would read anew at each call."""
+    """The program with the options of all its commands, kept since typer would read them anew at each call."""
     return typer.main.get_command(app.app)
 
 
@@ -51,7 +51,7 @@ def bench(*arguments: object) -> Result:
 
 
 def refused(message: str, *arguments: object, code: int = 2) -> None:
-    """A mistake: its exit code, one line on stderr that names it, nothing else."""
+    """Run a command with a mistake: assert its exit code, one line on stderr with ``message``, and no other output."""
     result = bench(*arguments)
     assert message in result.err
     assert result.err.startswith("error: ")
@@ -61,7 +61,7 @@ def refused(message: str, *arguments: object, code: int = 2) -> None:
 
 
 def tree(folder: Path) -> dict[Path, tuple[bytes, int] | None]:
-    """Everything below a folder, of files their content and the time of their last change."""
+    """Everything below a folder: for files, the content and the time of the last change."""
     return {
         path: (path.read_bytes(), path.stat().st_mtime_ns) if path.is_file() else None for path in folder.rglob("*")
     }

@@ -1,8 +1,8 @@
 """Fixtures and settings shared by all tests.
 
-``make test`` runs them in two processes. The tests of one file stay in one of them, and so do all that start a cluster:
-these mostly wait, and two clusters would take the machine from each other. Tests marked ``alone`` measure time, so that
-nothing else runs meanwhile.
+``make test`` runs them in two processes. The tests of one file run in one process, and so do all tests that start a
+cluster: these mostly wait, and two clusters would compete for the machine. Tests marked ``alone`` measure time, so no
+other test runs meanwhile.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from PIL import Image
 from ray_cluster import SharedCluster
 from rooms import room
 
-# Ray reads these when it is imported, and some modules of tests import it before anything of ours.
+# Ray reads these when it is imported, and some test modules import it before any module of this project.
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
-# No processes that wait for work of any kind: engines have variables of their own, and start theirs.
+# Ray starts no idle worker processes: engines have their own variables, so they start processes of their own.
 os.environ |= {"RAY_enable_worker_prestart": "0", "RAY_prestart_worker_first_driver": "0"}
 
-# As many threads in one process of tests as in two: a sum of floats may depend on it, and two processes have two cores.
+# One thread whether tests run in one process or two: a sum of floats may depend on it, and there are two cores.
 os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
-# Hundreds of processes start in the tests: each module is compiled once for all of them.
+# Tests start hundreds of processes: each module is compiled once for all of them.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# Kernels for GPUs are interpreted; triton reads this when it is imported.
+# Triton interprets kernels for GPUs; it reads this when it is imported.
 os.environ["TRITON_INTERPRET"] = "1"
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None, max_examples=25)
@@ -45,7 +45,7 @@ settings.load_profile("repeatable")
 ROOT = Path(__file__).parents[1]
 
 ON_RAY = {"test_combinations", "test_families", "test_mishaps", "test_nodes", "test_pools", "test_scale"}
-"""Files whose tests start a cluster."""
+"""Test files that start a cluster."""
 SLOW = ON_RAY | {
     # whole commands, processes that are killed, servers, browsers, shells
     "test_benchmarks",
@@ -67,7 +67,7 @@ SLOW = ON_RAY | {
     "test_export",
     "test_object_store",
     "test_readme",
-    "test_scorers",  # a study whose scorers are processes
+    "test_scorers",  # its scorers are processes
     "test_report_browser",
     "test_report_page",
     "test_shards",
@@ -75,7 +75,7 @@ SLOW = ON_RAY | {
     "test_slurm_script",
     "test_verify",
     "test_site",
-    # many studies, or engines, from beginning to end
+    # many whole studies or engines
     "test_across",
     "test_calibrate",
     "test_compare",
@@ -89,7 +89,7 @@ SLOW = ON_RAY | {
     "test_samplers",
     "test_simulated",
     "test_tabulate",
-    # networks of some size
+    # larger networks
     "test_adapters",
     "test_any_pipeline",
     "test_checkpoint",
@@ -130,28 +130,28 @@ SLOW = ON_RAY | {
     "test_training",
     "test_whole_weights",
 }
-"""Files that ``pytest -m "not slow"`` leaves out: each test of them is marked ``slow``."""
+"""Files that ``pytest -m "not slow"`` leaves out: each of their tests is marked ``slow``."""
 LOCKS = "TTS_BENCH_TEST_LOCKS"
-"""Names the folder of the locks, and of a network, that the processes of one run share."""
+"""Environment variable with the folder of locks and of a network that the processes of one test run share."""
 if LOCKS not in os.environ:
     os.environ[LOCKS] = tempfile.mkdtemp(prefix="tts-bench-tests-")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let the process that starts the others remove the folder."""
+    """Create that folder; the process that starts the others removes it."""
     if not hasattr(config, "workerinput"):
-        os.environ["TTS_CACHE"] = str(Path(os.environ[LOCKS]) / "cache")  # nothing of theirs lies in their user's
+        os.environ["TTS_CACHE"] = str(Path(os.environ[LOCKS]) / "cache")  # tests leave nothing in the user's cache
         config.add_cleanup(lambda: shutil.rmtree(os.environ[LOCKS]))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave slow files unread where none of their tests is asked for: what they import takes seconds."""
+    """Skip reading slow files if none of their tests is asked for, as their imports take seconds."""
     return True if config.option.markexpr == "not slow" and collection_path.stem in SLOW else None
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """Look for no garbage among what is imported and collected, now or later: it stays to the end."""
+    """Exempt imported and collected objects from garbage collection: they stay to the end."""
     gc.disable()
     yield
     gc.freeze()
@@ -160,7 +160,7 @@ def pytest_collection() -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is slow, before ``-m`` is looked at; begin with it, so that no process has a long file at the end."""
+    """Mark slow tests before ``-m`` is applied, and run them first, so that no process has a long file at the end."""
     for item in items:
         if item.path.stem in SLOW:
             item.add_marker("slow")
@@ -169,7 +169,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Hand out files to the processes, and those of :data:`ON_RAY` as if they were one."""
+    """Hand out whole files to the processes; all files of :data:`ON_RAY` count as one."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):  # type: ignore[misc]
@@ -182,7 +182,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Let a test that is to be alone wait for those of other processes, and them for it."""
+    """Keep tests marked ``alone`` and tests of other processes apart, by locks."""
     with room(Path(os.environ[LOCKS]), alone=item.get_closest_marker("alone") is not None):
         return (yield)
 
@@ -192,7 +192,7 @@ _cluster = SharedCluster()
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """As an engine of one thread: with more, the CPU's kernels let a row depend on its place."""
+    """Use one thread, like an engine: with more, the CPU's kernels let a row depend on its position."""
     import torch
 
     before = torch.get_num_threads()
@@ -203,7 +203,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def ray_address() -> str:
-    """Address of a cluster that all tests of :data:`ON_RAY` share."""
+    """Address of the cluster that all tests of :data:`ON_RAY` share."""
     return _cluster.address
 
 

@@ -1,4 +1,4 @@
-"""A search and a reward that bring their engine down, as users' own may; another that takes its time."""
+"""A search and a reward that bring their engine down, as users' own code may, and a slow reward."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tts.search.base import Problem, Run, Search
 if TYPE_CHECKING:
     from torch import Tensor
 
-WELL_UNDER_WAY = 2  # calls; the first few are an engine's checks of itself
+WELL_UNDER_WAY = 2  # calls; the first few are the engine's checks of itself
 FOLDER = "TTS_BENCH_TEST_LOCKS"
-"""Names a folder that all processes of a run of tests know, engines among them."""
+"""Environment variable with a folder that all processes of a test run know, including engines."""
 POISON = 3
-"""The condition that ends a process which runs :class:`Deadly`."""
+"""The condition at which :class:`Deadly` ends its process."""
 
 
 class Deadly(Search):
-    """Plain sampling; its process ends over one condition."""
+    """Plain sampling that ends its process at one condition."""
 
     def run(self, problem: Problem) -> Run:
         if problem.condition == POISON:
@@ -32,11 +32,11 @@ class Deadly(Search):
         return found
 
     def nfe(self, plan: Plan) -> int:
-        """A trajectory."""
+        """Forwards of one trajectory."""
         return plan.nfe()
 
     def depth(self, plan: Plan) -> int:
-        """A trajectory."""
+        """Forwards of one trajectory."""
         return plan.nfe()
 
 
@@ -44,24 +44,24 @@ calls: Iterator[int] = itertools.count()
 
 
 def mishaps(images: Tensor, captions: Sequence[Condition]) -> list[float]:
-    """Redness; each mishap that a file in :data:`FOLDER` stands for happens once, to an engine well under way."""
+    """Redness; each mishap for which :data:`FOLDER` holds a file happens once, to an engine that is well under way."""
     global calls
     for happen in (_memory, _hang) if next(calls) > WELL_UNDER_WAY else ():
         try:
             (Path(os.environ[FOLDER]) / happen.__name__).unlink()
         except FileNotFoundError:
             continue
-        calls = itertools.repeat(0)  # one mishap is enough for one process
+        calls = itertools.repeat(0)  # a process has at most one mishap
         happen()
     return [float(value) for value in images[:, 0].double().mean(dim=(1, 2)) / 255]
 
 
 HURRY = "_hurry"
-"""Name of a file in :data:`FOLDER`: while it is not there, :func:`unhurried` holds engines up."""
+"""Name of a file in :data:`FOLDER`; while the file is missing, :func:`unhurried` delays engines."""
 
 
 def unhurried(images: Tensor, captions: Sequence[Condition]) -> list[float]:
-    """Redness, which takes two seconds and no work: a study lasts until what is to befall it has."""
+    """Redness that takes two seconds without computing, so that a study lasts until all its mishaps have happened."""
     if not (Path(os.environ[FOLDER]) / HURRY).exists():
         time.sleep(2)
     return [float(value) for value in images[:, 0].double().mean(dim=(1, 2)) / 255]

@@ -1,4 +1,4 @@
-"""Drivers in processes of their own, to be watched and killed."""
+"""Drivers in processes of their own, which tests watch and kill."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bench.study.config import RunConfig
 PATIENCE = 120.0  # seconds for a driver to store something, on a busy machine
 
 PRELOADED = ["torch", "bench.commands.run", "bench.report.plots", "bench.run.start", "bench.workers.pool"]
-"""Modules whose import takes seconds: processes are forked from one that has only imported them."""
+"""Modules that take seconds to import: driver processes are forked from a process that has imported them."""
 
 
 def forked(target: Callable[..., None], *arguments: object) -> BaseProcess:
@@ -89,7 +89,7 @@ class DriverProcess:
         return code
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Send one, if it still runs."""
+        """Send a signal if the process still runs."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
@@ -108,7 +108,7 @@ def _run(environment: dict[str, str], words: list[str], said: Path | None, befor
 
 
 def kill_after_progress(driver: DriverProcess, folder: Path, moment: float) -> bool:
-    """SIGKILL a driver at some moment after it has stored a new part; False if it was done before that."""
+    """SIGKILL a driver ``moment`` seconds after it has stored a new part; False if it was done before."""
     parts, deadline = count_parts(folder), time.monotonic() + PATIENCE
     while count_parts(folder) == parts and driver.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -1,7 +1,7 @@
-"""Small EDM2 networks in NVIDIA's form, computed plainly: a second reading of the paper, to compare with.
+"""Small EDM2 networks in NVIDIA's form: a second, plain implementation of the paper, to compare with.
 
-Written from Karras et al. 2024 (arXiv 2312.02696, Fig. 21 and its equations) under the published parameter names, with
-weights normalised at every call, gains beside them, and attention by its formula. Computes in float64.
+It follows Karras et al. 2024 (arXiv 2312.02696, Fig. 21 and its equations), has the published parameter names, and
+computes in float64: weights are normalised at every call, gains are separate, and attention is the plain formula.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RAW_MEAN, RAW_STD = np.float32([5.81, 3.25, 0.12, -2.15]), np.float32([4.17, 4.6
 
 
 def rms(x: Tensor, dims: Any) -> Tensor:
-    """Root mean square, and the published 1e-4 beside it."""
+    """Root mean square plus the published 1e-4."""
     return x.square().mean(dims, keepdim=True).sqrt() + 1e-4
 
 
@@ -45,7 +45,7 @@ def mp_silu(x: Tensor) -> Tensor:
 
 
 class MPConv(Persistent):
-    """A layer whose weights have unit length at every output."""
+    """A layer whose weights have unit length for every output."""
 
     def __init__(self, inputs: int, outputs: int, *kernel: int) -> None:
         super().__init__(inputs, outputs, kernel=list(kernel))
@@ -94,7 +94,7 @@ class Block(Persistent):
         return x.clip(-self.clip_act, self.clip_act)
 
     def attend(self, x: Tensor) -> Tensor:
-        """Each head's channels hold q, k and v in turn."""
+        """Attention; each head's channels alternate between q, k and v."""
         B, C, H, W = x.shape
         qkv = self.attn_qkv(x).view(B, self.heads, C // self.heads, 3, H * W)
         q, k, v = (qkv / rms(qkv, 2)).unbind(3)
@@ -170,7 +170,7 @@ class Precond(Persistent):
 
 
 class Encoder:
-    """What made the states: pickles as NVIDIA's do, with arrays and without its autoencoder."""
+    """The encoder of the states, pickled like NVIDIA's: with arrays, and without its autoencoder."""
 
     def __init__(self, class_name: str, **attributes: Any) -> None:
         self.class_name, self.attributes = class_name, attributes
@@ -182,14 +182,14 @@ class Encoder:
 
 
 def latents(**changes: Any) -> Encoder:
-    """Of the published networks on latents."""
+    """The encoder of published networks on latents, with changes."""
     scale = np.float32(0.5) / RAW_STD
     given = {"vae_name": "stabilityai/sd-vae-ft-mse", "scale": scale, "bias": -RAW_MEAN * scale, "batch_size": 8}
     return Encoder("StabilityVAEEncoder", **{**given, **changes})
 
 
 def network(seed: int = 0, **changes: Any) -> Precond:
-    """A network of random weights in float16, as published ones are."""
+    """A network with random weights in float16, like published ones."""
     unet = UNet(**{**TINY, **changes})
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -204,7 +204,7 @@ def network(seed: int = 0, **changes: Any) -> Precond:
 
 
 def save(precond: object, path: Path, encoder: object = None) -> Path:
-    """A checkpoint with all that the published ones hold."""
+    """Save a checkpoint with everything that published ones hold."""
     content = EasyDict(encoder=latents() if encoder is None else encoder, dataset_kwargs=EasyDict(), ema=precond)
     path.write_bytes(edm_pickles.dumps(content))
     return path

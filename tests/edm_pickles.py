@@ -1,8 +1,8 @@
-"""Small EDM checkpoints in NVIDIA's form, and the plain network they hold, to compare with.
+"""Small EDM checkpoints in NVIDIA's form, and the plain network that they hold, to compare with.
 
-The network is written from its description (Dhariwal and Nichol 2021; Karras et al. 2022, appendix F), under the
-published parameter names, and shares nothing with the package's own. Pickling happens with stand-ins for the modules
-``torch_utils.persistence`` and ``dnnlib.util``, so that the files name what real ones name.
+The network follows its description (Dhariwal and Nichol 2021; Karras et al. 2022, appendix F), has the published
+parameter names, and shares no code with the package's own. Stand-ins for the modules ``torch_utils.persistence`` and
+``dnnlib.util`` are there while it is pickled, so that files have the same names as real ones.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 SOURCE = "raise SystemExit('the source inside a checkpoint was run')"
-"""What stands in the place of the modules' source code, which the official loader runs."""
+"""Text in place of the modules' source code, which the official loader would run."""
 
 TINY: dict[str, Any] = {
     "img_resolution": 8,
@@ -32,7 +32,7 @@ TINY: dict[str, Any] = {
     "num_blocks": 1,
     "attn_resolutions": [4],
 }
-"""Arguments of a network that tests can afford."""
+"""Arguments of a network that is small enough for tests."""
 
 
 class EasyDict(dict):
@@ -49,7 +49,7 @@ EasyDict.__module__, _reconstruct_persistent_obj.__module__ = "dnnlib.util", "to
 
 @contextmanager
 def nvidia_modules() -> Iterator[None]:
-    """Make the two names importable, as ``pickle`` demands of all that it writes."""
+    """Make both modules importable, as ``pickle`` demands when it writes their names."""
     names = {"dnnlib": {}, "dnnlib.util": {"EasyDict": EasyDict}, "torch_utils": {}}
     names["torch_utils.persistence"] = {"_reconstruct_persistent_obj": _reconstruct_persistent_obj}
     for name, content in names.items():
@@ -63,7 +63,7 @@ def nvidia_modules() -> Iterator[None]:
 
 
 class Persistent(nn.Module):
-    """A module that pickles as NVIDIA's do: source, class name and attributes."""
+    """A module that is pickled like NVIDIA's: source, class name and attributes."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class Linear(Persistent):
 
 
 class Conv2d(Persistent):
-    """A convolution after doubling or halving the resolution; without a kernel, only that."""
+    """A convolution after doubling or halving the resolution; without a kernel, only the change of resolution."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, resample: str = "") -> None:
         super().__init__(inputs, outputs, kernel=kernel)
@@ -116,7 +116,7 @@ class GroupNorm(Persistent):
 
 
 class UNetBlock(Persistent):
-    """Residual block whose second normalisation is scaled and shifted by the embedding, and attention after it."""
+    """A residual block, whose second normalisation the embedding scales and shifts; then attention."""
 
     def __init__(self, inputs: int, outputs: int, emb: int, resample: str = "", attention: bool = False) -> None:
         super().__init__(in_channels=inputs, out_channels=outputs, emb_channels=emb)
@@ -139,7 +139,7 @@ class UNetBlock(Persistent):
         return y + self.proj(self.attend(y)) if self.heads else y
 
     def attend(self, y: Tensor) -> Tensor:
-        """Each head's channels hold q, k and v in turn."""
+        """Attention; each head's channels alternate between q, k and v."""
         B, C, H, W = y.shape
         qkv = self.qkv(self.norm2(y)).view(B, self.heads, C // self.heads, 3, H * W)
         q, k, v = qkv.unbind(dim=3)
@@ -249,14 +249,14 @@ def dumps(content: object, protocol: int = 4) -> bytes:
 
 
 def save(ema: object, path: Path, protocol: int = 4) -> Path:
-    """A checkpoint with all that the published ones hold."""
+    """Save a checkpoint with everything that published ones hold."""
     content = {"ema": ema, "loss_fn": None, "augment_pipe": None, "dataset_kwargs": EasyDict(resolution=64)}
     path.write_bytes(dumps(content, protocol))
     return path
 
 
 class Calls:
-    """Pickles as the call of a function."""
+    """An object whose pickle calls a function."""
 
     def __init__(self, function: Callable[..., object], *args: object) -> None:
         self.call = function, args

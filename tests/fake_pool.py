@@ -1,4 +1,4 @@
-"""Engines without a model, for drivers to be tried against; a study for them, and a sink for its rows."""
+"""Engines without a model, to test drivers; a study for them, and a sink for its rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tts.engine.requests import EngineCounters, EvalRequest, EvalResult
 from tts.search.segment import ALL, State
 from tts.testing.toy import Recipe, luck
 
-TICK = 0.25  # seconds an engine charges for a forward; sums of it are exact in any order
+TICK = 0.25  # seconds that an engine charges for a forward; their sums are exact in any order
 
 SEARCHES: list[Any] = [
     "naive",
@@ -47,19 +47,19 @@ def study(oversupply: float = 3.0, batch: int = 4, share: bool = True, **changes
 
 
 def score(name: str, recipe: Recipe) -> float | None:
-    """A reward without a pattern; one in twenty images cannot be scored."""
+    """A random-looking reward of a recipe; one in twenty images cannot be scored."""
     value = luck(name, recipe)
     return None if value < 0.05 else value
 
 
 class FakePool:
-    """Engines without a model: a state is its recipe. They check what they are asked.
+    """Engines without a model, whose states are recipes. They check what they are asked.
 
     Args:
-        engines: how many.
+        engines: number of engines.
         of: the study, for the costs of steps and the names of rewards.
-        coins: which engine answers next, how many of its jobs, in which order, and whether others poll in vain.
-        before_wait: called with the number of jobs under way.
+        coins: decides which engine answers next, how many of its jobs, in which order, and whether others poll in vain.
+        before_wait: called before each wait with the number of jobs under way.
     """
 
     flops: float | None = None
@@ -82,7 +82,7 @@ class FakePool:
         self.jobs[engine] += jobs
 
     def _start(self, engine: int, job: EvalRequest) -> Recipe:
-        """The recipe up to a job's first step; the state it starts from must be held here, then and later."""
+        """The recipe of the state from which a job starts; that engine must hold the state until the job ends."""
         start = job.segment.start
         if not isinstance(start, State):
             return (start,)
@@ -99,7 +99,7 @@ class FakePool:
         return [self.reply(engine, self.coins.randint(0, len(self.jobs[engine]))) for engine in chosen]
 
     def reply(self, engine: int, count: int) -> WorkerReport:
-        """Answers to some of an engine's jobs, in any order; to none of them, if a poll came too early."""
+        """Answers to some of an engine's jobs, in any order; to none if the poll came too early."""
         self.coins.shuffle(self.jobs[engine])
         now, self.jobs[engine] = self.jobs[engine][:count], self.jobs[engine][count:]
         outcomes = [self._answer(engine, job) for job in now]
@@ -131,7 +131,10 @@ class FakePool:
 
 @dataclass
 class Rows:
-    """A sink that refuses a row that it has; it keeps what every run must repeat, and sums what trials shared."""
+    """A sink that refuses a second row of a trial.
+
+    It keeps the columns that every run must repeat, and adds up the work that trials shared.
+    """
 
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     shared_nfe: int = 0
@@ -145,7 +148,7 @@ class Rows:
         self.rows[row.trial] = {k: v for k, v in row.record().items() if k not in ("shared_nfe", "wall_seconds")}
 
     def tick(self) -> None:
-        """Count."""
+        """Count the calls."""
         self.ticks += 1
 
 

@@ -1,4 +1,4 @@
-"""A package of pyiqa's interface with a metric of its own, for machines without it."""
+"""A stand-in for the package pyiqa with one metric, for machines without it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 
 
 class Roughness(nn.Module):
-    """How much neighbouring pixels differ; relative to the batch, as nobody should rely on it not being."""
+    """How much neighbouring pixels differ, relative to the batch: metrics of pyiqa may depend on it, too."""
 
     def __init__(self, lower_better: bool) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ def create_metric(name: str, device: str) -> nn.Module:
 
 
 def install(patch: pytest.MonkeyPatch) -> None:
-    """Let it be what is imported as pyiqa."""
+    """Let ``import pyiqa`` find the stand-in."""
     package, configs = ModuleType("pyiqa"), ModuleType("pyiqa.default_model_configs")
     package.create_metric, configs.DEFAULT_CONFIGS = create_metric, CONFIGS  # type: ignore[attr-defined]
     patch.setitem(sys.modules, "pyiqa", package)

@@ -1,4 +1,4 @@
-"""Searches that break each of the rules, one rule each."""
+"""Searches of which each breaks one rule."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class EndsEarly(Naive):
 
 
 class LetsGo(Naive):
-    """Starts from a state that it has let go, of which it kept the numbers only."""
+    """Starts from a state that it has released, of which it kept only the numbers."""
 
     def run(self, problem: Any) -> Any:
         [end] = yield [problem.trajectory()]
@@ -145,7 +145,7 @@ class Exits(Naive):
 
 
 class WillNotClose(Naive):
-    """Fails, and fails once more while it is closed."""
+    """Fails, and fails again when it is closed."""
 
     def run(self, problem: Any) -> Any:
         try:
@@ -156,7 +156,7 @@ class WillNotClose(Naive):
 
 
 class KeepsCopies(Naive):
-    """No fault: copies of a state are the state."""
+    """Breaks no rule: a copy of a state counts as the state."""
 
     def run(self, problem: Any) -> Any:
         [end] = yield [problem.trajectory()]

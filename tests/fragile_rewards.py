@@ -1,4 +1,4 @@
-"""A reward of a user's own that fails over one image, and whose process dies once where it is told to."""
+"""A user's own reward that fails on one kind of image, and whose process dies once when a test asks for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 FOLDER = "TTS_BENCH_TEST_LOCKS"
 SPARED = 66
-"""An image all of whose pixels are this cannot be looked at."""
+"""The reward fails on an image whose pixels all have this value."""
 
 
 def redness(images: Tensor, conditions: Sequence[object]) -> list[float]:
@@ -31,7 +31,7 @@ def redness(images: Tensor, conditions: Sequence[object]) -> list[float]:
 
 @contextmanager
 def spoil_once() -> Iterator[Callable[[], bool]]:
-    """The next process that scores dies; tells whether one has."""
+    """Let the next process that scores die; the yielded function tells whether one has died."""
     path = Path(os.environ[FOLDER]) / "fragile"
     path.touch()
     try:

@@ -1,4 +1,4 @@
-"""Guided diffusion's classifier as published, from its raw weights."""
+"""Guided diffusion's published classifier, computed from its raw weights."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def published(w: dict[str, Tensor], x: Tensor, t: float, depth: int) -> Tensor:
     def attention(x: Tensor, name: str) -> Tensor:
         flat = x.flatten(2)
         qkv = F.conv1d(norm(flat, f"{name}.norm"), w[f"{name}.qkv.weight"], w[f"{name}.qkv.bias"])
-        mixed = torch.cat([heads(*part.chunk(3, 1)) for part in qkv.split(192, 1)], 1)  # a head's q, k, v side by side
+        mixed = torch.cat([heads(*part.chunk(3, 1)) for part in qkv.split(192, 1)], 1)  # q, k, v of a head adjacent
         return x + F.conv1d(mixed, w[f"{name}.proj_out.weight"], w[f"{name}.proj_out.bias"]).view_as(x)
 
     width = len(w["input_blocks.0.0.weight"])

@@ -1,4 +1,4 @@
-"""Files that would run something if they were unpickled."""
+"""Files that would run code if they were unpickled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class _Touches:
-    """Unpickled, it makes a file."""
+    """An object that makes a file when it is unpickled."""
 
     def __init__(self, proof: Path) -> None:
         self.proof = proof
@@ -18,6 +18,6 @@ class _Touches:
 
 
 def pickle_that_makes(proof: Path, path: Path) -> Path:
-    """A pickle at ``path`` that makes ``proof`` when it is loaded without care."""
+    """A pickle at ``path`` that makes the file ``proof`` when it is loaded by ``pickle``."""
     path.write_bytes(pickle.dumps({"state_dict": _Touches(proof)}, protocol=2))
     return path

@@ -13,7 +13,7 @@ from bench.workers.pool import Pool
 
 
 class Rows:
-    """A sink that keeps rows by identity, and refuses one that it has."""
+    """A sink that keeps rows by identity, and refuses a second row of a trial."""
 
     full = False
 
@@ -26,13 +26,13 @@ class Rows:
         self.rows[row.trial] = {name: value for name, value in row.record().items() if name not in TIMED}
 
     def tick(self) -> None:
-        """Nothing waits."""
+        """Do nothing: no row waits."""
 
 
 def rows_of(
     study: Study, pool: Pool, shuffle: int | None = None, rows: Rows | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Run a study on a pool, its trials in the planned or in a shuffled order, into a sink, and close the pool."""
+    """Run a study on a pool into a sink, then close the pool; ``shuffle`` is a seed for the order of trials."""
     sink, trials = rows or Rows(), list(study.trials())
     if shuffle is not None:
         random.Random(shuffle).shuffle(trials)

@@ -11,12 +11,12 @@ from tts.metrics.base import Metric, MetricSettings, MetricValue
 
 class _Faulty(MetricSettings):
     def aggregate(self, features: Any, reference: Any) -> MetricValue:
-        """Never asked."""
+        """Never called."""
         raise AssertionError
 
 
 class Neighbours(_Faulty):
-    """Fault: features depend on the whole batch."""
+    """A metric whose features depend on the whole batch."""
 
     @property
     def extractor(self) -> str:
@@ -32,13 +32,13 @@ class _Centred:
     host = False
 
     def features(self, images: Tensor) -> Tensor:
-        """Less those of the first row."""
+        """Features minus those of the first row."""
         values = images.float().mean(dim=(2, 3))
         return values - values[:1]
 
 
 class Flat(_Faulty):
-    """Fault: features have one axis too few."""
+    """A metric whose features lack an axis."""
 
     @property
     def extractor(self) -> str:
@@ -54,5 +54,5 @@ class _Flat:
     host = True
 
     def features(self, images: Tensor) -> Tensor:
-        """A number for each image."""
+        """One number for each image."""
         return images.float().mean(dim=(1, 2, 3))

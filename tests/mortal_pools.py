@@ -1,4 +1,4 @@
-"""Engines that die, search workers that die, and a driver that is killed, in this process and without a model."""
+"""Engines and search workers that die, and a driver that is killed; all in this process, without a model."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tts.engine.requests import EvalRequest
 
 
 class MortalPool(FakePool):
-    """Engines without a model that die now and then, with all that they hold, and come back empty.
+    """Engines without a model that die now and then, lose their states, and come back empty.
 
     Args:
-        chance: of a death at each wait.
-        innocent: whether their machines go with them.
+        chance: probability of a death at each wait.
+        innocent: whether their machines die with them, so that no trial is to blame.
     """
 
     def __init__(self, engines: int, of: Study, coins: random.Random, chance: float, innocent: bool = False) -> None:
@@ -30,7 +30,7 @@ class MortalPool(FakePool):
         self.away: set[int] = set()
 
     def submit(self, engine: int, jobs: Sequence[EvalRequest], released: Iterable[int]) -> None:
-        """An engine that is away hears nothing; one that has come back may be told to forget what it never had."""
+        """Submit jobs; a dead engine gets nothing, and a new one may be told to forget states that it never had."""
         if engine not in self.away:
             known = [key for key in released if key in self.states[engine]]
             super().submit(engine, jobs, known)
@@ -57,19 +57,19 @@ class MortalPool(FakePool):
 
 
 class PoisonedPool(MortalPool):
-    """Engines that die of the segments of one condition."""
+    """Engines that die when they get a segment of one condition."""
 
     def __init__(self, engines: int, of: Study, coins: random.Random, poison: int, innocent: bool = False) -> None:
         super().__init__(engines, of, coins, 0.0, innocent)
         self.poison = poison
 
     def dies(self, engine: int) -> bool:
-        """Whether such a segment is there."""
+        """Whether the engine has such a segment."""
         return any(job.segment.condition == self.poison for job in self.jobs[engine])
 
 
 class HostPool:
-    """Hosts in this process, over engines that take no time; they die now and then."""
+    """Search workers in this process, with engines that take no time; they die now and then."""
 
     flops: float | None = None
 
@@ -109,18 +109,18 @@ class HostPool:
 
 
 class Killed(BaseException):
-    """The driver's process ends here."""
+    """Stands for the end of the driver's process."""
 
 
 class MortalRows(Rows):
-    """A sink whose driver is killed when it has taken some rows; of those, the last few were not stored yet."""
+    """A sink whose driver is killed after some rows, the last few of which were not stored yet."""
 
     def __init__(self, stored: dict[str, dict[str, Any]], life: int, unstored: int) -> None:
         super().__init__(stored)
         self.life, self.unstored, self.taken = life, unstored, list[str]()
 
     def add(self, row: TrialRow) -> None:
-        """Keep a row, and die."""
+        """Keep a row; after the last one, die."""
         super().add(row)
         self.taken.append(row.trial)
         if len(self.taken) >= self.life:
@@ -130,7 +130,7 @@ class MortalRows(Rows):
 
 
 class PoisonedHosts(HostPool):
-    """Search workers that die when they come to a trial of one condition; each has hundreds."""
+    """Search workers that die when they reach a trial of one condition; each has hundreds of trials."""
 
     def __init__(self, engines: int, of: Study, poison: int) -> None:
         super().__init__(engines, of, random.Random(0), 0.0)

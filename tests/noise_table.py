@@ -1,8 +1,8 @@
-"""The table of ``docs/noises.md``: what each kind of injected noise does to the samples, exactly.
+"""The table of ``docs/noises.md``: the exact effect of each kind of injected noise on the samples.
 
-``python tests/noise_table.py`` writes the page. The denoiser of Gaussian data N(m, d^2) is known and linear, so that a
-step is a linear map of the state and of its noise, and the samples' deviation is a sum; nothing is drawn. What is left
-of the noise beside a single point of data is the same with d = 0.
+``python tests/noise_table.py`` writes the page. The exact denoiser of Gaussian data N(m, d^2) is linear, so a step is a
+linear map of the state and of its noise, and the samples' deviation is a sum; nothing is drawn. With d = 0, the data
+are a single point, and the deviation is the noise that is left in the image.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ KINDS: dict[str, dict[str, object]] = {
 
 @dataclass(frozen=True)
 class Shifted(FlowLevels):
-    """Even levels from 1 to 0, shifted as Stable Diffusion 3's (Esser et al. 2024, arXiv 2403.03206, Eq. 23)."""
+    """Even levels from 1 to 0, shifted like Stable Diffusion 3's (Esser et al. 2024, arXiv 2403.03206, Eq. 23)."""
 
     shift: float = 3.0
 
     def levels(self, steps: int) -> tuple[float, ...]:
-        """From 1 to 0."""
+        """``steps + 1`` levels from 1 to 0."""
         even = (1 - k / steps for k in range(steps + 1))
         return tuple(self.shift * s / (1 + (self.shift - 1) * s) for s in even)
 
 
 class Spread(NamedTuple):
-    """Moments of samples: mean, and the deviations caused by the initial noise and by the injected noises."""
+    """Moments of samples: the mean, and the deviations due to the initial noise and to the injected noises."""
 
     mean: float
     initial: float
@@ -57,7 +57,7 @@ class Spread(NamedTuple):
 
     @property
     def deviation(self) -> float:
-        """Deviation caused by all noises together."""
+        """Deviation due to all noises together."""
         return math.hypot(self.initial, self.injected)
 
 
@@ -67,7 +67,7 @@ def sampler(noise: dict[str, object], steps: int) -> Interpolant:
 
 
 def spread(by: Interpolant, mean: float = MEAN, deviation: float = DEVIATION) -> Spread:
-    """Of the samples for Gaussian data with its exact denoiser ``D = mean + gain (x - a mean)``."""
+    """Moments of the samples for Gaussian data, with the exact denoiser ``D = mean + gain (x - a mean)``."""
     at = Spread(0.0, 1.0, 0.0)
     for index, injects in enumerate(by.plan.injects):
         w = by.weights(index, injects)
@@ -79,7 +79,7 @@ def spread(by: Interpolant, mean: float = MEAN, deviation: float = DEVIATION) ->
 
 
 def row(name: str) -> list[str]:
-    """Cells of a kind."""
+    """Cells of the row of a kind."""
     cells = [name]
     for steps in STEPS:
         by = sampler(KINDS[name], steps)

@@ -1,6 +1,6 @@
 """The table of ``tts/device_noise/normal_table.npy``: ``python tests/normal_table.py`` writes it.
 
-All is computed in decimal arithmetic, whose operations, the exponential among them, are rounded correctly, so that the
+Everything is computed in decimal arithmetic. Its operations, including the exponential, are correctly rounded, so the
 table has the same bits wherever it is made.
 """
 
@@ -21,12 +21,12 @@ PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459")
 
 
 def density(z: Decimal) -> Decimal:
-    """Quantiles of the standard normal."""
+    """Density of the standard normal."""
     return (-z * z / 2).exp() / (2 * PI).sqrt()
 
 
 def upper(z: Decimal) -> Decimal:
-    """Share of a standard normal above z >= 0: one half less a series of positive terms (Marsaglia 2004)."""
+    """Probability of a standard normal above z >= 0: one half minus a series of positive terms (Marsaglia 2004)."""
     term = total = z
     k = 1
     while term > total.scaleb(-DIGITS):
@@ -38,7 +38,7 @@ def upper(z: Decimal) -> Decimal:
 
 @cache
 def quantile(p: Decimal) -> Decimal:
-    """The z above which a share p in (0, 1/2] of a standard normal is, by Newton's steps."""
+    """The z that a standard normal exceeds with probability p in (0, 1/2], by Newton's method."""
     z = Decimal(-NormalDist().inv_cdf(float(p)))
     for _ in range(3):
         z += (upper(z) - p) / density(z)
@@ -46,7 +46,7 @@ def quantile(p: Decimal) -> Decimal:
 
 
 def row(part: int) -> list[float]:
-    """Coefficients of a part: Hermite's cubic, in units of :data:`UNITS` of the part's length."""
+    """Coefficients of a part's Hermite cubic, in units of :data:`UNITS` of the part's length."""
     octave, place = divmod(part, PARTS)
     length = Decimal(2) ** (octave - 1) / PARTS
     begin = Decimal(2) ** (octave - 1) + place * length
@@ -57,7 +57,7 @@ def row(part: int) -> list[float]:
 
 
 def point(x: Decimal, length: Decimal) -> tuple[Decimal, Decimal]:
-    """The quantile at x, and its slope by the length of a part."""
+    """The quantile at x, and its slope times the length of a part."""
     z = quantile(x / 2**OCTAVES)
     return z, -length / (2**OCTAVES * density(z))
 

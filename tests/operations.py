@@ -1,4 +1,4 @@
-"""Which operations torch is asked for."""
+"""Count the operations that torch is asked for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Counting(TorchDispatchMode):
     """Counts torch's operations.
 
     Args:
-        but_for: names of those that are not counted.
+        but_for: names of operations that are not counted.
     """
 
     def __init__(self, but_for: Collection[str] = ()) -> None:

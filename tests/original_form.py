@@ -1,4 +1,4 @@
-"""A tiny Stable Diffusion in the form of its authors' single files: diffusers' names turned back into theirs."""
+"""A tiny Stable Diffusion in its authors' single-file form: diffusers' names are turned back into theirs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def save(pipeline: Any, path: Path) -> Path:
 
 
 def unet_name(name: str, levels: int) -> str:
-    """Depth of the network: one residual block per level."""
+    """The authors' name of a UNet's tensor; the network has one residual block per level."""
     for ours, theirs in UNET_ENDS.items():
         if name.startswith(ours):
             return name.replace(ours, theirs, 1)
@@ -73,7 +73,7 @@ def _resnet(rest: str) -> str:
 
 
 def vae_name(name: str, levels: int) -> str:
-    """Decoder levels are counted from the image inwards."""
+    """The authors' name of a VAE's tensor; they count decoder levels from the image inwards."""
     name = name.replace("conv_norm_out.", "norm_out.").replace("conv_shortcut.", "nin_shortcut.")
     name = re.sub(r"mid_block\.resnets\.(\d)", lambda found: f"mid.block_{int(found[1]) + 1}", name)
     if "mid_block.attentions.0." in name:

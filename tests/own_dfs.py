@@ -12,7 +12,7 @@ from tts.search.segment import Segment, best
 
 
 class DFS(Search):
-    """Where a predicted image is below a threshold, go back by adding noise, and go on with other noises."""
+    """If a predicted image scores below a threshold, go back by adding noise, and go on with other noises."""
 
     budget: ClassVar[str] = "tries"
     exact: ClassVar[bool] = False
@@ -44,7 +44,7 @@ class DFS(Search):
         return at
 
     def turn_nfe(self, plan: Plan, look: int) -> int:
-        """Forwards of going back from a look and coming there again."""
+        """Forwards for going back from a look and reaching it again."""
         goal = max(0, look - self.back)
         return plan.back + plan.nfe(goal, look) if goal else plan.nfe(stop=look)
 

@@ -14,7 +14,7 @@ from tts.plan import Plan
 
 
 class Gaussians(ModelSettings):
-    """Pixels of class c are N(.3 c, .25), so that the velocity E[e - x_0 | x] is known; a model of its own."""
+    """Pixels of class c are N(.3 c, .25), so the velocity E[e - x_0 | x] is known in closed form."""
 
     sampler: FlowAncestral = FlowAncestral()
     passes: ClassVar = 1

@@ -19,7 +19,7 @@ class MeanColour:
     host = True
 
     def features(self, images: Tensor) -> Tensor:
-        """``[B, 3]``."""
+        """Mean colours, ``[B, 3]``."""
         return images.double().mean(dim=(2, 3)).float() / 255
 
 
@@ -30,18 +30,18 @@ class ColourSpread(MetricSettings):
 
     @property
     def extractor(self) -> str:
-        """Mean colours."""
+        """Name of the extractor: mean colours."""
         return "mean colour"
 
     @property
     def enough(self) -> int:
-        """A variance of a few images says little."""
+        """Fewest images: a variance of less says little."""
         return 4
 
     def load(self, device: str = "cpu") -> Metric:
-        """Nothing to load."""
+        """The extractor; it has no weights."""
         return MeanColour()
 
     def aggregate(self, features: NDArray[np.float32], reference: Any) -> MetricValue:
-        """Biased, as it should be 0 of one image."""
+        """The biased variance, so that one image gives 0."""
         return with_interval(features, lambda rows: float(rows.var(axis=0, dtype=float).sum()))

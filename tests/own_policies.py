@@ -1,4 +1,4 @@
-"""Policies of a user's own over candidates: a bandit that spends forwards where predictions are best."""
+"""A user's own policy over candidates: a bandit that spends forwards where predictions are best."""
 
 from __future__ import annotations
 

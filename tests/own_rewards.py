@@ -8,6 +8,6 @@ from torch import Tensor
 
 
 def redness(images: Tensor, conditions: Sequence[str]) -> list[float | None]:
-    """Mean of the red channel; of captions that are too short, none."""
+    """Mean of the red channel; None for captions that are too short."""
     values = (images[:, 0].float().mean(dim=(1, 2)) / 255).tolist()
     return [value if len(text) > 3 else None for value, text in zip(values, conditions, strict=True)]

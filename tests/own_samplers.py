@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Ancestral(SamplerSettings):
-    """Euler's steps on noise levels that fall by a constant factor."""
+    """Settings of Euler steps on noise levels that fall by a constant factor."""
 
     steps: int = Field(4, ge=2, description="steps")
     share: float = Field(0.5, gt=0, lt=1, description="of the next level's noise that is fresh")
@@ -33,7 +33,7 @@ class Ancestral(SamplerSettings):
 
 @dataclass(frozen=True)
 class AncestralSampler:
-    """One call a step; a state carries no prediction of its own."""
+    """One denoiser call a step; a state carries no prediction."""
 
     levels: tuple[float, ...]
     share: float

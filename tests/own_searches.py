@@ -1,4 +1,4 @@
-"""A search as a user would write it, with a fault that can be mended."""
+"""A search as a user would write it, with a fault that a test can switch off."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from tts.search.base import Problem, Run
 from tts.search.naive import Naive
 
 BROKEN = "OWN_SEARCH_BROKEN"
-"""While this variable names a condition, the search fails on it."""
+"""Environment variable; while it names a condition, the search fails on it."""
 
 
 class Fickle(Naive):
-    """Plain sampling, where it does not fail."""
+    """Plain sampling, unless it fails."""
 
     def run(self, problem: Problem) -> Run:
         if os.environ.get(BROKEN) in {str(problem.condition), "all"}:

@@ -1,4 +1,4 @@
-"""Sinks of a user's own: one that keeps what it is told, and those that fail or never answer."""
+"""A user's own sinks: one that keeps what it is told, and others that fail or never return."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import Field
 from bench.sinks.base import CurvePoint, RunFacts, SinkSettings, Tracker
 
 NEVER = threading.Event()
-"""Event for which a hanging sink waits; a test sets it at its end."""
+"""Event for which a hanging sink waits; the test sets it at its end."""
 
 
 class Kept(SinkSettings):

@@ -12,7 +12,7 @@ from tts.search.segment import Evaluation
 
 
 class ParetoPick(Search):
-    """N whole trajectories; of those that no other beats in every reward, the one whose worst rank is best.
+    """Draws N whole trajectories; of those that no other beats in every reward, picks the one whose worst rank is best.
 
     A trajectory's rank in a reward is the number of trajectories that are strictly better in it. Ties go to the
     problem's own reward, then to the first.
@@ -23,7 +23,7 @@ class ParetoPick(Search):
     N: int = Field(8, ge=1, description="trajectories")
 
     def run(self, problem: Problem) -> Run:
-        """Score all by all the rewards that may be searched on."""
+        """Score all trajectories by all rewards that may be searched on, and pick one."""
         found = yield [problem.trajectory(k, scored=problem.rewards) for k in range(self.N)]
         points = [_point(each, problem.rewards) for each in found]
         front = [k for k, point in enumerate(points) if not any(_beats(other, point) for other in points)]
@@ -39,7 +39,7 @@ class ParetoPick(Search):
 
 
 def _point(evaluation: Evaluation, names: tuple[str, ...]) -> tuple[float, ...]:
-    """The rewards as numbers; one that could not be scored is below all others."""
+    """The rewards as numbers; an image that could not be scored is below all others."""
     values = [evaluation.rewards[name] for name in names]
     return tuple(-float("inf") if value is None else value for value in values)
 

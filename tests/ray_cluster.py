@@ -1,4 +1,4 @@
-"""One Ray cluster for all tests that need one, as a start takes as long as a small study."""
+"""One Ray cluster for all tests that need one, as starting it takes as long as a small study."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 CPUS = 4
 FRUGAL: dict[str, Any] = {"object_store_memory": 80 * 2**20, "include_log_monitor": False}
-"""Settings of a node: nobody reads its logs elsewhere, and nothing is stored there."""
+"""Settings of a node: its logs are not forwarded, and its object store stays small."""
 FRUGAL_HEAD: dict[str, Any] = {**FRUGAL, "include_dashboard": False, "no_monitor": True}
-"""Those of a head: nor does its cluster grow."""
+"""Settings of a head, whose cluster does not grow."""
 
 
 class SharedCluster:
-    """A cluster of one node on this machine, from when it is first asked for until it is closed."""
+    """A cluster of one node on this machine; it starts at first use and ends with :meth:`close`."""
 
     def __init__(self) -> None:
         self._nodes: Any = None
@@ -28,7 +28,7 @@ class SharedCluster:
         return address
 
     def close(self) -> None:
-        """End it, if it is there."""
+        """End the cluster if it has started."""
         if self._nodes is not None:
             import ray
 

@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes on this machine, and what a run on it says of itself."""
+"""A Ray cluster of several nodes on this machine, and what a run on it reports."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ QUICK_HEALTH = {
     "health_check_timeout_ms": 1000,
     "health_check_failure_threshold": 3,
 }
-PATIENCE = 180.0  # seconds for anything, on a busy machine
+PATIENCE = 180.0  # seconds to wait for anything, on a busy machine
 
 
 class Cluster:
-    """A head without work and nodes of one CPU each, all on this machine."""
+    """A head that takes no work and nodes of one CPU each, all on this machine."""
 
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster as Nodes
@@ -31,16 +31,16 @@ class Cluster:
         self.address: str = self.nodes.address
 
     def add(self) -> Any:
-        """Another node."""
+        """Add a node."""
         return self.nodes.add_node(num_cpus=1, **FRUGAL)
 
     def remove(self, node: Any) -> None:
-        """A node goes, with everything on it, without a word."""
+        """Remove a node with everything on it, without notice."""
         self.nodes.remove_node(node, allow_graceful=False)
 
     @staticmethod
     def engines_of(node: Any) -> list[int]:
-        """Processes of engines on a node."""
+        """Process ids of the engines on a node."""
         [raylet] = [info.process.pid for info in node.all_processes["raylet"]]
         return [pid for pid in _children(raylet) if b"WorkerActor" in _command(pid)]
 
@@ -59,7 +59,7 @@ def _command(pid: int) -> bytes:
 
 @contextmanager
 def cluster() -> Iterator[Cluster]:
-    """A cluster while it is needed."""
+    """A cluster that ends with the context."""
     made = Cluster()
     try:
         yield made
@@ -75,7 +75,7 @@ def status(folder: Path) -> dict[str, Any]:
 
 
 def waited(what: str, true: Callable[[], Any]) -> float:
-    """Wait until something is true; seconds that took."""
+    """Wait until something is true; returns the seconds that it took."""
     begin = time.monotonic()
     while not true():
         assert time.monotonic() - begin < PATIENCE, what
@@ -84,10 +84,10 @@ def waited(what: str, true: Callable[[], Any]) -> float:
 
 
 def losses(folder: Path) -> int:
-    """Engines lost so far."""
+    """Number of engines lost so far."""
     return sum(engine["losses"] for engine in status(folder)["engines"])
 
 
 def there(folder: Path) -> int:
-    """Engines at work."""
+    """Number of engines at work."""
     return sum(engine["device"] is not None for engine in status(folder)["engines"])

@@ -1,4 +1,4 @@
-"""Runs to be reported, made up."""
+"""Made-up runs for reports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from bench.benchmarks.reporting import make, study
 
 HOSTILE = "</script><script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">"
-"""A prompt that would run, and a picture that would be fetched, if it were not escaped."""
+"""A prompt that would run a script and load a picture if it were not escaped."""
 
 SMALL: dict[str, Any] = {
     "rewards": ["brightness"],
@@ -32,7 +32,7 @@ def small_run(folder: Path, trials: int = 100, **changes: Any) -> Path:
 
 
 def rewrite(run: Path, changed: Any) -> None:
-    """Change the trials of a run, part by part: a function of their table as pandas has it."""
+    """Change the trials of a run, part by part, by a function of their pandas table."""
     for part in (run / "trials").glob("*.parquet"):
         schema = pq.read_schema(part)
         pq.write_table(
@@ -41,7 +41,7 @@ def rewrite(run: Path, changed: Any) -> None:
 
 
 def hostile(trials: pd.DataFrame) -> pd.DataFrame:
-    """The same trials, but a prompt and an error that attack the page."""
+    """The same trials with a prompt and an error that attack the page."""
     trials.loc[trials["label"] == "cat", "label"] = HOSTILE
     last = trials.index[-1:]
     trials.loc[last, "error"] = HOSTILE

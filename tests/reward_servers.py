@@ -1,4 +1,4 @@
-"""Services of rewards on the loopback, for tests: each does what it is told."""
+"""Services of rewards on the loopback address, whose answers tests choose."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Answer = tuple[int, bytes] | None
 
 @contextmanager
 def serving(answer: Callable[[str, bytes], Answer]) -> Iterator[str]:
-    """The address of a server that answers ``(path, body)``; of a GET the body is empty."""
+    """The address of a server that answers ``(path, body)``; a GET has an empty body."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -54,12 +54,12 @@ def serving(answer: Callable[[str, bytes], Answer]) -> Iterator[str]:
 
 
 def as_json(value: Any) -> Answer:
-    """An answer of JSON."""
+    """An answer in JSON."""
     return 200, json.dumps(value).encode()
 
 
 def as_pickle(value: Any) -> Answer:
-    """An answer of pickle."""
+    """A pickled answer."""
     return 200, pickle.dumps(value)
 
 
@@ -67,7 +67,7 @@ HEALTH = {"protocol": 1, "identity": "brightness-1"}
 
 
 def scored(body: bytes) -> dict[str, Any]:
-    """A right answer of ``tts-bench serve``: the images' own brightness."""
+    """The answer of ``tts-bench serve`` with the brightness of the images."""
     given = json.loads(body)["images"]
     scores = [{"id": each["id"], "score": _brightness(each["png"])} for each in given]
     return {"identity": "brightness-1", "scores": scores}

@@ -1,4 +1,4 @@
-"""Locks by which tests of several processes keep out of each other's way."""
+"""Locks that keep tests of several processes apart."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 @contextmanager
 def room(locks: Path, alone: bool) -> Iterator[None]:
-    """A lock for many or for one: a process that waits to be alone keeps later ones out.
+    """A lock that many processes or only one may hold; a process that waits to be alone keeps later ones out.
 
     Args:
-        locks: folder of the two locks; the same one is the same room.
-        alone: whether nobody else may be there.
+        locks: folder of the two lock files; processes with the same folder share the room.
+        alone: whether no other process may be in the room.
     """
     with (locks / "door").open("a") as door, (locks / "room").open("a") as inside:
         fcntl.flock(door, fcntl.LOCK_EX)
@@ -23,4 +23,4 @@ def room(locks: Path, alone: bool) -> Iterator[None]:
         try:
             yield
         finally:
-            fcntl.flock(inside, fcntl.LOCK_UN)  # that it is closed is not enough where a child has it, too
+            fcntl.flock(inside, fcntl.LOCK_UN)  # closing the file is not enough if a child process holds it, too

@@ -1,4 +1,4 @@
-"""Rewards behind an address, as ``tts-bench serve`` has them, and images to ask about."""
+"""Rewards behind an address, like those of ``tts-bench serve``, and images to ask about."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IMAGES = torch.randint(0, 256, (5, 3, 8, 8), generator=torch.Generator().manual_
 
 @contextmanager
 def running(served: Served) -> Iterator[str]:
-    """A server in a thread, on a port of the loopback that is free."""
+    """A server in a thread, on a free port of the loopback address."""
     with (
         closing(RewardService(served)) as service,
         Server(service, "127.0.0.1", 0, served.most_bytes) as server,

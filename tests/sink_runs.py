@@ -1,4 +1,4 @@
-"""Runs that sinks follow, and what they should be told."""
+"""Runs that sinks follow, and the values that sinks should get."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FACTS = RunFacts("a run", "0" * 32, "results/a-run", None, {"seed": 3})
 
 
 def configured(folder: Path, *sinks: Any, **changes: Any) -> RunConfig:
-    """Some searches, on an engine that computes nothing."""
+    """A study of some searches, on an engine that computes nothing."""
     engines = {"backend": "local", "batch": 4, "simulate": 0.0}
     values = {**TINY, "searches": SEARCHES, "engines": engines, "output": str(folder), "sinks": list(sinks), **changes}
     return parse(RunConfig, values, "study")

@@ -1,4 +1,4 @@
-"""Small random networks of SiT and REPA in the form in which they are published."""
+"""Small random networks of SiT and REPA in their published form."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAMES = {
 
 
 def dit(variance: bool = True, side: int = 8, classes: int = 5) -> DiTTransformer2DModel:
-    """diffusers' own network of this kind, with the frequencies of time that were published, in every block alike."""
+    """diffusers' own network of this kind; all blocks share one time embedding with the published frequencies."""
     torch.manual_seed(0)
     network = DiTTransformer2DModel(
         num_attention_heads=2,
@@ -49,13 +49,13 @@ def dit(variance: bool = True, side: int = 8, classes: int = 5) -> DiTTransforme
 
 
 def published(network: Any) -> dict[str, Tensor]:
-    """Its weights under the published names."""
+    """The weights of diffusers' network under the published names."""
     found: dict[str, Tensor] = {"pos_embed": network.pos_embed.pos_embed.clone()}
     for name, tensor in network.state_dict().items():
         for theirs, ours in NAMES.items():
             name = name.replace(theirs, ours)
         if name.startswith("blocks.") and ("t_embedder" in name or "y_embedder" in name):
-            name = name.split(".", 2)[2]  # one for all blocks
+            name = name.split(".", 2)[2]  # one embedding serves all blocks
         found[name] = tensor.clone()
     for block in range(network.config.num_layers):
         for kind in ("weight", "bias"):
@@ -66,12 +66,12 @@ def published(network: Any) -> dict[str, Tensor]:
 
 
 def trained(weights: dict[str, Tensor]) -> dict[str, Any]:
-    """What a training program keeps: REPA's, with layers that only training needs."""
+    """The content of REPA's training files, with layers that only training needs."""
     ema = {**weights, "projectors.0.0.weight": torch.zeros(3, 3)}
     return {"model": {"x": torch.zeros(1)}, "ema": ema, "opt": {"state": {}}, "args": argparse.Namespace(lr=1e-4)}
 
 
 def save(content: Any, path: Path) -> Path:
-    """As ``torch.save`` writes it."""
+    """Write a file by ``torch.save``."""
     torch.save(content, path)
     return path

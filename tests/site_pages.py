@@ -1,4 +1,4 @@
-"""The pages that people read, README.md and those of docs/, and the blocks of code on them."""
+"""The pages that people read (README.md and those of docs/), and the code blocks on them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 
 GENERATED = {"commands.md", "configuration.md", "metrics.md", "models.md", "rewards.md", "samplers.md", "sinks.md"}
-"""Pages of docs/reference that test_reference.py makes again; those of docs/searches are test_search_docs.py's."""
+"""Pages of docs/reference that test_reference.py compares; test_search_docs.py compares those of docs/searches."""
 
 NEEDS = "# needs "
-"""First words of a block that cannot run in a test."""
+"""First words of a code block that cannot run in a test."""
 
 
 class Block(NamedTuple):
@@ -44,7 +44,7 @@ class Command(NamedTuple):
 
 
 def pages() -> dict[str, str]:
-    """The text of every page that a person wrote, by its path."""
+    """The text of every page that is written by hand, by its path."""
     found = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
     for path in sorted((ROOT / "docs").rglob("*.md")):
         if path.parent.name != "searches" and not (path.parent.name == "reference" and path.name in GENERATED):
@@ -53,7 +53,7 @@ def pages() -> dict[str, str]:
 
 
 def blocks(language: str | None = None) -> list[Block]:
-    """The fenced blocks of a language, or all of them; '' is a shell's."""
+    """The fenced blocks of a language, or of all; blocks of '' are for a shell."""
     found = []
     for page, text in pages().items():
         for match in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
@@ -63,7 +63,7 @@ def blocks(language: str | None = None) -> list[Block]:
 
 
 def commands() -> list[Command]:
-    """Every ``tts-bench`` command in a block, and every one in the text that has an option; each one once."""
+    """Every ``tts-bench`` command in a block, and every one in the text that has an option, each once."""
     found: dict[tuple[str, ...], bool] = {}
     for words, needs in _commands():
         found[words] = found.get(words, True) and needs

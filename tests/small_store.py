@@ -1,4 +1,4 @@
-"""A store of made-up rows."""
+"""A store with made-up rows."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def row(k: int) -> dict[str, Any]:
 
 
 def opened(folder: Path, **settings: Any) -> Store:
-    """A store that holds a folder; flushes only when told."""
+    """A store that holds a folder and flushes only when a test tells it to."""
     made = Store(folder, REWARDS, **{"flush_rows": 10**6, "flush_seconds": 10**6, **settings})
     made.open("d", MANIFEST)
     return made

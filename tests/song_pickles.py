@@ -1,7 +1,7 @@
-"""Small SongUNet networks in NVIDIA's form, computed plainly: a second reading of the description, to compare with.
+"""Small SongUNet networks in NVIDIA's form: a second, plain implementation of the description, to compare with.
 
-Written from Karras et al. 2022 (appendix F) and Song et al. 2021 under the published parameter names; resampling is
-done by inserting zeros and by sums of shifted images, attention by its formula.
+It follows Karras et al. 2022 (appendix F) and Song et al. 2021, and has the published parameter names. Resampling
+inserts zeros and sums shifted images; attention is the plain formula.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Conv2d(Persistent):
         return y
 
     def smooth(self, x: Tensor, margin: int) -> Tensor:
-        """A sum of shifted images; the filters are symmetric. Doubled images get one row and column less at the end."""
+        """A sum of shifted images, as filters are symmetric; doubled images lose their last row and column."""
         taps = self.resample_filter[0, 0]
         after = margin - 1 if self.change == "up" else margin
         x = functional.pad(x, (margin, after, margin, after))
@@ -130,7 +130,7 @@ class FourierEmbedding(Persistent):
 
 
 class PositionalEmbedding(Persistent):
-    """Has no weights."""
+    """An embedding without weights."""
 
 
 class SongUNet(Persistent):

@@ -1,4 +1,4 @@
-"""A clock that stands still, in place of the status's own."""
+"""A clock that stands still, in place of the clock of the status."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ AGO = 1000.0
 
 
 class Clock:
-    """The module ``time`` for the status alone; it stands still."""
+    """Stands for the module ``time`` in the status only; time moves when a test moves it."""
 
     def __init__(self) -> None:
         self.now, self.slept = 100.0, list[float]()
 
     def monotonic(self) -> float:
-        """Seconds."""
+        """The monotonic clock's seconds."""
         return self.now
 
     def time(self) -> float:
-        """Seconds, too."""
+        """The wall clock's seconds."""
         return AGO + self.now
 
     def sleep(self, seconds: float) -> None:
-        """Take note."""
+        """Record the seconds."""
         self.slept.append(seconds)

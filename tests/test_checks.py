@@ -1,4 +1,4 @@
-"""``docs/checked.md`` says what the tests say."""
+"""``docs/checked.md`` equals the tables of the tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests that are to be alone are, and those that need not be are not kept apart."""
+"""Tests marked ``alone`` run alone, and other tests run side by side."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_many_at_once_or_one_alone(tmp_path: Path) -> None:
             with guard:
                 there[0] += 1
             if not alone:
-                together.wait()  # three of them have to be there at once
+                together.wait()  # it returns only when three are there at once
             with guard:
                 seen.add((alone, there[0]))
             if not alone:

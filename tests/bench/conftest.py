@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session", autouse=True)
 def small_network() -> None:
-    """The network of the tiny study is there."""
+    """Save the network of the tiny study."""
     save_weights()
 
 
@@ -38,7 +38,7 @@ def drawn(undrawn: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Callable[..., RunConfig]:
-    """Makes the small study's configuration; ``engines`` is changed key by key."""
+    """A function that makes the tiny study's configuration; ``engines`` is changed key by key."""
 
     def make(output: str = "run", engines: dict[str, Any] | None = None, **changes: Any) -> RunConfig:
         values = {**TINY, "output": str(tmp_path / output), **changes}
@@ -71,7 +71,7 @@ def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
 
 @pytest.fixture
 def no_collector() -> Iterator[None]:
-    """Garbage is collected where a test says so."""
+    """Collect garbage only where a test asks for it."""
     gc.disable()
     yield
     gc.enable()

@@ -1,4 +1,4 @@
-"""A disk that can be full, and what tests of the writer wait for."""
+"""A disk that can be full, and helpers that wait for the writer's thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.store.writer import Store
 from tts.errors import SettingError
 
 PATIENCE = 20.0
-"""Seconds for another thread to do what it must."""
+"""Seconds within which another thread must have done its work."""
 
 
 class Disk:
@@ -33,7 +33,7 @@ class Disk:
 
 
 def until(true: Callable[[], object]) -> None:
-    """Wait for another thread."""
+    """Wait until another thread has made something true."""
     deadline = time.monotonic() + PATIENCE
     while not true():
         assert time.monotonic() < deadline
@@ -52,7 +52,7 @@ def free(folder: Path) -> bool:
 
 
 def opened_while_full(folder: Path, disk: Disk) -> Store:
-    """A store that was opened in time, on a disk that is full now."""
+    """A store on a disk that became full after the store was opened."""
     disk.full = False
     made = opened(folder, flush_rows=1)
     disk.full = True

@@ -1,4 +1,4 @@
-"""Runs in folders, made up: as the store writes them, without an engine."""
+"""Made-up runs in folders, written by the store without an engine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MANIFEST: dict[str, Any] = {
 
 
 def rows(problems: int = 8, rewards: tuple[str, ...] = REWARDS) -> list[dict[str, Any]]:
-    """All searches and budgets on every problem, as an engine would have them stored."""
+    """Rows of all searches and budgets on every problem, as a run would store them."""
     frame = trials(problems, rewards)
     return [_row(row) for row in frame.astype(object).where(frame.notna(), None).to_dict("records")]
 
@@ -53,7 +53,7 @@ def _row(trial: dict[Any, Any]) -> dict[str, Any]:
 
 
 def picture(number: int) -> bytes:
-    """A PNG, another for each number."""
+    """A PNG that differs for each number."""
     buffer = io.BytesIO()
     Image.fromarray(np.full((2, 2, 3), [number % 256, number // 256 % 256, 7], np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()

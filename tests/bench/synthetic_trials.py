@@ -1,4 +1,4 @@
-"""Trials as the store reads them, made up."""
+"""Made-up trials in the form in which the store reads them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse
 EPS = {"N": 4, "eps": 0.4, "lambda": 0.15, "keep_best": True}
 ZERO = {"N": 4, "eps": 0.0, "lambda": 0.15, "keep_best": True}
 
-# search, settings, budget, values of the budget, NFE at each, gain of its last point
+# search, settings, budget's name, its values, NFE at each value, gain at the last one
 POINTS: tuple[tuple[str, dict[str, Any], str | None, tuple[int, ...], tuple[int, ...], float], ...] = (
     ("naive", {}, None, (0,), (35,), 0.0),
     ("best_of_n", {}, "N", (2, 4, 8, 16), (70, 140, 280, 560), 0.16),

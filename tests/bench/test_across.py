@@ -1,4 +1,4 @@
-"""Several models in one report: closed forms of where curves cross, who is best at each cost, what the page says."""
+"""Several models in one report: where curves cross (closed forms), which is best at each cost, what the page says."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from tts.errors import SettingError
 
 PROBLEMS = 40
 SMALL, LARGE = 1e9, 4e9
-"""FLOPs of a forward of two models."""
+"""FLOPs of one forward of each of two models."""
 
 
 def sampled(name: str, flops: float, steps: int, means: dict[int, float], plain: float, noise: float = 0.0) -> Sampled:
-    """A model's trials: naive with a mean, and best-of-N with a mean for each N, plus noise that both share."""
+    """A model's trials: naive with a mean, and best-of-N with a mean for each N; both have the same noise."""
     generator = np.random.default_rng([steps, int(flops)])
     rows = []
     for problem in range(PROBLEMS):
@@ -51,7 +51,7 @@ def sampled(name: str, flops: float, steps: int, means: dict[int, float], plain:
 
 
 def two_models(noise: float = 0.0) -> Across:
-    """The small one is ahead until the large one's curve, which is steeper, overtakes it."""
+    """A small model that is ahead until the steeper curve of a large model overtakes it."""
     return across(
         [
             sampled("small", SMALL, 10, {2: 0.3, 4: 0.4, 8: 0.5, 16: 0.6}, 0.2, noise),
@@ -61,7 +61,7 @@ def two_models(noise: float = 0.0) -> Across:
 
 
 def test_the_best_at_each_cost_is_named_with_its_lead() -> None:
-    """At the cost of the large one's plain samples the small one has searched with N = 4."""
+    """The large model's plain samples cost as much as the small model's search with N = 4."""
     [panel] = two_models().panels
     at = [19 * SMALL, 2 * 19 * SMALL, 19 * LARGE, 4 * 19 * LARGE]
     frame = matched_of([panel], at, "flops")
@@ -72,12 +72,12 @@ def test_the_best_at_each_cost_is_named_with_its_lead() -> None:
 
 
 def test_curves_cross_where_their_lines_do() -> None:
-    """The small one gains 0.1 a doubling from 0.4 at 76 GFLOP, the large one 0.25 from 0.3: at 2^(2/3) of them."""
+    """The small model gains 0.1 a doubling from 0.4 at 76 GFLOP, the large one 0.25 from 0.3: 2/3 doublings later."""
     [panel] = two_models().panels
     frame = frontier_crossovers(panel, "flops")
     last = frame.iloc[-1]
     assert (last["behind"], last["ahead"]) == ("small: best_of_n", "large: best_of_n")
-    # large: N = 2 has 0.55 at 152 GFLOP, where the small one has 0.5: it is ahead as soon as it is there
+    # the large model's N = 2 has 0.55 at 152 GFLOP, the small model 0.5: the large one is ahead from its first point
     assert last["starts"]
     assert last["at"] == pytest.approx(152e9)
     found = across(
@@ -87,7 +87,7 @@ def test_curves_cross_where_their_lines_do() -> None:
         ]
     )
     last = frontier_crossovers(found.panels[0], "flops").iloc[-1]
-    share = (0.5 - 0.45) / (0.35 - 0.1)  # of the doubling from 152 GFLOP on
+    share = (0.5 - 0.45) / (0.35 - 0.1)  # of the doubling that begins at 152 GFLOP
     assert not last["starts"]
     assert last["at"] == pytest.approx(152e9 * 2**share)
     assert (last["low"], last["high"], last["share"], last["n"]) == (last["at"], last["at"], 1, PROBLEMS)
@@ -95,7 +95,7 @@ def test_curves_cross_where_their_lines_do() -> None:
 
 @pytest.mark.parametrize("over", ["problems", "conditions"])
 def test_the_interval_of_a_crossing_covers_it(over: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 20 studies with noise about 19, of ten conditions fewer."""
+    """About 19 of 20 noisy studies are covered; with ten conditions, fewer."""
     monkeypatch.setattr(crossovers, "RESAMPLES", 200)
     monkeypatch.setattr(crossovers, "OCTAVE", 1)
     true, covered = 152e9 * 2**0.2, 0
@@ -126,7 +126,7 @@ def test_a_crossing_is_between_two_costs_or_there_is_none() -> None:
 
 
 def test_plain_samples_at_several_steps_are_one_curve() -> None:
-    """The same budget on steps, without search; two numbers of steps have two points of it."""
+    """Plain samples at several numbers of steps are one curve with a point for each number."""
     found = across([sampled(f"m {steps} steps", SMALL, steps, {2: 0.3}, steps / 100) for steps in (10, 18, 36)])
     [panel] = found.panels
     points = panel.points[panel.points["curve"] == "m: more steps"]
@@ -142,7 +142,7 @@ def test_plain_samples_at_several_steps_are_one_curve() -> None:
 
 
 def test_money_is_time_by_price() -> None:
-    """An hour for 3600 is a second for 1; without a price it is no axis."""
+    """A price of 3600 an hour is 1 a second; without a price there is no axis of money."""
     points = two_models().points()
     assert points["money"].to_numpy() == pytest.approx(points["device_seconds"].to_numpy())
     bare = across([Sampled("a", "a", 10, sampled("a", SMALL, 10, {2: 0.3}, 0.2).observed)])
@@ -170,7 +170,7 @@ def test_models_are_named_by_what_tells_them_apart() -> None:
         ("cifar10 18 steps large", "cifar10 large"),
         ("cifar10 18 steps cccccc", "cifar10 cccccc"),
     ]
-    assert model_names(found[:3]) == [  # the model's own weights are one, and need no name
+    assert model_names(found[:3]) == [  # all runs have the same weights, which need no name
         ("cifar10 10 steps", "cifar10"),
         ("cifar10 18 steps", "cifar10"),
         ("cifar10 18 steps large", "cifar10 large"),
@@ -207,7 +207,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def test_runs_of_two_models_are_drawn_together(
     runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.report.html.page.files", lambda analysis: iter(()))  # of each model by itself
+    monkeypatch.setattr("bench.report.html.page.files", lambda analysis: iter(()))  # the files of each model's own page
     write_report(runs, str(tmp_path), features=False, prices=Prices(3.0))
     page = (tmp_path / "report.html").read_text()
     assert '<section id="across"' in page

@@ -1,4 +1,4 @@
-"""``tts-bench metrics``: metrics of a run that its engines did not compute, from stored images or from recipes."""
+"""``tts-bench metrics``: adds metrics to a finished run, from its stored images or its recipes."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def with_features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same run without, and without images."""
+    """The same run without features and images."""
     return made(tmp_path_factory.mktemp("bare"), images=False)
 
 
 @pytest.fixture
 def plain(with_features: Path, tmp_path: Path) -> Path:
-    """The same run, whose features are not there."""
+    """The same run without its features."""
     copy = shutil.copytree(with_features, tmp_path / "plain")
     shutil.rmtree(copy / "features")
     (copy / "metrics.parquet").unlink()
@@ -115,7 +115,7 @@ def test_images_that_were_not_kept_are_made_again(with_features: Path, bare: Pat
 
 @pytest.fixture
 def dying(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Dies before every third part is written, while it has lives left."""
+    """Raise an error before every third part is written, twice in all; the list counts how often it still will."""
     lives, writes, write = [2], [0], module.Featuring._write
 
     def one(self: Any, *given: Any) -> None:

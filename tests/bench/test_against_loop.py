@@ -1,4 +1,4 @@
-"""The loop that engines are measured against: the same steps, and the cost of the study's way of working."""
+"""The loop that engines are measured against: it takes the same steps, and costs as much as the study's own code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ N, K = 3, 2
 
 
 class Remembering(BrightnessReward):
-    """Brightness that knows what it has seen."""
+    """Brightness that remembers the images it has seen."""
 
     def __init__(self) -> None:
         self.seen: list[float] = []
@@ -43,7 +43,7 @@ def loop() -> PlainLoop:
 
 
 def test_its_steps_are_the_samplers(loop: PlainLoop) -> None:
-    """In float64, but for the states that the network is asked with."""
+    """Arithmetic is in float64; only the network gets float32 states."""
     for index in range(loop.sampler.steps):
         x, noise = torch.randn(2, 1, *loop.model.shape, dtype=torch.float64)
         x *= loop.sampler.levels[index]
@@ -62,14 +62,14 @@ def test_its_steps_are_the_samplers(loop: PlainLoop) -> None:
 def test_it_pays_for_every_candidate_at_every_step(loop: PlainLoop, search: str, together: int) -> None:
     images = loop.images(search, [1, 2, 3], together)
     calls = 2 * loop.sampler.steps - 1
-    trajectories = {"naive": 1, "best_of_n": N}.get(search, N * K + 1)  # what was chosen is computed once more
+    trajectories = {"naive": 1, "best_of_n": N}.get(search, N * K + 1)  # the chosen one is computed once more
     assert images.shape == (3, *loop.model.shape)
     assert images.dtype == torch.uint8
     assert loop.nfe == 3 * calls * trajectories
 
 
 def test_the_best_is_taken(loop: PlainLoop) -> None:
-    """Of N candidates of each problem, whose places among all candidates are N apart."""
+    """Candidates of the two problems alternate, and the best of each problem's candidates is its image."""
     loop.images("best_of_n", [1, 2], 2)
     assert isinstance(loop.reward, Remembering)
     *candidates, first, second = loop.reward.seen
@@ -84,7 +84,7 @@ def test_batches_that_are_filled(search: str, problems: int, batch: int) -> None
 
 
 def test_both_do_the_same_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An engine searches the steps that inject noise only, and computes no winner twice."""
+    """The engine does less: it searches only steps that inject noise, and computes no winner twice."""
     made = study_of("eps_greedy", 1, 1, steps=4)
     study = Study(made.config.model_copy(update={"model": tiny_study.small(steps=4)}))
     threads = torch.get_num_threads()

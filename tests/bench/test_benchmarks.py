@@ -55,9 +55,10 @@ def small(search: str = "eps_greedy", **engines: Any) -> Study:
 
 @pytest.fixture(scope="module")
 def cell() -> Cell:
-    """One real window, with the bare network before and after; another where the machine stood still meanwhile.
+    """A window of a real engine, with the bare network measured before and after it.
 
-    Of two batches of problems, one is opened while the other runs, so that the engine is always full.
+    Another one is measured, up to five times, if the machine stood still during it. There are two batches of problems:
+    one is opened while the other runs, so that the engine is always full.
     """
     sizes = Sizes((8,), SHORT, bare_seconds=0.2, whole=("naive",))
     for _ in range(5):
@@ -73,7 +74,7 @@ def test_shares_add_up_to_1() -> None:
     assert tuple(shares) == SHARES
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["host"] == pytest.approx(0.1)
-    assert window.rows_per_second == 8.0  # 40 rows in 5 s, for the seconds are two engines'
+    assert window.rows_per_second == 8.0  # 40 rows in 5 s: the 10 seconds are those of two engines
     assert window.full(10) == 0.8
 
 
@@ -83,7 +84,7 @@ def test_a_real_window_is_made_of_its_parts(cell: Cell) -> None:
     assert sum(shares.values()) == pytest.approx(1)
     assert all(-0.01 <= share <= 1.01 for share in shares.values())
     assert shares["denoiser"] > 0.5
-    assert 0 < cell.efficiency < 3  # of a machine that does other things as well
+    assert 0 < cell.efficiency < 3  # wide bounds, as the machine does other things as well
     assert cell.full == 1.0
     assert cell.whole is not None
     assert cell.whole.images == 10
@@ -105,13 +106,13 @@ def test_a_window_of_engines_that_sleep() -> None:
     assert window.full(64) == 1.0
     assert window.load.rows == 64 * window.load.batches > 0
     assert window.rows_per_second == pytest.approx(window.load.rows / window.seconds)
-    assert 0.3 * 6400 < window.rows_per_second < 1.1 * 6400  # of a shared machine
+    assert 0.3 * 6400 < window.rows_per_second < 1.1 * 6400  # wide bounds for a shared machine
     assert window.seconds <= 0.7
     assert window.outcomes > 0
 
 
 def test_a_pool_serves_one_study_after_another() -> None:
-    """A second window, after the engine has finished the first one's work."""
+    """A second study begins after the engine has finished the first one's work."""
     first, second = small("beam", simulate=0.001), small("random", simulate=0.001)
     with closing(make_pool(first)) as pool:
         before = steady(endless(first, "driver"), pool, SHORT)
@@ -142,7 +143,7 @@ def test_only_so_many_problems_are_open() -> None:
 
 @pytest.mark.parametrize("share", [True, False])
 def test_work_that_trials_have_in_common(share: bool) -> None:
-    """N = 1 and 2 are inside 4, and all rewards want the same images."""
+    """The trials of N = 1 and 2 are part of those of N = 4, and all rewards score the same images."""
     searches = [{"name": "best_of_n", "budget": {"N": [1, 2, 4]}}]
     found = shared_work("curve", curve_config(searches, 2, simulate=0, batch=64, oversupply=4, share=share))
     each = found.alone // (2 * 3 * (1 + 2 + 4))
@@ -206,7 +207,7 @@ def test_phases_of_a_start_follow_one_another(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_run_stops_at_its_first_forward_pass(tmp_path: Path) -> None:
-    """By the marks that it prints, it was not longer at work than its process."""
+    """The times that it prints are in order, and lie between the start and the end of its process."""
     begin = time.time()
     told = said_by("bench.benchmarks.startup:main", "local", str(tmp_path / "run"))
     marks = json.loads(told.splitlines()[-1])
@@ -245,7 +246,7 @@ def test_settings_vary_in_every_combination() -> None:
 
 
 def test_the_cost_of_a_trace_is_that_of_the_same_work() -> None:
-    """Check only those facts about times that hold on any machine."""
+    """Only facts that hold on any machine are checked."""
     found = trace_cost("naive", problems=2, pairs=1, steps=4, batch=2)
     assert found.search == "naive"
     assert found.wall > 0

@@ -1,4 +1,4 @@
-"""Best of k: against all subsets, by simulation, and the points it makes."""
+"""Best of k against all subsets and simulation, and the points of its curve."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_thousands_of_samples_keep_their_digits() -> None:
         total = math.comb(3000, k)
         exact = sum(math.comb(i - 1, k - 1) / total * r for i, r in enumerate(ordered, 1))
         assert best_of_k(samples, [k])[0] == pytest.approx(exact, rel=1e-12)
-    # of n uniform samples the best is n / (n + 1) in the mean
+    # the best of n uniform samples is n / (n + 1) on average
     assert best_of_k(np.arange(1, 3001) / 3001, [2, 9]) == pytest.approx([2 / 3, 9 / 10])
 
 
@@ -82,7 +82,7 @@ def test_rewards_and_other_settings_stay_apart_and_others_are_untouched() -> Non
             best_of_n(2, [[0.1, 0.3]]),
             best_of_n(4, [[0.1, 0.3, 0.2, 0.2]]).assign(reward="compressibility", trial="c"),
             naive([0.2]).assign(samples=None),
-            naive([0.2], search="best_of_n", settings={"N": 4}).assign(samples=[[0.2] * 4]),  # no budget, no curve
+            naive([0.2], search="best_of_n", settings={"N": 4}).assign(samples=[[0.2] * 4]),  # no budget: no curve
         ]
     )
     frame = observations(run)

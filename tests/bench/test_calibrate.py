@@ -1,4 +1,4 @@
-"""The batch is measured once: what is chosen, where it is kept, and that who resumes or shares a run takes the same."""
+"""``engines.batch: auto``: which batch is chosen, where it is kept, and that resumed and shared runs use the same."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def auto(make: Make, **changes: Any) -> RunConfig:
 
 
 def number(config: RunConfig) -> int:
-    """The batch that a run's manifest tells."""
+    """The batch that a run's manifest states."""
     manifest = store.read_manifest(config.output)
     assert manifest["resolved"]["numerics"]["batch"] == manifest["config"]["engines"]["batch"]
     return int(manifest["config"]["engines"]["batch"])
 
 
 def says(monkeypatch: pytest.MonkeyPatch, batch: int, before: Callable[[], object] = lambda: None) -> list[Study]:
-    """Let measuring find a batch, after something else has happened; returns the list of studies that were measured."""
+    """Replace measuring: it calls ``before`` and finds ``batch``. Returns the list of studies that were measured."""
     studies: list[Study] = []
 
     def fake(study: Study, batches: Sequence[int] | None = None) -> Calibration:
@@ -125,7 +125,7 @@ def test_a_run_keeps_what_it_measured(tiny: Make, monkeypatch: pytest.MonkeyPatc
     calibration = store.read_manifest(config.output)["calibration"]
     assert calibration["batch"] == 4
     assert [rate["rows_per_second"] for rate in calibration["rates"]] == [1.0, 10.0]
-    assert run(config, QUIET).counts is None  # all done, and nothing measured again
+    assert run(config, QUIET).counts is None  # the run is done, and nothing is measured again
     assert len(studies) == 1
 
 

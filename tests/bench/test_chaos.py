@@ -1,4 +1,4 @@
-"""A share of ``make chaos``: simulated engines, folders and object stores through everything that may befall them."""
+"""A share of ``make chaos``: simulated engines, folders and object stores go through every kind of mishap."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chaos.simulated import Campaign, worlds
 
 SMALL = {"model": {"name": "cifar10", "sampler": {"steps": 4, "S_max": 90}}, "rewards": ["brightness"]}
 RUNS = 2
-"""Runs in each world, with seeded random faults."""
+"""Run each world with seeded random faults."""
 
 
 def test_runs_through_every_mishap_have_the_undisturbed_table(tmp_path: Path) -> None:

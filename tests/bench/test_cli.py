@@ -1,4 +1,4 @@
-"""The command line: help everywhere, lists, and one image, with a line for a mistake."""
+"""The command line: help of every command, lists, one image, and one line for each mistake."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_list_shows_every_name_with_its_settings(kind: str, registry: Any) -> 
     assert (result.code, result.err) == (0, "")
     first_words = {line.strip("│ ").split()[0] for line in result.out.splitlines() if line.strip("│ ")}
     assert set(registry.targets) <= first_words
-    assert ("[height," in result.words) == (kind == "models")  # brackets are no markup
+    assert ("[height," in result.words) == (kind == "models")  # brackets are not taken for markup
     for name in registry.targets:
         for key, setting in registry.get(name).model_fields.items():
             assert f"{setting.alias or key}" in result.words

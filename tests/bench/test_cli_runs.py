@@ -1,4 +1,4 @@
-"""The command line: run, curves and replay to their end, with a line for a mistake."""
+"""The command line: run, curves and replay from beginning to end, and one line for each mistake."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_curves_say_what_is_gained_over_a_baseline_and_what_intervals_are_over(f
     assert "gain over random" in result.out
     refused_baseline = bench("curves", finished, "--baseline", "randon")
     assert "did you mean 'random'" in refused_baseline.err
-    assert bench("curves", finished).code == 0  # as the others expect it
+    assert bench("curves", finished).code == 0  # other tests need the curves
 
 
 @pytest.mark.usefixtures("drawn")

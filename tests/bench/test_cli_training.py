@@ -1,4 +1,4 @@
-"""``tts-bench train``: weights, figures, going on, and what it refuses."""
+"""``tts-bench train``: its weights and figures, how it resumes, and what it refuses."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def tiny_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def data_set(folder: Path, images: int = 48, splits: tuple[str, ...] = ("train", "test")) -> Path:
-    """A folder like CIFAR-10's, of noise."""
+    """A folder in the form of CIFAR-10's, with noise for images."""
     folder.mkdir()
     generator = np.random.default_rng(0)
     for split in splits:

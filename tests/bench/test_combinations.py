@@ -1,9 +1,9 @@
-"""Every model with every reward that suits it and every search here; on Ray the same rows, bit for bit.
+"""Every model with every reward that suits it and every search in this process; on Ray a selection, bit for bit.
 
-What a reward says of an image does not depend on the model that drew it, so that on Ray one model has all rewards, and
-others have those that look at more: classifiers at their classes, PickScore and a user's own at their prompts. Nor does
-an engine's process ask of which model it is: on Ray there is one model of each kind, shipped, read from a checkpoint
-and read from a folder of several networks. ``test_families`` has every model there, with one reward.
+A reward's value for an image does not depend on the model that drew it. So on Ray one model has all rewards, and other
+models have only rewards that read the condition: classifiers read classes, PickScore and a user's own read prompts. Nor
+does an engine's process depend on the model, so on Ray there is one model of each kind: one that ships, one from a
+checkpoint and one from a folder of several networks. ``test_families`` has every model on Ray, with one reward.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]
 
 @pytest.fixture(scope="module")
 def rewards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Every reward but the classifiers, on tiny random weights; and a run for ranks."""
+    """Every reward except classifiers, on tiny random weights, and a run as a sample for ranks."""
     folder = tmp_path_factory.mktemp("rewards")
     (folder / "run" / "trials").mkdir(parents=True)
     plain = pd.DataFrame(
@@ -139,7 +139,7 @@ def test_every_reward_and_search(
     unscored = {row["reward"] for row in rows.values() if row["value"] is None}
     assert unscored == set()
     assert all(row["nfe"] <= trial.algorithm.nfe(here.plan) for trial in here.trials() for row in [rows[trial.key]])
-    assert len({row["image"] for row in rows.values()}) > len(rows) / 4  # searches for other rewards draw other images
+    assert len({row["image"] for row in rows.values()}) > len(rows) / 4  # other rewards lead to other images
     if name not in ON_RAY:
         return
     if name != "cifar10":

@@ -1,4 +1,4 @@
-"""Two runs held against each other: same trials, same outcomes, and if not, whether that is more than noise."""
+"""Comparison of two runs: same trials, same outcomes, and whether a difference is more than noise."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def a(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def column(found: Comparison, name: str) -> tuple[int, int]:
-    """In how many trials a column was compared, and differs."""
+    """Number of trials in which a column was compared, and in which it differs."""
     [one] = [column for column in found.columns if column.name == name]
     return one.compared, one.different
 

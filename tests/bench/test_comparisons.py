@@ -1,4 +1,4 @@
-"""Comparisons: pairs by problem, by hand; the baseline; Holm over all of a reward."""
+"""Comparisons: pairs of problems by hand, the baseline, and Holm's correction over all tests of a reward."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_one_comparison_by_hand() -> None:
     [row] = compare_to(run).to_dict("records")
     assert (row["search"], row["nfe"], row["baseline"], row["baseline_nfe"]) == ("beam", 122, "naive", 35)
     assert (row["n"], row["effective_n"]) == (4, 4)
-    assert row["difference"] == 0.125  # of 0.25, 0.5, 0, -0.25
+    assert row["difference"] == 0.125  # the mean of 0.25, 0.5, 0, -0.25
     assert (row["low"], row["high"]) == estimate(np.array([0.25, 0.5, 0, -0.25]))[2:]
     assert row["effect"] == pytest.approx(0.125 / np.sqrt((0.125**2 + 0.375**2 + 0.125**2 + 0.375**2) / 3))
     # sums of +-1, +-2, +-1 quarters: 4, 2, 0, -2 and their opposites; 6 of 8 are 2 or more
@@ -50,7 +50,7 @@ def test_a_baseline_of_several_points_is_met_at_the_nearest_compute() -> None:
         + [beam([0.5, 0.7], nfe=200)]
     )
     frame = compare_to(run, "random").set_index("search")
-    assert frame["baseline_nfe"].to_dict() == {"naive": 50, "beam": 100}  # 200 is as near to 400: the cheaper
+    assert frame["baseline_nfe"].to_dict() == {"naive": 50, "beam": 100}  # of two as near, the cheaper
     assert frame.loc["naive", "baseline_settings"] == '{"N": 2}'
 
 

@@ -1,4 +1,4 @@
-"""Clusters that are not there or cannot be started, and what their engines may import; none is started here."""
+"""Clusters that are missing or cannot be started, and what their engines may import; no cluster starts here."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tts.errors import EngineError
 
 
 def engines(address: str, seconds: float) -> Engines:
-    """Engines of a cluster that is waited for so long."""
+    """Settings of engines on a cluster, with the seconds to wait for it."""
     return Engines.model_validate({"address": address, "start_seconds": seconds})
 
 
 def test_a_cluster_that_is_not_there_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray, "init", None)  # what would take minutes
+    monkeypatch.setattr(ray, "init", None)  # its call would take minutes
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(EngineError) as caught:
@@ -48,7 +48,7 @@ def test_what_listens_and_never_answers_is_given_up_in_time(monkeypatch: pytest.
 
 
 def test_a_signal_is_heard_while_a_cluster_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray's own code hears none; the main thread is not in it."""
+    """Ray's own code handles no signals, so the main thread must not be in it."""
     joining, done = threading.Event(), threading.Event()
 
     def init(**_: object) -> None:
@@ -125,9 +125,9 @@ def test_without_docstrings_ray_is_not_even_started() -> None:
 
 
 def test_engines_hear_nothing_of_the_drivers_working_folder() -> None:
-    """Ray adds script's and working folder, to be searched before all that is installed."""
+    """Ray would let engines search the script's and the working folder before installed packages."""
     job = Job()
-    job._py_driver_sys_path.extend(["/bin", "/home/me"])  # as ray.init does
+    job._py_driver_sys_path.extend(["/bin", "/home/me"])  # as ray.init appends them
     assert list(JobConfig.FromString(job._serialize()).py_driver_sys_path) == []
 
 

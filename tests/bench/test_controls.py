@@ -1,4 +1,4 @@
-"""compute: more-steps: plain samples at the cost of each budget, as runs of their own."""
+"""``controls: more-steps``: plain samples at the cost of each budget, as separate runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def config(**changes: Any) -> RunConfig:
 
 
 def test_each_budget_pays_for_steps() -> None:
-    """Heun's N steps cost 2 N - 1 forwards: 70, 140 and 280 pay for 35, 70 and 140."""
+    """N steps of Heun cost 2 N - 1 forwards: 70, 140 and 280 forwards pay for 35, 70 and 140 steps."""
     found = controls(config())
     assert [each.model["sampler"] for each in found if isinstance(each.model, dict)] == [
         {"name": "heun", "steps": steps} for steps in (35, 70, 140)
@@ -57,7 +57,7 @@ def test_a_models_own_steps_are_what_it_begins_with(model: Any) -> None:
 
 
 def test_a_sampler_that_cannot_have_more_steps_has_the_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A limit of steps, such as that of the schedule of a network's training."""
+    """A sampler may have a limit of steps, such as that of a training schedule."""
     plan = Cifar10.plan
 
     def limited(self: Cifar10) -> Plan:
@@ -75,7 +75,7 @@ def test_without_a_larger_budget_there_is_no_control() -> None:
 
 
 def test_its_problems_are_those_of_the_run() -> None:
-    """The same conditions and seeds begin with the same noise."""
+    """The control has the same conditions and seeds, so it begins with the same noises."""
     run, found = Study(config()), [Study(each) for each in controls(config())]
     first = next(iter(run.trials()))
     assert {next(iter(each.trials())).problem_seed for each in found} == {first.problem_seed}

@@ -1,4 +1,4 @@
-"""Curves: numbers against scipy and by hand, labels, order, file."""
+"""Curves: numbers against scipy and by hand, labels, order, the file."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_one_row_a_point_sorted_by_reward_curve_and_nfe() -> None:
     assert len(frame) == 3 * 25
     expected = frame.sort_values(["reward", "curve", "nfe"], ignore_index=True)
     assert_frame_equal(frame, expected)
-    assert set(frame["curve"]) == set(frame["search"])  # one curve a search: nothing to tell apart
+    assert set(frame["curve"]) == set(frame["search"])  # each search has one curve, so its name is the label
 
 
 def test_labels_name_only_the_settings_that_differ() -> None:
@@ -130,7 +130,7 @@ def test_costs_are_means_and_unknown_ones_are_nan() -> None:
     assert np.isnan(row["flops"])
     [row] = curves(run, flops=1e9).to_dict("records")
     assert row["flops"] == 20e9
-    [row] = curves(naive([0.2, 0.4])).to_dict("records")  # an older table
+    [row] = curves(naive([0.2, 0.4])).to_dict("records")  # a table of an older version
     assert np.isnan(row["wall_seconds"])
 
 

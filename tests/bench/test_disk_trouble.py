@@ -1,4 +1,4 @@
-"""A disk that cannot be written to for a while: the user is told once, and rows are stored once or said to be lost."""
+"""A disk that fails for a while: the user is told once, and each row is stored once or reported as lost."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tts.errors import SettingError
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses between two attempts are a hundred times shorter."""
+    """Make pauses between two attempts a hundred times shorter."""
     sleep = time.sleep
     monkeypatch.setattr(writer, "time", Hurried(sleep))
 
 
 class Hurried:
-    """The module ``time`` for the writer alone."""
+    """Stands for the module ``time``, only in the writer."""
 
     monotonic = staticmethod(time.monotonic)
 
@@ -34,13 +34,13 @@ class Hurried:
         self._sleep = sleep
 
     def sleep(self, seconds: float) -> None:
-        """A hundredth of it."""
+        """Sleep a hundredth of the time."""
         self._sleep(seconds / 100)
 
 
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
-    """Whose ``fsync`` fails while it is full."""
+    """A disk whose ``fsync`` fails while it is full."""
     return Disk(monkeypatch)
 
 
@@ -58,7 +58,7 @@ def test_a_disk_that_is_full_for_a_while_is_told_once_and_loses_nothing(
     for k in range(2, 9):
         writing.add(TrialRow.of_record(row(k)))
     until(lambda: disk.refused >= 4)
-    writing.tick()  # patience is not over
+    writing.tick()  # its patience is not over yet
     assert said == [
         f"output {tmp_path}: cannot be written to (No space left on device); trying again for 60 s, the engines go on"
     ]
@@ -164,7 +164,7 @@ def test_it_is_full_when_very_many_rows_wait(tmp_path: Path, disk: Disk, monkeyp
     monkeypatch.setattr(writer, "MOST_WAITING", 10)
     writing = Writer(opened_while_full(tmp_path, disk), 60.0)
     writing.add(TrialRow.of_record(row(0)))
-    until(lambda: disk.refused)  # that row is with the store now
+    until(lambda: disk.refused)  # by now the store has that row
     for k in range(1, 11):
         assert not writing.full
         writing.add(TrialRow.of_record(row(k)))
@@ -176,7 +176,7 @@ def test_it_is_full_when_very_many_rows_wait(tmp_path: Path, disk: Disk, monkeyp
 
 
 class Mark:
-    """A claim that has to be renewed, and cannot be for a while."""
+    """A claim that must be renewed, which fails for a while."""
 
     def __init__(self) -> None:
         self.broken, self.refused, self.released = False, 0, False
@@ -191,7 +191,7 @@ class Mark:
 
 
 def test_a_mark_that_cannot_be_renewed_is_told_once(tmp_path: Path) -> None:
-    """Nothing waits to be written meanwhile, so that a part could say nothing of the store's health."""
+    """No row waits meanwhile, so the failure shows only in the claim."""
     said: list[str] = []
     held, mark = opened(tmp_path, flush_seconds=0.0), Mark()
     crash(held)

@@ -1,4 +1,4 @@
-"""Measures of reward hacking: how far apart images are, and how far from a reference, against brute force."""
+"""Measures of reward hacking against brute force: distances between images, and to a reference."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SEARCHES = ("naive", "random")
 
 
 def imaged(seeds: int = 4, conditions: int = 3, size: int = 5) -> tuple[pd.DataFrame, NDArray[np.float32]]:
-    """Trials of two searches with features, in no order."""
+    """Shuffled trials of two searches, with features."""
     rows = [
         trial(search=search, condition=condition, seed=seed)
         for search in SEARCHES
@@ -39,7 +39,7 @@ def imaged(seeds: int = 4, conditions: int = 3, size: int = 5) -> tuple[pd.DataF
 
 
 def brute_force(frame: pd.DataFrame, features: NDArray[Any]) -> float:
-    """Mean over conditions of the mean over pairs."""
+    """Mean over conditions of the mean distance over pairs."""
     found: dict[str, list[float]] = {}
     for a, b in combinations(range(len(frame)), 2):
         if frame["condition"].iloc[a] == frame["condition"].iloc[b]:
@@ -114,7 +114,7 @@ def test_too_few_images_always_warn(images: int, warned: bool) -> None:
 
 
 def test_the_floor_is_what_the_reference_itself_would_have() -> None:
-    """It falls with n, and draws from the reference lie about on it."""
+    """The floor falls with n, and draws from the reference lie near it."""
     frame, features = imaged(seeds=200)
     few, many = (frechet(frame[keep], features[keep], reference()) for keep in (frame["seed"] < 5, frame["seed"] >= 0))
     assert few["floor"].min() > 5 * many["floor"].max() > 0

@@ -1,4 +1,4 @@
-"""``tts-bench doctor``: what it looks at, and what it says where something is wrong."""
+"""``tts-bench doctor``: what it examines, and what it says if something is wrong."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tts.engine.batching import Engine
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything is looked at, if not for long."""
+    """Let the doctor examine everything, but only briefly."""
     monkeypatch.setattr(device, "BATCHES", (1, 2))
     monkeypatch.setattr(device, "SECONDS", 0.01)
     monkeypatch.setattr(speed, "rate", lambda *_: (10.0, "denoiser 100 %"))
@@ -43,7 +43,7 @@ def test_a_sound_machine(quick: None, tmp_path: Path) -> None:
     assert not [each for each in found if each.verdict is Verdict.BAD]
     [rows] = [each for each in found if each.subject.startswith("rows are independent")]
     assert rows.seen == "at 1, 2"
-    assert list(tmp_path.iterdir()) == []  # nothing of a run is made
+    assert list(tmp_path.iterdir()) == []  # no results folder is made
 
 
 @pytest.mark.slow

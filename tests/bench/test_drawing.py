@@ -13,12 +13,12 @@ from bench.run.drawing import sizes_from
 from tts.models.base import Model
 
 SMALL = ["--search", "random", "--set", "N=4", "--set", "model.sampler={steps: 3, S_churn: 40}", "--threads", 1]
-"""Five rows: four candidates and the naive trial."""
+"""Five rows: four candidates and the naive trial's."""
 
 
 @pytest.fixture
 def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """A CPU whose rows depend on their neighbours at odd sizes; which sizes were looked at, in their order."""
+    """Pretend that rows depend on their neighbours at odd batches; returns the batches that were tried, in order."""
     sizes: list[int] = []
 
     def independent(model: Model, batch: int, *_: Any) -> bool:

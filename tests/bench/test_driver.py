@@ -1,4 +1,4 @@
-"""The driver against engines that are late, come in any order and forget what they may forget."""
+"""The driver with engines that answer late, in any order, and forget all that they may forget."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tts.search.naive import Naive
 
 @pytest.fixture(scope="module")
 def reference() -> dict[str, dict[str, Any]]:
-    """Every row of the study, made by one engine."""
+    """All rows of the study, made by one engine."""
     return play(study())[0]
 
 
@@ -36,7 +36,7 @@ def reference() -> dict[str, dict[str, Any]]:
 def test_rows_depend_on_nothing_but_the_trial(
     reference: dict[str, dict[str, Any]], engines: int, seed: int, order: int, oversupply: float
 ) -> None:
-    """Neither on the number of engines nor on how they interleave, nor on the order of trials or the supply."""
+    """They do not depend on the number of engines, their interleaving, the order of trials or the oversupply."""
     of = study(oversupply)
     trials = random.Random(order).sample(list(of.trials()), of.size)
     rows, _, pool = play(of, engines, seed, trials=iter(trials))
@@ -82,7 +82,7 @@ def test_a_row_costs_what_the_search_promises(reference: dict[str, dict[str, Any
 
 
 def test_a_prediction_before_the_first_step_is_charged_as_well() -> None:
-    """A sampler whose states already hold predictions, with a search that starts with a noisy step."""
+    """This holds for a sampler whose states hold predictions, and a search that begins with a noisy step."""
     of = study()
     of.plan = Plan((1,) * 5 + (0,), (True,) * 6, initial_nfe=1, back=1, leaps=(1,) * 5 + (0,))
     rows, counts, pool = play(of, engines=2)
@@ -116,7 +116,7 @@ def test_what_is_computed_is_what_trials_cost_less_what_they_share(
 
 
 def test_small_budgets_are_inside_large_ones() -> None:
-    """Naive sampling and every N of best-of-N, on two rewards: the trajectories of the largest N, once."""
+    """Naive sampling and every N of best-of-N, on two rewards, compute the trajectories of the largest N once."""
     of = study(searches=["naive", {"name": "best_of_n", "budget": {"N": [1, 2, 3, 4]}}])
     rows, counts, pool = play(of)
     one = of.plan.nfe()
@@ -173,7 +173,7 @@ def test_nothing_left_to_do_asks_no_engine(reference: dict[str, dict[str, Any]])
 @pytest.mark.parametrize("engines", [1, 3])
 @pytest.mark.parametrize("oversupply", [1.0, 2.0])
 def test_engines_never_starve(engines: int, oversupply: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before each wait, enough segments are under way, or no trial is left to be opened."""
+    """Before each wait, enough segments are under way, or no trial is left to open."""
     of, opened, waits = study(oversupply), 0, 0
 
     def opening(self: Trial, plan: Plan, rewards: tuple[str, ...]) -> Problem:
@@ -195,7 +195,7 @@ def test_engines_never_starve(engines: int, oversupply: float, monkeypatch: pyte
 
 
 def test_trials_are_opened_no_earlier_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else memory would grow with the study: what an engine has exceeds its target by one list of segments at most."""
+    """An engine's segments exceed its target by at most one trial's list; else memory would grow with the study."""
     of = study(1.0, searches=[{"name": "best_of_n", "N": 5}], problems={"conditions": "all", "seeds": 4})
     most = 0
 

@@ -1,4 +1,4 @@
-"""Duels: whose image a judge prefers, each pair in both orders, and what becomes of pairs without an answer."""
+"""Duels: which image a judge prefers, each pair in both orders, and how pairs without an answer count."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tts.rewards.vlm.texts import filled
 
 
 class Brighter:
-    """Prefers the brighter image; has no word on some prompts."""
+    """Prefers the brighter image; gives no answer for some prompts."""
 
     def __init__(self, silent: str = "") -> None:
         self.silent, self.pairs = silent, 0
@@ -41,7 +41,7 @@ class Brighter:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten problems; the first of each point have images."""
+    """A run of ten problems; at each point, only the first ones have images."""
     searches = ["naive", {"name": "best_of_n", "budget": {"N": [4, 8]}}]
     return small_run(tmp_path_factory.mktemp("duels") / "run", 30, searches=searches)
 
@@ -81,7 +81,7 @@ def test_what_has_no_answer_is_counted_and_left_out(run: Path) -> None:
 
 
 def test_images_of_another_form_are_not_opened(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A results folder is data: only PNG is decoded."""
+    """A results folder is data: only PNG files are decoded."""
     bitmap = io.BytesIO()
     Image.new("RGB", (4, 4)).save(bitmap, format="BMP")
     monkeypatch.setattr(
@@ -121,7 +121,7 @@ def test_answers_are_read_by_their_last_word(answer: str, value: float | None) -
 
 @torch.inference_mode()
 def test_each_pair_is_asked_in_both_orders(tmp_path: Path, one_thread: None) -> None:
-    """A judge that always prefers one place prefers neither image; one that says the same of both orders decides."""
+    """A judge that always prefers one position gives a draw; one that names the same image in both orders decides."""
     chat = tiny_judges.qwen(tmp_path / "chat")
     (tmp_path / "q.txt").write_text("Which of {caption}?")
     settings = UnifiedRewardPairs(id=str(chat), question=str(tmp_path / "q.txt"), precision="fp32", tokens=3)
@@ -145,5 +145,5 @@ def test_each_pair_is_asked_in_both_orders(tmp_path: Path, one_thread: None) -> 
         f"Image {2 if torch.equal(inputs['pixel_values'], first) else 1} is better."
     ]
     assert judge.preferences([Pair(images[0], images[1], "a cat")]) == [1.0]
-    assert not isinstance(settings, RewardSettings)  # it scores no single image
+    assert not isinstance(settings, RewardSettings)  # it cannot score a single image
     assert "question" in settings.identity()

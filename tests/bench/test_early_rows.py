@@ -1,4 +1,4 @@
-"""How soon trials end, and how full passes are, by counts of passes."""
+"""How soon trials end and how full passes are, counted in passes."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ EVERY: list[Any] = [
 
 
 class AtOnce:
-    """In place of an engine's threads: what they would do is done at once, so that counts of passes are the same ones
-    on every machine."""
+    """Stands for an engine's threads: their work is done at once, so counts of passes are the same on every machine."""
 
     def __init__(self, *_: Any, **__: Any) -> None: ...
 
@@ -45,7 +44,7 @@ class AtOnce:
         work(*values)
 
     def shutdown(self, **_: Any) -> None:
-        """There is nothing to end."""
+        """Do nothing: there are no threads."""
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +53,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Timed(Rows):
-    """Takes note of the pass after which each row came."""
+    """Notes after which pass each row came."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__()
@@ -67,7 +66,7 @@ class Timed(Rows):
 
 
 def run(searches: list[Any], problems: int, batch: int = BATCH, **engines: Any) -> tuple[Timed, Engine]:
-    """A study on one engine of a model that costs nothing."""
+    """Run a study on one engine, with a model that costs nothing."""
     values = {
         **TINY,
         "model": {"name": "cifar10", "sampler": {"steps": STEPS}},
@@ -86,13 +85,13 @@ def run(searches: list[Any], problems: int, batch: int = BATCH, **engines: Any) 
 
 
 def full(engine: Engine) -> float:
-    """Share of the rows of all passes that were not padding."""
+    """Share of rows, over all passes, that were not padding."""
     return engine.load.rows / engine.load.batches / engine.batch
 
 
 @pytest.mark.parametrize(("share", "where"), [(True, "driver"), (True, "engine"), (False, "driver")])
 def test_trials_end_all_along_a_run(share: bool, where: str) -> None:
-    """Where all advance evenly, none has ended when half of the passes are over; passes are as full either way."""
+    """If all trials advanced evenly, none would have ended after half of the passes; passes are full either way."""
     rows, engine = run(EVERY, 10, share=share, search_on=where)
     assert len(rows.rows) == 70
     for passes, trials in ((0.5, 0.25), (0.75, 0.5)):
@@ -101,7 +100,7 @@ def test_trials_end_all_along_a_run(share: bool, where: str) -> None:
 
 
 def test_ten_problems_of_best_of_4_fill_a_batch_of_32() -> None:
-    """Else a batch is run to its end, and the last eight rows by themselves: 0.63 of the passes' rows."""
+    """If a batch ran to its end first, the last eight rows would run alone, and passes would be filled to 0.63."""
     rows, engine = run([{"name": "best_of_n", "N": 4}], 10, batch=32)
     assert len(rows.rows) == 10
     assert engine.load.batches <= -(-engine.load.rows // 32) + 2
@@ -125,7 +124,7 @@ def test_an_engine_has_so_many_requests_before_it_and_the_first_problems_go_firs
     first = bench.send()
     assert [request.ticket for request in first] == [3, 4]
     assert not bench.send()
-    bench.tree.scoring[0] = 1  # what only waits for its scores is not before it
+    bench.tree.scoring[0] = 1  # a segment that only waits for its scores does not go first
     assert [request.ticket for request in bench.send()] == [0]
     bench.answer(first[0])
     assert [request.ticket for request in bench.send()] == [1]
@@ -135,7 +134,7 @@ def test_an_engine_has_so_many_requests_before_it_and_the_first_problems_go_firs
 
 
 def test_who_cannot_wait_goes_before_the_first_problems() -> None:
-    """One that joins later brings its own haste along."""
+    """A waiter that joins a node later makes the node as urgent as itself."""
     bench = Bench(most=1)
     early, late, deep = active(rank=1), active(rank=2), active(rank=3)
     deep.left = 9

@@ -1,4 +1,4 @@
-"""A study's prompts are encoded once, before its engines start, and change no row by where they lie."""
+"""A study's prompts are encoded once, before its engines start; where encodings are kept changes no row."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "stable-diffusion": {"sampler": {"steps": 2}},
     "diffusers": {"sampler": {"steps": 2}, "size": 16, "precision": "fp32"},
 }
-"""Models of the same weights: the family, and any pipeline."""
+"""Two models with the same weights: a family, and ``diffusers``."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The GPUs of an engine: those of its denoiser, and that of its rewards."""
+"""The GPUs of an engine: those of its denoiser and the one of its rewards."""
 
 from __future__ import annotations
 

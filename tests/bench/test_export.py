@@ -1,4 +1,4 @@
-"""A run handed on: the same rows in one part, from which every image can still be made again."""
+"""An exported run has the same rows in one part, from which every image can still be made again."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_an_image_that_was_left_out_can_be_made_again(
     }  # fmt: skip
     assert store.read(out)["image"].null_count == 12
     row = store.read(finished).to_pylist()[-1]
-    monkeypatch.setattr("bench.workers.pool.WAIT_SECONDS", 0.001)  # a model whose passes take longer than a wait
+    monkeypatch.setattr("bench.workers.pool.WAIT_SECONDS", 0.001)  # passes take longer than a wait
     assert replay(out, row["trial"]).image == row["image"]
 
 

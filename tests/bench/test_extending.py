@@ -1,4 +1,4 @@
-"""The code on the pages of docs/extend works as printed; ``tts-bench check`` names the faults of broken plug-ins."""
+"""Code on the pages of docs/extend works as printed; ``tts-bench check`` names the faults of broken plug-ins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The policy for trials whose engines are lost, case by case."""
+"""The failure policy for trials whose engines are lost, case by case."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_verdicts(history: History, failure: Failure, verdict: Verdict) -> None:
 def test_a_group_is_halved_if_one_of_it_is_guilty_of_too_much(
     histories: list[History], failure: Failure, split: bool
 ) -> None:
-    """Else one that takes every machine down would hold up for ever those that run with it."""
+    """Otherwise a trial that takes every machine down would hold up the trials beside it for ever."""
     assert halves(histories, failure) is split
 
 

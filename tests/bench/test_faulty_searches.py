@@ -1,4 +1,4 @@
-"""A fault of a search fails its own trial, with a sentence that says what a search must do; the others go on."""
+"""A faulty search fails its own trial with a sentence that says what a search must do; other trials go on."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SAYS = {
     "Exits": "SystemExit: 3",
     "WillNotClose": "a search yields lists of segments",
 }
-"""The error in each trial's row."""
+"""The errors in the trials' rows."""
 
 
 @pytest.mark.parametrize("search_on", ["driver", "engine"])

@@ -59,7 +59,7 @@ def test_a_folder_that_can_be_written_passes_and_stays_as_it_was(tmp_path: Path,
 
 @pytest.mark.parametrize("place", ["/proc", "/proc/new", "file", "file/new"])
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, place: str) -> None:
-    """Also to root, to whom every mode grants everything."""
+    """Root is refused as well, though every file mode lets root write."""
     (tmp_path / "file").write_bytes(b"x")
     for check, path in [(check_folder, tmp_path / place), (check_file, tmp_path / place / "x.png")]:
         with pytest.raises(SettingError, match=r"^output .*: cannot be written to \(.+\)$"):

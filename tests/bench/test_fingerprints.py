@@ -1,4 +1,4 @@
-"""Digests of rows: equal if and only if the rows are, whatever batch or slice they come from."""
+"""Digests of rows are equal exactly when the rows are, whatever batch or slice they come from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Studies of a flow: any search, replayed; and words on noise that is not there, or too much."""
+"""Studies of a flow: every search and its replay, and messages about missing or excessive noise."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tts.testing.levels import StraightLevels
 
 
 class Flow(Gaussians):
-    """Gaussians, stepped by the interpolant."""
+    """The model of Gaussian data, stepped by the interpolant."""
 
     sampler: InterpolantByDefault = Field(default_factory=InterpolantSettings)  # type: ignore[assignment]
 
@@ -40,7 +40,7 @@ class Flow(Gaussians):
 
 
 class OnlyInitial(BestOfN):
-    """Moves the initial noise alone."""
+    """A search that moves only the initial noise."""
 
     only_initial: ClassVar[bool] = True
 

@@ -1,4 +1,4 @@
-"""``tts-bench plan``: what is said before a run is what the run then costs."""
+"""``tts-bench plan``: its forecast equals what the run then costs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EXACT = ["naive", {"name": "best_of_n", "N": 2}, {"name": "random", "budget": {"
 
 
 def played(config: RunConfig) -> tuple[int, list[Any]]:
-    """Forwards that a real run computes, and its rows."""
+    """Forwards that the run computes, and its rows."""
     study, sink = Study(config), _Rows()
     pool = LocalPool(study)
     try:
@@ -40,7 +40,7 @@ def played(config: RunConfig) -> tuple[int, list[Any]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("share", [False, True])
 def test_a_run_costs_what_was_said(share: bool, tiny: Make) -> None:
-    """Four problems, of which three are played: each costs the same, but for what its trials have in common."""
+    """Three of four problems are played; each costs the same, except for work that its trials share."""
     problems = {"conditions": [0, 1], "seeds": 2}
     config = tiny(
         searches=EXACT, problems=problems, rewards=["brightness", "compressibility"], engines={"share": share}

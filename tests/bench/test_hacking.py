@@ -1,4 +1,4 @@
-"""Measures of reward hacking: gains on every reward, and predictions that promised more, against closed forms."""
+"""Measures of reward hacking against closed forms: gains on every reward, and predictions that promised more."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEARCHES = ("naive", "random")
 
 
 def scored(problems: int = 40, gain: float = 0.3) -> pd.DataFrame:
-    """Two searches; what ``random`` gains on the searched reward, a judge sees a third of."""
+    """Two searches; a judge sees a third of what ``random`` gains on the searched reward."""
     generator = np.random.default_rng(0)
     levels = generator.normal(0.5, 0.1, problems)
     rows = []
@@ -56,12 +56,12 @@ def test_a_gain_is_paired_and_in_naives_standard_deviations() -> None:
         assert row["naive"] == pytest.approx(naive.mean())
         assert row["gain"] == pytest.approx((found[f"score_{name}"].mean() - naive.mean()) / naive.std())
         assert row["low"] < row["gain"] < row["high"]
-        assert row["high"] - row["low"] < 0.2  # pairs agree far better than problems do
+        assert row["high"] - row["low"] < 0.2  # differences of pairs vary far less than problems
     assert set(score_matrix(given).query("search == 'naive'")["gain"]) == {0.0}
 
 
 def test_gains_are_of_problems_that_both_have() -> None:
-    """Half of naive is missing: means stay those of all scored problems, gains those of pairs."""
+    """Half of naive's trials are missing: means are over all scored problems, gains over pairs."""
     given = scored()
     given.loc[given["search"].eq("random") & given["seed"].eq(3), "score_judge"] = np.nan
     table = score_matrix(given[~(given["search"].eq("naive") & given["seed"].lt(2))])
@@ -111,7 +111,8 @@ def evaluation(**given: Any) -> dict[str, Any]:
 
 
 def traced() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Steps 1 to 3 of ``random`` with two candidates each, the second better and chosen; naive is not scored."""
+    """Steps 1 to 3 of ``random`` with two candidates each, of which the second is better and chosen; naive has no
+    scores."""
     frame = pd.DataFrame([trial(search=search, seed=seed, value=0.6) for search in SEARCHES for seed in range(8)])
     rows = []
     for key, search, seed in frame[["trial", "search", "seed"]].itertuples(index=False):

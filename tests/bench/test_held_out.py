@@ -30,7 +30,7 @@ def test_held_out_rewards_score_final_images_and_are_never_searched_on(tiny: Mak
     assert set(judged["reward"]) == {"brightness"}
     assert judged[["score_compressibility", "score_class_probability"]].notna().all(axis=None)
     by_search = [frame.set_index("search") for frame in (plain, judged)]
-    for column in ("value", "nfe", "image"):  # the searches did not see them
+    for column in ("value", "nfe", "image"):  # held-out rewards do not affect the search
         assert by_search[0][column].to_dict() == by_search[1][column].to_dict()
     assert by_search[0]["reward_calls"].to_dict() == {
         name: calls - 2 for name, calls in by_search[1]["reward_calls"].to_dict().items()
@@ -44,7 +44,7 @@ def test_what_is_held_out_is_part_of_the_run(tiny: Make) -> None:
     assert (both.size, one.size, other.size) == (4, 2, 2)
     assert len({both.digest(), one.digest(), other.digest()}) == 3
     keys = [{trial.key for trial in study.trials()} for study in (both, one)]
-    assert keys[1] < keys[0]  # the very same rows
+    assert keys[1] < keys[0]  # the rows are the same
 
 
 def test_one_reward_twice_under_two_names(tiny: Make) -> None:

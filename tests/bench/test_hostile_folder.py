@@ -1,4 +1,4 @@
-"""A results folder from anywhere is data: nothing it says is imported, called, read or written outside of it."""
+"""A foreign results folder is data: it makes no command import, call, read or write anything outside of it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from command_line import bench, refused, tree
 from report_runs import rewrite, small_run
 
 Attack = Callable[[Path, Path], None]
-"""Changes a run; also gets the folder outside of it."""
+"""Function of a run's folder and a folder outside of it; it changes the run."""
 
 OPENED: list[str] = []
-"""Every file that Python has opened, as the interpreter tells it."""
+"""Every file that Python has opened, as the interpreter's audit events report them."""
 
 sys.addaudithook(lambda event, arguments: OPENED.append(str(arguments[0])) if event == "open" else None)
 
@@ -31,7 +31,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with code that must not run; the fixture checks afterwards that nothing has changed."""
+    """A folder with code that must not run; at the end the fixture checks that nothing there has changed."""
     folder = tmp_path / "outside"
     folder.mkdir()
     (folder / "secret.png").write_bytes(b"secret")
@@ -53,7 +53,7 @@ def run(made: Path, tmp_path: Path, outside: Path) -> Path:
 
 
 def manifest(**changes: Any) -> Attack:
-    """Top-level entries replaced; ``{outside}`` stands for the folder outside."""
+    """Replace top-level entries; ``{outside}`` stands for the folder outside."""
 
     def attack(run: Path, outside: Path) -> None:
         content = json.loads((run / "manifest.json").read_text())
@@ -64,7 +64,7 @@ def manifest(**changes: Any) -> Attack:
 
 
 def config(**changes: Any) -> Attack:
-    """Entries of the configuration replaced."""
+    """Replace entries of the configuration."""
 
     def attack(run: Path, outside: Path) -> None:
         content = json.loads((run / "manifest.json").read_text())
@@ -74,7 +74,7 @@ def config(**changes: Any) -> Attack:
 
 
 def column(name: str, value: Any) -> Attack:
-    """A column of the rows with one value."""
+    """Set a column of the rows to one value."""
 
     def attack(run: Path, outside: Path) -> None:
         text = value.replace("{outside}", str(outside))
@@ -84,7 +84,7 @@ def column(name: str, value: Any) -> Attack:
 
 
 def renamed(name: str) -> Attack:
-    """A column that has another name."""
+    """Rename a column."""
 
     def attack(run: Path, outside: Path) -> None:
         for part in (run / "trials").glob("*.parquet"):
@@ -96,7 +96,7 @@ def renamed(name: str) -> Attack:
 
 
 def content(name: str, text: str) -> Attack:
-    """A file with other content."""
+    """Replace a file's content."""
 
     def attack(run: Path, outside: Path) -> None:
         (run / name).write_text(text)
@@ -105,7 +105,7 @@ def content(name: str, text: str) -> Attack:
 
 
 def link(name: str, target: str) -> Attack:
-    """A link in place of a file or folder."""
+    """Put a link in place of a file or folder."""
 
     def attack(run: Path, outside: Path) -> None:
         path = run / name
@@ -132,7 +132,7 @@ STATUS: dict[str, Any] = {
 
 
 def status(**changes: Any) -> Attack:
-    """A status file."""
+    """Write a status file."""
     return content("status.json", json.dumps({**STATUS, **changes}))
 
 

@@ -1,4 +1,4 @@
-"""Traces and features of a results folder from anywhere: each attack is one line, nothing outside is read."""
+"""Traces and features of a foreign results folder: each attack ends in one line, and nothing outside is read."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def put(name: str, value: Any, kind: pa.DataType | None = None) -> Attack:
 
 
 def without(name: str) -> Attack:
-    """A column is missing."""
+    """Remove a column."""
     return lambda table: table.drop_columns([name])
 
 
@@ -103,7 +103,7 @@ def featured(run: Path, size: int = 4) -> Path:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with traces and features that are as they should be."""
+    """A run with valid traces and features."""
     return featured(with_trace(stored(tmp_path_factory.mktemp("made") / "run", rows(2))))
 
 
@@ -180,7 +180,7 @@ def test_features_of_several_sizes_are_refused(run: Path) -> None:
 def test_a_part_that_grows_without_end_is_not_read(
     limit: str, bomb: pa.Table, words: str, folder: str, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run of one value takes no bytes, so that a small file may be larger than the memory."""
+    """A repeated value takes almost no bytes, so a small file may be larger than memory once it is read."""
     monkeypatch.setattr(part_checks, limit, 1000)
     [part] = (run / folder).iterdir()
     pq.write_table(bomb, part)
@@ -262,7 +262,7 @@ def test_a_report_says_so_in_one_line(attack: str, tmp_path: Path) -> None:
 
 
 def test_a_foul_metric_is_a_note_and_no_table(tmp_path: Path) -> None:
-    """The manifest names a metric whose features are foul."""
+    """The manifest names a metric whose features are malformed."""
     run = small_run(tmp_path / "run", 20)
     manifest = json.loads((run / "manifest.json").read_text())
     manifest["config"]["metrics"] = ["frechet_judge"]

@@ -1,4 +1,4 @@
-"""Rows and files of a results folder from anywhere: what no row of ours has is one line, nothing outside is touched."""
+"""Rows and files of a foreign results folder: an invalid one ends in one line, and nothing outside is touched."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_texts_are_printed_without_what_a_terminal_obeys(run: Path) -> None:
         put(run, name, "\x1b[2J\u202ea b\u3000c\u200dd")
     found = store.read(run)
     assert {found[name][0].as_py() for name in ("search", "label", "device", "error")} == {
-        "\ufffd[2J\ufffda b\u3000c\u200dd"  # spaces and joined letters of any script stay
+        "\ufffd[2J\ufffda b\u3000c\u200dd"  # spaces and joiners of any script stay
     }
 
 
@@ -137,14 +137,14 @@ def test_longer_texts_are_cut(name: str, run: Path) -> None:
 
 
 def file(kind: str, side: int = 8) -> bytes:
-    """A picture in some form."""
+    """A picture in some file format."""
     buffer = io.BytesIO()
     Image.new("RGB", (side, side), "red").save(buffer, kind)
     return buffer.getvalue()
 
 
 def bomb(side: int) -> bytes:
-    """A PNG of a few bytes that says that it is large."""
+    """A PNG of a few bytes that claims to be large."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -156,7 +156,7 @@ def bomb(side: int) -> bytes:
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
 
 IMAGES = {
-    "a program": EPS,  # whoever draws it calls one, too
+    "a program": EPS,  # drawing it would call a program, too
     "another form": file("GIF"),
     "a large one": bomb(10_000),
     "a very large one": bomb(60_000),
@@ -192,7 +192,7 @@ def test_nobody_waits_for_a_pipe(name: str, run: Path) -> None:
 @pytest.mark.parametrize("shard", ["", "0/2"])
 @pytest.mark.parametrize("target", ["there", "not there"])
 def test_a_lock_is_no_link(target: str, shard: str, run: Path, tmp_path: Path) -> None:
-    """Else whoever goes on with such a run empties a file of their own."""
+    """Otherwise a user who resumes such a run would empty a file of their own."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "there").write_text("mine")

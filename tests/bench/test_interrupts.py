@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: what is finished is stored, the exit code says why, and a second one leaves at once."""
+"""Ctrl-C and SIGTERM: finished trials are stored, the exit code tells the reason, and a second signal ends at once."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from bench.store.row import TrialRow
 from bench.store.writer import Store
 from bench.workers.pool import WAIT_SECONDS, LocalPool
 
-PATIENCE = 120.0  # seconds for a process to come so far, on a busy machine
-AT_ONCE = 20.0  # where waiting would take a hundred
+PATIENCE = 120.0  # seconds for a process to reach some point, on a busy machine
+AT_ONCE = 20.0  # seconds; waiting would take a hundred
 
 STUDY: dict[str, Any] = {
     **TINY,
@@ -57,7 +57,7 @@ with gently(Console(stderr=True)):
 
 
 def until(true: Callable[[], object], process: DriverProcess) -> None:
-    """Wait for a process to come so far."""
+    """Wait until a process has made something true."""
     deadline = time.monotonic() + PATIENCE
     while not true():
         assert process.poll() is None
@@ -66,7 +66,7 @@ def until(true: Callable[[], object], process: DriverProcess) -> None:
 
 
 def started(*arguments: object) -> subprocess.Popen[str]:
-    """Python, with what it says."""
+    """A Python process whose output is captured."""
     return subprocess.Popen(
         [sys.executable, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -151,7 +151,7 @@ def test_a_flag_that_is_held_is_only_set(number: signal.Signals) -> None:
         last()
     assert (after, caught.value.code) == (["goes on", "and ends"], 128 + number)
     with gently(Console(quiet=True)), held() as stop:
-        stop.check()  # another run begins anew
+        stop.check()  # another run begins without a signal
 
 
 def test_a_signal_hides_no_other_error() -> None:
@@ -165,7 +165,7 @@ def fail_after_a_signal() -> None:
 
 
 class Interrupting(Rows):
-    """A sink in which a signal comes, in the middle of an engine's answers."""
+    """A sink during which a signal arrives, in the middle of an engine's report."""
 
     def add(self, row: TrialRow) -> None:
         """Keep a row; the third one is not the last of its report."""
@@ -185,16 +185,16 @@ def test_a_driver_stops_between_two_answers_and_loses_none() -> None:
     with pytest.raises(Interrupted):
         run()
     finished = {outcome.ticket for outcome in pool.outcomes if outcome.image is not None}
-    assert 2 < len(rows.rows) == len(of.rewards) * len(finished) < of.size  # a trial of each reward
+    assert 2 < len(rows.rows) == len(of.rewards) * len(finished) < of.size  # each trial counts once for each reward
 
 
 class Slow:
-    """A worker whose passes end no trial for a long time."""
+    """A worker that takes many short passes before a trial ends."""
 
     device, busy, passes = "cpu", True, 0
 
     def advance(self) -> list[object]:
-        """A short pass."""
+        """Take a short pass."""
         self.passes += 1
         time.sleep(0.01)
         return []
@@ -211,7 +211,7 @@ def test_a_local_engine_lets_its_driver_look_for_signals_between_passes(monkeypa
 
 
 class Mortal:
-    """An object at whose end a signal comes; Python would let no exception out of there."""
+    """A signal arrives while this object is finalised, where Python would swallow any exception."""
 
     def __del__(self) -> None:
         signal.raise_signal(signal.SIGINT)

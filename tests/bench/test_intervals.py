@@ -1,4 +1,4 @@
-"""Intervals: scipy's BCa, coverage of a known mean, conditions, effective n by hand."""
+"""Intervals: BCa against scipy, coverage of a known mean, clusters of conditions, effective n by hand."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_expanded_level_is_hesterbergs() -> None:
 @pytest.mark.parametrize("n", [10, 36, 300])
 @pytest.mark.parametrize("name", BOUNDED)
 def test_ninety_three_to_ninety_seven_of_a_hundred_intervals_hold_the_mean(name: str, n: int) -> None:
-    """Were the true coverage at 0.93 or 0.97, it would miss these bounds with a probability of 1 in 1000."""
+    """With a true coverage of 0.93 or 0.97, the count would miss these bounds with probability 1 in 1000."""
     low, high = (0.93, 0.97) + norm.ppf([0.001, 0.999]) * np.sqrt(np.array([0.93 * 0.07, 0.97 * 0.03]) / REPETITIONS)
     assert low < covered(name, n, REPETITIONS, seed=3).share < high
 
@@ -55,7 +55,7 @@ def test_many_estimates_are_those_of_one_each() -> None:
 def test_equal_values_have_an_interval_without_width_and_one_value_has_none() -> None:
     same = estimate(np.full(5, 0.1))
     assert same == (5, 0.1, 0.1, 0.1)
-    assert estimate(np.array([0.1 + 0.2, 0.3, 0.3])) == pytest.approx((3, 0.3, 0.3, 0.3))  # equal but for rounding
+    assert estimate(np.array([0.1 + 0.2, 0.3, 0.3])) == pytest.approx((3, 0.3, 0.3, 0.3))  # equal up to rounding
     alone = estimate(np.array([0.3]))
     assert alone[:2] == (1, 0.3)
     assert np.isnan(alone[2:]).all()
@@ -78,7 +78,7 @@ def test_conditions_of_unequal_size_count_by_their_problems() -> None:
     values, conditions = np.array([0.1, 0.2, 0.9, 0.8, 0.7]), np.array([0, 0, 1, 1, 1])
     found = estimate(values, conditions)
     assert (found.n, found.mean) == (5, pytest.approx(0.54))
-    assert (found.low, found.high) == pytest.approx((0.15, 0.8))  # the range: both resamples of one condition alone
+    assert (found.low, found.high) == pytest.approx((0.15, 0.8))  # the range: a resample may hold one condition
     assert np.isnan(estimate(values, np.zeros(5))[2:]).all()
 
 
@@ -99,7 +99,7 @@ def test_effective_n_at_its_limits() -> None:
     one_each = np.array([0.1, 0.5, 0.2])
     assert effective_n(one_each, np.arange(3)) == 3
     assert effective_n(np.array([0.0, 1, 0, 1]), np.array([0, 0, 1, 1])) == 4  # clipped: less alike than by chance
-    assert effective_n(np.array([0.0, 0, 1, 1]), np.array([0, 0, 1, 1])) == 2  # nothing within
+    assert effective_n(np.array([0.0, 0, 1, 1]), np.array([0, 0, 1, 1])) == 2  # no variance within conditions
     assert effective_n(np.full(4, 0.3), np.array([0, 0, 1, 1])) == 4
     assert math.isnan(effective_n(one_each, np.zeros(3)))
     assert effective_n(np.array([]), np.array([])) == 0

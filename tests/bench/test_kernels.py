@@ -1,4 +1,4 @@
-"""Kernels of a loaded network as a configuration asks for them, each of them part of the identity."""
+"""Kernels that a configuration chooses for a network; each choice is part of the identity."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_attention_is_set_for_the_process() -> None:
 
 
 class Compiled(nn.Module):
-    """Takes note of how it is compiled, and answers from one piece of memory, as a CUDA graph does."""
+    """Notes how it is compiled, and reuses the memory of its answer, as a CUDA graph does."""
 
     def __init__(self) -> None:
         super().__init__()

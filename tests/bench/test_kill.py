@@ -15,7 +15,10 @@ KILLS = 4
 
 
 def test_killed_driver_resumes_to_the_undisturbed_table(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
-    """In this process; on Ray, a driver is killed in test_nodes.py; hundreds of times, without a model, elsewhere."""
+    """Here the engine runs in the driver's process.
+
+    ``test_nodes.py`` kills a driver on Ray, and ``test_losses.py`` kills hundreds of drivers without a model.
+    """
     study = {"problems": {"conditions": [0, 1, 2, 3], "seeds": 3}, "rewards": ["brightness", "compressibility"]}
     calm = tiny(output="calm", **study)
     assert DriverProcess(write(calm, tmp_path / "calm.yaml")).wait() == 0

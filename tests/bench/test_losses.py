@@ -1,4 +1,4 @@
-"""Engines that die at any moment, drivers that are killed at any moment: every trial has one row, the same one."""
+"""Engines die and drivers are killed at any moment: every trial still has exactly one row, with the same values."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ KILLS = 200
 
 
 def study(**changes: Any) -> Study:
-    """Every search, with steps enough for each to be interrupted."""
+    """A study of every search, with enough steps to interrupt each."""
     return whole_study(**{"model": {"name": "cifar10", "sampler": {"steps": 4, "S_max": 90}}, **changes})
 
 
 @pytest.fixture(scope="module")
 def reference() -> dict[str, dict[str, Any]]:
-    """Every row of the study, undisturbed."""
+    """All rows of the study without disturbances."""
     of, rows = study(), Rows()
     Driver(of, FakePool(2, of, random.Random(0)), rows).run()
     return rows.rows
@@ -39,7 +39,7 @@ def reference() -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def simulated() -> Study:
-    """The study on simulated engines, with searches beside them."""
+    """The study on simulated engines that run the searches themselves."""
     return study(engines={"batch": 4, "simulate": 0.0, "search_on": "engine"})
 
 
@@ -64,7 +64,7 @@ def test_engines_that_die_lose_no_row_and_double_none(
 
 
 def _undisturbed(rows: dict[str, dict[str, Any]], calm: dict[str, dict[str, Any]], reason: str) -> int:
-    """Every trial has its row, that of a calm run or one that was given up for a reason; how many were."""
+    """Check that each row equals the calm run's or was given up for this reason; returns the number given up."""
     given_up = {key: row["error"] for key, row in rows.items() if row.get("error")}
     assert set(rows) == set(calm)
     assert all(row == calm[key] for key, row in rows.items() if key not in given_up)
@@ -75,7 +75,7 @@ def _undisturbed(rows: dict[str, dict[str, Any]], calm: dict[str, dict[str, Any]
 
 
 def test_a_driver_killed_at_random_points_resumes_to_the_same_rows(reference: dict[str, dict[str, Any]]) -> None:
-    """Two hundred kills over several lives of a run; engines die meanwhile; rows on their way to the store are lost."""
+    """The driver is killed two hundred times, engines die meanwhile, and rows on their way to the store are lost."""
     kills, seed, of = 0, 0, study()
     while kills < KILLS:
         seed += 1
@@ -96,7 +96,7 @@ def test_a_driver_killed_at_random_points_resumes_to_the_same_rows(reference: di
 def test_hosts_that_die_lose_no_row_and_double_none(
     bound: int, simulated: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However often they do: only a trial that loses as many machines as are too many is given up."""
+    """However often hosts die, a trial is given up only after it has lost the allowed number of machines."""
     monkeypatch.setattr(failures, "NODES", bound)
     monkeypatch.setattr(failures, "NODES_ALONE", 2 * bound)
     calm, deaths, failed = Rows(), 0, 0
@@ -138,7 +138,7 @@ def _plain(rows: Rows) -> dict[str, dict[str, Any]]:
 def test_a_poison_trial_is_an_error_after_a_few_engines_and_the_run_goes_on(
     engines: int, innocent: bool, reference: dict[str, dict[str, Any]]
 ) -> None:
-    """Whether the trial kills its engine or its machine."""
+    """This holds whether the trial kills its engine or its machine."""
     of, rows = study(max_errors=99), Rows()
     pool = PoisonedPool(engines, of, random.Random(1), poison=3, innocent=innocent)
     poisoned = [trial for trial in of.trials() if trial.condition == 3]

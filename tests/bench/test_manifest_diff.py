@@ -1,4 +1,4 @@
-"""In which settings two runs differ."""
+"""The settings in which two runs differ."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.report.manifest_diff import Difference, differences
 
 
 def manifest(**changes: Any) -> dict[str, Any]:
-    """A small manifest, with changes of its top."""
+    """A small manifest with changed top-level entries."""
     return {
         "schema_version": 3,
         "digest": "d",
@@ -40,12 +40,12 @@ def manifest(**changes: Any) -> dict[str, Any]:
 
 
 def resolved(**changes: Any) -> dict[str, Any]:
-    """A manifest with changes of what it resolves to."""
+    """A manifest with changed resolved entries."""
     return manifest(resolved={**manifest()["resolved"], **changes})
 
 
 def config(**changes: Any) -> dict[str, Any]:
-    """A manifest with changes of what was configured."""
+    """A manifest with changed configured entries."""
     return manifest(config={**manifest()["config"], **changes})
 
 

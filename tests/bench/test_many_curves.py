@@ -16,7 +16,7 @@ from tts.errors import SettingError
 
 
 def curves(number: int, reward: str = "brightness") -> pd.DataFrame:
-    """Curves of as many searches at 64, 128 and 256 NFE, the later the better; the last but one begins at 512."""
+    """Curves of so many searches at 64, 128 and 256 NFE; later ones are better, and the next-to-last begins at 512."""
     costs = np.array([64.0, 128.0, 256.0])
     rows = [
         {
@@ -40,7 +40,7 @@ def test_few_curves_are_all_in_front() -> None:
 def test_of_many_the_best_at_a_cost_that_half_of_them_reach() -> None:
     many = curves(20)
     names = list(many["curve"].unique())
-    assert in_front(many) == [names[19], names[17], names[16]]  # 18 has spent too much
+    assert in_front(many) == [names[19], names[17], names[16]]  # search 18 costs too much
     assert is_crowded(many)
     assert len(in_front(many)) == IN_FRONT
 

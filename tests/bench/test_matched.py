@@ -1,4 +1,4 @@
-"""Equal compute: interpolation by hand, the winner, its lead and gain, all pairs."""
+"""Equal compute: interpolation by hand, the winner with its lead and gain, and all pairs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_between_two_points_values_are_linear_in_the_logarithm_of_the_cost() -> 
     assert frame[["a", "b"]].to_numpy().tolist() == [["beam", "random"]] * 2
     assert list(frame["interpolated"]) == [False, True]
     assert list(frame["a_mean"]) == pytest.approx([0.35, 0.35])
-    assert list(frame["b_mean"]) == pytest.approx([0.25, 0.35])  # 128 is half the way to 256: half the gain, 0.1
+    assert list(frame["b_mean"]) == pytest.approx([0.25, 0.35])  # 128 is half way from 64 to 256: half the gain, 0.1
     assert list(frame["difference"]) == pytest.approx([0.1, 0])
     low, high = estimate(0.1 - GAINS / 2)[2:]
     assert frame.loc[1, ["low", "high"]].tolist() == pytest.approx([low, high])
@@ -59,8 +59,8 @@ def test_the_winner_leads_the_runner_up_and_gains_on_naive() -> None:
     assert (first["mean"], first["runner_up_mean"]) == pytest.approx((0.35, 0.25))
     assert (first["lead"], first["gain"]) == pytest.approx((0.1, 0.1))
     assert (first["lead_n"], first["gain_n"], first["n"]) == (4, 4, 4)
-    assert (first["lead_p"], first["gain_p"]) == (0.125, 0.125)  # 2 of 16 assignments of signs
-    assert first["lead_p_holm"] == 0.75  # six tests, three of them with 0.125
+    assert (first["lead_p"], first["gain_p"]) == (0.125, 0.125)  # 2 of the 16 assignments of signs
+    assert first["lead_p_holm"] == 0.75  # six tests: 6 times 0.125
     assert not first["interpolated"]
     assert (second["winner"], second["curves"], second["carried"]) == ("random", 3, 2)
     assert (second["winner_spent"], second["runner_up"], second["runner_up_spent"]) == (200, "beam", 128)
@@ -75,7 +75,7 @@ def test_the_winner_leads_the_runner_up_and_gains_on_naive() -> None:
 
 
 def test_a_search_that_ends_below_a_cost_keeps_what_it_has_reached() -> None:
-    """Best-of-N is no winner at 256 where per-step random has more at 217."""
+    """Best-of-N does not win at 256, as per-step random already has more at 217."""
     plain = np.array(PLAIN)
     table = pd.concat(
         [
@@ -104,7 +104,7 @@ def test_naive_wins_over_a_search_that_makes_images_worse() -> None:
 
 def test_another_baseline_is_met_at_the_same_cost() -> None:
     frame = matched(run(), at=[35, 64, 128, 256], baseline="random").set_index("at")
-    assert frame["gain"].isna().tolist() == [True, False, False, True]  # it has not begun; it wins
+    assert frame["gain"].isna().tolist() == [True, False, False, True]  # True: the curve has not begun, or it wins
     assert frame.loc[64, "gain"] == pytest.approx(0.1)
     assert frame.loc[128, "gain"] == pytest.approx(0, abs=1e-12)
 
@@ -158,7 +158,7 @@ def test_other_axes() -> None:
     by_flops = matched_pairs(table, axis="flops", flops=2.0)
     assert list(by_flops["at"]) == [128, 256, 512]
     assert list(by_flops["difference"]) == pytest.approx([0.1, 0, -0.1])
-    assert matched(table, axis="flops").empty  # unknown
+    assert matched(table, axis="flops").empty  # FLOPs are unknown
     with pytest.raises(SettingError, match="axis 'nef': no such cost; did you mean 'nfe'"):
         matched(table, axis="nef")
 

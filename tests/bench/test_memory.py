@@ -1,4 +1,4 @@
-"""A device with too little memory: half the batch once, or a message that names what to change."""
+"""A device with too little memory: the batch is halved once, or a message names the setting to change."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_half_may_still_be_too_much(tiny: Make, tmp_path: Path) -> None:
 
 
 def test_a_run_that_has_begun_is_not_halved(tiny: Make) -> None:
-    """Its rows would belong to another run."""
+    """With another batch, its rows would belong to another run."""
     config = tiny(**SMALL, engines={"batch": 8})
     half = {**SMALL, "problems": {"conditions": [0, 1], "seeds": 1}}
     printed(tiny(**half, engines={"batch": 8}))
@@ -103,7 +103,7 @@ def test_score_batch_is_part_of_the_numerics_only_when_set(tiny: Make) -> None:
 
 @pytest.mark.slow
 def test_score_batch_changes_no_row(tiny: Make, tmp_path: Path) -> None:
-    """On one machine; another one's kernels may round otherwise, which is why it is part of the numerics."""
+    """This holds here; kernels of other machines may round differently, so ``score_batch`` belongs to the numerics."""
     rows = []
     for name, extra in (("a", {}), ("b", {"score_batch": 3})):
         printed(tiny(name, **{**SMALL, "searches": ["naive", {"name": "best_of_n", "N": 3}]}, engines=extra))

@@ -1,4 +1,4 @@
-"""Metrics of sets: features that engines compute once for each final image and the store keeps, and their values."""
+"""Metrics of sets: features, which engines compute once for each final image, and values computed from them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SEARCHES = ["naive", {"name": "random", "budget": {"N": [2, 3]}}]
 
 @pytest.fixture(autouse=True)
 def own_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drivers in processes of their own find the user's code."""
+    """Let drivers in other processes find the user's code."""
     tests = str(Path(__file__).parents[1])
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")]))
 
@@ -56,7 +56,7 @@ def study_of(tiny: Make, output: str, **changes: Any) -> RunConfig:
 
 
 def stored_features(folder: Path, metric: MetricSettings) -> dict[str, Any]:
-    """Every stored row of an extractor, whatever trials there are: none is doubled."""
+    """All stored rows of an extractor, by trial; fails if one is stored twice."""
     digits = features.part_of("", metric.extractor)
     tables = [pq.read_table(path) for path in (folder / "features").glob(f"*{digits}")]
     found = [(row["trial"], tuple(row["features"])) for each in tables for row in each.to_pylist()]
@@ -66,7 +66,7 @@ def stored_features(folder: Path, metric: MetricSettings) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_and_resumed_has_the_features_of_every_image_once(tiny: Make, tmp_path: Path) -> None:
-    """With searches beside the engine, as on a cluster; the driver's are in the tests below."""
+    """Here searches run beside the engine, as on a cluster; tests below run them in the driver."""
     problems = {"conditions": "all", "seeds": 2}
     killed = study_of(tiny, "killed", flush_seconds=0.0, engines={"search_on": "engine"}, problems=problems)
     path, moments_ = write(killed, tmp_path / "killed.yaml"), random.Random(0)
@@ -202,7 +202,7 @@ def test_a_part_without_its_trials_counts_for_nothing_and_another_shards_stays(t
     whole = sum(len(trials) for trials, _ in features.read(tmp_path, "a"))
     assert whole == len(vectors)
     gone = store.parts(store.place(tmp_path))[0]
-    (tmp_path / "trials" / gone).unlink()  # as if the driver had died before it wrote them
+    (tmp_path / "trials" / gone).unlink()  # as if the driver had died before it wrote the trials
     assert sum(len(trials) for trials, _ in features.read(tmp_path, "a")) < whole
     orphan = tmp_path / "features" / features.part_of(gone, "a")
     shard = Store(tmp_path, ["brightness", "compressibility"], shard=(0, 2))

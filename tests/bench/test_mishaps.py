@@ -1,4 +1,4 @@
-"""Engines on Ray that die, run out of memory or hang under a user's own code."""
+"""Engines on Ray that die, run out of memory or hang in a user's own code."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from bench.study.config import RunConfig
 
 Make = Callable[..., RunConfig]
 RAY: dict[str, Any] = {"backend": "ray", "count": 2}
-PATIENCE = 6.0  # seconds: an engine that lives may stand still for two of them on a busy machine
+PATIENCE = 6.0  # seconds; on a busy machine a healthy engine may stand still for two
 
 
 def test_a_poison_trial_becomes_an_error_and_the_run_goes_on(tiny: Make, tmp_path: Path, ray_address: str) -> None:
-    """One of six: in how many deaths one among hundreds is found is counted in test_losses.py."""
+    """One of six trials is deadly; test_losses.py counts how many deaths it takes to find one among hundreds."""
     engines = {**RAY, "address": ray_address, "simulate": 0.005, "search_on": "engine"}
     problems = {"conditions": [0, POISON, 5]}
     config = tiny(searches=["naive", "deadly:Deadly"], rewards=["brightness"], problems=problems, engines=engines)
@@ -40,7 +40,7 @@ def test_a_poison_trial_becomes_an_error_and_the_run_goes_on(tiny: Make, tmp_pat
 
 def test_a_full_memory_and_a_hang_cost_no_row(tiny: Make, tmp_path: Path, ray_address: str) -> None:
     mishaps = [Path(os.environ[FOLDER]) / name for name in ("_memory", "_hang")]
-    assert "deadly" in sys.modules  # where engines find it, this process does
+    assert "deadly" in sys.modules  # where engines find the module, this process finds it too
     study = {
         "rewards": ["deadly:mishaps"],
         "searches": ["naive", {"name": "best_of_n", "N": 2}],

@@ -57,7 +57,7 @@ def test_one_study_through_every_mishap(tiny: Callable[..., RunConfig], tmp_path
     hurry.touch()
     assert 0 < len(table(folder)) < len(table(tmp_path / "calm"))
     begin = time.monotonic()
-    assert DriverProcess(write(tiny(output="run", **study), path)).wait() == 0  # with an engine in its own process
+    assert DriverProcess(write(tiny(output="run", **study), path)).wait() == 0  # its engine runs in its own process
     took["resumed to the end"] = time.monotonic() - begin
     print({name: round(seconds, 1) for name, seconds in took.items()})  # noqa: T201  (shown with -s)
     hurry.unlink()

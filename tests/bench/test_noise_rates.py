@@ -1,4 +1,4 @@
-"""Rates of noises: every way is measured, and the needs of fast devices are printed."""
+"""Rates of noises: every way of making them is measured, and the needs of fast devices are printed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_every_way_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_a_fast_device_needs_is_told_in_threads() -> None:
-    """3,000 rows of 12,288 values a second, at 12.288 million values a second of computing."""
+    """3,000 rows a second of 12,288 values each, at 12.288 million values per second of one thread."""
     row = NoiseRate("host, 1 beside", "3x64x64", False, 1, 6.144e6, 12.288e6).row()
     assert row == ["host, 1 beside", "3x64x64", "fresh", "6.1", "12.3", "500", "ADM-64: 3.00"]
     assert NoiseRate("device (cuda)", "3x64x64", False, 0, 1e9, 1e9).row()[-1] == ""

@@ -1,4 +1,4 @@
-"""Runs whose noises are made on the device: another identity, other images, and rows that replay."""
+"""Runs whose noises are made on the device have another identity and other images, and their rows replay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs in an object store: a local S3 server, reached through a line that can be cut in the middle of a PUT."""
+"""Runs in an object store: a local S3 server behind a connection that can be cut in the middle of a PUT."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Make = Callable[..., RunConfig]
 
 
 class Line:
-    """Carries bytes to a server; :attr:`budget` says how many more a connection may send before it is cut."""
+    """Forwards bytes to a server; a connection is cut after :attr:`budget` more bytes."""
 
     def __init__(self, port: int) -> None:
         self.server, self.budget = port, float("inf")
@@ -63,7 +63,7 @@ class Line:
                     self.cuts += 1
                     break
                 to.sendall(data)
-        except OSError:  # closed from the other side
+        except OSError:  # the other side has closed it
             self.closed += 1
         for end in (source, to):
             with suppress(OSError):
@@ -71,7 +71,7 @@ class Line:
             end.close()
 
     def close(self) -> None:
-        """No new connections."""
+        """Accept no new connections."""
         self._socket.close()
 
 
@@ -108,7 +108,7 @@ def line(server: int) -> Iterator[Line]:
 
 @pytest.fixture
 def address(line: Line, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    """A place of the test's own in the bucket."""
+    """The address of a place in the bucket that only this test uses."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -117,7 +117,7 @@ def address(line: Line, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixture
 
 
 def row(k: int, image: bytes | None = None) -> dict[str, Any]:
-    """A row with little in it."""
+    """A row with few values."""
     trial = {"trial": f"{k:032x}", "search": "naive", "settings": "{}", "seed": k, "problem_seed": k}
     point = {"budget": None, "budget_value": None, "condition": "0", "label": "cat", "reward": "brightness"}
     return {**trial, **point, "image": image, "score_brightness": 0.1 * k}
@@ -211,7 +211,7 @@ def test_one_driver_at_a_time(address: str) -> None:
 
 @pytest.mark.parametrize("change", [{"time": 0.0}, {"pid": 2**22 + 1}, {"time": 2.0**33}])
 def test_a_killed_drivers_mark_is_no_obstacle(change: dict[str, float], address: str) -> None:
-    """It is stale, or its process is gone; or a clock was set back since, and it is of a time to come."""
+    """The mark is stale, its process is gone, or a clock was set back and the mark is from the future."""
     killed = Store(address, ["brightness"])
     killed.open("d", MANIFEST)
     bucket = place(address)

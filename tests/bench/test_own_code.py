@@ -1,4 +1,4 @@
-"""Plug-ins of a user's own are known by where they are and what stands there."""
+"""Plug-ins of a user's own are identified by their address and their source."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MODEL = "from tts.models.cifar10 import Cifar10\n\nclass Small(Cifar10):\n    ''
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two modules of one user, the same to the letter."""
+    """Two modules of a user with identical text."""
     for name in ("one", "two"):
         (tmp_path / f"{name}_own.py").write_text(SEARCH + REWARD + MODEL)
         monkeypatch.delitem(sys.modules, f"{name}_own", raising=False)

@@ -1,4 +1,4 @@
-"""Plug-ins of a user's own: depth-first search with re-noising on every sampler, and a flow model with its sampler."""
+"""Plug-ins of a user's own: a depth-first search with re-noising on every sampler; a flow model and its sampler."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_plug_in_is_short(module: Any) -> None:
 
 
 class TestDFS(SearchConformance):
-    """It keeps to what every search must."""
+    """The user's search keeps to the rules of every search."""
 
     @pytest.fixture(params=[{}, {"every": 1, "back": 1}, {"every": 2, "back": 1, "tries": 2}, {"every": 1, "back": 3}])
     def search(self, request: pytest.FixtureRequest) -> DFS:
@@ -71,7 +71,7 @@ def test_a_threshold_that_none_passes_takes_every_try_at_the_first_look(name: st
 
 
 def _until(recipe: Recipe, step: int) -> Recipe:
-    """The recipe up to where it last led to a step."""
+    """The recipe up to the last action that led to a step."""
     ends = [k for k in range(1, len(recipe) + 1) if end(0, recipe[1:k]) == step]
     return recipe[: ends[-1]]
 
@@ -117,7 +117,7 @@ def test_a_run_that_goes_back_costs_what_it_says_and_replays_bit_for_bit(
 
 
 class TestFlowAncestral(SamplerConformance):
-    """It keeps to what every sampler must."""
+    """The user's sampler keeps to the rules of every sampler."""
 
     @pytest.fixture(params=[{}, {"eta": 0.5, "steps": 5}, {"eta": 0.0, "steps": 2}])
     def sampler(self, request: pytest.FixtureRequest) -> FlowAncestral:
@@ -125,7 +125,7 @@ class TestFlowAncestral(SamplerConformance):
 
 
 class TestGaussians(ModelConformance):
-    """It keeps to what every model must."""
+    """The user's model keeps to the rules of every model."""
 
     @pytest.fixture
     def model(self) -> Gaussians:

@@ -1,4 +1,4 @@
-"""Studies after papers: each is planned without weights, and costs what its head says."""
+"""Studies that follow papers: each can be planned without weights, and costs what its first comment says."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ PUBLISHED: dict[str, dict[str, dict[str, Any]]] = {
         "vae": {"block_out_channels": [128, 256, 512, 512]},
     },
 }
-"""Settings of trajectories in the published checkpoints' configurations."""
+"""The parts of published checkpoints' configurations that decide the trajectory."""
 
 TAGS = {"single_object": 80, "two_object": 99, "counting": 80, "colors": 94, "position": 100, "color_attr": 100}
 """Number of GenEval's prompts."""
@@ -72,7 +72,7 @@ def lists(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(autouse=True)
 def published(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The configurations in place of the hub, and no file of weights."""
+    """Let these configurations stand for the hub; there are no weights."""
 
     def config(self: Checkpoint, name: str) -> dict[str, Any]:
         return {} if name == INDEX else PUBLISHED[self.id][name.split("/")[0]]

@@ -1,4 +1,4 @@
-"""Plots: what the figures hold, and that the files are pictures."""
+"""Plots: the figures' contents, and that the files are pictures."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_one_panel_a_reward_with_a_log_axis() -> None:
 
 
 def test_costs_that_differ_in_their_last_bits_are_drawn(tmp_path: Path) -> None:
-    """An axis without a width divides by zero; warnings are errors here."""
+    """An axis without a width would divide by zero, and warnings are errors in tests."""
     found = curves(trials())
     found["nfe"] = 70.0 * (1 + 1e-15 * np.arange(len(found)))
     plot_curves(found, tmp_path / "curves.png")

@@ -1,4 +1,4 @@
-"""The place and order of segments change nothing: every row is the same, bit for bit."""
+"""Where and in which order segments run changes nothing: every row is the same, bit for bit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Make = Callable[..., RunConfig]
 
 @pytest.fixture(scope="module")
 def reference() -> dict[str, dict[str, Any]]:
-    """The tiny study on the local pool."""
+    """Rows of the tiny study on the local pool."""
     study = Study(RunConfig.model_validate({**TINY, "output": "unused"}))
     return rows_of(study, LocalPool(study))
 
@@ -37,7 +37,7 @@ def test_every_trial_has_its_own_row(reference: dict[str, dict[str, Any]], tiny:
     study = Study(tiny())
     assert set(reference) == {trial.key for trial in study.trials()}
     images = {row["image"] for row in reference.values() if row["reward"] == "brightness"}
-    assert len(images) > len(reference) / 3 / 2  # searches that find other noises draw other images
+    assert len(images) > len(reference) / 3 / 2  # searches that choose different noises draw different images
 
 
 def test_sharing_work_changes_no_row(reference: dict[str, dict[str, Any]], tiny: Make) -> None:
@@ -53,21 +53,21 @@ def test_searches_beside_the_engine_in_this_process(reference: dict[str, dict[st
 def test_ray_actors_in_another_order(
     reference: dict[str, dict[str, Any]], tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a cluster that a run starts for itself; whatever the names of modules in the working folder are."""
+    """The run starts its own cluster; modules in the working folder do not disturb it, whatever their names."""
     for name in ("bench", "tts", "yaml", "statistics"):
         (tmp_path / f"{name}.py").write_text("raise AssertionError('imported from the working folder')\n")
     monkeypatch.chdir(tmp_path)
     study = Study(tiny(engines={"backend": "ray", "count": 2, "search_on": "driver"}))
     handler = signal.getsignal(signal.SIGTERM)
     pool = make_pool(study)
-    assert signal.getsignal(signal.SIGTERM) is handler  # Ray would have its own, and store nothing
+    assert signal.getsignal(signal.SIGTERM) is handler  # Ray's own handler would store nothing
     assert rows_of(study, pool, shuffle=3) == reference
 
 
 def test_scorers_on_ray_one_of_which_is_lost(
     reference: dict[str, dict[str, Any]], tiny: Make, ray_address: str
 ) -> None:
-    """Searches beside their engines, on a cluster that is there already; a reward dies as the first row is there."""
+    """Searches run beside their engines, on an existing cluster; a scorer dies after the first row."""
     import ray
 
     engines = {"backend": "ray", "address": ray_address, "count": 2, "search_on": "engine"}
@@ -88,7 +88,7 @@ def test_searches_run_beside_many_engines_or_with_many_trials(tiny: Make) -> Non
         return Study(tiny(engines={"backend": "ray", **engines})).beside
 
     assert Study(tiny()).size == 54
-    assert beside(count=3, batch=9)  # two trials for each row of a batch
+    assert beside(count=3, batch=9)  # each row of a batch stands for two trials
     assert not beside(count=3, batch=10)
     assert beside(count=17, batch=10)
     assert not beside(count=3, batch=9, search_on="driver")
@@ -143,7 +143,7 @@ def test_cuda_without_a_gpu_is_refused(tiny: Make, monkeypatch: pytest.MonkeyPat
 def test_engines_may_share_a_gpu_or_have_several(
     gpus: float, places: int, tiny: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Several GPUs of an engine are of one machine: a node of three has place for one engine of two."""
+    """All GPUs of an engine are on one machine: a node with three has room for one engine with two."""
     import ray
 
     from bench.workers.on_ray.cluster import check_resources
@@ -162,7 +162,7 @@ def test_a_share_of_a_second_gpu_is_refused(tiny: Make) -> None:
 
 
 def test_the_network_is_compiled_if_asked(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its FLOPs are counted before, and its rows checked afterwards; a compiled network is another one to a trial."""
+    """FLOPs are counted before compiling, rows are checked after it, and compiling changes the trials' identity."""
     import torch
 
     compiled: list[dict[str, object]] = []
@@ -177,7 +177,7 @@ def test_the_network_is_compiled_if_asked(tiny: Make, monkeypatch: pytest.Monkey
 
 
 def test_what_keeps_an_actor_from_its_engine_is_one_line(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray hands on the text of an actor's errors alone, whose last line says the least."""
+    """Ray passes on only the text of an actor's error, whose last line says the least."""
     from bench.workers.on_ray import actors
     from bench.workers.on_ray.cluster import ours_in
 

@@ -1,4 +1,4 @@
-"""Differences of precisions: the same trajectories in each, against float32."""
+"""Differences between precisions: each draws the same trajectories, compared with float32."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Make = Callable[..., RunConfig]
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A tiny network that has a precision."""
+    """A tiny network whose model has the setting ``precision``."""
     path = tmp_path_factory.mktemp("edm") / "tiny.pkl"
     edm_pickles.save(edm_pickles.network(**edm_pickles.TINY), path)
     return str(path)
@@ -50,7 +50,7 @@ def test_float32_is_the_measure_and_half_precisions_are_near(config: RunConfig) 
 
 
 def test_the_same_trajectories_are_drawn(config: RunConfig) -> None:
-    """Each image another one, and all of them again the next time."""
+    """All images differ from each other, and a second call draws the same ones."""
     one, two = drawn(Study(config), 4), drawn(Study(config), 4)
     assert np.array_equal(one.images, two.images)
     assert len({image.tobytes() for image in one.images}) == 4
@@ -107,7 +107,7 @@ def test_weights_in_8_bits_are_tried_where_a_model_may_have_them(tiny: Make, tmp
     model = {"name": "stable-diffusion", "id": str(folder), "sampler": {"steps": 3}}
     study = Study(tiny(model=model, rewards=["brightness"], problems={"conditions": ["a cat"]}))
     found = dict(variants(study))
-    assert list(found) == ["fp32", "fp16", "bf16", "int8 weights, bf16"]  # a CPU has no fp8
+    assert list(found) == ["fp32", "fp16", "bf16", "int8 weights, bf16"]  # CPUs do not compute in fp8
     assert [getattr(each.model, "quantization", None) for each in found.values()] == [None, None, None, "int8"]
 
 

@@ -1,4 +1,4 @@
-"""Files of prompts as other programs write them: the right prompts, or one line that says why not."""
+"""Prompt files as other programs write them give the right prompts, or one line that says why they cannot."""
 
 from __future__ import annotations
 

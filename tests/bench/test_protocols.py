@@ -1,4 +1,4 @@
-"""Quoted metrics: the images drawn, EDM's least of three, the notes, quality and diversity."""
+"""Quoted metrics: which images are drawn, EDM's least of three, notes, quality and diversity."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_settings_that_contradict_are_refused() -> None:
 
 
 def test_sets_are_of_seeds_that_follow_one_another() -> None:
-    """150 a class are three times 50 a class; random ones are EDM's seeds 0 to 49,999 and so on."""
+    """150 images a class are three sets of 50; with random classes, the sets are EDM's seeds 0 to 49,999 and so on."""
     three = Protocol(repeats=3)
     assert [three.set_of(seed, Problems(seeds=150)) for seed in (0, 49, 50, 99, 100, 149)] == [0, 0, 1, 1, 2, 2]
     ends = (0, 49_999, 50_000, 99_999, 100_000, 149_999)
@@ -92,7 +92,7 @@ def test_the_least_or_the_mean_is_quoted() -> None:
     assert (least["value"], least["low"], least["high"], least["repeats"]) == (2.0, 1.0, 3.0, "[3.0, 2.0, 4.0]")
     mean = quoted(found, "mean")
     assert mean["value"] == pytest.approx(3)
-    assert mean["high"] - 3 == pytest.approx(4.302652729749464 / math.sqrt(3))  # t of 2 degrees of freedom
+    assert mean["high"] - 3 == pytest.approx(4.302652729749464 / math.sqrt(3))  # Student's t with 2 degrees of freedom
     lacking = quoted([*found[:2], OfSet(MetricValue(math.nan), 0, 50)], "min")
     assert math.isnan(lacking["value"])
     assert (lacking["n"], lacking["missing"], json.loads(lacking["repeats"])) == (0, 50, [3.0, 2.0, None])
@@ -118,7 +118,7 @@ def test_metrics_tell_of_quality_or_of_diversity() -> None:
 
 
 def values_of(metrics: dict[str, list[float]]) -> pd.DataFrame:
-    """Values of naive, and of best-of-N at 2 and 4."""
+    """Values of metrics for naive and for best-of-N with N = 2 and 4."""
     points: list[dict[str, Any]] = [
         {"search": "naive", "curve": "naive", "settings": "{}", "budget": None, "budget_value": None},
         *(

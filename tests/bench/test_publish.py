@@ -1,4 +1,4 @@
-"""A run as a data set: its card, and what the hub is asked."""
+"""A run as a data set: its card, and the requests to the hub."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from tts.settings import parse
 
 TOKEN = "hf_" + "a1b2" * 8
 CLIENT = HfApi
-"""The hub's own client, whose calls are those of the one here."""
+"""The hub's own client; the calls of :class:`FakeHub` must fit its signatures."""
 PLACE = "hf://datasets/group/noises"
 
 
 class FakeHub:
-    """A stand-in for the hub's client; ``files`` are those of a repository, None: no repository."""
+    """A stand-in for the hub's client; ``files`` are those of the repository, None if there is no repository."""
 
     endpoint = "https://hub.example"
 
@@ -69,7 +69,7 @@ class FakeHub:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> FakeHub:
-    """A hub where somebody is signed in."""
+    """A hub where a user is signed in."""
     made = FakeHub()
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setattr("huggingface_hub.HfApi", lambda: made)
@@ -78,7 +78,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> FakeHub:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that computes nothing."""
+    """A run on engines that compute nothing."""
     made = tmp_path_factory.mktemp("runs") / "mine"
     engines = {"backend": "local", "batch": 4, "simulate": 0.0}
     values = {**TINY, "model": SHIPPED, "engines": engines, "rewards": ["brightness"], "held_out": ["compressibility"]}
@@ -122,7 +122,7 @@ def test_a_new_data_set_is_private_and_has_the_export_and_its_card(folder: Path,
         "tags": ["diffusion", "test-time-scaling", "benchmark", "cifar10"],
         "configs": [{"config_name": "trials", "data_files": "trials/*.parquet"}],
     }
-    assert DatasetCard(text).data.to_dict() == head_of(text)  # as the hub's own library reads it
+    assert DatasetCard(text).data.to_dict() == head_of(text)  # the hub's own library reads the same
     assert "hf download group/noises --repo-type dataset --local-dir noises" in text
     assert not any(TOKEN.encode() in content for content in hub.uploaded.values())
 
@@ -188,7 +188,7 @@ def test_what_the_hub_refuses_is_one_line_without_the_token(
 
 
 def test_a_hub_that_does_not_answer_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own client asks here, where nobody listens: what it raises is no OSError."""
+    """The real client asks an address where nobody listens; its error is no ``OSError``."""
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setattr("huggingface_hub.HfApi", lambda: CLIENT(endpoint="http://127.0.0.1:9", token=TOKEN))
     with pytest.raises(SettingError, match=r"--to hf://datasets/group/noises: cannot be uploaded \(.*refused\)"):

@@ -1,4 +1,4 @@
-"""Published protocols: what they fix, which of them a run is, and numbers made as they demand."""
+"""Published protocols: what they fix, which one a run follows, and numbers computed as they demand."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PROMPTS = [f"a photo of {k} dogs" for k in range(6)]
 
 @pytest.fixture
 def six(monkeypatch: pytest.MonkeyPatch) -> None:
-    """GenEval, were it of six prompts."""
+    """Pretend that GenEval has six prompts."""
     small = replace(PROTOCOLS["geneval"], prompts=6, digests=(prompts_digest(PROMPTS),))
     monkeypatch.setitem(PROTOCOLS, "geneval", small)
 
@@ -65,7 +65,7 @@ def statement(
 @pytest.mark.usefixtures("six")
 def test_a_run_is_a_protocol_or_says_what_differs() -> None:
     assert statement() == "GenEval"
-    assert statement(PROMPTS[::-1]) == "GenEval"  # whatever their order
+    assert statement(PROMPTS[::-1]) == "GenEval"  # the order does not matter
     assert statement(seeds=2) == "GenEval, but 2 images a prompt"
     assert statement(seeds=1) == "GenEval, but 1 image a prompt"
     assert statement(PROMPTS[:3]) == "GenEval, but 3 prompts in place of 6"
@@ -140,7 +140,7 @@ def test_prompts_come_from_a_data_set_of_the_hub(tmp_path: Path, monkeypatch: py
 
 
 def trials(values: dict[str, list[float | None]], **columns: list[float | None]) -> pd.DataFrame:
-    """Two points, of naive and of best-of-2, with a row for each image of each prompt; the second's are 0.1 more."""
+    """Trials of naive and best-of-2, one for each image of each prompt; best-of-2's values are higher by 0.1."""
     rows = [
         {"condition": canonical(prompt), "seed": seed, "score_geneval": value, "nfe": 18.0}
         for prompt, images in values.items()
@@ -180,7 +180,7 @@ def test_intervals_are_of_the_spread_of_prompts_with_groups_as_strata() -> None:
     found, means = numbers(), np.array([0.75, 0.25, 1.0])
     error = means.std(ddof=1) / math.sqrt(3)
     assert found.loc["one", "high"] - found.loc["one", "value"] == pytest.approx(1.96 * error, rel=1e-4)
-    assert math.isnan(found.loc["two", "low"])  # one prompt has no spread
+    assert math.isnan(found.loc["two", "low"])  # a single prompt has no spread
     balanced = {**GROUPS, canonical("b"): "two"}
     whole = protocol_numbers(trials(IMAGES), balanced, {"": "geneval"}, "groups").set_index(["search", "group"])
     errors = [np.array(pair).std(ddof=1) / math.sqrt(2) for pair in ([0.75, 1.0], [0.25, 0.0])]
@@ -221,7 +221,7 @@ def test_a_score_that_is_not_there_is_no_number() -> None:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A simulated run of a file of GenEval's form with two images a prompt."""
+    """A simulated run on a file in GenEval's form, with two images for each prompt."""
     folder = tmp_path_factory.mktemp("protocol")
     rows = [
         {"tag": tag, "include": [{"class": "dog", "count": 1}], "prompt": prompt}

@@ -1,4 +1,4 @@
-"""Networks of published sizes with random weights: they have the sizes that they say, and prompts of a store."""
+"""Networks of published sizes with random weights have the stated sizes and take prompts from a store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands and the code of README.md and of the site: each runs as printed, or says there what it needs."""
+"""Commands and code of README.md and of the site: each runs as printed, or the page says what it needs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NOT_RUN = {
     "cifar10-reference": "is the reference run, half an hour",
     "policies.yaml": "is 800 trials; test_tabulate.py plays policies on tables",
 }
-"""A word of a command that stands in the text or in a block without ``# needs``, and why it does not run here."""
+"""By a word of a command that stands in the text or in a block without ``# needs``: why it does not run here."""
 
 ELSEWHERE = {
     "docs/reference/results.md": "test_schema_docs.py",
@@ -44,7 +44,7 @@ ELSEWHERE = {
     "docs/remote.md": "test_serve_command.py",
     "docs/extend/": "test_extending.py",
 }
-"""Pages whose Python is run by another file of tests."""
+"""Pages whose Python code is run by another test file."""
 
 SMALL: dict[str, Any] = {
     "model": {"name": "cifar10", "sampler": {"steps": 3, "S_churn": 40}},
@@ -53,10 +53,10 @@ SMALL: dict[str, Any] = {
     "problems": {"conditions": ["cat"], "seeds": 2},
     "engines": {"backend": "local", "batch": 8},
 }
-"""``mine.yaml`` in seconds in place of hours."""
+"""Changes by which ``mine.yaml`` takes seconds instead of hours."""
 
 FIXTURES = {
-    "generate": ["--threads", "1"],  # as engines in tests; two would wait for each other on a busy machine
+    "generate": ["--threads", "1"],  # like engines in tests: on a busy machine, two threads would wait for each other
     "--class": ["--set", "model.sampler={steps: 3, S_churn: 40}"],
     "stable-diffusion": ["--set", "model.id=sd", "--set", "model.steps=3", "--set", "K=1"],
     "sd": ["--set", "model.id=sd", "--set", "model.steps=3", "--K", "1"],
@@ -66,7 +66,7 @@ FIXTURES = {
     "tabulate": ["--candidates", "2"],
     "imagenet64-eval": ["--set", "problems.conditions=[0]", "--set", "problems.seeds=1"],
 }
-"""Options appended to commands with a given word: small random weights, fewer steps and rounds."""
+"""Options that are appended to commands with a given word: small random weights, fewer steps and rounds."""
 
 COMMANDS = site_pages.commands()
 RUN = [command.words for command in COMMANDS if not command.needs and not set(command.words) & set(NOT_RUN)]
@@ -76,7 +76,7 @@ TARGETS = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A working folder with all that the commands name."""
+    """A working folder with everything that the commands name."""
     place = tmp_path_factory.mktemp("readme")
     tiny_pipelines.save(tiny_pipelines.stable_diffusion(), place / "sd")
     tiny_rewards.clip_folder(place / "clip")
@@ -127,7 +127,7 @@ def test_the_program_takes_its_options(words: tuple[str, ...]) -> None:
 def test_it_runs_as_printed(words: tuple[str, ...], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     if "--set" in words and "problems.seeds=50" in words:
-        shutil.rmtree("results/more")  # another study than the copy that lies there
+        shutil.rmtree("results/more")  # it holds the copy of another study
     trial = pq.read_table("results/mine/trials", columns=["trial"])["trial"][0].as_py()
     placeholders = {"3f2a": trial[:8], "TRIAL": trial, "RUN": "results/mine", "FOLDER": "folder"}
     given = [placeholders.get(word, word) for word in words]

@@ -1,4 +1,4 @@
-"""The report in a browser: it renders offline and without a complaint, its curves answer, it fits a phone."""
+"""The report in a browser: it renders offline without errors, its curves are interactive, and it fits a phone."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def opened(browser: Browser, address: str, width: int = 1200, scheme: str = "light") -> tuple[Page, list[str]]:
-    """A page, and the list of everything that it complains of or asks the network for."""
+    """A page, and the list of its errors and network requests."""
     context = browser.new_context(
         viewport={"width": width, "height": 800},
         color_scheme="dark" if scheme == "dark" else "light",
@@ -57,7 +57,7 @@ def opened(browser: Browser, address: str, width: int = 1200, scheme: str = "lig
 
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
-    """The report on a wide screen; it must not have complained by the end."""
+    """The report on a wide screen; at the end it must have had no errors."""
     found, seen = opened(browser, address)
     yield found
     assert seen == [address]

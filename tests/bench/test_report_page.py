@@ -1,4 +1,4 @@
-"""The report: what the page says and leaves out, that nothing in a run can take it over, the files beside it."""
+"""The report: what the page says and omits, that a run cannot inject code into it, and the files beside it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from bench.report.palette import LOOKS, OTHERS
 
 
 class Reader(HTMLParser):
-    """Takes down a page's elements, its text, and every address in it."""
+    """Records a page's elements, its text and every address in it."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -240,7 +240,7 @@ def test_the_page_is_no_larger_than_it_may_be(written: Path) -> None:
     assert (written / "report.html").stat().st_size < PAGE_BYTES / 10
 
 
-# Numbers and looks
+# Numbers and appearance
 
 
 def test_numbers_are_short() -> None:

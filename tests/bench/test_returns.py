@@ -1,4 +1,4 @@
-"""Diminishing returns: gains per doubling by hand, fits of known curves, and plain refusals."""
+"""Diminishing returns: gains per doubling by hand, fits of known curves, and refusals to fit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COSTS = np.array([35.0, 70, 140, 280, 560, 1120])
 
 
 def study(means: np.ndarray, problems: int = 60, noise: float = 0.02, seed: int = 0) -> pd.DataFrame:
-    """A curve with these means, over problems that differ much more than the curve rises."""
+    """A curve with these means, over problems whose spread is much larger than the curve's rise."""
     generator = np.random.default_rng(seed)
     base = 0.3 * generator.standard_normal(problems)
     return pd.concat(
@@ -55,7 +55,7 @@ def test_every_two_neighbours_of_every_curve_have_a_row() -> None:
     assert returns(naive([0.1, 0.2])).empty
     assert returns(trials(), axis="flops").empty
     seconds = returns(trials(), axis="device_seconds")
-    assert seconds.empty  # all of them cost the same
+    assert seconds.empty  # all points cost the same
 
 
 def test_derived_points_are_steps_too() -> None:
@@ -83,7 +83,7 @@ def test_a_saturating_curve_is_found_with_an_interval_around_the_truth() -> None
     for seed in range(24):
         [row] = saturation(study(means, seed=seed)).to_dict("records")
         fits += row["fits"]
-        offset = row["a"] - 0.9 - _base(seed)  # the problems' own mean is no part of the curve's error
+        offset = row["a"] - 0.9 - _base(seed)  # the mean of the problems is not an error of the curve
         hits += row["a_low"] - row["a"] <= -offset <= row["a_high"] - row["a"]
         assert row["k_low"] < row["k"] < row["k_high"]
     assert fits >= 21

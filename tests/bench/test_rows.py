@@ -1,4 +1,4 @@
-"""Rows of schema 4: one type for all, and digests by which runs are compared and replayed without images."""
+"""Rows of schema 4: one type for all, and digests with which runs without images are compared and replayed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_digest_of_an_image_is_that_of_its_pixels_whatever_the_file() -> Non
 
 
 def with_digests(number: int, **changes: object) -> list[dict[str, object]]:
-    """Made-up rows as an engine of today would have them, without images."""
+    """Made-up rows in today's form, without images."""
     found = []
     for k, row in enumerate(rows(2)):
         digests = {"image_sha256": image_sha256(row["image"]), "recipe_hash": recipe_hash(row["noises"])}
@@ -77,7 +77,7 @@ def test_runs_without_images_are_compared_by_two_columns(tmp_path: Path, monkeyp
     assert not {"image", "noises"} & {name for wanted in names for name in wanted}
     found = compare(a, other)
     assert (found.different, [column.name for column in found.columns if column.different]) == (1, ["image"])
-    assert compare(a, old).verdict is Verdict.IDENTICAL  # digests of its images and recipes are computed
+    assert compare(a, old).verdict is Verdict.IDENTICAL  # its digests are computed from images and recipes
     assert {"image", "noises"} <= set(names[-1])
 
 

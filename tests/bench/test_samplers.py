@@ -1,4 +1,4 @@
-"""Samplers as plug-ins: one shape of configuration, old keys, and identities that stay what they were."""
+"""Samplers as plug-ins: one form of configuration, old keys, and identities that have not changed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tts.settings import parse
 from tts.testing.sampler import SamplerConformance
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden_identities.json").read_text())
-"""Identities and records of models, and digests of studies, by the version in which DDIM and Heun were the models'."""
+"""Identities and records of models and digests of studies, made by the version before samplers were plug-ins."""
 
 OLD: dict[str, dict[str, Any]] = {
     "default": {},
@@ -133,7 +133,7 @@ def test_heun_needs_levels_that_its_denoiser_is_told(saved: dict[str, Path]) -> 
 
 
 def test_a_sampler_of_ones_own_runs_and_replays(tmp_path: Path) -> None:
-    """By ``module:Class``; its code belongs to the identity, and a foreign manifest cannot name it."""
+    """It is named ``module:Class``; its code belongs to the identity, and a foreign manifest cannot name it."""
     given = {**TINY, "rewards": ["brightness"], "searches": ["naive", {"name": "random", "N": 2}], "output": tmp_path}
     given["model"] = {"name": "cifar10", "sampler": {"name": "own_samplers:Ancestral", "steps": 3}}
     study = Study(parse(RunConfig, given, "here"))
@@ -157,7 +157,7 @@ def test_a_run_says_how_old_keys_are_written_today(saved: dict[str, Path]) -> No
 
 
 class TestOwnSampler(SamplerConformance):
-    """The sampler of one's own keeps to what every sampler must."""
+    """The user's sampler keeps to the rules of every sampler."""
 
     @pytest.fixture
     def sampler(self) -> Any:

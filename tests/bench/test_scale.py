@@ -1,4 +1,4 @@
-"""Scaling studies: nothing is measured twice or from different work."""
+"""Scaling studies: nothing is measured twice, and all measurements are of the same work."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_what_is_no_list_of_numbers_is_refused(text: str) -> None:
 
 
 class Pool:
-    """Engines that do nothing; some may not be there."""
+    """Engines that do nothing; some may be missing."""
 
     def __init__(self, engines: int, there: int) -> None:
         self.engines, self.there, self.closed = engines, there, False
@@ -54,7 +54,7 @@ class Pool:
 
 
 class Lab:
-    """In place of pools and drivers: takes note of what is measured, and fails when told."""
+    """Stands for pools and drivers: notes what is measured, and fails when told to."""
 
     def __init__(self) -> None:
         self.runs: list[tuple[int, int]] = []
@@ -78,7 +78,7 @@ class Lab:
         return self
 
     def run(self) -> RunProgress:
-        """The load of an engine is counted from its start on."""
+        """Run the study; an engine's load is counted from its start."""
         engines, images = self.runs[-1]
         number = sum(count == engines for count, _ in self.runs)
         return RunProgress(images, images, nfe=7 * images, engines=self.loads(engines, number))
@@ -96,7 +96,7 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
 
 @contextmanager
 def interrupted() -> Iterator[None]:
-    """By Ctrl-C."""
+    """Expect an interruption by Ctrl-C."""
     with pytest.raises(KeyboardInterrupt):
         yield
 
@@ -128,7 +128,7 @@ def test_strong_keeps_the_problems_and_weak_those_of_each_engine(
 
 
 def test_busy_seconds_are_those_of_one_run_alone(lab: Lab, tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
-    """An engine that had nothing to do in a run may not have been heard of: that is no negative work."""
+    """An engine without work may send no report during a run; that must not count as negative work."""
     first = [
         EngineStatus("fake", load=EngineCounters(1, 10, 2.0)),
         EngineStatus("fake", load=EngineCounters(1, 10, 3.0)),
@@ -222,7 +222,7 @@ def test_wrong_engines_are_refused_before_anything_starts(tmp_path: Path) -> Non
 
 
 def test_a_study_on_ray_from_its_command(tmp_path: Path, ray_address: str) -> None:
-    """Half as many passes for each of two engines: what that gains is measured, what the machine does else is not."""
+    """Two engines share the images of one; how much faster they are is not checked on a shared machine."""
     arguments = [
         *("scale", "quickstart", "--engines", "1,2", "--mode", "strong", "--repeats", 1, "--output", tmp_path / "out"),
         *("--set", "engines.simulate=0.005", "--set", "engines.batch=4", "--set", "searches=[naive]"),

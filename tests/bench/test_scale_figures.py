@@ -30,7 +30,7 @@ def frame(*found: Measurement) -> pd.DataFrame:
 
 
 def test_the_summary_by_hand() -> None:
-    """Two measurements each: one engine draws 2 and 4 images/s, two engines 5 and 7."""
+    """One engine draws 2 and 4 images/s in two measurements, two engines draw 5 and 7."""
     table = summary(
         frame(
             measured("strong", 1, 0, 30.0, 27.0),
@@ -52,7 +52,7 @@ def test_the_summary_by_hand() -> None:
     assert two["utilisation"] == pytest.approx((18 / 24 + 1 / 2) / 2)
     assert one["seconds_per_image"] == pytest.approx((0.5 + 0.25) / 2)
     assert two["device_seconds_per_image"] == pytest.approx((24 / 60 + 120 / 7 / 60) / 2)
-    half = student.ppf(0.975, 1) * math.sqrt(2) / math.sqrt(2)  # of 5 and 7: standard deviation sqrt(2)
+    half = student.ppf(0.975, 1) * math.sqrt(2) / math.sqrt(2)  # 5 and 7 have a standard deviation of sqrt(2)
     assert two["images_per_second_low"] == pytest.approx(6 - half)
     assert two["images_per_second_high"] == pytest.approx(6 + half)
     assert half == pytest.approx(12.7062, abs=1e-4)

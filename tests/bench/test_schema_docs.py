@@ -1,4 +1,4 @@
-"""The page on results: its tables are those of the schemas, and its examples run."""
+"""The page on results: its tables equal the schemas, and its examples run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
 def lines(table: str) -> list[list[str]]:
-    """A table's cells, without its head."""
+    """A table's cells without its header."""
     return [line.strip("|").split(" | ") for line in TABLES[table]().splitlines()[2:]]
 
 
@@ -39,7 +39,7 @@ def names(table: str) -> list[str]:
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run where the examples look for it."""
+    """A run in the folder where the examples look for it."""
     monkeypatch.chdir(tmp_path)
     return with_trace(stored(Path("results/quickstart"), rows(problems=6)))
 
@@ -95,7 +95,7 @@ def test_every_example_runs(example: str, run: Path, capsys: pytest.CaptureFixtu
 
 
 def after(example: str) -> dict[str, Any]:
-    """The names that the one example with this text in it leaves behind."""
+    """The variables that are left by the one example that contains this text."""
     [code] = [code for code in EXAMPLES if example in code]
     left: dict[str, Any] = {}
     exec(compile(code, "results.md", "exec"), left)  # noqa: S102  (the page's own code)

@@ -1,4 +1,4 @@
-"""Rewards with processes of their own: the same scores, whoever dies meanwhile."""
+"""Rewards in processes of their own give the same scores, whichever process dies meanwhile."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ IMAGES: Images = np.random.default_rng(0).integers(0, 256, (5, 3, 8, 8), np.uint
 
 
 def level(name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
-    """The first pixel, and the condition in thousands."""
+    """A score made of the first pixel and a thousand times the condition."""
     return [Answer(1000.0 * int(c) + float(image[0, 0, 0])) for image, c in zip(images, conditions, strict=True)]
 
 
 class Held:
-    """A worker that scores once it is let go, and remembers how much it was given at a time."""
+    """A worker that scores only after it is released, and remembers the sizes of its batches."""
 
     def __init__(self) -> None:
         self.begun, self.go, self.sizes = threading.Semaphore(0), threading.Event(), list[int]()
@@ -49,7 +49,7 @@ class Held:
 
 
 def asking(batcher: Batcher, number: int, name: str, size: int, found: dict[int, Any]) -> threading.Thread:
-    """A thread that asks for some images' scores."""
+    """Start a thread that asks for scores of some images."""
 
     def ask() -> None:
         images = np.full((size, 3, 2, 2), number, np.uint8)
@@ -61,7 +61,7 @@ def asking(batcher: Batcher, number: int, name: str, size: int, found: dict[int,
 
 
 def test_what_several_ask_of_a_reward_is_scored_together() -> None:
-    """The first batch is under way; of what waits meanwhile, a reward's own parts are merged as far as they fit."""
+    """While the first batch is under way, waiting requests for one reward are merged as far as they fit."""
     worker, found = Held(), dict[int, Any]()
     batcher = Batcher([worker], batch=4, most=100)
     threads = [asking(batcher, 1, "a", 2, found)]
@@ -94,7 +94,7 @@ def test_who_brings_more_than_may_wait_waits_as_well() -> None:
     batcher._room = lambda: (looked.set(), room())[1]  # type: ignore[method-assign, func-returns-value]
     threads.append(asking(batcher, 3, "a", 2, found))
     assert looked.wait(timeout=20)
-    with batcher._changed:  # which it holds until it waits
+    with batcher._changed:  # the batcher holds this lock until it waits
         assert len(batcher._waiting) == 1
     worker.go.set()
     for thread in threads:
@@ -120,7 +120,7 @@ def test_a_worker_that_gives_up_fails_only_its_own_batch() -> None:
 
 
 class Direct:
-    """A pool of one judge in this thread."""
+    """A pool of one worker in this thread."""
 
     rewards, count = ("brightness", "fragile"), 1
 
@@ -128,7 +128,7 @@ class Direct:
         self.ask = judge.score
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing."""
 
 
 def own(**changes: Any) -> Study:
@@ -148,7 +148,7 @@ def own(**changes: Any) -> Study:
 
 
 def test_a_scorer_gives_an_engines_values_and_its_errors() -> None:
-    """Device rewards in whole batches; where one fails, the image that it fails on is told, in the same words."""
+    """Device rewards get whole batches; a failure names the image on which the reward fails, in the same words."""
     pool = Direct(Judge.of(own(engines={**TINY["engines"], "score_batch": 3})))
     given = torch.from_numpy(IMAGES)
     assert PooledReward("brightness", pool).score(given, [0] * 5) == Brightness().load().score(given, [0] * 5)
@@ -164,7 +164,7 @@ def test_a_scorer_gives_an_engines_values_and_its_errors() -> None:
 
 
 def test_rows_are_the_same_with_scorers_one_of_which_dies() -> None:
-    """In processes of their own; the identity does not know of them."""
+    """Scorers run in processes of their own; they are not part of the identity."""
     plain, pooled = own(scorers=None), own(scorers={"rewards": ["fragile"]})
     assert plain.digest() == pooled.digest()
     wanted = rows_of(plain, LocalPool(plain))

@@ -1,4 +1,4 @@
-"""The pages on searches are those of the classes, and their configurations are read."""
+"""The pages on searches equal what the classes give, and their configurations can be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reward against one setting at one cost: which points make a line, of which searches, and how they are drawn."""
+"""Reward against one setting at one cost: which points of which searches make a line, and how they are drawn."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REWARDS = ("brightness", "compressibility")
 
 
 def curves(*points: tuple[str, dict[str, Any], float, float]) -> pd.DataFrame:
-    """Points of a search with some settings, at a cost, with a mean; the same on both rewards."""
+    """Points from (search, settings, cost, mean); the same for both rewards."""
     rows = [
         {
             "reward": reward, "search": search, "settings": json.dumps(settings), "derived": False, "nfe": nfe,
@@ -30,7 +30,7 @@ TRUSTED = [("slope", {"N": 10, "trust": trust, "m": 2}, 269.0, trust) for trust 
 
 
 def line(found: pd.DataFrame, search: str) -> list[tuple[str, str, int]]:
-    """Setting, value and place of a search's points."""
+    """Setting, value and position of a search's points."""
     mine = found[(found["search"] == search) & (found["reward"] == REWARDS[0])]
     return list(mine[["setting", "value", "place"]].itertuples(index=False, name=None))
 
@@ -42,7 +42,7 @@ def test_points_that_differ_in_one_setting_make_a_line_in_its_order() -> None:
 
 
 def test_points_of_other_costs_are_no_part_of_it() -> None:
-    """A budget's growth is no sensitivity."""
+    """More budget is not a sensitivity to a setting."""
     grows = [("random", {"N": n}, 26.0 * n + 9, 0.5) for n in (2, 4, 8, 16)]
     dear = ("slope", {"N": 10, "trust": 0.9, "m": 2}, 600.0, 0.9)
     found = sensitivity(curves(*TRUSTED, *grows, dear))

@@ -45,7 +45,7 @@ def test_what_cannot_be_served_is_told() -> None:
 
 
 def test_the_command_says_what_clients_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It serves until it is interrupted."""
+    """The command serves until it is interrupted."""
     monkeypatch.setattr(Server, "serve_forever", _interrupted)
     result = bench("serve", "brightness", "--port", 0)
     assert result.code == 0

@@ -1,4 +1,4 @@
-"""Rewards as a service: the same values, bit for bit, and one-line messages for invalid requests."""
+"""Rewards as a service give the same values, bit for bit, and one-line messages for invalid requests."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def remote(url: str, **settings: Any) -> tuple[RewardSettings, Reward]:
 
 
 def asked(url: str, path: str, content: Any = None, **headers: str) -> tuple[int, dict[str, Any]]:
-    """Status and answer of one request; GET where it has no content."""
+    """Status and answer of one request: POST with content, GET without."""
     body = content if content is None or isinstance(content, bytes) else json.dumps(content).encode()
     found = urllib3.request("GET" if body is None else "POST", url + path, body=body, headers=headers, retries=False)
     return found.status, found.json()
@@ -195,7 +195,7 @@ def test_a_token_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Call:
-    """A request as Starlette has it."""
+    """A request in Starlette's form."""
 
     def __init__(self, method: str, path: str, body: bytes, **headers: str) -> None:
         self.method, self.url, self._body = method, types.SimpleNamespace(path=path), body
@@ -229,7 +229,7 @@ def test_a_replica_answers_as_the_plain_server_does(several: str, starlette: Non
 
 
 class Deployments(types.ModuleType):
-    """Ray Serve as far as it is called."""
+    """A stand-in for the part of Ray Serve that is called."""
 
     def __init__(self) -> None:
         super().__init__("ray.serve")

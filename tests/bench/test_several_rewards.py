@@ -1,4 +1,4 @@
-"""Searches over several rewards in a run: what is searched on may be asked for, what is held out may not."""
+"""Searches over several rewards in a run: they may ask for searched rewards, and not for held-out ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PARETO = {"name": "pareto_search:ParetoPick", "N": 5}
 
 
 def rows(config: RunConfig) -> dict[tuple[str, str, str], dict[str, Any]]:
-    """All that a run stores but what differs between two, by search, reward and condition."""
+    """A run's rows by search, reward and condition, without the columns that differ between two runs."""
     run(config, Console(quiet=True))
     found = read(config.output).to_pylist()
     return {
@@ -57,7 +57,7 @@ def test_rows_are_the_same_however_work_is_shared(tiny: Make, tmp_path: Any) -> 
         assert row["value"] == row[f"score_{reward}"]
         trajectories = 1 if search == "naive" else 5
         asked = trajectories * (2 if search == "ParetoPick" else 1)
-        assert row["reward_calls"] == asked + 2  # the final image has all
+        assert row["reward_calls"] == asked + 2  # the final image is scored by both rewards
         assert row["decodes"] == trajectories + 1
 
 

@@ -1,4 +1,4 @@
-"""Runs that share a folder, trials that fail and are run again, images in files."""
+"""Runs that share a folder, failed trials that run again, and images in files."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_shards_in_any_order_are_one_run(
         assert len(store.done(tmp_path)) == done * TRIALS // SHARDS
     assert table(tmp_path) == undivided
     before = [path.name for path in (tmp_path / "trials").iterdir()]
-    assert run(configured(tmp_path), QUIET).counts is None  # the whole is done, too
+    assert run(configured(tmp_path), QUIET).counts is None  # the undivided run is done, too
     assert [path.name for path in (tmp_path / "trials").iterdir()] == before
 
 
@@ -104,7 +104,7 @@ def test_shards_side_by_side_are_one_run(undivided: list[dict[str, Any]], tmp_pa
 
 
 def held(folder: Path, shard: int, number: int = SHARDS) -> Store:
-    """A shard that another driver has."""
+    """A shard that another driver holds."""
     study = Study(configured(folder))
     made = Store(folder, study.rewards, shard=(shard, number))
     made.open(study.digest(), manifest.build(study, ["simulated"]))
@@ -146,7 +146,7 @@ def test_a_shard_without_trials_is_done_at_once(tmp_path: Path) -> None:
 
 
 def test_what_another_shard_is_writing_is_left_alone(tmp_path: Path) -> None:
-    """A shard sweeps up what its own killed driver has left, and nothing else."""
+    """A shard deletes what its own killed driver has left, and nothing else."""
     run(configured(tmp_path, shard="1/3"), QUIET)
     torn = {name: tmp_path / "trials" / f".part-{name}-x-00000.parquet.1.tmp" for name in ("s0of3", "s1of3", "s1of30")}
     for path in torn.values():
@@ -206,7 +206,7 @@ def test_a_trial_that_fails_is_a_row_and_is_run_again_when_asked(
     assert tree(folder / "trials") == parts
     assert command(path, "--errors-ok", **FAILING).code == 0
 
-    retried = command(path, "--retry-errors", **FAILING)  # the fault is still there
+    retried = command(path, "--retry-errors", **FAILING)  # they fail again
     assert (retried.code, len(table(folder))) == (3, 4)
     monkeypatch.delenv(BROKEN)
     mended = command(path, "--retry-errors", **FAILING)

@@ -1,4 +1,4 @@
-"""Every configuration that ships is one that runs, up to its weights."""
+"""Every shipped configuration can run, apart from its weights."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TRIALS = {
 
 
 class ThousandClasses:
-    """Stands for a model whose checkpoint is not here."""
+    """Stands for a model whose checkpoint is not on this machine."""
 
     def conditions(self) -> tuple[int, ...]:
         return tuple(range(1000))

@@ -1,4 +1,4 @@
-"""The sinks that are shipped: what TensorBoard, MLflow and Weights & Biases get to see."""
+"""The shipped sinks: what TensorBoard, MLflow and Weights & Biases receive."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ POINTS = [CurvePoint("brightness", "naive", 7.0, 0.25, 2), CurvePoint("brightnes
 
 
 def test_event_files_of_tensorboard(tmp_path: Path) -> None:
-    """Events, read by TensorBoard itself."""
+    """TensorBoard itself reads the events."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run(configured(tmp_path / "run", {"name": "tensorboard", "seconds": 0}), Console(quiet=True))
@@ -53,7 +53,7 @@ def test_event_files_of_tensorboard(tmp_path: Path) -> None:
 
 
 class FakeClient:
-    """MLflow's client, as far as the sink asks it."""
+    """A stand-in for the part of MLflow's client that the sink calls."""
 
     calls: list[tuple[Any, ...]] = []  # noqa: RUF012
     runs: list[Any] = []  # noqa: RUF012
@@ -133,7 +133,7 @@ def test_mlflow_goes_on_with_the_run_that_it_knows(client: type[FakeClient], mon
 
 
 class FakeRun:
-    """A run of Weights & Biases."""
+    """A stand-in for a run of Weights & Biases."""
 
     def __init__(self) -> None:
         self.logged: list[tuple[dict[str, Any], int]] = []
@@ -181,7 +181,7 @@ def test_what_wandb_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         "console": "off", "silent": True, "disable_git": True, "disable_code": True,
         "x_disable_stats": True, "x_disable_meta": True, "init_timeout": 25,
     }  # fmt: skip
-    assert asked == ["setup, silent: True", "init"]  # else it would ask for a key at the terminal
+    assert asked == ["setup, silent: True", "init"]  # without setup, it would ask for a key at the terminal
     table = ("table", ["reward", "curve", "nfe", "mean", "n"], [list(point) for point in POINTS])
     assert made.logged == [
         ({"progress/done": 5.0}, 5), ({"image/brightness/naive": ("image", (6, 4))}, 5), ({"curves": table}, 24)

@@ -1,4 +1,4 @@
-"""Engines that only sleep: the same results everywhere, costs by formula, a device that is never idle."""
+"""Engines that only sleep: results are the same everywhere, costs follow formulas, and the device is never idle."""
 
 from __future__ import annotations
 
@@ -83,12 +83,12 @@ def test_a_host_keeps_its_device_busy_with_full_batches() -> None:
     study = simulated_study(1, "engine", seconds=0.01)
     host = SearchWorker(study, SimulatedEngine(study))
     host.submit(islice(study.trials(), 400))
-    assert max(busy_share(host) for _ in range(3)) > 0.8  # the machine may be another's now and then
+    assert max(busy_share(host) for _ in range(3)) > 0.8  # other programs may take the machine now and then
     assert host.load.rows / host.load.batches > 0.95 * 64
 
 
 def busy_share(host: SearchWorker) -> float:
-    """The share of three quarters of a second in which a host's device computes."""
+    """Share of three quarters of a second during which a host's device computes."""
     before, start = host.load.seconds, time.perf_counter()
     while time.perf_counter() - start < 0.75:
         host.advance()
@@ -96,7 +96,7 @@ def busy_share(host: SearchWorker) -> float:
 
 
 class UnevenPool:
-    """Hosts in threads, whose devices are not equally fast."""
+    """Hosts in threads whose devices differ in speed."""
 
     def __init__(self, study: Study, seconds: list[float]) -> None:
         self.engines, self.study = len(seconds), study
@@ -109,7 +109,7 @@ class UnevenPool:
         self.hosts[engine].submit(jobs)
 
     def wait(self) -> list[WorkerReport]:
-        """A tenth of a second's work of each."""
+        """Reports of a tenth of a second's work of each host."""
         return list(self.pool.map(self._work, range(self.engines)))
 
     def _work(self, engine: int) -> WorkerReport:
@@ -145,7 +145,7 @@ def test_engines_of_unequal_speed_all_have_work_until_the_end(tiny: Make) -> Non
     seconds = time.monotonic() - start
     pool.close()
     fast, slow = (status.load.rows for status in counts.engines)
-    assert 2.0 < fast / slow < 4.5  # of 3
+    assert 2.0 < fast / slow < 4.5  # the ratio of their speeds is 3
     ideal = (fast + slow) / 16 / (1 / 0.01 + 1 / 0.03)
     assert seconds < 1.5 * ideal + 1
     assert {row["device"] for row in rows.rows.values()} == {"simulated"}
@@ -198,7 +198,7 @@ def test_a_million_trials_are_not_made_before_they_are_needed() -> None:
 
 @pytest.mark.alone
 def test_a_large_run_goes_on_soon_and_in_little_memory() -> None:
-    """A twentieth of what ``make bench`` measures."""
+    """The run has a twentieth of the trials that ``make bench`` measures."""
     found = resume(planned=50_000, done=45_000)
     assert found.seconds < 15
     assert found.start_seconds < 2

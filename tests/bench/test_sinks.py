@@ -1,4 +1,4 @@
-"""Sinks: what they are told of a run, and that none of them can stop it."""
+"""Sinks: what they are told about a run, and that none of them can stop it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def started(config: RunConfig) -> str:
 
 @pytest.fixture
 def told() -> Iterator[list[tuple[Any, ...]]]:
-    """All events of the sink that keeps everything."""
+    """All events of the sink that keeps every event."""
     own_sinks.Kept.told.clear()
     yield own_sinks.Kept.told
     own_sinks.Kept.told.clear()
@@ -70,7 +70,7 @@ def test_a_sink_is_told_of_the_run_as_it_goes_on_and_at_its_end(tmp_path: Path, 
 
 
 def test_a_run_that_goes_on_goes_on_there(tmp_path: Path, told: list[tuple[Any, ...]]) -> None:
-    """The rows of its first start count, and it is the same run to the sink."""
+    """After a restart, rows of the first start count, and the sink sees the same run."""
     config = configured(tmp_path, {"name": "own_sinks:Kept", "seconds": 0})
     run(config, Console(quiet=True))
     whole = list(told)
@@ -139,7 +139,7 @@ def test_a_trial_that_is_stored_twice_counts_once(tmp_path: Path, told: list[tup
 
 
 def test_numbers_are_made_only_for_a_sink_whose_time_has_come(told: list[tuple[Any, ...]]) -> None:
-    """A run tells of each wait of its driver."""
+    """A run reports at each wait of its driver, which is far more often than a sink needs."""
     asked = list[int]()
 
     def numbers() -> dict[str, float]:
@@ -237,7 +237,7 @@ def test_curves_are_named_by_what_tells_them_apart() -> None:
 
 
 def test_curves_are_named_as_reports_name_them(tmp_path: Path, told: list[tuple[Any, ...]]) -> None:
-    """Also where one leaves a setting at a default that its settings do not hold."""
+    """This holds even if a search leaves a setting at a default that its record omits."""
     candidates: list[Any] = ["naive", {"name": "naive", "candidate": 1}, {"name": "naive", "candidate": 2}]
     run(configured(tmp_path, "own_sinks:Kept", searches=candidates), Console(quiet=True))
     assert {point.curve for point in told[-2][1]} == set(curves(read_trials(tmp_path))["curve"])

@@ -1,4 +1,4 @@
-"""Engines whose network is never asked: all else is done, and counted."""
+"""Engines that never call their network: everything else is done and counted."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def engine(study: Study) -> Iterator[Engine]:
 
 
 def asked(network: nn.Module) -> list[nn.Module]:
-    """Fills up whenever the network is asked."""
+    """A list that grows whenever the network is called."""
     found: list[nn.Module] = []
     network.register_forward_pre_hook(lambda module, _: found.append(module))
     return found
@@ -50,12 +50,12 @@ def test_all_is_done_but_the_network(study: Study, engine: Engine) -> None:
         done += engine.advance()
     assert forwards == []
     assert {each.nfe for each in done} == {study.plan.nfe()}
-    assert len({each.scores["brightness"] for each in done}) == 6  # each has noises of its own
+    assert len({each.scores["brightness"] for each in done}) == 6  # each trial has its own noises
     assert all(each.decodes == 1 for each in done)
 
 
 def test_a_pass_of_a_whole_engine_asks_for_few_operations(study: Study, engine: Engine) -> None:
-    """Also with decoding and rewards, of which a batch of trajectories has one each."""
+    """Decoding and rewards are included; a batch of trajectories has one of each."""
     plan = engine.model.sampler.plan
     engine.submit(EvalRequest(k, _trajectory(study, plan, k)) for k in range(4 * engine.batch))
     with Counting() as counting:

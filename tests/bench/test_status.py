@@ -1,4 +1,4 @@
-"""Progress of a run: the status file, and the terminal's output."""
+"""Progress of a run: the status file and the terminal's output."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tts.engine.requests import EngineCounters
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """In place of the real one."""
+    """A clock in place of the real one."""
     made = Clock()
     monkeypatch.setattr(status, "time", made)
     return made
 
 
 class Watched(Reporter):
-    """A reporter, with all that it was told to show and to warn of."""
+    """A reporter that keeps what it shows and warns of."""
 
     def __init__(self, of: Study) -> None:
         self.shown: list[int] = []
@@ -126,7 +126,7 @@ def test_the_time_left_is_unknown_at_first_and_never_below_zero(tmp_path: Path, 
     reporter.tell(counts())
     assert written(tmp_path)["seconds_left"] is None
     clock.now += 10
-    reporter.tell(counts(nfe=1200))  # more than planned: an engine was lost, and its work is done again
+    reporter.tell(counts(nfe=1200))  # more than planned, as the work of a lost engine is done again
     assert written(tmp_path)["seconds_left"] == 0.0
     assert "0:00:00 left" in bench("status", tmp_path).words
 

@@ -1,4 +1,4 @@
-"""``tts-bench status``: a run at work, at its end, silent for long, or damaged."""
+"""``tts-bench status`` of a run that works, has ended, has been silent for long, or has a damaged file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bench.run.start import run
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """In place of the real one."""
+    """A clock in place of the real one."""
     made = Clock()
     monkeypatch.setattr(status, "time", made)
     return made

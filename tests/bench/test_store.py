@@ -1,4 +1,4 @@
-"""The store: what was flushed is there, whole and once, whatever was killed and whoever else wrote there."""
+"""The store: flushed rows are stored whole and once, whatever is killed and whoever else writes there."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def test_rows_survive_as_they_were(tmp_path: Path) -> None:
     again = Store(first.output, REWARDS)
     assert set(again.open("d", {**MANIFEST, "devices": ["other"]})) == {name(0), name(1), name(2)}
     again.close()
-    assert store.read_manifest(first.output) == MANIFEST  # of the first session
-    assert len(parts(first.output)) == 1  # nothing new, no new part
+    assert store.read_manifest(first.output) == MANIFEST  # the first session's
+    assert len(parts(first.output)) == 1  # no new rows, so no new part
 
 
 def test_writers_do_not_overwrite_each_others_parts(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_part_is_written_when_rows_have_waited_long_enough(tmp_path: Path, mon
     session.tick()
     assert len(parts(tmp_path)) == 1
     now = 200.0
-    session.tick()  # nothing waits
+    session.tick()  # no row waits
     assert len(parts(tmp_path)) == 1
     session.add(TrialRow.of_record(row(1)))
     session.tick()  # more than ten seconds since the last part
@@ -95,7 +95,7 @@ def test_what_is_no_part_is_ignored(tmp_path: Path) -> None:
         (tmp_path / "trials" / stranger).write_bytes(whole[: len(whole) // 2])
     assert set(store.done(tmp_path)) == {name(0)}
     assert store.read(tmp_path).to_pylist() == [row(0)]
-    opened(tmp_path).close()  # sweeps up what a killed driver left, and nothing else
+    opened(tmp_path).close()  # deletes what a killed driver left, and nothing else
     assert {path.name for path in (tmp_path / "trials").iterdir()} == {
         *(path.name for path in parts(tmp_path)),
         "notes.txt",
@@ -157,7 +157,8 @@ def test_a_folder_is_let_go_even_if_its_last_part_cannot_be_written(
 def test_whatever_happens_every_trial_is_stored_once(
     tmp_path_factory: pytest.TempPathFactory, events: list[str], flush_rows: int
 ) -> None:
-    """A driver that adds what ``open`` says is missing, killed at any moment: no duplicate, nothing flushed is lost."""
+    """A driver adds the rows that ``open`` reports missing and is killed at any moment: no row is doubled, and no
+    flushed row is lost."""
     folder = tmp_path_factory.mktemp("run")
     session = opened(folder, flush_rows=flush_rows)
     todo, waiting, safe = list(range(12)), set(), set()
@@ -187,13 +188,13 @@ def test_whatever_happens_every_trial_is_stored_once(
 
 
 def test_parts_of_before_and_after_recipes_had_ways_back_are_read_together(tmp_path: Path) -> None:
-    """A run that was begun by an older version, and went on by this one."""
+    """An older version began the run, and this version continues it."""
     noise = pa.struct([("seed", pa.int64()), ("moves", pa.list_(pa.struct([("seed", pa.int64())])))])
     session = opened(tmp_path)
     session.add(TrialRow.of_record(row(1)))
     session.close()
     old = pa.table({"trial": ["old"], "noises": pa.array([[{"seed": 5, "moves": []}, None]], pa.list_(noise))})
-    for file in ("part-0.parquet", "part-z.parquet"):  # before the new part and after it
+    for file in ("part-0.parquet", "part-z.parquet"):  # their names sort before and after the new part's
         pq.write_table(old, tmp_path / "trials" / file)
         recipes = {found["trial"]: found["noises"] for found in store.read(tmp_path, ["trial", "noises"]).to_pylist()}
         assert recipes == {"old": [{"seed": 5, "moves": [], "to": None}, None], row(1)["trial"]: row(1)["noises"]}

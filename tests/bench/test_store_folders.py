@@ -1,4 +1,4 @@
-"""Results folders: whose they are, what is refused and left untouched, and what is found in them."""
+"""Results folders: to which run they belong, what is refused and left untouched, and what is found in them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tts.errors import DataError, RunMismatchError, SettingError
 
 
 def tree(folder: Path) -> dict[str, tuple[bytes | None, int]]:
-    """Everything below a folder: content and time of its last change."""
+    """Everything below a folder: content and time of the last change."""
     return {
         str(path.relative_to(folder)): (path.read_bytes() if path.is_file() else None, path.stat().st_mtime_ns)
         for path in sorted([folder, *folder.rglob("*")])
@@ -51,7 +51,7 @@ def test_a_folder_of_another_configuration_is_refused_untouched(tmp_path: Path) 
 def test_a_folder_that_another_configuration_took_meanwhile_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The folder is free at the first look, and another driver comes and goes before the lock is taken."""
+    """The folder is free at first, but another driver comes and goes before the lock is taken."""
 
     claim = LocalStorage.claim
 

@@ -1,4 +1,4 @@
-"""Studies: every bad input is refused by name, and the identity of a run holds all that changes results."""
+"""Studies: every bad input is refused by its name, and the identity of a run holds everything that changes results."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_unknown_names_have_an_error_of_their_own(change: dict[str, Any], tiny: 
 
 
 def damage_header(data: bytes) -> bytes:
-    """A length of the header that cannot be."""
+    """Set an impossible length of the header."""
     return b"\xff" * 8 + data[8:]
 
 
@@ -192,7 +192,7 @@ TRANSPORT: list[dict[str, Any]] = [
     {"output": "elsewhere"},
     {"flush_seconds": 0.0},
     {"images": False},
-    {"problems": {"conditions": ["airplane", 3], "seeds": 1}},  # the same, in other words
+    {"problems": {"conditions": ["airplane", 3], "seeds": 1}},  # the same conditions in another form
     {"model": {"name": "cifar10", "sampler": {"steps": 4}, "weights": str(SHIPPED / "cifar10-denoiser.safetensors")}},
 ]
 
@@ -286,6 +286,6 @@ def test_initial_noises_differ_even_where_none_is_injected(tiny: Make) -> None:
 
 
 def test_a_budget_may_begin_at_a_settings_default() -> None:
-    """Defaults that stay out of the record are points of a curve as well."""
+    """A default that the record omits is still a point of the curve."""
     [first, second] = entries_of({"name": "random", "N": 2, "budget": {"alpha": [0.0, 0.1]}})
     assert [first.budget, second.budget] == ["alpha", "alpha"]

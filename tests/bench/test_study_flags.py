@@ -89,7 +89,7 @@ def test_settings_of_every_part() -> None:
     ("search", "rows"), [("naive", 1), ("eps_greedy", 5), ("beam", 9), ("best_of_n", 5), ("mcts", 5)]
 )
 def test_the_batch_is_what_the_search_has_in_flight(search: str, rows: int) -> None:
-    """A single problem cannot fill a larger one, and padding is paid."""
+    """A single problem cannot fill a larger batch, and padding costs time."""
     assert request(search=search).values()[0]["engines"]["batch"] == rows
 
 

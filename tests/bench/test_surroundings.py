@@ -1,4 +1,4 @@
-"""Unusual machines: settings of matplotlib, closed output, file systems that cannot sync folders."""
+"""Unusual machines: settings of matplotlib, a closed output, file systems that cannot sync folders."""
 
 from __future__ import annotations
 

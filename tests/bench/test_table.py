@@ -1,4 +1,4 @@
-"""The table: what it says, what is bold, how wide it is."""
+"""The table: its words, what is bold, and its width."""
 
 from __future__ import annotations
 

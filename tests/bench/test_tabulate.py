@@ -1,4 +1,4 @@
-"""A policy on a table of rewards gives the rows that it gives on the model, or says what was not recorded."""
+"""A policy on a table of rewards gives the same rows as on the model, or says what was not recorded."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ STUDY: dict[str, Any] = {
     "searches": POLICIES,
 }
 OTHERWISE = {"trial", "image", *TIMED}
-"""Columns that differ between a row of a model and of its table."""
+"""Columns in which a row of the model differs from a row of its table."""
 
 
 def configured(folder: Path, **changes: Any) -> RunConfig:
@@ -65,7 +65,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A table of two problems with four trajectories each, of a configuration."""
+    """A table, made from a configuration, of two problems with four trajectories each."""
     folder = tmp_path_factory.mktemp("tabulated")
     save_weights()
     (folder / "study.yaml").write_text(yaml.safe_dump({**STUDY, "output": str(folder / "study")}))
@@ -177,7 +177,7 @@ def test_the_file_is_documented_and_says_where_it_comes_from(file: Path) -> None
 
 
 def test_of_a_run_the_same_table_is_made_of_its_configuration(file: Path, folders: tuple[Path, Path]) -> None:
-    """The recording beside the table is done: nothing is computed, and the file is the same to the byte."""
+    """The run beside the table is complete: nothing is computed again, and the file is the same to the byte."""
     before = file.read_bytes()
     command = ["tabulate", folders[0], "--candidates", 4, "--output", file]
     foreign = bench(*command)
@@ -203,7 +203,7 @@ def test_an_unfinished_recording_makes_no_table(file: Path, monkeypatch: pytest.
 
 
 def test_failed_trajectories_are_left_out(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """If a reward failed on one trajectory of a problem, all others can be replayed."""
+    """If a reward failed on one trajectory of a problem, all other trajectories can be replayed."""
     study = Study(recording(load(str(file.parents[1] / "study.yaml")), 4, file.parent / "recording"))
     [part] = (file.parent / "recording" / "trials").iterdir()
     kept, trials = part.read_bytes(), pq.read_table(part)

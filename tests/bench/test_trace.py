@@ -25,7 +25,7 @@ QUIET = Console(quiet=True)
 
 
 def configured(folder: Path, **changes: Any) -> RunConfig:
-    """Every search, on engines that compute nothing."""
+    """A study of every search, on engines that compute nothing."""
     engines = {"backend": "local", "batch": 4, "simulate": 0.0}
     return RunConfig.model_validate({**TINY, "engines": engines, "trace": True, "output": str(folder), **changes})
 
@@ -127,7 +127,7 @@ def test_a_trial_is_the_same_with_and_without(tmp_path: Path, folder: Path) -> N
 
 
 def test_evaluations_without_their_trials_do_not_count(tmp_path: Path, folder: Path) -> None:
-    """As if the driver was killed between writing the two; the trials run again."""
+    """The driver seems to have been killed between writing the two; the trials run again."""
     run(configured(tmp_path), QUIET)
     whole = trace.read(tmp_path)
     [part] = store.parts(store.place(tmp_path))

@@ -1,4 +1,4 @@
-"""Analysis of traces: by hand on small ones, and against plain loops on a random one."""
+"""Analysis of traces: small ones by hand, and a random one against plain loops."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.statistics.trace_analysis import all_wins, gain_by_step, reward_so_fa
 
 
 def trials(*seeds: int, **given: Any) -> pd.DataFrame:
-    """Trials named by their seeds."""
+    """Trials with these seeds, which are also their names."""
     rows = [
         {**trial(search="eps_greedy", settings={"K": 2}, seed=seed, **given), "trial": f"t{seed}"} for seed in seeds
     ]

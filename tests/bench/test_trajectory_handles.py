@@ -119,7 +119,7 @@ def test_a_handle_in_a_cycle_is_released_when_garbage_is_collected(where: str, b
         collector.start()
         collector.join()
     bench.send()
-    assert bench.released == keys[:1]  # the other is still the second trial's
+    assert bench.released == keys[:1]  # the second trial still holds the other state
     bench.tree.let_go(one)
     bench.tree.let_go(two)
     bench.send()
@@ -131,7 +131,7 @@ def test_a_handle_that_went_and_one_that_came_again_are_counted_apart(bench: Ben
     theirs = bench.state(two, PROBLEM.start())
     node = theirs.node
     for _ in range(3):
-        bench.tree.handle(one, node)  # gone at once, and not yet taken note of
+        bench.tree.handle(one, node)  # the handle is gone at once, which the tree has not noticed yet
     again = bench.tree.handle(one, node)
     assert (bench.send(), bench.released) == ([], [])
     bench.tree.let_go(two)
@@ -143,7 +143,7 @@ def test_a_handle_that_went_and_one_that_came_again_are_counted_apart(bench: Ben
 
 
 class Hoarder(Naive):
-    """Ties every state into a cycle, and keeps another for good."""
+    """A search that ties every state into a reference cycle, and keeps another one for good."""
 
     kept: Any = None
 
@@ -161,8 +161,8 @@ class Hoarder(Naive):
 
 
 def test_no_node_and_no_state_outlives_its_trials() -> None:
-    """Without the garbage collector, and whatever searches do."""
-    gc.collect()  # what other tests have left
+    """This holds without the garbage collector, and whatever searches do."""
+    gc.collect()  # collect what other tests have left
     of, rows = study(), Rows()
     hoarders = [Trial("hoarder", Hoarder(), None, "brightness", 0, 0, seed, of.context) for seed in range(3)]
     pool = FakePool(2, of, random.Random(0))
@@ -179,5 +179,5 @@ def test_no_node_and_no_state_outlives_its_trials() -> None:
 
 
 def tied(node: Node) -> bool:
-    """Whether a handle in a hoarder's cycle refers to a node."""
+    """Whether a handle in a cycle of :class:`Hoarder` refers to a node."""
     return any(type(found) is Handle for found in gc.get_referrers(node))

@@ -1,4 +1,4 @@
-"""The trajectory tree: what several ask for is requested once, and the first pays."""
+"""The trajectory tree: what several trials ask for is requested once, and the first one pays."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_held_state_is_scored_by_what_it_lacks(bench: Bench) -> None:
     assert mine.node.result is not None
     assert mine.node.result.scores == {"a": float(mine.key), "b": float(request.ticket)}
     bench.send()
-    assert bench.released == [request.ticket]  # the engine made a second state of it
+    assert bench.released == [request.ticket]  # the engine made a second state for the same node
     bench.ask(two, PROBLEM.trajectory(scored=("b", "a")), PROBLEM.score(mine, ("a", "b")))
     assert [place for (_, place, _), _, _ in bench.served] == [0, 1]
 
@@ -153,7 +153,7 @@ def test_a_lost_engine_takes_its_nodes_and_no_others() -> None:
     bench.ask(two, PROBLEM.start(1))
     bench.ask(four, PROBLEM.start(1))
     for trial in (two, three):
-        bench.ask(trial, PROBLEM.start(0))  # at hand
+        bench.ask(trial, PROBLEM.start(0))  # the result is at hand
         assert paid(bench.served) == [(trial, False)]
     mine, elsewhere = bench.send()
     assert (start.engine, bench.tree.in_flight) == (0, [1, 1])
@@ -171,7 +171,7 @@ def test_a_lost_engine_takes_its_nodes_and_no_others() -> None:
     again = active()
     bench.ask(again, PROBLEM.start(0))
     [request] = bench.send()
-    assert bench.released == []  # the engine that is gone is told nothing
+    assert bench.released == []  # the lost engine is told nothing
     assert paid(bench.answer(request)) == [(again, True)]
     assert again.engines == {1}
     bench.tree.let_go(four)

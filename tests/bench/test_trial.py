@@ -1,4 +1,4 @@
-"""A trial's identity: pinned, the same from plan and row, and changed by all that changes the result."""
+"""A trial's identity: pinned, the same from plan and row, and changed by everything that changes the result."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_canonical_json_ignores_the_order_of_keys() -> None:
     "given", [{"tf32": "none"}, {"tf32": "all"}, {"compile": True}, {"tf32": "all", "compile": True}]
 )
 def test_what_changes_the_last_bits_is_part_of_the_identity_and_defaults_are_not(given: dict[str, Any]) -> None:
-    assert Engines().numerics() == {"batch": 32, "threads": 1, "device": "cpu"}  # as the first version had it
+    assert Engines().numerics() == {"batch": 32, "threads": 1, "device": "cpu"}  # as in the first version
     on_gpu = Engines(device="cuda").numerics()
     assert on_gpu == {"batch": 32, "threads": 1, "device": "cuda"}
     changed = Engines.model_validate({"device": "cuda", **given}).numerics()

@@ -36,7 +36,7 @@ def test_what_is_taken_by_default_is_named_freely(tmp_path: Path, monkeypatch: p
         "searches": ["naive", {"name": "best_of_n", "budget": {"N": [2]}}],
     }
     assert list(foreign(config)) == []
-    (tmp_path / DEFAULT).mkdir(parents=True)  # the reader's own folder would be taken for it
+    (tmp_path / DEFAULT).mkdir(parents=True)  # a folder of the reader's that has the name of a hub's repository
     assert [(key, text) for key, text, _ in foreign(config)] == [("model.id", DEFAULT)]
 
 

@@ -1,4 +1,4 @@
-"""``tts-bench verify``: rows of a run are what their recipes give, or differ as devices do, or are wrong."""
+"""``tts-bench verify``: rows equal what their recipes give, differ by as much as devices do, or are wrong."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Rows = list[dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight trials of one search on one reward, and a row that has failed."""
+    """A run with eight trials of one search on one reward, and a failed trial."""
     folder = tmp_path_factory.mktemp("verify")
     searches, problems = [{"name": "random", "N": 2}], {"conditions": [0, 1], "seeds": 4}
     config = {
@@ -48,13 +48,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def one_engine(finished: Path, engine: LocalPool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All tests play on the same engine."""
+    """Let all tests play on the same engine."""
     monkeypatch.setattr(module, "LocalPool", lambda study: engine)
 
 
 @pytest.fixture(scope="module")
 def engine(finished: Path) -> Iterator[LocalPool]:
-    """An engine that stays."""
+    """An engine that all tests share."""
     pool = LocalPool(stored_study(finished))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pool, "close", lambda: None)
@@ -63,7 +63,7 @@ def engine(finished: Path) -> Iterator[LocalPool]:
 
 
 def changed(run: Path, to: Path, change: Callable[[Rows], object]) -> Path:
-    """A copy of the run with other rows."""
+    """A copy of the run with changed rows."""
     copy = shutil.copytree(run, to)
     [part] = (copy / "trials").iterdir()
     table = pq.read_table(part)
@@ -78,7 +78,7 @@ def verdicts(run: Path, sample: int = 20) -> list[Verdict]:
 
 
 def brighter(row: dict[str, Any], by: int) -> None:
-    """Change a row's image by a number of levels, and its digest."""
+    """Change a row's image by some levels, and its digest accordingly."""
     levels = decoded(row["image"]).astype(int) + by
     file = io.BytesIO()
     Image.fromarray(levels.clip(0, 255).astype(np.uint8)).save(file, "png")

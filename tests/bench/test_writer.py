@@ -1,4 +1,4 @@
-"""The writer: rows are stored in their order and in time, and the folder is let go, also when it is interrupted."""
+"""The writer: rows are stored in order and in time, and the folder is released, even on an interruption."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tts.errors import SettingError, TTSError
 
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
-    """Whose ``fsync`` fails while it is full."""
+    """A disk whose ``fsync`` fails while it is full."""
     return Disk(monkeypatch)
 
 
@@ -80,7 +80,7 @@ def test_rows_that_no_file_can_hold_end_the_run(tmp_path: Path) -> None:
 
 @pytest.fixture
 def interrupted_join(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The first wait for a thread is interrupted, as by Ctrl-C."""
+    """Interrupt the first wait for a thread, as Ctrl-C would."""
     happened: list[str] = []
     join = threading.Thread.join
 

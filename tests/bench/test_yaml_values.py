@@ -1,4 +1,4 @@
-"""Configurations as people write them: locales, keys twice, numbers of YAML 1.1, pipes, long values."""
+"""Configurations as people write them: locales, double keys, numbers of YAML 1.1, pipes, long values."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ READY_MADE = (*AUTOSCALER, *RAYJOB, *SHELL)
 ALL = (*READY_MADE, *TEXT)
 
 COMMAND = r"(?<![\w/.\[\"=-]){program} (?=[a-z])((?:(?!  )[^\n`#;&|])*)"
-"""A program's name and its words, up to an operator of the shell or the column of remarks."""
+"""A program's name and its words, up to a shell operator or the column of remarks."""
 
 
 def text(name: str) -> str:
@@ -43,7 +43,7 @@ def pinned_ray() -> str:
 
 
 def strings(value: Any) -> Iterator[str]:
-    """Every text in a document; folded lines are one there."""
+    """Every text in a document, with folded lines joined."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -70,7 +70,7 @@ def _sources(name: str) -> Iterator[str]:
 
 
 def _words(command: str) -> list[str]:
-    """Split as a shell would, as far as prose allows: an apostrophe is no quote there."""
+    """The words of a command, split as by a shell; an apostrophe is no quotation mark, as commands stand in prose."""
     try:
         return shlex.split(command)
     except ValueError:

@@ -11,7 +11,7 @@ from stand_ins import STAND_INS, Site
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    """Where what a test starts ends with it."""
+    """The home folder; processes that a test starts there end with the test."""
     folders = {name: tmp_path / name for name in ("stand-ins", "state")}
     folders["environment"] = tmp_path / "tts-bench" / ".venv" / "bin"
     for folder in folders.values():

@@ -1,7 +1,7 @@
 """The fields of KubeRay's RayJob and of Kubernetes that clusters/kubernetes.yaml may use, with their types.
 
-KubeRay's definitions describe far more; what is not written here is refused, so that a misspelt field is found, which a
-server may drop silently.
+KubeRay's definitions have far more fields. A field that is not written here is refused, so that a misspelt one is
+found; a server may drop it silently.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ POD: Form = {
 }
 
 START: Form = {"num-cpus": NUMBER, "num-gpus": NUMBER, "object-store-memory": NUMBER}
-"""KubeRay wants texts here, also for numbers."""
+"""KubeRay takes texts here, even for numbers."""
 
 RAYJOB: Form = {
     "apiVersion": {"ray.io/v1"},
@@ -90,14 +90,14 @@ REQUIRED = {
 
 
 def check_rayjob(job: Any) -> None:
-    """Assert that a RayJob has only known fields, of the right types, and those that it must have."""
+    """Assert that a RayJob has only known fields of the right types, and all required ones."""
     missing = {path for path in REQUIRED if not _has(job, path)}
     assert not missing, f"missing: {missing}"
     _check(job, RAYJOB, "RayJob")
 
 
 def check_claim(claim: Any) -> None:
-    """The same for a volume claim."""
+    """Assert the same of a volume claim."""
     _check(claim, CLAIM, "PersistentVolumeClaim")
 
 

@@ -1,4 +1,4 @@
-"""Stand-ins for Slurm, Ray and the tool that write down how they are called, and a home folder with them."""
+"""Stand-ins for Slurm, Ray and ``tts-bench`` that record their calls, and a home folder that holds them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ARRAY = CLUSTERS / "slurm-array.sbatch"
 
 STEP = 0.05
 DEADLINE = 20.0
-"""Seconds between looks, and until a test gives up."""
+"""Seconds between two checks, and until a test gives up."""
 
 LOG = """#!/usr/bin/env bash
 name=$(basename "$0")
@@ -41,7 +41,7 @@ code=0
 wait || code=$?
 exit "$code"
 """,
-    # A node that is up for as long as it runs.
+    # A node that is up while the process runs.
     "ray": LOG
     + """
 [[ ! -e $STATE/ray-fails ]] || exit 1
@@ -52,11 +52,11 @@ echo "$RAY_AUTH_MODE" >>"$STATE/auth"
 trap 'rm -f "$STATE/node-$$"; exit 0' TERM
 while true; do /bin/sleep 0.02; done
 """,
-    # Finds out this machine's address, or counts the nodes that are up.
+    # Prints this machine's address, or the number of nodes that are up.
     "python": """#!/usr/bin/env bash
 if [[ $* == *get_node_ip_address* ]]; then echo 10.0.0.7; else find "$STATE" -name 'node-*' | wc -l; fi
 """,
-    # A run; with 'long' it only ends when it is told to.
+    # A run; with 'long' it ends only on a signal.
     "tts-bench": LOG
     + """
 stat -c %a "${RAY_AUTH_TOKEN_PATH:-/}" >>"$STATE/modes"
@@ -68,7 +68,7 @@ touch "$STATE/running"
 while true; do /bin/sleep 0.02; done
 """,
     "scontrol": LOG,
-    # Each node has a /tmp of its own, where nothing is made here.
+    # Each node has its own /tmp, where this test makes nothing.
     "mkdir": """#!/usr/bin/env bash
 [[ $1 == -m ]] || exec /bin/mkdir "$@"
 echo "$2 $3" >>"$STATE/folders"
@@ -143,7 +143,7 @@ def until(condition: Callable[[], bool], complaint: str) -> None:
 
 
 def signalled(site: Site, script: Path, kind: signal.Signals, code: int) -> tuple[int, str]:
-    """Run a script that gets a signal while its run is under way, which then ends with a code."""
+    """Send a signal to a script while its run is under way; the run then ends with ``code``."""
     site.mark("code", str(code))
     site.mark("long")
     process = site.start(script)
@@ -153,7 +153,7 @@ def signalled(site: Site, script: Path, kind: signal.Signals, code: int) -> tupl
 
 
 def settings(words: list[str]) -> tuple[RunConfig, dict[str, str]]:
-    """The settings that a recorded 'tts-bench run' has, and its other options."""
+    """The settings of a recorded 'tts-bench run', and its other options."""
     assert words[:2] == ["tts-bench", "run"]
     pairs = list(zip(words[3::2], words[4::2], strict=True))
     changed = [value for option, value in pairs if option == "--set"]

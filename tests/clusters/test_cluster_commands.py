@@ -1,4 +1,4 @@
-"""Commands in clusters/ are in step with the command lines of the tool and of Ray."""
+"""Commands in clusters/ are valid for the command lines of ``tts-bench`` and of Ray."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.commands.app import app
 from bench.study.config import CONFIGS, RunConfig
 
 PROSE = {"is", "takes"}
-"""Words that follow the tool's name where no command is meant."""
+"""Words that may follow the name ``tts-bench`` without being a command."""
 
 
 def tool() -> dict[str, set[str]]:
@@ -26,7 +26,7 @@ def tool() -> dict[str, set[str]]:
 
 
 def keys(model: type[BaseModel], prefix: str = "") -> set[str]:
-    """Every setting, with dots into nested ones."""
+    """Every setting; names of nested ones have dots."""
     found = set()
     for name, field in model.model_fields.items():
         kind = field.annotation
@@ -57,7 +57,7 @@ def test_scripts_name_a_configuration(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*AUTOSCALER, "README.md"])
 def test_commands_of_ray(name: str) -> None:
-    """Ray's own command line reads them, without running them; the scripts' are read where the scripts run."""
+    """Ray's own command line parses them without running them; tests of the scripts parse the scripts' commands."""
     found = commands(name, "ray")
     assert found
     for words in found:
@@ -65,7 +65,7 @@ def test_commands_of_ray(name: str) -> None:
         while words and words[0] in getattr(group, "commands", {}):
             group = group.commands[words.pop(0)]
         assert group is not ray_cli, f"ray {words[0]}"
-        if words:  # else it is only mentioned
+        if words:  # without words, Ray is only mentioned
             group.make_context(group.name, words)
 
 

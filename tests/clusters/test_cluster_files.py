@@ -1,4 +1,4 @@
-"""Every file in clusters/: of the right form, without secrets."""
+"""Every file in clusters/ has the right form and holds no secrets."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SBATCH_OPTIONS = {
     "signal": r"B:TERM@\d+",
     "time": r"\d+:\d\d:\d\d",
 }
-"""Directives of sbatch that these files use, and how their values look; None: they take none."""
+"""Directives of sbatch that these files use, and patterns of their values; None: they take no value."""
 
 NODE_CONFIG = {
     "aws": {"InstanceType", "ImageId", "BlockDeviceMappings", "InstanceMarketOptions"},
@@ -114,7 +114,7 @@ def test_autoscaler_schema(name: str) -> None:
     schema = json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text())
     jsonschema.Draft7Validator.check_schema(schema)
     jsonschema.validate(config, schema)
-    validate_config(prepare_config(config))  # as 'ray up' does: with the provider's defaults
+    validate_config(prepare_config(config))  # with the provider's defaults, as in 'ray up'
 
 
 @pytest.mark.parametrize("name", AUTOSCALER)
@@ -124,7 +124,7 @@ def test_the_head_takes_no_work_and_workers_are_cheap(name: str) -> None:
     assert config["head_node_type"] == "head"
     assert types["head"]["resources"] == {"CPU": 0, "GPU": 0}
     workers = types["gpu"]
-    assert workers["min_workers"] == workers["max_workers"] == config["max_workers"]  # a run needs its engines at once
+    assert workers["min_workers"] == workers["max_workers"] == config["max_workers"]  # a run needs all engines at once
     assert workers["resources"]["GPU"] >= 1
     for kind in types.values():
         assert set(kind["node_config"]) <= NODE_CONFIG[provider]
@@ -140,7 +140,7 @@ def test_the_head_takes_no_work_and_workers_are_cheap(name: str) -> None:
 def test_what_is_copied_to_machines_exists(name: str) -> None:
     (config,) = documents(name)
     mounted = set(config["file_mounts"].values())
-    assert mounted == {"~/.ray/auth_token", "dist", "constraints.txt"}  # dist: made by the header's first command
+    assert mounted == {"~/.ray/auth_token", "dist", "constraints.txt"}  # the file's first command makes dist
     assert (ROOT / "constraints.txt").is_file()
     assert f'"ray[default]=={pinned_ray()}"' in (CLUSTERS / name).read_text()
 

@@ -1,4 +1,4 @@
-"""The image's steps, read and played without a container tool; ``make container`` builds it where there is one."""
+"""The steps of the container image, parsed and run without a container tool; ``make container`` builds the image."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def arguments(name: str) -> list[str]:
 
 
 def package() -> Any:
-    """The package's own description."""
+    """The package's description in pyproject.toml."""
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
 def context() -> Iterator[Path]:
-    """The files that a build sees: the last rule of .dockerignore that matches a path decides."""
+    """The files that a build sees; the last rule of .dockerignore that matches a path decides."""
     rules = [line for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line[:1] != "#"]
     for path in map(Path, subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()):
         names = [str(path), *(str(parent) for parent in path.parents)]
@@ -53,7 +53,7 @@ def context() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The build's folder with all that the first stage copies from the build context."""
+    """The build's folder with everything that the first stage copies from the build context."""
     folder = tmp_path_factory.mktemp("src")
     seen = list(context())
     for words in map(shlex.split, arguments("COPY")):
@@ -69,7 +69,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def installed(folder: Path, **given: str) -> list[list[str]]:
-    """The words that the steps give to pip, with a build's arguments."""
+    """The words of the steps' calls of pip, with a build's arguments."""
     (folder / "pip").write_text(PIP)
     (folder / "pip").chmod(0o755)
     defaults = dict(argument.split("=", 1) for argument in arguments("ARG"))

@@ -26,7 +26,7 @@ def pinned() -> set[str]:
 
 
 def installer(name: str) -> str:
-    """The command that brings a machine its installer."""
+    """The command that fetches the installer on a machine."""
     (config,) = documents(name)
     (found,) = [command for command in config["setup_commands"] if "curl" in command]
     return str(found)
@@ -42,7 +42,7 @@ def test_nothing_that_is_fetched_goes_to_a_shell(name: str) -> None:
 def test_every_package_is_of_a_named_release(name: str) -> None:
     for words in commands(name, "pip"):
         if words[0] != "install":
-            continue  # pip wheel: of this package alone
+            continue  # pip wheel, which builds only this package
         assert "-c" in words, words
         after = words[words.index("-c") + 1 :]
         assert after[0].endswith("constraints.txt")
@@ -57,7 +57,7 @@ def test_an_archive_is_unpacked_if_it_is_the_published_one(name: str, tmp_path: 
     assert run(command, tmp_path) == 0
     assert subprocess.run([tmp_path / ".local/bin/uv"], check=False, capture_output=True).stdout == b"uv\n"
     archive.unlink()
-    assert run(command, tmp_path) == 0  # it is there
+    assert run(command, tmp_path) == 0  # the program is there already
 
 
 @pytest.mark.parametrize("name", AUTOSCALER)
@@ -75,7 +75,7 @@ def test_both_launchers_install_alike() -> None:
 
 
 def made(home: Path) -> Path:
-    """An archive of a program, and a stand-in that brings it."""
+    """Make an archive of a program, and a stand-in for the command that fetches it."""
     program = home / "release" / "uv"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\necho uv\n")
@@ -90,6 +90,6 @@ def made(home: Path) -> Path:
 
 
 def run(command: str, home: Path) -> int:
-    """A command's exit code, at home."""
+    """Run a command in a home folder; returns its exit code."""
     variables = {"HOME": str(home), "PATH": f"{home}/stand-ins:/usr/bin:/bin"}
     return subprocess.run(["bash", "-c", command], env=variables, capture_output=True, timeout=20).returncode

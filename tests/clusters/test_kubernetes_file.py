@@ -1,4 +1,4 @@
-"""The file for KubeRay: its fields, how its parts fit one another, and mistakes in it."""
+"""The file for KubeRay: its fields, how its parts fit together, and that mistakes in it are found."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_pods_set_the_authentication() -> None:
     _, job = documents("kubernetes.yaml")
     cluster = job["spec"]["rayClusterSpec"]
     assert cluster["authOptions"] == {"mode": "token"}
-    assert cluster["rayVersion"] == pinned_ray()  # the operator looks at it: tokens need 2.52
+    assert cluster["rayVersion"] == pinned_ray()  # the operator reads it: tokens need Ray 2.52
 
 
 @pytest.mark.parametrize("name", RAYJOB)
@@ -41,7 +41,7 @@ def test_kubernetes_wiring() -> None:
     (mount,) = container["volumeMounts"]
     assert mount["name"] == volume["name"]
     (worker,) = workers["template"]["spec"]["containers"]
-    assert worker["image"] == container["image"]  # one version everywhere
+    assert worker["image"] == container["image"]  # the same version everywhere
     assert workers["replicas"] == workers["minReplicas"] == workers["maxReplicas"]
     settings = entrypoint_settings(job["spec"]["entrypoint"])
     assert settings.engines.count == workers["replicas"] * worker["resources"]["limits"]["nvidia.com/gpu"]

@@ -1,4 +1,4 @@
-"""The script for a cluster on one machine at work, with stand-ins for Ray and the tool."""
+"""The script for a cluster on one machine, run with stand-ins for Ray and ``tts-bench``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_local_token_is_made_once_and_kept_private(local: tuple[Site, Path]) -
     site.run(script)
     made = token.read_text()
     assert len(made) == 64
-    token.chmod(0o644)  # as Ray itself leaves it
+    token.chmod(0o644)  # as Ray itself creates it
     site.run(script)
     assert token.read_text() == made
     assert site.lines("modes") == {"600"}

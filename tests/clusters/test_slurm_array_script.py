@@ -1,4 +1,4 @@
-"""The script for an array of shards on Slurm at work, with stand-ins for Slurm, Ray and the tool."""
+"""The script for an array of shards on Slurm, run with stand-ins for Slurm, Ray and ``tts-bench``."""
 
 from __future__ import annotations
 

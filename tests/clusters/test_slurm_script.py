@@ -1,4 +1,4 @@
-"""The script for one cluster over a Slurm allocation at work, with stand-ins for Slurm, Ray and the tool."""
+"""The script for one cluster over a Slurm allocation, run with stand-ins for Slurm, Ray and ``tts-bench``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def cluster_job(site: Site) -> Iterator[Site]:
 def test_the_jobs_exit_code_is_the_runs(cluster_job: Site, code: int) -> None:
     cluster_job.mark("code", str(code))
     assert cluster_job.run(CLUSTER)[0] == code
-    assert cluster_job.calls("scontrol") == []  # only the clock queues a job again
+    assert cluster_job.calls("scontrol") == []  # only the time limit queues a job again
 
 
 def test_a_run_on_the_whole_allocation(cluster_job: Site) -> None:
@@ -70,10 +70,10 @@ def test_rays_files_lie_in_a_folder_that_nobody_else_can_enter(cluster_job: Site
     assert found
     assert {ray_start(words)["temp_dir"] for words in cluster_job.calls("ray")} == {f"{found[1]}/ray"}
     longest = f"{found[1]}00000000/ray/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store"
-    assert len(longest) < 108  # of a socket's path; with an eight-digit longer job
+    assert len(longest) < 108  # the limit of a socket's path, for jobs with up to eight more digits
 
     cluster_job.run(CLUSTER)
-    assert len(cluster_job.lines("folders") - {"700"}) == 2  # another name each time
+    assert len(cluster_job.lines("folders") - {"700"}) == 2  # a different name each time
 
 
 def test_a_folder_that_is_there_already_is_not_used(cluster_job: Site) -> None:
@@ -107,7 +107,7 @@ def test_a_run_that_is_done_in_time_does_not_queue_again(cluster_job: Site, code
 
 def test_stopped_by_hand_stays_stopped(cluster_job: Site) -> None:
     assert signalled(cluster_job, CLUSTER, signal.SIGINT, 130)[0] == 130
-    assert cluster_job.calls()[-1] == ["tts-bench", "TERM"]  # shells start children deaf to INT
+    assert cluster_job.calls()[-1] == ["tts-bench", "TERM"]  # shells start background children that ignore INT
 
 
 def test_out_of_time_before_the_nodes_are_up(cluster_job: Site) -> None:

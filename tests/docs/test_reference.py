@@ -1,4 +1,4 @@
-"""The site's pages that are made from the code are up to date and leave nothing out."""
+"""The pages of the site that are made from code are up to date and complete."""
 
 from __future__ import annotations
 

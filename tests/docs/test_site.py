@@ -1,4 +1,4 @@
-"""The site of docs/ is built without a warning, its links lead somewhere, and it asks nothing of the network."""
+"""The site of docs/ is built without warnings, its links lead to pages and anchors, and it loads nothing remote."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
-"""Elements that a browser fetches by itself, and the attribute that says what."""
+"""Elements that a browser loads by itself, and the attribute with the address."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The built site, and what the builder said."""
+    """The built site, and the builder's output."""
     place = tmp_path_factory.mktemp("site")
     shutil.copytree(ROOT / "docs", place / "docs")
     shutil.copy(ROOT / "mkdocs.yml", place)

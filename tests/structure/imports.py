@@ -14,7 +14,7 @@ PACKAGES = ("tts", "bench")
 
 @dataclass(frozen=True)
 class Import:
-    """One module imports another; ``always``: when it is imported itself, not when a function runs."""
+    """One module imports another; ``always``: whenever it is imported itself, not only when a function runs."""
 
     source: str
     target: str
@@ -40,7 +40,7 @@ def modules() -> frozenset[str]:
 
 @cache
 def imports() -> tuple[Import, ...]:
-    """Every import of the packages, of modules of our own in full and of others by their first name."""
+    """Every import of the packages: names of own modules are complete, of other packages only the first part."""
     return tuple(found for path in files() for found in _of_file(path))
 
 
@@ -52,7 +52,7 @@ def _of_file(path: Path) -> Iterator[Import]:
 
 
 def _statements(node: ast.AST, always: bool) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
-    """Import statements; those for type checkers only are left out."""
+    """Import statements, without those that are only for type checkers."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import | ast.ImportFrom):
             yield child, always
@@ -64,12 +64,12 @@ def _statements(node: ast.AST, always: bool) -> Iterator[tuple[ast.Import | ast.
 def _targets(node: ast.Import | ast.ImportFrom) -> list[str]:
     if isinstance(node, ast.Import):
         return [_known(alias.name) for alias in node.names]
-    assert node.module is not None  # no relative imports here
+    assert node.module is not None  # there are no relative imports
     return [_known(f"{node.module}.{alias.name}") for alias in node.names]
 
 
 def _known(name: str) -> str:
-    """The module that a dotted name is of; of others' packages the first name."""
+    """The module that defines a dotted name; for other packages, the first part of the name."""
     if name.partition(".")[0] not in PACKAGES:
         return name.partition(".")[0]
     while name not in modules():
@@ -78,7 +78,7 @@ def _known(name: str) -> str:
 
 
 def circles() -> list[list[str]]:
-    """Groups of modules that import one another, whenever they do."""
+    """Groups of modules that import one another, at any time."""
     edges: dict[str, set[str]] = {name: set() for name in modules()}
     for found in imports():
         if found.target in edges and found.target != found.source:
@@ -87,7 +87,7 @@ def circles() -> list[list[str]]:
 
 
 def _strongly_connected(edges: dict[str, set[str]]) -> Iterator[list[str]]:
-    """Groups of nodes that reach one another (Kosaraju's algorithm)."""
+    """Groups of nodes that can all reach one another (Kosaraju's algorithm)."""
     order: list[str] = []
     seen: set[str] = set()
 

@@ -1,4 +1,4 @@
-"""The house keeps its rooms: arrows go one way, files and functions stay small."""
+"""The structure of the packages: folders import in one direction, and files and functions stay small."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 from structure.imports import ROOT, circles, files, imports, module_of
 
 BENCH = ("commands", "report", "statistics", "run", "sinks", "workers", "store", "study")
-"""The rooms of the harness: each imports from those after it."""
+"""The folders of the harness: each imports only from those after it."""
 
 RAY = ("bench.workers.on_ray", "bench.benchmarks.virtual")
-"""The only places that import Ray; the benchmark plays actors of its own."""
+"""The only places that import Ray; the benchmark has actors of its own."""
 
 TORCHLESS = ("tts.search", "tts.noise", "tts.plan", "tts.settings", "tts.errors", "tts.registry", "tts.engine.requests")
 """Modules that drivers and the command line import; torch would cost them seconds."""
@@ -67,12 +67,12 @@ def test_statistics_come_without_ray() -> None:
 
 
 def test_engines_come_without_what_reads_runs() -> None:
-    """Which has pandas, through Arrow's data sets: half a second for each engine that starts."""
+    """Reading runs needs pandas, through Arrow's data sets, which would cost each engine half a second at its start."""
     assert not {"pandas", "bench.store.reader"} & reached("bench.workers.on_ray")
 
 
 def reached(package: str) -> set[str]:
-    """All that importing a package's modules imports, our own and others'."""
+    """All modules that are imported with a package's modules, own ones and others."""
     seen, queue = set[str](), [name for name in map(module_of, files()) if f"{name}.".startswith(f"{package}.")]
     while queue:
         at = queue.pop()
@@ -111,7 +111,7 @@ def test_docstrings_say_something() -> None:
 
 
 def code_lines(path: Path) -> int:
-    """Lines of a file that are code: neither empty, nor comment, nor docstring."""
+    """Number of lines of a file that are code: neither empty, nor comment, nor docstring."""
     text = path.read_text(encoding="utf-8")
     told: set[int] = set()
     for node in ast.walk(ast.parse(text)):
