@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -21,6 +21,9 @@ from bench.workers.backends import make_pool
 
 LARGEST = 48
 """Rows of an engine's pass at most; fewer where a study's candidates fill fewer evenly."""
+
+WAYS = ("engine", "grid", "one")
+"""The harness, the loop with all problems as one batch, and the loop with one problem after another."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,9 @@ def study_of(search: str, problems: int, K: int, steps: int, batch: int | None =
 
 
 def compared(study: Study, K: int, rounds: int) -> Compared:
-    """Measure one search, in alternation; a round with one problem comes first and is thrown away.
+    """Measure one search, in alternation, every other round backwards: a machine that slows down favours no way.
+
+    A round with one problem comes first and is thrown away.
 
     Args:
         study: of one search and one reward, on a model with stochastic Heun steps and classes.
@@ -85,12 +90,12 @@ def compared(study: Study, K: int, rounds: int) -> Compared:
     record = entry.algorithm.record()
     loop = PlainLoop(loaded(study), reward.load(), record.get("N", 1), record.get("K", K))
     classes = [int(each) for each in study.conditions] * (study.problems // len(study.conditions))
-    seconds: dict[str, list[float]] = {"engine": [], "grid": [], "one": []}
+    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
     nfe: dict[str, float] = {}
     for _ in _round(_first(study), loop, entry.name, classes[:1]):
         pass
-    for _ in range(rounds):
-        for way, spent, forwards in _round(study, loop, entry.name, classes):
+    for number in range(rounds):
+        for way, spent, forwards in _round(study, loop, entry.name, classes, WAYS[::-1] if number % 2 else WAYS):
             seconds[way].append(spent)
             nfe[way] = forwards / len(classes)
     torch.set_num_threads(threads)
@@ -103,15 +108,24 @@ def _first(study: Study) -> Study:
     return Study(study.config.model_copy(update={"problems": problems}))
 
 
-def _round(study: Study, loop: PlainLoop, search: str, classes: list[int]) -> Iterator[tuple[str, float, int]]:
-    """CPU seconds and forwards of each way; an engine is new, so that it has no noises from before."""
+def _round(
+    study: Study, loop: PlainLoop, search: str, classes: list[int], ways: Sequence[str] = WAYS
+) -> Iterator[tuple[str, float, int]]:
+    """CPU seconds and forwards of each way."""
+    for way in ways:
+        if way == "engine":
+            yield way, *_on_engine(study)
+        else:
+            before, start = loop.nfe, time.process_time()
+            loop.images(search, classes, len(classes) if way == "grid" else 1)
+            yield way, time.process_time() - start, loop.nfe - before
+
+
+def _on_engine(study: Study) -> tuple[float, int]:
+    """An engine is new, so that it has no noises from before."""
     with closing(make_pool(study)) as pool:
         whole = timed(study, pool)
-    yield "engine", whole.cpu_seconds, whole.nfe
-    for way, together in (("grid", len(classes)), ("one", 1)):
-        before, start = loop.nfe, time.process_time()
-        loop.images(search, classes, together)
-        yield way, time.process_time() - start, loop.nfe - before
+    return whole.cpu_seconds, whole.nfe
 
 
 @app.command("loop")
