@@ -8,7 +8,9 @@ from typing import Any
 from bench.run.driver import Driver
 from bench.store.row import TrialRow
 from bench.store.schema import TIMED
+from bench.study.config import RunConfig
 from bench.study.study import Study
+from bench.workers.backends import make_pool
 from bench.workers.pool import Pool
 
 
@@ -41,3 +43,9 @@ def rows_of(
     finally:
         pool.close()
     return sink.rows
+
+
+def values(config: RunConfig) -> list[tuple[str, float]]:
+    """Identity and value of every trial of a study, sorted."""
+    study = Study(config)
+    return sorted((key, row["value"]) for key, row in rows_of(study, make_pool(study)).items())

@@ -27,6 +27,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "BATCHES", (1, 2))
     monkeypatch.setattr(device, "SECONDS", 0.01)
     monkeypatch.setattr(speed, "rate", lambda *_: (10.0, "denoiser 100 %"))
+    monkeypatch.setattr(speed, "pass_seconds", lambda *_: 0.1)
 
 
 LOCAL = ("engines.backend=local", "engines.count=1", "engines.batch=2")

@@ -132,7 +132,11 @@ def rows_of(output: str) -> list[dict[str, Any]]:
 
 
 def test_a_run_in_a_bucket_is_the_run_in_a_folder(address: str, tiny: Make, tmp_path: Path) -> None:
-    study = {"model": SHIPPED, "searches": ["naive", {"name": "best_of_n", "N": 2}], "rewards": ["brightness"]}
+    study = {
+        "model": {**SHIPPED, "sampler": {"steps": 2}},
+        "searches": ["naive", {"name": "best_of_n", "N": 2}],
+        "rewards": ["brightness"],
+    }
     here, there = tiny(output="here", **study), tiny(**study).model_copy(update={"output": address})
     assert bench("run", write(here, tmp_path / "here.yaml")).code == 0
     result = bench("run", write(there, tmp_path / "there.yaml"))

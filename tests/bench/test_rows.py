@@ -91,7 +91,9 @@ def test_the_committed_run_of_version_3_compares_with_itself_and_has_digests() -
 def test_a_run_without_images_is_replayed_and_verified(tiny: Callable[..., RunConfig], tmp_path: Path) -> None:
     config = tmp_path / "run.yaml"
     searches = ["naive", {"name": "random", "N": 2}]
-    given = tiny(model=SHIPPED, images=False, searches=searches, rewards=["brightness"])
+    model = {**SHIPPED, "sampler": {"steps": 2, "S_max": 100}}
+    problems = {"conditions": [0], "seeds": 1}
+    given = tiny(model=model, images=False, searches=searches, rewards=["brightness"], problems=problems)
     config.write_text(given.model_dump_json())
     assert bench("run", str(config)).code == 0
     for row in store.read(given.output).to_pylist():

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from fake_pool import Rows
+from local_rows import values
 
 from bench.benchmarks.resume import resume
 from bench.benchmarks.simulated import simulated_study
@@ -31,28 +32,18 @@ from tts.engine.requests import EngineCounters
 Make = Callable[..., RunConfig]
 
 PROGRAM = """
-from test_simulated import values
+from local_rows import values
 from tiny_study import TINY
 from bench.study.config import RunConfig
-print(sorted(values(RunConfig.model_validate(
-    {**TINY, "output": "unused", "engines": {**TINY["engines"], "simulate": 0.0}}
-)).items()))
+print(values(RunConfig.model_validate({**TINY, "output": "unused", "engines": {**TINY["engines"], "simulate": 0.0}})))
 """
-
-
-def values(config: RunConfig) -> dict[str, float]:
-    """Every trial's value."""
-    study, rows = Study(config), Rows()
-    Driver(study, make_pool(study), rows).run()
-    return {key: row["value"] for key, row in rows.rows.items()}
 
 
 def test_values_are_the_same_in_every_process(tiny: Make, fresh_python: Callable[..., str]) -> None:
     here = values(tiny(engines={"simulate": 0.0}))
-    assert len(set(here.values())) > len(here) / 3
-    program = "import sys; sys.path.append('tests/bench')\n" + PROGRAM
+    assert len({value for _, value in here}) > len(here) / 3
     other = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
-    assert fresh_python(program, hash_seed=int(other)) == str(sorted(here.items()))
+    assert fresh_python(PROGRAM, hash_seed=int(other)) == str(here)
 
 
 def test_costs_are_those_of_the_formula(tiny: Make) -> None:
