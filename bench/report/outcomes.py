@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from bench.store import reader as store
 from bench.store.digests import fingerprints, recipe_hash
@@ -16,6 +18,8 @@ from tts.errors import DataError
 
 DIGESTS = {"image": "image_sha256", "noises": "recipe_hash"}
 """Columns whose digests stand in a column of their own since version 4."""
+SAME_IMAGES = 64
+"""Images that are held while others are read: trials on several rewards often end with the same one."""
 
 
 def outcomes(output: Output) -> pd.DataFrame:
@@ -68,11 +72,16 @@ def _digests(name: str, columns: dict[str, pa.Array], where: Storage) -> pa.Arra
     known = columns[DIGESTS[name]]
     if name not in columns:
         return known
+    known = known.cast(pa.string())
+    lacking = pc.fill_null(pc.equal(known, ""), True)
     if name == "image":
-        made = [image_sha256(image) for image in _images(columns["image"], columns["image_file"], where)]
+        digest = lru_cache(SAME_IMAGES)(image_sha256)
+        images = _images(columns["image"].filter(lacking), columns["image_file"].filter(lacking), where)
+        made = [digest(image) for image in images]
     else:
-        made = [None if noises is None else recipe_hash(noises) for noises in columns["noises"].to_pylist()]
-    return pa.array([old or new for old, new in zip(known.to_pylist(), made, strict=True)], pa.string())
+        recipes = columns["noises"].filter(lacking).to_pylist()
+        made = [None if noises is None else recipe_hash(noises) for noises in recipes]
+    return pc.replace_with_mask(known, lacking, pa.array(made, pa.string()))
 
 
 def _images(inside: pa.Array, files: pa.Array, where: Storage) -> Iterable[bytes | None]:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from tts.settings import canonical
 
 DIGEST_BYTES = 16
+PLAIN = (type(None), str, int, float)
+"""What records are made of, which are asked for before ABCs, as those take ten times longer."""
 
 Bounds: TypeAlias = NDArray[np.int64]
 """Where each row begins in a sequence, and where the last one ends, [rows + 1]."""
@@ -29,9 +31,11 @@ def recipe_hash(noises: Sequence[Mapping[str, Any] | None]) -> str:
 
 def _without_nulls(value: Any) -> Any:
     """A value whose mappings have no null fields; nulls of lists have a place, and stay."""
-    if isinstance(value, Mapping):
+    if isinstance(value, list | tuple):
+        return [_without_nulls(part) for part in value]
+    if isinstance(value, dict) or (not isinstance(value, PLAIN) and isinstance(value, Mapping)):
         return {name: _without_nulls(part) for name, part in value.items() if part is not None}
-    return [_without_nulls(part) for part in value] if isinstance(value, list | tuple) else value
+    return value
 
 
 def fingerprints(column: pa.Array) -> list[bytes | None]:
