@@ -1,4 +1,4 @@
-"""``controls: more-steps``: plain samples at the cost of each budget, as separate runs."""
+"""``compute: more-steps``: plain samples at the cost of each budget, as separate runs."""
 
 from __future__ import annotations
 
