@@ -1,4 +1,4 @@
-"""Small random detectors, and metadata, for GenEval."""
+"""Small random detectors and metadata for GenEval."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ LINES: tuple[dict[str, Any], ...] = (
         "include": [{"class": "apple", "count": 1, "color": "black"}, {"class": "bus", "count": 1, "color": "white"}],
     },
 )
-"""A line of each of GenEval's tasks, without its prompt."""
+"""A metadata line of each of GenEval's tasks, without its prompt."""
 
 
 def mask2former(folder: Path, sure: float = 400.0) -> Path:
-    """A Mask2Former of a few classes; with a larger ``sure`` it is surer of what it says."""
+    """A Mask2Former of a few classes; a larger ``sure`` gives higher confidences."""
     from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, SwinConfig
 
     torch.manual_seed(0)
@@ -88,7 +88,7 @@ def yolos(folder: Path) -> Path:
 
 
 def geneval_lines(path: Path, prompts: list[str], lines: tuple[dict[str, Any], ...] = LINES) -> Path:
-    """A metadata file with these prompts, the lines in turn."""
+    """A metadata file with these prompts; lines alternate."""
     rows = [{**lines[place % len(lines)], "prompt": prompt} for place, prompt in enumerate(prompts)]
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     return path

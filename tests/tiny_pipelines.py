@@ -1,4 +1,4 @@
-"""Small random pipelines of diffusers' own classes, saved as their users save them."""
+"""Small random pipelines of diffusers' own classes, saved in the usual way."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SCHEDULE: dict[str, Any] = {
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789,.-'"
 START, END = "<|startoftext|>", "<|endoftext|>"
 LENGTH = 16
-"""Tokens that the text encoders read, with start and end."""
+"""Tokens that the text encoders read, including start and end."""
 
 
 def scheduler(**changes: Any) -> DDIMScheduler:
@@ -45,7 +45,7 @@ def scheduler(**changes: Any) -> DDIMScheduler:
 
 
 def tokenizer() -> CLIPTokenizer:
-    """A token for each letter."""
+    """A tokenizer with a token for each letter."""
     words = [*LETTERS, *(f"{letter}</w>" for letter in LETTERS), START, END]
     vocabulary = {word: place for place, word in enumerate(words)}
     return CLIPTokenizer(
@@ -60,7 +60,7 @@ def tokenizer() -> CLIPTokenizer:
 
 
 def text_config(width: int) -> CLIPTextConfig:
-    """A text encoder of two small layers."""
+    """The configuration of a text encoder with two small layers."""
     return CLIPTextConfig(
         hidden_size=width,
         intermediate_size=37,
@@ -76,7 +76,7 @@ def text_config(width: int) -> CLIPTextConfig:
 
 
 def vae(**changes: Any) -> AutoencoderKL:
-    """Latents of four channels at half the images' size."""
+    """An autoencoder whose latents have four channels and half the images' size."""
     return AutoencoderKL(
         **{
             "block_out_channels": (16, 32),
@@ -158,7 +158,7 @@ def dit(seed: int = 0, **schedule: Any) -> DiTPipeline:
         num_embeds_ada_norm=1000,
         norm_num_groups=8,
     )
-    for parameter in transformer.parameters():  # its last layers begin at zero
+    for parameter in transformer.parameters():  # its last layers are zero at first
         torch.nn.init.normal_(parameter, std=0.1)
     linear = {"beta_start": 0.0001, "beta_end": 0.02, "beta_schedule": "linear", "steps_offset": 0}
     return DiTPipeline(transformer=transformer.eval(), vae=vae(), scheduler=scheduler(**linear, **schedule))
@@ -194,5 +194,5 @@ def ddim(config: Mapping[str, Any], steps: int, eta: float, spacing: Any) -> DDI
 
 
 def to_clean(kind: str, x: Tensor, output: Tensor, alpha: Tensor) -> Tensor:
-    """The clean state that a network's output stands for, at signal levels ``alpha [B]`` float64."""
+    """The clean state that follows from a network's output, at signal levels ``alpha [B]`` float64."""
     return PARAMETERISATIONS[kind].clean(x, output, alpha.sqrt(), (1 - alpha).sqrt())

@@ -1,4 +1,4 @@
-"""Small random networks in the files that the rewards' real weights come in."""
+"""Small random networks in the file formats of the rewards' real weights."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def clip_folder(folder: Path, seed: int = 0, resize_mode: str = "shortest") -> P
 def aesthetic_head(
     path: Path, width: int = WIDTH, seed: int = 0, places: tuple[int, ...] = (0, 2, 4), inner: tuple[int, ...] = (24, 8)
 ) -> Path:
-    """Linear layers with the numbers that what stands between them leaves: dropouts, or ReLUs and dropouts."""
+    """A head of linear layers; ``places`` are their numbers, with gaps for dropouts or for ReLUs and dropouts."""
     torch.manual_seed(seed)
     sizes = pairwise((width, *inner, 1))
     state: dict[str, Tensor] = {}
@@ -103,7 +103,7 @@ def guided_state(
     seed: int,
     scales: bool = True,
 ) -> dict[str, Tensor]:
-    """Its random weights; ``scales`` false: the embedding is added to blocks."""
+    """Random weights of the classifier; without ``scales``, blocks add the embedding."""
     draw, embedding = torch.Generator().manual_seed(seed), 4 * width
     state: dict[str, Tensor] = {}
 
@@ -214,7 +214,7 @@ def image_reward_state(seed: int, width: int = 64, layers: int = 2, vocabulary: 
 
 
 def shallow(patch: pytest.MonkeyPatch, blocks: int = 2) -> int:
-    """Let DINOv2's networks have a few blocks of their width; how many."""
+    """Give DINOv2's networks only a few blocks; returns their number."""
     import timm
 
     whole = timm.create_model
@@ -223,7 +223,7 @@ def shallow(patch: pytest.MonkeyPatch, blocks: int = 2) -> int:
 
 
 def dino_classes(folder: Path, blocks: int = 12) -> tuple[dict[str, str], Any]:
-    """Settings of DINOv2's smallest network with random weights and a head, and the same in transformers."""
+    """Settings of DINOv2's smallest network with random weights and a head, and the same network in transformers."""
     from test_extractors import _authors_names
     from transformers import Dinov2Config, Dinov2ForImageClassification
 
@@ -243,7 +243,7 @@ def dino_classes(folder: Path, blocks: int = 12) -> tuple[dict[str, str], Any]:
 
 
 def all_settings(folder: Path) -> dict[str, dict[str, Any]]:
-    """Settings of every reward that needs weights, on tiny ones."""
+    """Settings of every reward that needs weights, with tiny ones."""
     folder.mkdir(parents=True, exist_ok=True)
     clip, pick = str(clip_folder(folder / "clip")), str(pickscore_folder(folder / "pick"))
     return {

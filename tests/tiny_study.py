@@ -9,11 +9,11 @@ from typing import Any
 from filelock import FileLock
 
 WEIGHTS = Path(os.environ["TTS_BENCH_TEST_LOCKS"]) / "small-denoiser.safetensors"
-"""A network of the shipped one's kind that takes a quarter of its time; there once :func:`save_weights` was called."""
+"""Weights of a network like the shipped one, at a quarter of its cost; :func:`save_weights` makes the file."""
 SMALL: dict[str, Any] = {"name": "cifar10", "weights": str(WEIGHTS), "sampler": {"steps": 4}}
 """The tiny study's model, with this network."""
 SHIPPED: dict[str, Any] = {"name": "cifar10", "sampler": {"steps": 4}}
-"""The same with the shipped network, of tests that are about it, or about who has no weights file of their own."""
+"""The same with the shipped network, for tests about it, or about users without a weights file."""
 
 
 def small(**sampler: Any) -> dict[str, Any]:

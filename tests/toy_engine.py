@@ -36,7 +36,7 @@ def toy_engine(model: ToyModel | None = None, batch: int = 6) -> Engine:
 
 
 class Trial:
-    """A search on a problem, at work; afterwards what came of it."""
+    """A search on a problem: at work, and afterwards with its result."""
 
     def __init__(self, search: Search, problem: Problem) -> None:
         self.search, self.problem = search, problem
@@ -62,7 +62,7 @@ class Trial:
 
     @property
     def result(self) -> tuple[object, ...]:
-        """All that must not depend on what else the engine does."""
+        """Everything that must not depend on the engine's other work."""
         return self.evaluations, self.nfe, self.recipe, self.final.scores, self.final.image
 
 
@@ -74,7 +74,7 @@ class _Round:
 
 
 class Player:
-    """Runs trials on one engine, as a driver does: every trial keeps a round of segments in flight."""
+    """Runs trials on one engine, like a driver: every trial has a round of segments in flight."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine

@@ -1,4 +1,4 @@
-"""Rounds of searches in the toy world: what is found by when."""
+"""Rounds of searches in the toy world: what they have found by each round."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tts.search.base import Search
 
 
 def played(search: Search, plan: str, seed: int) -> Recipe:
-    """The recipe of what a search chooses on a plan."""
+    """The recipe of a search's choice on a plan."""
     return World(PLANS[plan]).play(search, seed).state.noises
 
 

@@ -19,12 +19,12 @@ PROBLEM = Problem(3, 1, PLAN, "a", ("b", "c"))
 
 
 def active(pinned: int | None = None, rank: int = 0) -> ActiveTrial:
-    """A trial at work; nothing of its search matters here."""
+    """A trial at work; its search does not matter here."""
     return ActiveTrial(Trial("naive", Naive(), None, "a", 3, 0, 1, Context({}, {}, {})), PROBLEM, pinned, rank)
 
 
 class Bench:
-    """A tree and its engines' requests; :attr:`handles` has those of all that was served last."""
+    """A tree and its requests to engines; :attr:`handles` holds the handles that were served last."""
 
     def __init__(self, engines: int = 1, share: bool = True, most: int = 1000) -> None:
         self.tree = TrajectoryTree(engines, share, most=most)
@@ -34,14 +34,14 @@ class Bench:
         self.handles: list[Handle] = []
 
     def ask(self, trial: ActiveTrial, *segments: Segment) -> None:
-        """Ask for some segments, and hand out what is at hand."""
+        """Ask for segments, and hand out results that are at hand."""
         for place, segment in enumerate(segments):
             self.tree.ask(Waiter(trial, place, segment))
         self.served, self.handles = [], []
         self._serve(self.tree.at_hand())
 
     def send(self, work: float = 1e9) -> list[EvalRequest]:
-        """What engines are asked for now; what they may forget is in :attr:`released`."""
+        """Requests to engines; states that engines may forget are in :attr:`released`."""
         self.released, new = [], []
         for _, requests, released in self.tree.requests(work):
             new += requests
@@ -50,7 +50,7 @@ class Bench:
         return new
 
     def answer(self, *requests: EvalRequest, errors: tuple[str, ...] = ()) -> list[Served]:
-        """Answer some requests: 10 forwards for a new state, 1 for each step ahead; rewards are the ticket."""
+        """Answer requests: 10 forwards for a new state, 1 for each step of a look-ahead; the ticket is the reward."""
         self.served, self.handles = [], []
         for ticket, segment, rewards, *_ in requests:
             assert rewards is not None
@@ -68,7 +68,7 @@ class Bench:
                 self.handles.append(self.tree.handle(served.waiter.trial, served.node))
 
     def state(self, trial: ActiveTrial, segment: Segment) -> Handle:
-        """A trial's only handle of where a segment leads."""
+        """A trial's only handle of the state to which a segment leads."""
         self.ask(trial, segment)
         if not self.served:
             self.answer(*self.send())
@@ -77,5 +77,5 @@ class Bench:
 
 
 def paid(served: list[Served]) -> list[tuple[ActiveTrial, bool]]:
-    """Waiters that were served, and which of them pays."""
+    """Served trials, and whether each pays."""
     return [(each.waiter.trial, each.paid > 0) for each in served]

@@ -18,5 +18,5 @@ def saved(path: Path, **changes: Any) -> tuple[edm_pickles.EDMPrecond, Path]:
 
 
 def settings(path: Path, **changes: Any) -> EDM:
-    """Of the model on a tiny network's file."""
+    """Settings of the model on a tiny network's file."""
     return EDM(checkpoint=path, **{"classes": TINY["label_dim"], **changes})

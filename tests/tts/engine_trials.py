@@ -1,4 +1,4 @@
-"""Every search on a problem, for tests of an engine."""
+"""A trial of every search, for tests of an engine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RememberingModel(ToyModel):
 
 
 def trials() -> dict[str, Trial]:
-    """Every search on a problem, of several classes; rewards in turn."""
+    """One trial of every search; classes and rewards alternate."""
     rewards = ("brightness", "compressibility")
     return {
         name: Trial(SEARCHES[name], Problem(k % 3, k % 4, SAMPLER.plan, rewards[k % 2]))

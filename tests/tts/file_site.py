@@ -1,4 +1,4 @@
-"""A web server on this machine with one file, whose connections break."""
+"""A web server on this machine with one file; its connections may break."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Site:
     """A web server with one file.
 
     Args:
-        cuts: after how many bytes each connection breaks; those after the last of them do not.
+        cuts: number of bytes after which each connection breaks; connections after the last entry do not break.
         ranges: whether it can send the rest of a file.
         version: name of the file's version.
         asked: first byte that each connection asked for; None for the whole file.

@@ -1,4 +1,4 @@
-"""A reward that reads one pixel, states whose pixels all are their ticket, and their scores."""
+"""A reward that reads one pixel, states whose pixels all equal their ticket, and scores of such states."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tts.testing.toy_model import ToyModel
 
 
 class Level:
-    """A reward that reads the first pixel, and remembers who asked for what."""
+    """A reward that reads the first pixel, and remembers the batches that it got."""
 
     def __init__(self, host: bool) -> None:
         self.host = host
@@ -29,19 +29,19 @@ class Level:
 
 
 def wanted(ticket: int, reward: str, condition: int = 0) -> ScoreRequest:
-    """A state whose decoded pixels all are the ticket."""
+    """A request for a state whose decoded pixels all equal the ticket."""
     return ScoreRequest(ticket, torch.full((3, 8, 8), ticket / 127.5 - 1), condition, (reward,))
 
 
 def scored(scorer: Scorer, asked: list[ScoreRequest]) -> dict[int, ScoreResult]:
-    """Scores of requests, by a scorer that ends with them."""
+    """Scores of requests; then the scorer is closed."""
     found = scored_by(scorer, asked)
     scorer.close()
     return found
 
 
 class Counting(ToyModel):
-    """Remembers how many images it decoded at a time."""
+    """Remembers the number of images in each decoded batch."""
 
     def __init__(self) -> None:
         super().__init__(shape=(3, 8, 8))
@@ -53,7 +53,7 @@ class Counting(ToyModel):
 
 
 def scored_by(scorer: Scorer, asked: list[ScoreRequest]) -> dict[int, ScoreResult]:
-    """Scores of requests, by a scorer that goes on."""
+    """Scores of requests; the scorer stays open."""
     for want in asked:
         scorer.add(want)
     scorer.flush(partial=True)

@@ -1,4 +1,4 @@
-"""LoRAs and 8-bit weights: what they add, what they are refused for, and that both belong to a model's identity."""
+"""LoRAs and 8-bit weights: what they add, when they are refused, and that both belong to a model's identity."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def weight_of(pipeline: Any, layer: str) -> Tensor:
 
 
 def lora_file(path: Path, shapes: Mapping[str, tuple[int, ...]], rank: int = 2) -> tuple[Path, dict[str, Tensor]]:
-    """A LoRA of some layers in the form that diffusers writes, and what each layer's weights are to gain."""
+    """A LoRA of some layers in the form that diffusers writes, and what it must add to each layer's weights."""
     generator, tensors, gains = torch.Generator().manual_seed(1), dict[str, Tensor](), dict[str, Tensor]()
     for layer, (outs, ins) in shapes.items():
         down, up = torch.randn(rank, ins, generator=generator), torch.randn(outs, rank, generator=generator)
@@ -97,7 +97,7 @@ def test_a_store_has_prompts_by_the_encoders_with_their_lora(saved: dict[str, Pa
     file, _ = lora_file(tmp_path / "it.safetensors", {TEXT[name]: shape})
     made, store = settings(name, saved, loras=[{"weights": str(file)}]), PromptStore(tmp_path, {"device": "cpu"})
     encode_lacking(settings(name, saved), ["a cat", "a dog"], store, "cpu")
-    assert encode_lacking(made, ["a cat", "a dog"], store, "cpu") == 3  # others than without it
+    assert encode_lacking(made, ["a cat", "a dog"], store, "cpu") == 3  # a LoRA changes encodings
     with prompts_from(store):
         stored = made.load()
     assert torch.equal(denoised(stored), denoised(made.load()))
@@ -160,7 +160,7 @@ def test_weights_in_int8_are_near_and_rows_stay_apart(name: str, saved: dict[str
 
 
 def test_fp8_is_refused_where_it_is_not_computed(saved: dict[str, Path]) -> None:
-    """By an engine, and by a study of CPUs before a prompt is encoded."""
+    """An engine refuses it, and so does a study on CPUs before a prompt is encoded."""
     made = settings("flux", saved, quantization="fp8")
     for asked in (made.load, lambda: made.suits("cpu")):
         refused(

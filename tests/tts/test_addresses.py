@@ -1,4 +1,4 @@
-"""Addresses hold no secrets, and none is shown."""
+"""Addresses that hold secrets are refused, and no secret is shown."""
 
 from __future__ import annotations
 

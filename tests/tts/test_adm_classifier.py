@@ -32,7 +32,7 @@ def _inference() -> Iterator[None]:
 @pytest.mark.parametrize("time", [0.0, 437.0])
 @pytest.mark.parametrize("form", FORMS)
 def test_guided_diffusions_classifier_is_the_published_network(form: str, time: float, scales: bool) -> None:
-    """With use_scale_shift_norm, as the published ones, and without."""
+    """Networks with use_scale_shift_norm, like the published ones, and without."""
     width, mults, depth, attends = FORMS[form]
     state = tiny_rewards.guided_state(7, width, mults, depth, attends, seed=1, scales=scales)
     network = ADMClassifier(shape_of(state, 64), 64)
@@ -45,7 +45,7 @@ def test_guided_diffusions_classifier_is_the_published_network(form: str, time: 
 
 
 def test_the_published_size() -> None:
-    """Width 128, four blocks a level, attention at 32, 16 and 8."""
+    """The published network has width 128, four blocks a level, and attention at 32, 16 and 8 pixels."""
     state = tiny_rewards.guided_state(1000, 128, (1, 2, 3, 4), 4, (32, 16, 8), seed=0)
     shape = shape_of(state, 64)
     assert (shape.widths, shape.blocks, shape.attends) == ((128, 256, 384, 512), 4, (False, True, True, True))

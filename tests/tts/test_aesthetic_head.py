@@ -30,7 +30,7 @@ def _inference() -> Iterator[None]:
 
 
 def published_module(relu: bool) -> nn.Sequential:
-    """The published program's own layers: four dropouts but the last two layers follow each other without one."""
+    """The published program's own layers; a dropout follows each of the first layers, but none the last two."""
     layers: list[nn.Module] = []
     for wide, out, drop in ((WIDTH, 1024, 0.2), (1024, 128, 0.2), (128, 64, 0.1), (64, 16, 0)):
         layers += [nn.Linear(wide, out), *[nn.ReLU()] * relu, *[nn.Dropout(drop)] * bool(drop)]
@@ -52,7 +52,7 @@ def embeddings() -> Tensor:
 def test_a_published_head_is_the_published_module(
     activation: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The digest tells which of both it is; random weights take the place of the published ones."""
+    """The digest tells which of the two heads it is; random weights stand for the published ones."""
     path, module = published_file(tmp_path / "any name.pth", activation == "relu")
     monkeypatch.setitem(KNOWN, sha256(path, "head"), activation)
     head = read(path, "h", activation_of(path, "h", None))
@@ -74,14 +74,14 @@ def test_an_unknown_head_must_be_told(tmp_path: Path) -> None:
         Aesthetic(model=clip, head=str(path)).check()
     assert "\n" not in str(error.value)
     linear, relu = (Aesthetic(model=clip, head=str(path), activation=kind) for kind in ("linear", "relu"))  # type: ignore[arg-type]
-    assert "activation" not in linear.identity()  # as runs have stored it that had no choice
+    assert "activation" not in linear.identity()  # as in runs from before there was a choice
     assert relu.identity() == {**linear.identity(), "activation": "relu"}
     picture = torch.randint(0, 256, (1, 3, 16, 16), dtype=torch.uint8)
     assert linear.load().score(picture, ["a"]) != relu.load().score(picture, ["a"])
 
 
 def test_a_head_of_one_layer_needs_no_word(tmp_path: Path) -> None:
-    """LAION's first predictor: weight and bias alone."""
+    """LAION's first predictor has only a weight and a bias."""
     torch.manual_seed(0)
     layer = nn.Linear(WIDTH, 1)
     torch.save(layer.state_dict(), tmp_path / "sa_0_4_vit_l_14_linear.pth")

@@ -1,4 +1,4 @@
-"""Aesthetic predictor v2.5, against transformers' SigLIP and the head's published layers."""
+"""Aesthetic predictor v2.5 against transformers' SigLIP and the head's published layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any pipeline of diffusers, asked through its own call; it draws what the families draw."""
+"""Any pipeline of diffusers, asked through its own call, draws what the families draw."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ ASKED: dict[str, dict[str, Any]] = {
     "z-image": {},
     "pixart-sigma": {"sampler": {"steps": 3, "noise": {"share": 0}}},
 }
-"""Families, and what a user must say of them."""
+"""Families, and the settings that a user must give for them."""
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def set_cells(patch: pytest.MonkeyPatch, kind: Any, pixels: int) -> None:
-    """Let a pipeline's class take a cell of its latents for so many pixels."""
+    """Let a pipeline's class assume this many pixels for a cell of its latents."""
     real = kind.__init__
 
     @wraps(real)
@@ -56,7 +56,7 @@ def set_cells(patch: pytest.MonkeyPatch, kind: Any, pixels: int) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _small_cells_of_lumina2() -> Iterator[None]:
-    """Its pipeline takes 8 for granted, and the tiny autoencoder's are of 2."""
+    """The pipeline assumes 8 pixels for a cell, but a cell of the tiny autoencoder has 2."""
     with pytest.MonkeyPatch.context() as patch:
         set_cells(patch, diffusers.Lumina2Pipeline, 2)
         yield
@@ -126,7 +126,7 @@ def test_rows_at_several_levels_do_not_depend_on_one_another(name: str, saved: P
         whole = model.denoise(x, levels, prompts)
         turned = model.denoise(x.flip(0), levels.flip(0), prompts[::-1]).flip(0)
         alone = [model.denoise(x[[k] * 3], levels[[k] * 3], [prompts[k]] * 3)[0] for k in range(3)]
-    if name == "lumina2":  # it pads prompts to the longest of a batch, which the engine finds when it starts
+    if name == "lumina2":  # it pads prompts to the longest of a batch, which the engine's check at its start finds
         torch.testing.assert_close(torch.stack(alone), whole, rtol=0, atol=1e-5)
         return
     assert torch.equal(turned, whole)
@@ -180,7 +180,7 @@ STORED: dict[str, dict[str, Any]] = {
     "flux-dev": {"forwards": 2, "cell": 4, "arguments": {"true_cfg_scale": 3.0, "negative_prompt": "dark"}},
     "auraflow": {"even": False},
 }
-"""Families whose pipelines are asked with a store of prompts, of one call of encode_prompt or two, lists and masks."""
+"""Families for tests with a store of prompts: with one or two calls of encode_prompt, with lists and with masks."""
 
 
 def answers(model: Any) -> Tensor:
@@ -236,11 +236,11 @@ def test_where_more_than_text_encoders_is_needed_it_is_said_and_engines_encode(
     assert "cannot be encoded without the rest of its pipeline (" in note
     with prompts_from(store):
         assert torch.equal(answers(settings.load()), expected)
-    assert lacking(settings, PROMPTS, store) == 0  # and is not tried again
+    assert lacking(settings, PROMPTS, store) == 0  # the refusal is stored, so encoding is not tried again
 
 
 def test_what_no_tokenizer_reads_of_a_prompt_is_said(tmp_path: Path) -> None:
-    """By the one that reads most, as the family says it; and by CLIP's own length where there is no other."""
+    """The tokenizer that reads most decides, as in the family; without another one, CLIP's own length does."""
     folder = tiny_pipelines.save(tiny_flux.flux(), tmp_path / "flux")
     whole, half = ({"arguments": values} for values in ({}, {"max_sequence_length": 128}))
     family: Any = MODELS.make({"name": "flux", "id": str(folder), "size": 16})[1]

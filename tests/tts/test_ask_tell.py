@@ -1,4 +1,4 @@
-"""Optimisers with ask and tell: alike, apart from one another, and better than chance where the reward has a slope."""
+"""Optimisers with ask and tell: repeatable, independent of each other, and better than chance on a sloped reward."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def weights(recipe: Recipe) -> tuple[float, ...]:
 
 
 def sloped(recipe: Recipe) -> float:
-    """Grows along one direction of the weights."""
+    """A reward that grows along one direction of the weights."""
     return weights(recipe)[0] + 0.5 * weights(recipe)[1]
 
 
 @pytest.mark.parametrize(("optimiser", "method"), METHODS)
 def test_what_it_asks_does_not_depend_on_what_runs_beside_it(optimiser: str, method: str | None) -> None:
-    """Two of a kind in turn, with other draws of global randomness in between, ask what each asks alone."""
+    """Two of a kind that alternate, with draws of global randomness in between, ask what each asks alone."""
     import numpy as np
 
     def points(seed: int, beside: int) -> list[object]:
@@ -67,7 +67,7 @@ def test_what_it_asks_does_not_depend_on_what_runs_beside_it(optimiser: str, met
 
 @pytest.mark.parametrize(("optimiser", "method"), [each for each in METHODS if each[1] not in ("qmc", "random")])
 def test_it_climbs_a_slope(optimiser: str, method: str | None) -> None:
-    """Of 96 mixtures of eight noises: beyond what chance finds."""
+    """With 96 mixtures of eight noises, it finds more than chance does."""
     found = []
     for made in ({"optimiser": optimiser, "method": method}, {"optimiser": "optuna", "method": "random"}):
         search = parse(AskTell, {**made, "M": 8, "N": 8, "K": 12}, "ask_tell")

@@ -1,4 +1,4 @@
-"""Attention by name: torch's kernels for a process, diffusers' backends for a network, and what cannot be had."""
+"""Attention by name: torch's kernels for a process, diffusers' backends for a network, and unavailable ones."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Attentive(ToyModel):
 
 
 def test_a_kernel_that_cannot_compute_it_is_said_in_one_line() -> None:
-    """No CPU has the memory-efficient kernel."""
+    """CPUs lack the memory-efficient kernel."""
     set_attention("efficient")
     engine = Engine(Attentive(), {}, 2)
     engine.submit([EvalRequest(0, Segment(Noise(0), (None,), 0))])

@@ -19,12 +19,12 @@ from tts.registry import MODELS
 
 
 def refusing(kind: Any, status: int) -> Callable[..., Any]:
-    """The hub's client, as it refuses."""
+    """A stand-in for the hub's client that refuses."""
 
     def download(id: str, name: str, **_: object) -> None:
         response: Any = SimpleNamespace(status_code=status, headers={}, request=None)
         why = f"{status} Client Error.\n\nCannot access {id}'s {name}."
-        if kind is LocalEntryNotFoundError:  # as the client has it where the hub says no more
+        if kind is LocalEntryNotFoundError:  # the client's error when the hub gives no reason
             raise kind("neither in the cache nor found") from HfHubHTTPError(why, response=response)
         raise kind(why, response=response)
 
@@ -81,7 +81,7 @@ def test_other_answers_of_the_hub_are_named(monkeypatch: pytest.MonkeyPatch) -> 
 def test_memory_too_small_for_the_weights_says_which_part_how_much_and_what_to_set(
     part: str, kind: str, precision: str, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of the part that did not fit, in the precision that it would have had."""
+    """The message is about the part that did not fit, in the precision that it would have had."""
     folder = tiny_pipelines.save(tiny_pipelines.stable_diffusion(), tmp_path / "it")
     model: Any = MODELS.make({"name": "stable-diffusion", "id": str(folder), "precision": precision})[1]
     to = torch.nn.Module.to
@@ -100,6 +100,6 @@ def test_memory_too_small_for_the_weights_says_which_part_how_much_and_what_to_s
     end = f" GB, and cuda has 1.5 of 24.0 GB free; {remedy}stop other programs on it, or use a larger device"
     assert str(error.value).startswith(start)
     assert str(error.value).endswith(end)
-    assert str(error.value)[len(start) : -len(end)] == "0.0"  # the tiny network's
+    assert str(error.value)[len(start) : -len(end)] == "0.0"  # the tiny network's gigabytes
     with pytest.raises(DeviceError, match=r"the weights of it take 2\.0 GB, .* free; stop"):
         place(torch.nn.Linear(50_000, 20_000, device="meta"), "cuda", torch.float16, part="it")

@@ -1,4 +1,4 @@
-"""Diffusers checkpoints: what is missing, damaged or foreign is named; nothing in them is executed."""
+"""Diffusers checkpoints: missing, damaged and foreign parts are named, and nothing in them is executed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def settings(name: str, id: object, **values: Any) -> Any:
 
 
 def refusal(name: str, id: object, **values: Any) -> str:
-    """The message about an unusable checkpoint, the same from check and load."""
+    """The message about an unusable checkpoint, which check and load share."""
     said = []
     for use in ("check", "load"):
         with pytest.raises((WeightsError, SettingError)) as error:
@@ -76,7 +76,7 @@ def test_a_truncated_file_is_named(own: Path) -> None:
 def test_pickled_weights_are_not_opened(own: Path) -> None:
     proof = own / "proof"
     pickle_that_makes(proof, own / "unet" / "diffusion_pytorch_model.bin")
-    settings("stable-diffusion", own).load()  # it lies beside the weights, and is not touched
+    settings("stable-diffusion", own).load()  # the file beside the weights is not read
     (own / UNET).unlink()
     assert "its unet has no safetensors weights" in refusal("stable-diffusion", own)
     assert not proof.exists()
@@ -163,7 +163,7 @@ def test_eta_0_with_a_search_is_refused(saved: dict[str, Path]) -> None:
 
 
 class TestIdentity:
-    """Whatever changes an image changes the identity, and nothing else does."""
+    """Everything that changes an image changes the identity, and nothing else does."""
 
     def test_a_copy_elsewhere_is_the_same(self, saved: dict[str, Path], own: Path) -> None:
         there = settings("stable-diffusion", saved["stable-diffusion"]).identity()
@@ -221,7 +221,7 @@ def test_shards_and_variants(tmp_path: Path) -> None:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The hub's cache, empty, and no hub."""
+    """An empty cache of the hub, without a connection to the hub."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     for cached in (hub_file, hub_folder, _fetch):
@@ -237,7 +237,7 @@ def test_an_unreachable_hub_is_one_line_that_says_what_to_do(hub: Path) -> None:
 
 
 def in_cache(hub: Path, id: str, folder: Path) -> None:
-    """Put a repository into the hub's cache, as its client does."""
+    """Put a repository into the hub's cache, as the hub's client does."""
     place, commit = hub / f"models--{id.replace('/', '--')}", "a" * 40
     shutil.copytree(folder, place / "snapshots" / commit)
     (place / "refs").mkdir()

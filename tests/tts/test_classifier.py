@@ -1,4 +1,4 @@
-"""The classifiers of ImageNet as a reward: identity, weights that are refused, and models that suit."""
+"""The reward of ImageNet classifiers: identity, refused weights, and suitable models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""VQAScore by CLIP-FlanT5: the published formula from the published form's own tensors."""
+"""VQAScore by CLIP-FlanT5 against the published formula, computed from the files' own tensors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def image(height: int = 40, width: int = 30) -> Tensor:
 
 @torch.inference_mode()
 def test_it_is_the_exponential_of_the_mean_log_probability(settings: dict[str, Any]) -> None:
-    """As its authors write it: exp(-cross entropy) over the answer's tokens and its end, the image among the words."""
+    """The authors' form: exp(-cross entropy) over the answer's tokens and end token, with the image among the words."""
     from torch.nn.functional import cross_entropy, gelu
 
     reward = make(settings)
@@ -60,7 +60,7 @@ def test_it_is_the_exponential_of_the_mean_log_probability(settings: dict[str, A
 
 
 def test_an_image_is_padded_to_a_square_of_the_mean_colour() -> None:
-    """The reference image, pasted by Pillow."""
+    """Pillow pastes the reference image."""
     picture = image()
     pillow = Image.fromarray(picture.permute(1, 2, 0).numpy())
     square = Image.new("RGB", (40, 40), tuple(int(each * 255) for each in tiny_judges.MEAN))

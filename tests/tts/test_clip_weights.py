@@ -1,4 +1,4 @@
-"""Facts about CLIP's weights that the files do not hold: the GELU, and the preparation of images."""
+"""Facts about CLIP weights that their files do not hold: the GELU and the preparation of images."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def images(*shape: int) -> Tensor:
 
 
 def theirs_of(model: str, tag: str) -> PreprocessCfg:
-    """open_clip's own preprocessing of a tag, as its factory puts it together."""
+    """open_clip's own preprocessing of a tag, as its factory assembles it."""
     merged = merge_preprocess_dict(asdict(PreprocessCfg()), pretrained.get_pretrained_cfg(model, tag))
     return PreprocessCfg(**{**merged, "size": open_clip.get_model_config(model)["vision_cfg"]["image_size"]})
 
@@ -61,7 +61,7 @@ def kind_of(found: Any) -> tuple[Any, ...]:
 
 
 def test_every_tag_has_its_own_preprocessing_and_gelu() -> None:
-    """All tags of the installed release; open_clip states the GELU of a tag, or of its model's configuration."""
+    """This covers all tags of the installed release; open_clip states the GELU by tag or by model configuration."""
     wrong = []
     for model, tag in TAGS:
         ours = Clip(model=model, pretrained=tag).constants()
@@ -79,7 +79,7 @@ KINDS = {str(kind_of(theirs_of(*pair))): pair for pair in TAGS}
 @pytest.mark.parametrize("size", [(24, 40), (40, 24), (16, 16)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_images_are_prepared_as_open_clip_prepares_them(kind: str, size: tuple[int, int]) -> None:
-    """One tag of each kind of preprocessing, at 16 pixels."""
+    """One tag of each kind of preprocessing is tested, at 16 pixels."""
     found, pictures = Clip(model=KINDS[kind][0], pretrained=KINDS[kind][1]).constants(), images(3, 3, *size)
     prepare = image_transform_v2(PreprocessCfg(**{**asdict(theirs_of(*KINDS[kind])), "size": 16}), is_train=False)
     expected = torch.stack([prepare(to_pil_image(picture)) for picture in pictures])
@@ -89,7 +89,7 @@ def test_images_are_prepared_as_open_clip_prepares_them(kind: str, size: tuple[i
 
 
 def weights(config: dict[str, Any]) -> dict[str, Tensor]:
-    """Random ones, large before the GELU, so that its kind is seen."""
+    """Random weights with large values before the GELU, so that its kind shows."""
     state = open_clip.CLIP(**json.loads(json.dumps(config))).state_dict()
     factor = {"c_fc": 3, "c_proj": 20}
     return {name: value * next((k for part, k in factor.items() if part in name), 1) for name, value in state.items()}
@@ -120,7 +120,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
 
 
 def theirs(tag: str, pictures: Tensor) -> list[float]:
-    """Cosines by open_clip's own way with a tag; it must be told of the GELU, of which it only warns."""
+    """Cosines from open_clip itself with a tag; it must be given the GELU, as it only warns about it."""
     gelu = bool(pretrained._PRETRAINED[TINY][tag].get("quick_gelu", False))
     model, _, prepare = open_clip.create_model_and_transforms(TINY, tag, force_quick_gelu=gelu)
     seen = model.eval().encode_image(torch.stack([prepare(to_pil_image(each)) for each in pictures]), normalize=True)
@@ -176,7 +176,7 @@ def test_any_other_file_must_be_told_of_its_gelu(tiny: dict[str, Path]) -> None:
     told, score = ours(pretrained=file, quick_gelu=False)
     assert score(images(2, 3, 24, 40)) == ours(pretrained="plain")[1](images(2, 3, 24, 40))
     assert "CLIP's own" in told.notes([])[0]
-    assert set(told.identity()) == {"model", "pretrained", "precision"}  # as runs have stored it that had no choice
+    assert set(told.identity()) == {"model", "pretrained", "precision"}  # as in runs from before there was a choice
 
 
 def test_preprocessing_is_set_by_a_tag_or_by_its_parts(tiny: dict[str, Path]) -> None:
@@ -230,7 +230,7 @@ def test_a_folder_is_used_as_open_clip_uses_it(prepare: dict[str, Any], tmp_path
 
 
 TINY_TEXT = "ViT-B-32"
-"""A model of open_clip's whose texts become tokens as the tiny model's."""
+"""A model of open_clip with the same tokenizer as the tiny model."""
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "key of the preprocessing": ({"preprocess_cfg": {"gamma": 2.2}}, "has 'gamma', whose effect is unknown"),

@@ -1,4 +1,4 @@
-"""No key of a published configuration is read and not used: each is used, built from, or known to change nothing."""
+"""No key of a published configuration is ignored: each is used, built from, or known to change nothing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def edited(saved: dict[str, Path]) -> Any:
-    """Settings of a pipeline one of whose files has other keys, until the test ends."""
+    """Settings of a pipeline after keys of one of its files were changed; the change ends with the test."""
     before: dict[Path, str] = {}
 
     def edit(name: str, file: str, **changes: Any) -> Any:
@@ -107,7 +107,7 @@ def test_fourier_frequencies_of_a_unet_want_float32(edited: Any, saved: dict[str
 
 
 def test_a_dit_is_found_under_its_former_name(edited: Any, saved: dict[str, Path]) -> None:
-    """The published form gives the same image."""
+    """The published form, with the former name, gives the same image."""
     images = []
     for name in ("DiTTransformer2DModel", "Transformer2DModel"):
         edited("dit", "model_index.json", transformer=["diffusers", name])
@@ -121,7 +121,7 @@ def test_a_dit_is_found_under_its_former_name(edited: Any, saved: dict[str, Path
 
 
 def test_so_is_a_pixart(tmp_path: Path) -> None:
-    """PixArt-Sigma, too, was published before its class had a name of its own."""
+    """PixArt-Sigma was also published before its class had its own name."""
     folder = tiny_pipelines.save(tiny_flow_pipelines.pixart_sigma(), tmp_path / "it")
     for file in ("model_index.json", "transformer/config.json"):
         path = folder / file
@@ -132,7 +132,7 @@ def test_so_is_a_pixart(tmp_path: Path) -> None:
 
 
 def test_mean_and_deviation_of_latents_are_undone(edited: Any) -> None:
-    """By the formula of SDXL's pipeline."""
+    """The reference is the formula of SDXL's pipeline."""
     stats = {"scaling_factor": 0.5, "latents_mean": [0.1, 0.2, 0.3, 0.4], "latents_std": [1.0, 2.0, 3.0, 4.0]}
     x = torch.from_numpy(normal(1, (4, 8, 8)))[None]
     settings = edited("stable-diffusion-xl", "vae/config.json", **stats)
@@ -158,7 +158,7 @@ def test_mean_and_deviation_of_latents_are_undone(edited: Any) -> None:
 def test_what_a_pipeline_leaves_out_is_not_done_here(
     name: str, changes: dict[str, Any], said: str, edited: Any
 ) -> None:
-    """Diffusers' own would draw another image of the same checkpoint."""
+    """Diffusers' own pipeline would draw another image from the same checkpoint."""
     for use in ("check", "load"):
         with pytest.raises(WeightsError, match=said):
             getattr(edited(name, "vae/config.json", **changes), use)()
@@ -203,7 +203,7 @@ def test_parts_that_do_not_agree_are_refused(case: str, edited: Any) -> None:
 @pytest.mark.parametrize("length", [None, 20, 10**30, 16.0, 2])
 @pytest.mark.parametrize("words", ["tokenizer", "tokenizer_2"])
 def test_prompts_are_no_longer_than_the_text_encoder_reads(words: str, length: Any, edited: Any) -> None:
-    """A tokenizer that does not say its length pads prompts without end."""
+    """A tokenizer without a length would pad prompts without end."""
     settings = edited("stable-diffusion-xl", f"{words}/tokenizer_config.json", model_max_length=length)
     for use in ("check", "load"):
         with pytest.raises(

@@ -1,4 +1,4 @@
-"""Tables of configuration keys: whole for the installed releases, and true of a scheduler's steps."""
+"""Tables of configuration keys: complete for the installed releases, and correct for a scheduler's steps."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ CLASSES: dict[str, tuple[Any, dict[str, Any]]] = {
     "CLIPTextConfig": (TEXT, transformers.CLIPTextConfig().to_dict()),
     "pipelines": (INDEX, union(*[getattr(diffusers, name) for name in PIPELINES])),
 }
-"""Tables, and the keys that the installed releases know, with their defaults."""
+"""Tables, with the keys and defaults of the installed releases."""
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -83,7 +83,7 @@ def test_every_key_of_the_installed_release_has_a_place(name: str) -> None:
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_defaults_of_the_installed_release_are_supported(name: str) -> None:
-    """So that a key that is left out is as good as one that is supported."""
+    """A key that is left out has its default, so the default must be supported."""
     table, keys = CLASSES[name]
     few = {"snr_shift_scale", "norm_type", "in_channels", "out_channels", "attention_type"}
     for key in keys.keys() - few:
@@ -92,7 +92,7 @@ def test_defaults_of_the_installed_release_are_supported(name: str) -> None:
 
 
 def test_what_is_saved_by_the_installed_releases_is_known(tmp_path: Path) -> None:
-    """Every configuration of every pipeline, the tokenizers' among them."""
+    """This covers every configuration of every pipeline, including tokenizers."""
     for name, make in tiny_pipelines.PIPELINES.items():
         folder = tiny_pipelines.save(make(), tmp_path / name)
         for file in folder.rglob("tokenizer_config.json"):
@@ -121,10 +121,10 @@ CHANGES: dict[str, Any] = {
     "clip_sample": True,
     "clip_sample_range": 2.0,
 }
-"""Another value of each key of a scheduler that is used, but for those that other tests refuse."""
+"""Another value for each used key of a scheduler, except for keys that other tests cover."""
 
 REFUSED = {"prediction_type": "unknown", "thresholding": True}
-"""Values of the others that are used, and refused by name in test_checkpoint."""
+"""Values of those keys; test_checkpoint checks that they are refused by name."""
 
 
 @pytest.mark.parametrize("key", sorted(key for key, how in SCHEDULER.items() if how.how == "used"))
@@ -141,7 +141,7 @@ def test_a_key_of_a_scheduler_that_is_used_changes_the_steps(key: str) -> None:
 
 @pytest.mark.parametrize("key", sorted(key for key, how in SCHEDULER.items() if how.how == "idle"))
 def test_a_key_of_a_scheduler_that_is_idle_changes_nothing(key: str) -> None:
-    """Whatever it says."""
+    """The steps are the same for any value."""
     plain = CheckpointSchedule(BASE)
     for value in (0.5, 7, True, "other"):
         changed = CheckpointSchedule({**BASE, key: value})

@@ -13,7 +13,7 @@ from tts.registry import REWARDS
 from tts.rewards.base import RewardSettings, reward_notes
 
 LIMITS = {"clip": 75, "hpsv2": 75, "pickscore": 14, "imagereward": 33}
-"""Tokens of a prompt that the rewards read beside the first and the last; the tiny PickScore's text encoder has 16."""
+"""Tokens of a prompt that rewards read, without the first and last; the tiny PickScore's text encoder reads 16."""
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def told(settings: RewardSettings, *prompts: str) -> list[str]:
 
 @pytest.mark.parametrize("name", LIMITS)
 def test_a_reward_says_what_it_cuts(name: str, rewards: dict[str, RewardSettings]) -> None:
-    """Letters are tokens of the tiny tokenizers, and short words of open_clip's."""
+    """Tokens are letters for the tiny tokenizers, and short words for open_clip's."""
     fits = " ".join(["a"] * LIMITS[name])
     assert told(rewards[name], fits, "a cat") == []
     [note] = told(rewards[name], f"{fits} z", "a cat")

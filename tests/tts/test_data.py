@@ -1,4 +1,4 @@
-"""The training set, from both of its forms, and its augmentations."""
+"""The training set in both of its file forms, and its augmentations."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def write_batch(path: Path, values: np.ndarray) -> None:
 
 
 def write_original(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """torchvision's files, three images each, without the original's checksums."""
+    """Files in torchvision's form with three images each; checksums are not compared."""
     base = folder / CIFAR10.base_folder
     base.mkdir()
     for attribute in ("train_list", "test_list"):
@@ -123,7 +123,7 @@ def test_flip_mirrors_about_half() -> None:
 
 
 def places(before: Tensor, after: Tensor, by: int) -> list[tuple[int, int]]:
-    """By how much an image was moved, found by trying all."""
+    """By how much an image was moved, found by trying all shifts."""
     inner = slice(by, 32 - by)
     tried = [(y, x) for y in range(-by, by + 1) for x in range(-by, by + 1)]
     return [
@@ -140,7 +140,7 @@ def test_shift_moves_each_image_by_its_own_offset() -> None:
 
 
 def test_shift_reflects_the_border() -> None:
-    """No new colours come in."""
+    """The shift adds no new colours."""
     flat = torch.arange(64, dtype=torch.uint8).view(64, 1, 1, 1).expand(64, 3, 32, 32)
     assert torch.equal(shift(flat, generator()), flat)
 
@@ -156,7 +156,7 @@ def test_cut_greys_a_square() -> None:
 
 
 def test_tint_scales_about_grey_and_moves_each_channel() -> None:
-    """A grey image shows the move, a difference of two levels the contrast."""
+    """A grey image shows the move; the difference of two levels shows the contrast."""
     grey = torch.full((64, 3, 32, 32), 100, dtype=torch.uint8)
     grey[:, :, 16:] = 150
     after = tint(grey, generator()).float()
@@ -166,10 +166,10 @@ def test_tint_scales_about_grey_and_moves_each_channel() -> None:
     assert contrast.min() >= 0.78
     assert contrast.max() <= 1.22
     assert contrast.std() > 0.08
-    assert (contrast - contrast[:, :1]).abs().max() <= 0.041  # one gain for all channels, but for rounding
+    assert (contrast - contrast[:, :1]).abs().max() <= 0.041  # one gain for all channels, up to rounding
     middle = (light + dark) / 2
     assert (middle - 125).abs().max() <= 14
-    assert (middle - middle[:, :1]).abs().max() > 8  # a move for each channel
+    assert (middle - middle[:, :1]).abs().max() > 8  # each channel has its own move
 
 
 def test_tint_stays_in_range() -> None:

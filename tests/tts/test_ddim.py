@@ -26,7 +26,7 @@ def drawn(seed: int, shape: tuple[int, ...] = SHAPE) -> Tensor:
 
 
 def wavy(x: Tensor, time: float) -> Tensor:
-    """A denoiser that is no shrinkage."""
+    """A denoiser that is not a mere shrinkage."""
     return 0.5 * torch.sin(2 * x + time / 300)
 
 
@@ -43,7 +43,7 @@ def sample(sampler: DDIM, noises: list[Tensor | None], start: Tensor) -> tuple[T
 @pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("steps", [2, 7, 50])
 def test_equals_equations_12_and_16(eta: float, steps: int) -> None:
-    """Written as in the paper, its alphas (our cumulative ones) from the linear schedule, in float64."""
+    """The paper's equations in float64, with its alphas (our cumulative ones) from the linear schedule."""
     sampler = ddim({**LINEAR, "steps_offset": 0}, steps, eta, "leading")
     betas = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float32).double()
     alpha = torch.cumprod(1 - betas, 0)
@@ -116,7 +116,7 @@ def test_ancestral_samples_have_the_datas_spread() -> None:
 
 @pytest.mark.parametrize("one", [True, False])
 def test_noise_matters_exactly_where_the_plan_says(one: bool) -> None:
-    """Stable Diffusion's schedule keeps a little noise for its last step."""
+    """In Stable Diffusion's schedule, even the last step injects a little noise."""
     sampler = ddim({**SCHEDULE, "set_alpha_to_one": one}, 6, 1.0, None)
     assert sampler.plan.injects == (True,) * 5 + (not one,)
     for index, injects in enumerate(sampler.plan.injects):
@@ -136,7 +136,7 @@ def test_a_step_without_noise_is_the_deterministic_one(index: int) -> None:
 
 
 def test_a_prediction_is_made_at_the_new_time_and_never_twice() -> None:
-    """The study judged candidates at the old time, and paid for the winner's prediction again."""
+    """The study's code judges candidates at the old time, and pays for the winner's prediction again."""
     sampler = ddim(SCHEDULE, 9, 1.0, None)
     _, calls = sample(sampler, [drawn(k) for k in range(9)], drawn(10))
     assert [call.level for call in calls] == [float(time) for time in sampler.times]
@@ -165,7 +165,7 @@ def test_clipping_is_the_checkpoints_choice() -> None:
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
 def test_every_prediction_stands_for_its_clean_state(kind: Any) -> None:
-    """By the definitions of noise and velocity."""
+    """The definitions of noise and velocity give the expected value."""
     clean, noise, a = drawn(1)[None], drawn(2)[None], torch.tensor([0.3]).double()
     x = a.sqrt() * clean + (1 - a).sqrt() * noise
     outputs = {"epsilon": noise, "v_prediction": a.sqrt() * noise - (1 - a).sqrt() * clean, "sample": clean}

@@ -1,4 +1,5 @@
-"""Recipes made on the device: each move's rule, the same bits whatever is kept, and as many operations for any rows."""
+"""Recipes made on the device: each move's rule, bits that do not depend on what is kept, and a fixed number of
+operations for any number of rows."""
 
 from __future__ import annotations
 
@@ -56,7 +57,7 @@ def plain(seed: int, shape: tuple[int, ...]) -> Array:
 
 @pytest.fixture
 def host_with_the_devices_values(monkeypatch: pytest.MonkeyPatch) -> NoiseBank:
-    """A bank whose rules of moves are the host's, and whose seeds have the device's values."""
+    """A bank with the host's rules of moves and the device's values of seeds."""
 
     def uniform(seed: int, size: int) -> Any:
         return made.uniform(torch.tensor([seed]), size)[0].numpy()
@@ -119,7 +120,7 @@ def test_a_moved_pivot_costs_one_move(monkeypatch: pytest.MonkeyPatch) -> None:
 def counted(noises: Sequence[Noise], monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(made, "CACHED", made.HELD)  # as on a GPU
     bank = DeviceBank(SHAPE, "cpu")
-    bank.tensor([Noise(2**40)])  # the table and the first slots are there
+    bank.tensor([Noise(2**40)])  # make the table and the first slots
     with Counting() as counting:
         bank.tensor(noises)
     return counting.counts.total()
@@ -182,7 +183,7 @@ def ends(noise: Any, batch: int, count: int = 9) -> dict[int, bytes]:
 
 
 def test_rows_have_the_devices_noises_at_any_batch() -> None:
-    """Each seed an image of its own, and another one than by the host's noises."""
+    """Each seed gives its own image, which differs from that of the host's noises."""
     found = ends("device", 3)
     assert found == ends("device", 8)
     assert len(set(found.values())) == 9

@@ -1,4 +1,4 @@
-"""Errors of a device and of torch's compiler are one line that says whose they are."""
+"""Errors of a device and of torch's compiler become one line that names their source."""
 
 from __future__ import annotations
 

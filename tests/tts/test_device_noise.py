@@ -1,4 +1,4 @@
-"""Noises made on the device: the bits, the distribution, and that no operation could give others elsewhere."""
+"""Noises made on the device: bits, distribution, and that no operation could give other bits elsewhere."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ PI, PI_KEY = [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344], [0xA4093822, 0x29
     ],
 )
 def test_philox_gives_the_published_known_answers(counter: list[int], key: list[int], answer: str) -> None:
-    """The vectors of Random123's ``kat_vectors``."""
+    """The answers are in Random123's ``kat_vectors``."""
     assert " ".join(f"{word:08x}" for word in philox(counter, key)) == answer
     found = blocks(torch.tensor(counter)[:, None, None], torch.tensor(key)[:, None, None])
     assert " ".join(f"{word:08x}" for word in found.flatten().tolist()) == answer
@@ -96,7 +96,7 @@ def test_values_are_those_of_plain_python(some: list[int]) -> None:
 
 
 def test_values_are_the_normals_quantiles_also_in_the_tails() -> None:
-    """Half of the words are on each side, and the last of them has no other beyond it."""
+    """Half of the words are on each side, and the last word gives the most extreme value."""
     outermost, middle = [0, 1, 2, 3, 100, 10**4, 10**6], [10**8, 10**9, HALF - 2, HALF - 1]
     found = normals(torch.tensor([*outermost, *middle]))
     expected = [NormalDist().inv_cdf((m + 0.5) / 2**32) for m in [*outermost, *middle]]
@@ -107,7 +107,7 @@ def test_values_are_the_normals_quantiles_also_in_the_tails() -> None:
 
 @pytest.mark.parametrize("beyond", [1.0, 3.0, 5.0, 6.0])
 def test_the_share_beyond_each_deviation_is_the_normals(beyond: float) -> None:
-    """Exactly: values fall with the word, so that words are counted by bisection."""
+    """The share is exact: values fall with the word, so words can be counted by bisection."""
     low, high = 0, HALF
     while low < high:
         middle = (low + high) // 2
@@ -144,7 +144,7 @@ def test_golden_values() -> None:
 
 
 def anderson_darling(values: NDArray[np.float64]) -> float:
-    """The statistic against the standard normal, no parameter fitted."""
+    """The statistic against the standard normal, without fitted parameters."""
     values, places = np.sort(values), np.arange(1, 2 * len(values), 2)
     return float(-len(values) - np.mean(places * (log_ndtr(values) + log_ndtr(-values[::-1]))))
 
@@ -155,7 +155,7 @@ def test_a_million_values_are_normal() -> None:
     errors = [math.sqrt(spread / 10**6) for spread in (1, 2, 15, 96, 945, 10170)]
     assert all(abs(m - e) < 4 * s for m, e, s in zip(moments, (0, 1, 0, 3, 0, 15), errors, strict=True))
     assert stats.kstest(values, "norm").pvalue > 0.01
-    assert anderson_darling(values) < 3.86  # at one in a hundred
+    assert anderson_darling(values) < 3.86  # the critical value at 1 %
     beyond = np.sum(np.abs(values) > 4)
     assert abs(beyond - 63.3) < 4 * math.sqrt(63.3)
 
@@ -214,7 +214,7 @@ def test_a_direction_has_length_sqrt_d() -> None:
 
 
 class Asked(TorchDispatchMode):
-    """Takes note of torch's operations, and of arguments by which one would round twice or otherwise."""
+    """Notes torch's operations, and arguments with which an operation would round twice or differently."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -232,7 +232,7 @@ class Asked(TorchDispatchMode):
 
 
 EXACT = {"mul", "add", "sub", "div", "sqrt", "copysign"}
-"""Rounded once, as IEEE 754 says."""
+"""Operations that round once, as IEEE 754 says."""
 
 WHOLE = {
     "bitwise_and",
@@ -247,18 +247,18 @@ WHOLE = {
     "lt",
     "any",
 }
-"""Of whole numbers, or of truth values."""
+"""Operations on integers or truth values."""
 
 MOVED = {
     *("_to_copy", "alias", "cat", "clone", "copy", "detach", "empty", "expand", "flip", "index_copy", "index_select"),
     *("lift_fresh", "new_zeros", "select", "slice", "split", "stack", "unbind", "unsqueeze", "view", "where"),
     *("_unsafe_view", "permute", "zeros_like"),
 }
-"""Values are moved, or have another type that holds them."""
+"""Operations that move values, or convert them to a type that holds them exactly."""
 
 
 def test_no_operation_could_round_otherwise_on_another_device() -> None:
-    """Neither of values nor of any move: each is rounded once as IEEE 754 says, or not at all."""
+    """Each operation for values and moves rounds once, as IEEE 754 says, or not at all."""
     with Asked() as asked:
         DeviceBank(SHAPE, "cpu").tensor(KINDS)
         made.normal(seeds(1, 2), 100)

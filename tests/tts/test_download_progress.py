@@ -1,4 +1,4 @@
-"""What a terminal shows of a fetch."""
+"""What a terminal shows during a download."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Terminal(io.StringIO):
-    """The user's message."""
+    """A terminal that keeps what is written to it."""
 
     def isatty(self) -> bool:
         return True
 
 
 def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """No fixture: pytest takes stderr for itself between a fixture and its test."""
+    """Not a fixture, as pytest replaces stderr between a fixture and its test."""
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     for name, value in {"TERM": "xterm", "COLUMNS": "200"}.items():

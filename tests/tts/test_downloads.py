@@ -1,4 +1,4 @@
-"""Fetched files: whole or not at all, whatever becomes of the connection."""
+"""Downloaded files are stored whole or not at all, whatever happens to the connection."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def only(cache: Path, *content: bytes) -> bool:
-    """Whether the cache holds nothing but these contents, and locks, which are empty."""
+    """Whether the cache holds only these contents and empty lock files."""
     files = [path for path in cache.iterdir() if path.suffix != ".lock"]
     return [path.read_bytes() for path in files] == list(content)
 
 
 def part(url: str) -> Path:
-    """Where a file lies on its way."""
+    """Path of a partial download."""
     return place(url).with_name(f".{place(url).name}.part")
 
 
@@ -174,7 +174,7 @@ def test_a_part_that_somebody_spoiled_is_found_by_the_digest(site: Site) -> None
 
 
 def test_of_several_that_ask_for_another_digest_each_is_refused(site: Site) -> None:
-    """None of them is left with a file that another threw away."""
+    """None of them gets a file that another one has deleted."""
     messages: list[str] = []
 
     def ask() -> None:
@@ -229,7 +229,7 @@ def test_a_cache_that_cannot_be_written_is_named(site: Site, cache: Path) -> Non
 
 
 def test_a_fetched_checkpoint_is_used(site: Site) -> None:
-    """And what came is not trusted."""
+    """Its content is not trusted either."""
     site.content = b"<html>please log in</html>"
     with pytest.raises(WeightsError, match=r"-network\.pkl: damaged, or not an EDM pickle"):
         EDM(checkpoint=site.url).check()

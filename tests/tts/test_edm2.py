@@ -1,4 +1,4 @@
-"""EDM2: the folded network is the published one; guidance by a second network; latents, decoders, refusals."""
+"""EDM2: the folded network equals the published one; guidance by a second network; latents, decoders, refusals."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_denoises_as_the_published_network_does(tmp_path: Path, changes: dict[st
 
 @pytest.mark.parametrize(("channels", "millions"), [(128, 125), (192, 280), (448, 1523)])
 def test_holds_the_published_sizes(channels: int, millions: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every tensor of XS, S and XXL has its place; parameters as in the paper's Table 2."""
+    """Every tensor of XS, S and XXL has its place; the number of parameters is that of the paper's Table 2."""
     given = {"img_resolution": 64, "img_channels": 4, "label_dim": 1000, "model_channels": channels}
     published = {"channel_mult": [1, 2, 3, 4], "num_blocks": 3, "attn_resolutions": [16, 8], "channels_per_head": 64}
     with torch.device("meta"):
@@ -146,7 +146,7 @@ def guidance(folder: Path, name: str, **values: Any) -> dict[str, Any]:
     ("name", "seed", "changes"), [("small", 1, {"model_channels": 16}), ("uncond", 2, {"label_dim": 0})]
 )
 def test_guidance_leads_away_from_a_second_network(name: str, seed: int, changes: dict[str, Any], folder: Path) -> None:
-    """A smaller one with labels (autoguidance), or one without (classifier-free guidance)."""
+    """The second network is a smaller one with labels (autoguidance), or one without (classifier-free guidance)."""
     values = {"classes": 0} if name == "uncond" else {}
     model = settings(folder, guidance=guidance(folder, name, **values)).load()
     good, bad = edm2_pickles.network(), edm2_pickles.network(seed=seed, **changes)
@@ -170,7 +170,7 @@ def test_forwards_and_flops_of_both_networks_are_counted(folder: Path) -> None:
 
 
 def test_without_churn_the_latents_are_the_published_samplers(folder: Path) -> None:
-    """Heun's steps of the program that made the published figures, in float64."""
+    """The reference is Heun's steps of the program behind the published figures, in float64."""
     steps, network = 4, edm2_pickles.network()
     model: Any = settings(folder, sampler=StochasticHeun(steps=steps, S_churn=0)).load()
     start, labels = torch.from_numpy(normal(1, SHAPE))[None], torch.tensor([3])
@@ -209,7 +209,7 @@ def test_a_search_runs_on_it_and_costs_what_it_says(folder: Path) -> None:
 
 @torch.inference_mode()
 def test_latents_are_decoded_as_published(folder: Path) -> None:
-    """``(x - bias) / scale`` to the plain autoencoder, whose images are in [0, 1]; by the tiny one the same."""
+    """The plain autoencoder gets ``(x - bias) / scale`` and gives images in [0, 1]; the tiny decoder agrees."""
     from diffusers import AutoencoderKL, AutoencoderTiny
 
     model = settings(folder, preview=str(folder / "preview")).load()
@@ -234,7 +234,7 @@ def test_a_network_on_pixels_needs_no_autoencoder(tmp_path: Path) -> None:
 
 
 class TestEDM2(ModelConformance):
-    """It keeps to what every model must."""
+    """EDM2 keeps to the rules of every model."""
 
     needs_torch = True
 

@@ -1,4 +1,4 @@
-"""EDM checkpoints: the network is the published one, and searches run on it."""
+"""EDM checkpoints: the network equals the published one, and searches run on it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_denoises_as_the_published_network_does(tmp_path: Path, changes: dict[st
 
 
 def test_holds_the_studys_network() -> None:
-    """Its published arguments give 296 M parameters, and each has its place."""
+    """The published arguments give 296 M parameters, and each has its place."""
     arguments = {"img_resolution": 64, "in_channels": 3, "out_channels": 3, "label_dim": 1000}
     with torch.device("meta"):
         published = edm_pickles.DhariwalUNet(**arguments)
@@ -165,7 +165,7 @@ def test_other_addresses_are_refused(checkpoint: str) -> None:
 
 
 def test_searches_run_on_it(path: Path) -> None:
-    """From a configuration to images, batched with each other."""
+    """Searches of one configuration draw images in shared batches."""
     sampler = {"steps": 4, "S_churn": 4, "S_min": 0, "S_max": 100}
     model = MODELS.make({"name": "edm", "checkpoint": str(path), "classes": 4, "sampler": sampler})[1].load()
     assert rows_are_independent(model, 4, 1)

@@ -47,7 +47,7 @@ def test_reads_every_tensor_as_it_was(path: Path) -> None:
 
 @pytest.fixture
 def marker(tmp_path: Path) -> Path:
-    """A file that appears when a hostile pickle gets its way."""
+    """A file that appears if a hostile pickle runs."""
     return tmp_path / "marker"
 
 
@@ -56,7 +56,7 @@ STORAGE_START = b"".join(map(pickle.dumps, [*edm_pickle.STORAGE_HEADER, {}]))
 
 
 def hostile(kind: str, marker: Path) -> tuple[object, str]:
-    """An object whose unpickling makes the marker, and the name by which it must be refused."""
+    """An object whose unpickling makes the marker, and the name that its refusal must contain."""
     code = f"__import__('pathlib').Path({str(marker)!r}).touch()"
     calls: dict[str, tuple[object, str]] = {
         "a command": (edm_pickles.Calls(os.system, f"touch {marker}"), f"{os.name}.system"),
@@ -71,7 +71,7 @@ def hostile(kind: str, marker: Path) -> tuple[object, str]:
 
 
 def refused(path: Path, name: str) -> None:
-    """The file is refused in one line that names it and what it wanted."""
+    """Assert that the file is refused in one line that names the file and what it asks for."""
     for use in (edm_pickle.read, lambda path: EDM(checkpoint=path).check(), lambda path: EDM(checkpoint=path).load()):
         with pytest.raises(WeightsError) as error:
             use(path)
@@ -108,7 +108,7 @@ def test_it_is_refused_inside_a_tensors_storage(tmp_path: Path, marker: Path, ki
 
 
 def test_the_hostile_files_would_work_elsewhere(marker: Path) -> None:
-    """Otherwise the tests above would show nothing."""
+    """Otherwise the tests above would prove nothing."""
     for kind in ("a command", "an expression", "a statement", "a file"):
         pickle.loads(pickle.dumps(hostile(kind, marker)[0]))  # noqa: S301
         marker.unlink()
@@ -126,7 +126,7 @@ def test_a_names_dots_lead_nowhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", edm_pickle.NAMES)
 @pytest.mark.parametrize("build", [b"N}Vpoison\nI1\ns\x86b.", b"}Vpoison\nI1\nsb."], ids=["slots", "attributes"])
 def test_a_file_cannot_change_what_stands_for_its_names(tmp_path: Path, name: str, build: bytes) -> None:
-    """Unpickling may set attributes of any object it can name: these would outlive the file."""
+    """Unpickling may set attributes of any object that it can name, and these would outlive the file."""
     module, _, attribute = name.rpartition(".")
     (tmp_path / "evil.pkl").write_bytes(f"c{module}\n{attribute}\n".encode() + build)
     with pytest.raises(WeightsError, match="damaged, or not an EDM pickle"):
@@ -157,7 +157,7 @@ def test_another_kind_of_file_is_found(tmp_path: Path, content: bytes) -> None:
 
 
 def storage(**changes: Any) -> bytes:
-    """A storage of two numbers as torch writes it, or not quite."""
+    """A storage of two numbers in torch's form, with changes."""
     parts = {"magic": 0x1950A86A20F9469CFC6C, "version": 1001, "little": True, "length": 2, "numbers": 2, "keys": ["0"]}
     parts |= changes
 
@@ -172,7 +172,7 @@ def storage(**changes: Any) -> bytes:
 
 
 def tensor(data: bytes, offset: int = 0, size: tuple[int, ...] = (2,), stride: tuple[int, ...] = (1,)) -> object:
-    """A network's ema that is a tensor of such a storage."""
+    """A network's ``ema`` that is a tensor with such a storage."""
     nested = edm_pickles.Calls(torch.storage._load_from_bytes, data)
     return edm_pickles.Calls(torch._utils._rebuild_tensor_v2, nested, offset, size, stride, False, {})
 
@@ -184,7 +184,7 @@ def unread(path: Path, ema: object) -> str:
 
 
 def test_a_sound_tensor_is_only_in_the_wrong_place(tmp_path: Path) -> None:
-    """Otherwise the next tests would show nothing."""
+    """Otherwise the next tests would prove nothing."""
     assert "_Tensor" in unread(tmp_path, tensor(storage()))
 
 

@@ -1,4 +1,4 @@
-"""Networks of EDM's form that are not the published ones are named."""
+"""Networks in EDM's form that differ from the published ones are refused by name."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ CONSTANTS: list[tuple[str, str, str, Any, str]] = [
     ),
     ("adm", "EDMPrecond", "label_dim", 7, "its preconditioning has label_dim = 7, but its network 4"),
 ]
-"""Networks, and a constant of a changed program that nothing else of a file tells."""
+"""Networks, each with a constant that a changed program could alter without any other trace in the file."""
 
 
 @pytest.mark.parametrize(("network", "kind", "name", "value", "message"), CONSTANTS)
 def test_constants_of_a_changed_program_are_refused(
     network: str, kind: str, name: str, value: Any, message: str, tmp_path: Path
 ) -> None:
-    """NVIDIA's own classes keep these, and a network of others answered with ours was off by up to twice its spread."""
+    """NVIDIA's classes store these constants; with other values, answers were off by up to twice their spread."""
     makers = {"adm": edm_pickles.network(**TINY), "vp": song_pickles.network(**song_pickles.VP)}
     it = makers[network] if network in makers else song_pickles.network(**song_pickles.VE)
     for module in it.modules():
@@ -78,7 +78,7 @@ def test_constants_of_a_changed_program_are_refused(
 
 
 def test_the_published_constants_are_no_obstacle(tmp_path: Path) -> None:
-    """As NVIDIA's classes write them; their parts are known, and no others."""
+    """NVIDIA's classes write them in this form; only their parts are known."""
     adm, vp = edm_pickles.network(**TINY), song_pickles.network(**song_pickles.VP)
     for it, scale, eps, end in ((adm, 1, 1e-5, False), (vp, np.sqrt(0.5), 1e-6, True)):
         published = {

@@ -48,7 +48,7 @@ def settings(name: str, values: dict[str, Any]) -> RewardSettings:
 
 
 def open_clip_cosines(folder: str, pictures: Tensor, texts: list[str]) -> list[float]:
-    """By open_clip's own preprocessing and tokenizer."""
+    """Cosines from open_clip's own preprocessing and tokenizer."""
     source = f"local-dir:{folder}"
     model, _, prepare = open_clip.create_model_and_transforms(source)
     seen = model.eval().encode_image(torch.stack([prepare(pillow(image)) for image in pictures]), normalize=True)
@@ -145,7 +145,7 @@ def test_pickscore_is_transformers_own(files: dict[str, dict[str, Any]]) -> None
 
 
 def test_imagereward_is_the_published_computation(files: dict[str, dict[str, Any]]) -> None:
-    """By functions of torch on the file's own tensors."""
+    """The reference computes with functions of torch on the file's own tensors."""
     values, pictures = files["imagereward"], images(2, 3, 32, 32)
     found = settings("imagereward", values).load().score(pictures, ["a cat", "dog"])
     letters = {letter: 5 + k for k, letter in enumerate("abcdefghijklmnopqrstuvwxyz")}

@@ -92,7 +92,7 @@ def test_fills_its_batches() -> None:
 
 
 def test_a_search_finds_more_than_plain_sampling() -> None:
-    """Against a search that is silently a no-op."""
+    """This would fail for a search that does nothing."""
     engine = toy_engine()
     naive, random = (Trial(SEARCHES[name], Problem(1, 2, PLAN, "brightness")) for name in ("naive", "random"))
     Player(engine).play([naive, random])
@@ -144,7 +144,7 @@ def test_jobs_can_come_while_others_run() -> None:
 
 
 class Gate:
-    """A CPU reward that takes until it is let go."""
+    """A CPU reward that blocks until a test releases it."""
 
     host = True
 
@@ -185,7 +185,7 @@ def test_advancing_tracks_no_gradients() -> None:
 
 
 class Slow:
-    """A device that is one batch behind: it has done what was queued before the last but one mark."""
+    """A device that is one batch behind: it has done only what was queued before the next-to-last mark."""
 
     ahead, overlaps = 1, True
 
@@ -215,7 +215,7 @@ class Slow:
 
 
 def test_a_second_batch_is_queued_and_images_are_scored_beside_it(together: dict[str, object]) -> None:
-    """The same results as one batch after another, and never more than two batches on the device."""
+    """Results are the same as with one batch after another, and the device never has more than two batches."""
     slow, all_trials = Slow(), trials()
     rewards = {"brightness": Brightness().load(), "compressibility": Compressibility(max_bytes=600).load()}
     engine = Engine(ToyModel(), rewards, 6, stream=slow)
@@ -223,10 +223,10 @@ def test_a_second_batch_is_queued_and_images_are_scored_beside_it(together: dict
     engine.close()
     assert {name: trial.result for name, trial in all_trials.items()} == together
     assert slow.awaited == sorted(set(slow.awaited))
-    assert len(slow.awaited) == engine.load.batches - 2  # the last two are on the device still
+    assert len(slow.awaited) == engine.load.batches - 2  # the last two are still on the device
     assert engine.load.seconds == len(slow.awaited)
     assert len(slow.beside_of) > 3
-    assert slow.furthest > 2  # a batch is queued while the one before is not awaited
+    assert slow.furthest > 2  # a batch is queued before the previous one is awaited
 
 
 def test_an_engines_time_is_made_of_its_parts() -> None:

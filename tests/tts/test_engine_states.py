@@ -1,4 +1,4 @@
-"""The states that an engine keeps, and what is asked of them: orders, recipes and images."""
+"""The states that an engine keeps: their order, recipes and images."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_segment_without_steps_costs_no_call() -> None:
 
 @pytest.mark.parametrize("stop", range(1, PLAN.steps))
 def test_a_recipe_leads_where_its_handle_leads(stop: int) -> None:
-    """A state can be made again from its noises alone."""
+    """A state can be made again from its noises."""
     engine, problem = toy_engine(), Problem(1, 2, PLAN, "brightness")
     player, whole = Player(engine), problem.trajectory()
     before = Segment(whole.start, whole.noises[:stop], 1)
@@ -88,7 +88,7 @@ def test_a_recipe_leads_where_its_handle_leads(stop: int) -> None:
 
 
 def test_the_final_image_is_the_final_state() -> None:
-    """The reward of the last step and the reward of the finished image are one."""
+    """The reward of the last step equals the reward of the final image."""
     engine, problem = toy_engine(), Problem(1, 2, PLAN, "brightness")
     player = Player(engine)
     [scored] = player.ask(problem.trajectory())
@@ -98,7 +98,7 @@ def test_the_final_image_is_the_final_state() -> None:
 
 @pytest.mark.parametrize("steps", range(1, PLAN.steps + 1))
 def test_a_predicted_image_is_the_steps_last_answer(steps: int) -> None:
-    """Scoring in mid-trajectory costs no further call."""
+    """So scoring in mid-trajectory costs no further call."""
     model = RememberingModel()
     [scored] = Player(toy_engine(model)).ask(Segment(Noise(1), (None,) * steps, 2, "brightness"))
     assert list(scored.scores.values()) == Brightness().load().score(model.decode(model.answer[:1]), [2])
@@ -116,7 +116,7 @@ class Counting(ToyModel):
 
 
 def test_a_winner_that_was_scored_on_its_final_image_is_not_decoded_again() -> None:
-    """One image at a time: of each trajectory once, and none for the choice."""
+    """One image of each trajectory is decoded, and none for the choice."""
     model = Counting()
     trial = Trial(SEARCHES["best_of_n"], Problem(1, 2, PLAN, "brightness"))
     engine = toy_engine(model, batch=1)

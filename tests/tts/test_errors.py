@@ -27,7 +27,7 @@ def test_a_message_is_shown_as_it_is(kind: type[TTSError]) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_errors_survive_a_pickle(kind: type[TTSError]) -> None:
-    """They cross processes."""
+    """Errors cross processes."""
     copy = pickle.loads(pickle.dumps(kind("a message")))  # noqa: S301
     assert (type(copy), str(copy)) == (kind, "a message")
 

@@ -1,4 +1,4 @@
-"""Extractors: numbers are those of torch-fidelity's own classes, weights are never executed, looks are shared."""
+"""Extractors: numbers equal those of torch-fidelity's classes, weights are never executed, passes are shared."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_batch_is_looked_at_once_and_another_batch_anew() -> None:
     first = shared.layer("pooled", given)
     assert torch.equal(shared.layer("pooled", given.clone()), first)
     assert looks == 1
-    given[0] = 0  # in place: the same tensor holds other images
+    given[0] = 0  # in place: the same tensor now holds other images
     assert shared.layer("pooled", given)[0].eq(0).all()
     assert looks == 2
 
@@ -147,7 +147,7 @@ class _Other:
 
 @pytest.fixture
 def vit(tmp_path: Path) -> tuple[Any, Path]:
-    """transformers' DINOv2 with random weights, and a file of them under its authors' names."""
+    """transformers' DINOv2 with random weights, and a file with these weights under the authors' names."""
     from transformers import Dinov2Config, Dinov2Model
 
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Few-step models by the settings that the guide gives, against their own pipelines with the same noises."""
+"""Few-step models with the guide's settings, against their own pipelines with the same noises."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TRAILING = {**BETAS, "timestep_spacing": "trailing"}
 
 
 class Preset(NamedTuple):
-    """A line of the guide's, its pipeline's scheduler, and the scale that the pipeline is asked with."""
+    """A line of the guide, its pipeline's scheduler, and the guidance scale for the pipeline."""
 
     line: dict[str, Any]
     make: Callable[[], Any]
@@ -43,7 +43,7 @@ class Preset(NamedTuple):
 
 
 def consistency() -> LatentConsistencyModelPipeline:
-    """An LCM: its UNet is told the scale."""
+    """A latent consistency model, whose UNet is told the guidance scale."""
     torch.manual_seed(0)
     pipeline = tiny_pipelines.stable_diffusion()
     pipeline.register_modules(unet=tiny_pipelines.unet(time_cond_proj_dim=16))
@@ -60,7 +60,7 @@ LINES = {
     name: yaml.safe_load(line)["model"]
     for name, line in re.findall(r"^\| ([^|]+) \| `(model: \{.*?\})`", PAGE.read_text(), re.MULTILINE)
 }
-"""The guide's, by the model's name in it."""
+"""The guide's few-step models, by their names there."""
 PRESETS = {
     "sd-turbo": Preset(LINES["SD-Turbo"], SD, ANCESTRAL, 0),
     "sdxl-turbo": Preset(LINES["SDXL-Turbo"], XL, ANCESTRAL, 0),

@@ -13,7 +13,7 @@ from tts.training.samples import grid, sample
 
 
 class RedLevel(nn.Module):
-    """Tells ten levels of red apart."""
+    """A classifier of ten levels of red."""
 
     def forward(self, x: Tensor) -> Tensor:
         level = ((x[:, 0].mean(dim=(1, 2)) + 1) * 127.5 / 25).round().long()
@@ -44,7 +44,7 @@ def test_figures_of_samples() -> None:
 
 
 class ToyDenoiser(nn.Module):
-    """Shrinks; labels set the brightness."""
+    """A denoiser that shrinks its input; labels set the brightness."""
 
     def forward(self, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
         keep = (0.25 / (0.25 + sigma**2)).float().view(-1, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""FLOPs are those that torch's own counter finds, without its compiler."""
+"""FLOPs equal those of torch's own counter, without importing torch's compiler."""
 
 from __future__ import annotations
 

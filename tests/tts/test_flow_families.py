@@ -1,4 +1,4 @@
-"""Families of flows draw what diffusers' own pipelines draw, row by row, whatever is beside a row."""
+"""Families of flows draw what diffusers' own pipelines draw; a row does not depend on the rows beside it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def settings(family: Family, folder: Path, share: float = 0.0, **values: Any) ->
 
 @pytest.fixture(scope="module")
 def model(name: str, saved: Path) -> Model:
-    """Found whole, and loaded once, without noise."""
+    """The family's model without injected noise, checked and loaded once."""
     found = settings(FAMILIES[name], saved)
     found.check()
     return found.load()
@@ -125,7 +125,7 @@ def theirs(
 
 
 def test_without_noise_the_latents_are_the_pipelines(name: str, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A consistency model's with its own noise."""
+    """A consistency model is compared with its own noise instead."""
     family, row = FAMILIES[name], CHECKS["flow-families"]
     start = drawn(family.shape, [1, 2])
     injects = model.sampler.plan.injects
@@ -143,7 +143,7 @@ def test_without_noise_the_latents_are_the_pipelines(name: str, model: Model, mo
 
 
 def test_a_row_does_not_depend_on_the_rows_beside_it(name: str, model: Model) -> None:
-    """Prompts of 2 and 60 words, steps at both ends, in another order and alone."""
+    """Prompts have 2 and 60 words, levels are at both ends; rows run in another order and alone."""
     family = FAMILIES[name]
     levels = [model.sampler.times[0], model.sampler.times[-1]]
     x = drawn(family.shape, range(4))
@@ -167,7 +167,7 @@ def test_prompt_and_noise_decide_the_image(name: str, model: Model) -> None:
 
 
 class TestFlows(ModelConformance):
-    """Flows keep to what every model must; their levels come from diffusers' files, by diffusers."""
+    """Flows keep to the rules of every model; diffusers reads their levels, so plans need torch."""
 
     needs_torch = True
 
@@ -180,7 +180,7 @@ class TestFlows(ModelConformance):
 
 
 def test_images_are_decoded_as_the_pipelines_do(name: str, saved: Path, model: Model) -> None:
-    """From the same last latents, to 8 bits."""
+    """Both decode the same last latents to 8 bits."""
     family = FAMILIES[name]
     pipeline: Any = getattr(diffusers, settings(family, saved).PIPELINE).from_pretrained(saved)
     kept: list[Tensor] = []
@@ -211,7 +211,7 @@ def test_identity_is_of_every_part_and_tokenizer(name: str, saved: Path) -> None
 
 
 def test_bad_settings_are_named(tmp_path: Path) -> None:
-    """Another family, a size that cannot be drawn, guidance of a distilled model, a preview of other latents."""
+    """Errors: another family, an impossible size, guidance of a distilled model, a preview for other latents."""
     flux, family = FAMILIES["flux-schnell"], FAMILIES["stable-diffusion-3"]
     folder = tiny_pipelines.save(flux.make(), tmp_path / "flux")
     tiny = tiny_pipelines.save_tiny_autoencoder(tmp_path / "tiny")
@@ -239,7 +239,7 @@ def test_bad_settings_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 def test_auraflows_autoencoder_overflows_in_float16(precision: Any, tmp_path: Path) -> None:
-    """It then computes in float32, where the checkpoint asks for it, as SDXL's does."""
+    """It then computes in float32 if the checkpoint asks for it, like SDXL's."""
     family = FAMILIES["auraflow"]
     folder = tiny_pipelines.save(family.make(), tmp_path / "it")
     found = settings(family, folder, precision=precision).pipeline()
@@ -271,22 +271,22 @@ LIMITS = {
     "stable-diffusion-3": 255,
     "z-image": 495,
 }
-"""Tokens that are read of a prompt, less what is written before it; a letter is a token."""
+"""Tokens of a prompt that are read, without those written before it; a letter is a token."""
 
 
 def test_what_is_cut_of_a_prompt_is_said_by_its_own_tokenizer(name: str, saved: Path, model: Model) -> None:
-    """The first token that is said to be cut changes no encoding, and the one before it does."""
+    """Changing the first token that counts as cut changes no encoding; changing the one before it does."""
     given, limit = settings(FAMILIES[name], saved), LIMITS[FAMILIES[name].name]
     [note] = given.notes(["a cat", "cube " * 200])
     assert f"is longer than the {limit} tokens that are read; cut: '" in note
-    if name == "qwen-image":  # its pipeline takes it for granted that the template before a prompt is 34 tokens
+    if name == "qwen-image":  # its pipeline assumes that the template before a prompt has 34 tokens
         return
     cut, network = given.cutter(), model.denoiser.network  # type: ignore[attr-defined]
     read = max(length for length in (limit - 1, limit) if cut("b" * length) is None)
     whole = "b" * read
 
     def encoded(prompt: str) -> list[Tensor]:
-        """Of each token, without the pooled state of another tokenizer."""
+        """The encodings of tokens, without the pooled state, which has another tokenizer."""
         with torch.inference_mode(), quiet():
             return [tensor for key, tensor in network.encode(prompt).items() if key != "pooled_projections"]
 

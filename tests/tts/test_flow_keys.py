@@ -1,4 +1,4 @@
-"""Keys of the configurations of flows: each is used, built from or idle; others are refused by name."""
+"""Keys of flows' configurations: each is used, built from or idle; unknown ones are refused by name."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ PUBLISHED: dict[str, tuple[tuple[str, str], str]] = {
         "use_linear_projection",
     ),
 }
-"""Classes, and the keys of configurations of them as they were published."""
+"""Classes, and the keys of their published configurations."""
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -102,7 +102,7 @@ def test_every_key_of_the_installed_schedulers_has_a_place(table: Any, names: li
 
 @pytest.mark.parametrize("kind", OWN)
 def test_what_is_left_out_of_a_network_is_supported(kind: str) -> None:
-    """Or asks for what its family is not made for, which is then refused as if it were written."""
+    """A default that its family does not support is refused as if it were written."""
     parameters = inspect.signature(getattr(diffusers, kind.split(" ")[0]).__init__).parameters
     unlike = {
         ("SanaTransformer2DModel of Sprint", "guidance_embeds"),
@@ -136,7 +136,7 @@ def levels(config: dict[str, Any], even: bool = False) -> tuple[float, ...]:
 
 @pytest.mark.parametrize("key", sorted(name for name, key in EULER.items() if key.how == "built"))
 def test_a_key_of_a_scheduler_that_is_built_changes_the_levels(key: str) -> None:
-    if key == "use_beta_sigmas":  # as karras and exponential, by a library that is not needed else
+    if key == "use_beta_sigmas":  # like karras and exponential, but it needs a library that nothing else needs
         return
     base, value = CHANGES[key]
     assert levels(base) != levels({**base, key: value})
@@ -157,7 +157,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture
 def edited(saved: Any) -> Iterator[Any]:
-    """Settings of a family one of whose files has other keys, until the test ends."""
+    """Settings of a family after keys of one of its files were changed; the change ends with the test."""
     before: dict[Path, str] = {}
 
     def edit(name: str, file: str, **changes: Any) -> Any:

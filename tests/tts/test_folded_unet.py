@@ -1,4 +1,4 @@
-"""The embedded networks against those as which they were trained: diffusers' ``UNet2DModel``, torchvision's block."""
+"""The embedded networks against the networks that were trained: diffusers' ``UNet2DModel`` and torchvision's block."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tts.networks.small_resnet import BasicBlock
 
 
 def original() -> UNet2DModel:
-    """The network in diffusers' words."""
+    """The embedded network as diffusers' class."""
     return UNet2DModel(
         sample_size=16,
         in_channels=12,
@@ -71,7 +71,7 @@ def test_the_classifiers_block_is_torchvisions() -> None:
 
 @pytest.mark.slow
 def test_an_engine_needs_no_large_package(fresh_python: Callable[..., str]) -> None:
-    """It would start seconds later."""
+    """Importing them would delay its start by seconds."""
     program = (
         "import sys; from tts.models.cifar10 import Cifar10; from tts.rewards.class_probability import *; "
         "Cifar10().load(); ClassProbability().load('cpu', str); "

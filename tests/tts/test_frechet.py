@@ -1,4 +1,4 @@
-"""The Frechet distance against closed forms, and moments that are stored."""
+"""The Frechet distance against closed forms, and stored moments."""
 
 from __future__ import annotations
 

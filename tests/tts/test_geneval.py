@@ -35,7 +35,7 @@ PUBLISHED = {
     "position": 100,
     "color_attr": 100,
 }
-"""Lines of each task in the published file."""
+"""Number of lines of each task in the published file."""
 
 
 def metadata(folder: Path, **line: Any) -> Path:
@@ -49,7 +49,7 @@ def demands(folder: Path) -> list[Demand]:
 
 
 def test_a_file_of_the_published_form_is_read_and_grouped(tmp_path: Path) -> None:
-    """553 lines, as many of each task as the published file has."""
+    """The file has 553 lines, with as many lines of each task as the published file."""
     tasks = [task for task, number in PUBLISHED.items() for _ in range(number)]
     lines = {line["tag"]: line for line in tiny_geneval.LINES}
     path = tmp_path / "metadata.jsonl"
@@ -142,7 +142,7 @@ BOXES = st.tuples(*[st.floats(0, 500, width=32)] * 4).map(
 
 @given(box=BOXES, other=BOXES)
 def test_relations_are_the_published_formula(box: Any, other: Any) -> None:
-    """By numpy: centres, sizes, the offset shortened by a tenth of both, and its direction."""
+    """The reference uses numpy: centres, sizes, the offset shortened by a tenth of both sizes, and its direction."""
     ends = np.array([box, other]).reshape(2, 2, 2)
     centres, sizes = ends.mean(axis=1), ends[:, 1] - ends[:, 0]
     offset = centres[0] - centres[1]
@@ -163,7 +163,7 @@ def image(seed: int = 0, side: int = 48) -> Tensor:
 
 
 def test_a_cut_out_is_the_box_with_grey_where_the_mask_is_not() -> None:
-    """The reference cut-out, composed and cropped by Pillow."""
+    """Pillow composes and crops the reference."""
     picture, mask = image(), torch.zeros(48, 48, dtype=torch.bool)
     mask[10:30, 5:20] = True
     box = (5.0, 10.0, 25.4, 29.6)
@@ -193,7 +193,7 @@ def test_a_colour_is_the_nearest_mean_of_its_phrases(settings: dict[str, Any]) -
 
 
 def test_masks_are_scored_as_mask2formers_own_program_scores_them(settings: dict[str, Any]) -> None:
-    """Against transformers' post-processing, which works at another resolution: the same classes and confidences."""
+    """Classes and confidences equal those of transformers' post-processing, which works at another resolution."""
     from transformers import Mask2FormerImageProcessor
 
     detector: Any = Detecting(**settings["detector"]).load("cpu")
@@ -216,7 +216,7 @@ def test_masks_are_scored_as_mask2formers_own_program_scores_them(settings: dict
 
 
 def test_boxes_are_scaled_back_to_the_image(tmp_path: Path) -> None:
-    """A YOLOS with boxes; against transformers' post-processing, on an image without padding."""
+    """Boxes of a YOLOS equal those of transformers' post-processing, on an image without padding."""
     from transformers import YolosImageProcessor
 
     detector: Any = Detecting(id=str(tiny_geneval.yolos(tmp_path / "yolos")), size=64).load("cpu")

@@ -1,4 +1,4 @@
-"""Guidance and parameterisations by their formulas, and bit for bit what models computed before they were apart."""
+"""Guidance and parameterisations equal their formulas, and bit for bit what models computed before the split."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ X, LEVELS, CONDITIONS = torch.randn(3, 2, 4, 4), torch.tensor([0.5, 1.0, 2.0]), 
 
 
 class Net:
-    """An answer that depends on all it is given; counts its forwards."""
+    """A network whose answer depends on all its inputs, and that counts its forwards."""
 
     def __init__(self, gain: float = 1.0) -> None:
         self.gain, self.forwards = gain, 0.0
@@ -76,7 +76,7 @@ def test_a_scale_of_one_is_no_guidance() -> None:
 
 
 def test_an_edm_network_is_guided_by_a_weaker_one() -> None:
-    """The engine counts both forwards, and a weaker network that is the same leads nowhere."""
+    """The engine counts both forwards, and an identical weaker network changes nothing."""
     plain: Any = MODELS.make({"name": "cifar10", "sampler": {"steps": 3}})[1].load()
     segment, sampler = Segment(Noise(1), (None,) * 3, 3, ALL), StochasticHeun(steps=3)
     images = []
@@ -93,7 +93,7 @@ def test_an_edm_network_is_guided_by_a_weaker_one() -> None:
 
 
 class Weaker:
-    """A fraction of a model's own prediction."""
+    """A model whose prediction is a fraction of another model's."""
 
     def __init__(self, model: PixelEDM, gain: float) -> None:
         self.model, self.gain = model, gain

@@ -23,7 +23,7 @@ def _inference() -> Iterator[None]:
 
 
 def test_guided_diffusion_sees_images_in_minus_one_to_one(tmp_path: Path) -> None:
-    """The study gave it [0, 1]."""
+    """The study's code gave it images in [0, 1]."""
     path, pictures = tiny_rewards.guided_classifier(tmp_path / "g.pt", classes=5), images(3, 64)
     state = torch.load(path, weights_only=True)
     expected = published(state, pictures.double() / 127.5 - 1, 0.0, 1).softmax(1)

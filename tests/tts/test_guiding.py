@@ -1,4 +1,4 @@
-"""Guidance as configurations name it: what a network is told, what it costs, and what it is not made for."""
+"""Guidance as configurations name it: what a network is told, the cost, and unsupported kinds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WIDTH, SHAPE, STEPS = 24, (4, 8, 8), 3
 
 
 def told(name: str, seed: int = 0) -> Any:
-    """A pipeline whose UNet is told the scale of guidance."""
+    """A pipeline whose UNet is told the guidance scale."""
     pipeline: Any = tiny_pipelines.PIPELINES[name](seed)
     given = {key: value for key, value in pipeline.unet.config.items() if not key.startswith("_")}
     torch.manual_seed(seed)
@@ -42,7 +42,7 @@ def told(name: str, seed: int = 0) -> Any:
 
 
 def consistency() -> LatentConsistencyModelPipeline:
-    """A latent consistency model as it is published."""
+    """A latent consistency model in its published form."""
     parts = told("stable-diffusion").components
     given = {key: parts[key] for key in ("vae", "text_encoder", "tokenizer", "unet", "safety_checker")}
     schedule = LCMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1)
@@ -122,7 +122,7 @@ def test_the_unet_is_asked_as_lcms_pipeline_asks_it(scale: float, make: Any) -> 
 @pytest.mark.parametrize("scale", [1.0, 6.0])
 @pytest.mark.parametrize("name", PROMPTED)
 def test_images_are_the_pipelines(name: str, scale: float, make: Any) -> None:
-    """diffusers' own Stable Diffusion and SDXL tell such a UNet the scale, too."""
+    """diffusers' own Stable Diffusion and SDXL pipelines tell such a UNet the scale, too."""
     pipeline, model = told(name), make(name, f"told {name}", guidance=scale).load()
     x = latents()
 
@@ -144,7 +144,7 @@ def denoised_at(model: Any, call: Call) -> Tensor:
 
 @pytest.mark.parametrize("name", PROMPTED)
 def test_the_scale_decides_the_answer(name: str, make: Any) -> None:
-    """Without the embedding all scales are one, and the answer is another one's."""
+    """Without the embedding, all scales give the same answer, and it differs."""
     one, six = (make(name, f"told {name}", guidance=scale).load() for scale in (1, 6))
     assert (denoised(one, ["a cat"] * 2) - denoised(six, ["a cat"] * 2)).abs().max() > 1e-3
     assert rows_are_independent(six, 4, "a cat")
@@ -286,7 +286,7 @@ def test_an_edm_network_of_another_size_is_refused(pickles: dict[str, str]) -> N
 
 
 def test_diffusers_still_asks_for_both_kinds() -> None:
-    """What the numbers of a plain configuration stand for rests on this."""
+    """The meaning of a plain number in a configuration depends on this."""
     pipeline = told("stable-diffusion")
     assert isinstance(pipeline, StableDiffusionPipeline)
     pipeline._guidance_scale = 7.5

@@ -21,7 +21,7 @@ from tts.precision import Precision
 from tts.registry import MODELS
 
 TABLES = {"Timesteps", "PatchEmbed", "Fourier", "Positional"}
-"""Modules that embed times, noise levels and places."""
+"""Modules that embed times, noise levels and positions."""
 HALVES: list[Precision] = ["fp16", "bf16"]
 LEVELS = torch.tensor([80.0, 10.0, 2.0, 0.5, 0.1, 0.002], dtype=torch.float64)
 FAMILIES = [*tiny_pipelines.PIPELINES, "edm-adm", "edm-vp", "edm-ve"]
@@ -57,7 +57,7 @@ def _inference() -> Iterator[None]:
 
 
 def answers(model: Model, name: str) -> tuple[list[Tensor], Tensor]:
-    """What the tables gave in one denoising, and the raw network's last answer."""
+    """Outputs of the embedding modules in one denoising, and the raw network's last answer."""
     given: list[Tensor] = []
     raw: list[Tensor] = []
     hooks = [
@@ -85,7 +85,7 @@ def first(answer: Any) -> Tensor:
 @pytest.mark.parametrize("precision", HALVES)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_embeddings_are_those_of_float32(name: str, precision: Precision, saved: dict[str, Path]) -> None:
-    """Of times and noise levels bit for bit; of places up to the rounding of the patches that they are added to."""
+    """Embeddings of times and levels are equal bit for bit; of positions, up to the rounding of the patches."""
     exact, _ = answers(loaded(name, saved[name], "fp32"), name)
     found, _ = answers(loaded(name, saved[name], precision), name)
     assert len(found) == len(exact) > 0
@@ -101,7 +101,7 @@ def test_embeddings_are_those_of_float32(name: str, precision: Precision, saved:
 @pytest.mark.parametrize("precision", HALVES)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_answers_are_off_by_no_more_than_rounding(name: str, precision: Precision, saved: dict[str, Path]) -> None:
-    """With Fourier frequencies rounded, a small NCSN++ was off by .04 and .23, one of published width .05 and .42."""
+    """With rounded Fourier frequencies, a small NCSN++ was off by .04 and .23, one of full width by .05 and .42."""
     _, exact = answers(loaded(name, saved[name], "fp32"), name)
     _, found = answers(loaded(name, saved[name], precision), name)
     off = float((found - exact).abs().max() / exact.std())
@@ -120,7 +120,7 @@ def test_frequencies_stay_exact_wherever_a_network_is_moved(saved: dict[str, Pat
 
 @pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
 def test_preconditioning_is_float32(precision: torch.dtype) -> None:
-    """A network that answers nothing leaves ``c_skip x``, which no rounding has touched."""
+    """A network that answers 0 leaves ``c_skip x``, which must not be rounded."""
 
     class Silent(nn.Module):
         def __init__(self) -> None:

@@ -47,7 +47,7 @@ def at(x: Tensor) -> Position:
 
 
 def start(sampler: StochasticHeun, noise: Tensor) -> Tensor:
-    """The first state; reached without a call."""
+    """The first state, which costs no call."""
     return drive(sampler.initial(noise), lambda _: pytest.fail("no call is needed")).x
 
 
@@ -105,7 +105,7 @@ def test_converges_at_second_order() -> None:
 
 
 def test_churned_samples_have_the_datas_spread() -> None:
-    """For Gaussian data the stochastic sampler ends near N(0, s^2 I), too, when its steps are small."""
+    """For Gaussian data, the stochastic sampler with small steps also ends near N(0, s^2 I)."""
     sampler = StochasticHeun(S_noise=1.0, steps=72)
     shape = (20_000,)
     noises = [torch.from_numpy(normal(k, shape)).double() for k in range(73)]

@@ -65,14 +65,14 @@ def test_what_is_no_class_is_refused(given: Any, message: str) -> None:
 
 
 def test_two_names_differ_by_case_only_and_each_must_be_written_exactly() -> None:
-    """A dog and a garment."""
+    """They are a dog and a garment."""
     assert [imagenet.index("Cardigan"), imagenet.index("cardigan")] == [264, 474]
     with pytest.raises(SettingError, match=r"'CARDIGAN' may be 264 \(Cardigan\) or 474 \(cardigan\); give the index"):
         imagenet.index("CARDIGAN")
 
 
 def test_a_name_that_several_classes_share_is_refused_with_their_indices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """None does today."""
+    """No two classes share a name today."""
     monkeypatch.setattr(imagenet, "names", lambda: ("crane", "heron", "crane", "Crane"))
     with pytest.raises(SettingError, match=r"'crane' may be 0 \(crane\) or 2 \(crane\)"):
         imagenet.index("crane")

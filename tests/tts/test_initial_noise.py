@@ -1,4 +1,4 @@
-"""Searches of the initial noise: against what they must be in the limit."""
+"""Searches over the initial noise, against their limiting cases."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_best_of_all_trajectories_is_taken(search: Search, seed: int) -> Non
 
 
 def test_neighbours_turn_the_best_so_far() -> None:
-    """Only the initial noise differs, by one turn of the pivot; a normal noise stays one."""
+    """Only the initial noise differs, by one turn of the pivot, which keeps it normal."""
     world = World(GAPPY)
     world.play(ZeroOrderInitial(N=3, K=4, b=0.3), 2)
     pivot = world.answers[0][0]
@@ -67,7 +67,7 @@ def test_neighbours_turn_the_best_so_far() -> None:
 
 
 def test_regions_grow_and_shrink_by_the_script() -> None:
-    """Three successes in a row, then failures; the edge stays between its bounds."""
+    """After three successes in a row and then failures, the edge stays between its bounds."""
     region, lengths = Region(evaluation(0.0), 0.8), []
     for value in (1, 2, 3, 0, 0, 4, 0, 0, 0, 0, 0, 0):
         region.learn(evaluation(value), 0.5, 1.0)
@@ -114,7 +114,7 @@ class _sum:
 
 
 def test_a_band_climbs_a_linear_reward() -> None:
-    """48 coefficients: the mean of a generation rises from 0, and the winner is the best that was previewed."""
+    """With 48 coefficients, a generation's mean rises from 0, and the winner is the best previewed candidate."""
     world = World(GAPPY, linear)
     chosen = world.play(SES(N=20, K=12, elites=5))
     means = [sum(answer.value for answer in answers) / 20 for answers in world.answers[:-1]]
@@ -151,7 +151,7 @@ def test_previews_are_cheap_and_the_winner_is_whole() -> None:
 
 
 def test_bands_are_drawn_from_a_noises_law_at_first() -> None:
-    """So that a first candidate is as good a normal noise as any."""
+    """So the first candidates are normal noises."""
     world = World(EVERY)
     world.play(SES(N=3, K=1))
     noises = [segment.start for segment in world.rounds[0]]
@@ -182,7 +182,7 @@ def test_a_shape_that_does_not_fit_is_told() -> None:
     ids=lambda search: type(search).__name__,
 )
 def test_they_play_on_an_engine(search: Search) -> None:
-    """What they find is made again from its recipe; and it costs what they say."""
+    """Their result can be made again from its recipe, and costs what they state."""
     from tts.playing import replay
 
     engine = toy_engine()

@@ -48,7 +48,7 @@ def test_the_table_has_every_kind() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_marginals_are_what_the_table_says(kind: str) -> None:
-    """Drawn with the sampler itself, a denoiser that is exact, and as many samples as need be."""
+    """Many samples are drawn with the sampler itself and an exact denoiser."""
     by, shape = sampler(KINDS[kind], 10), (40_000,)
 
     def exact(call: Call) -> Tensor:
@@ -100,7 +100,7 @@ def test_no_noise_and_renewal_are_diffusers_steps(stochastic: bool, monkeypatch:
 
 @pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
 def test_ddim_is_a_case_of_it(eta: float) -> None:
-    config = {**SCHEDULE, "set_alpha_to_one": True}  # else its last noise is of a deviation below .02
+    config = {**SCHEDULE, "set_alpha_to_one": True}  # otherwise its last noise has a deviation below .02
     old = ddim(config, 9, eta, "trailing")
     new = InterpolantSettings.model_validate({"steps": 9, "noise": {"share": eta}, "spacing": "trailing"}).on(
         CheckpointSchedule(config)
@@ -116,7 +116,7 @@ def test_ddim_is_a_case_of_it(eta: float) -> None:
 @pytest.mark.parametrize("index", [0, 3, 9])
 @pytest.mark.parametrize("kind", ["flow_grpo", "dance_grpo", "sit"])
 def test_published_euler_maruyama_steps(kind: str, index: int) -> None:
-    """x - d v - d g^2/(2s) (x + (1-s) v) + g sqrt(d) z, as their code has it."""
+    """The published code computes x - d v - d g^2/(2s) (x + (1-s) v) + g sqrt(d) z."""
     by = sampler({"kind": kind}, 10)
     levels = Shifted().levels(10)
     s, t = levels[index : index + 2]
@@ -151,7 +151,7 @@ def test_noises_with_the_prediction_held(index: int) -> None:
 
 
 def test_invisible_noise_is_not_injected() -> None:
-    """As where a grid that is shifted twice ends at a level of .0089."""
+    """A grid that is shifted twice ends at a level of .0089, for example."""
 
     class Twice(FlowLevels):
         def levels(self, steps: int) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""Kernels of one order of summation, by triton's interpreter: tests need no GPU."""
+"""Kernels with a fixed order of summation, run by triton's interpreter, so that tests need no GPU."""
 
 from __future__ import annotations
 

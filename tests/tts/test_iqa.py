@@ -1,4 +1,4 @@
-"""Quality without reference by pyiqa: its sign, its kinds, and what is said without the package."""
+"""No-reference quality by pyiqa: its sign, its kinds, and the message without the package."""
 
 from __future__ import annotations
 

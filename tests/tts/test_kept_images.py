@@ -1,4 +1,4 @@
-"""Images that were decoded before: used again, in their layout, and bounded."""
+"""Decoded images are used again in their memory layout, and their bytes are bounded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tts.testing.toy_model import ToyModel
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_a_kept_image_has_the_layout_that_it_was_decoded_in(layout: torch.memory_format) -> None:
-    """Kernels may sum in another order for another one."""
+    """Kernels may sum in another order for another layout."""
     seen = list[tuple[int, ...]]()
 
     class LaidOut(ToyModel):

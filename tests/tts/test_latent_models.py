@@ -94,7 +94,7 @@ def test_the_condition_and_the_noise_decide_the_image(name: str, make: Any) -> N
 @pytest.mark.parametrize("guidance", [1.0, 4.0])
 @pytest.mark.parametrize("search", SEARCHES)
 def test_every_search_costs_what_it_says(search: str, guidance: float, guided: dict[float, tuple[Any, Any]]) -> None:
-    """Guidance counts twice; the winner's look-ahead is never paid again."""
+    """Guidance counts twice, and the winner's prediction is never paid for again."""
     settings, model = guided[guidance]
     engine = Engine(model, {"brightness": Brightness().load()}, 6)
     played = SEARCHES[search]
@@ -141,7 +141,7 @@ def test_a_negative_prompt_is_led_away_from(name: str, make: Any) -> None:
         denoised(make(name, negative_prompt=negative).load(), ["a cat"]) for negative in (None, "", "dark")
     )
     assert not torch.equal(empty, dark)
-    assert torch.equal(without, empty) is (name == "stable-diffusion")  # SDXL has zeros in place of no prompt
+    assert torch.equal(without, empty) is (name == "stable-diffusion")  # SDXL has zeros in its place
 
 
 @pytest.mark.parametrize("name", PROMPTED)
@@ -169,7 +169,7 @@ def test_what_is_cut_of_a_long_prompt_is_said(name: str, make: Any, capfd: pytes
     assert notes == ["prompt 'a very very long dog' is longer than the 14 tokens that are read; cut: 'og'"]
     model = make(name).load()
     assert torch.equal(denoised(model, ["a very very long dog"]), denoised(model, ["a very very long dot"]))
-    assert "truncated" not in capfd.readouterr().err  # what was said once is not said again by libraries
+    assert "truncated" not in capfd.readouterr().err  # libraries do not repeat the note
 
 
 @pytest.mark.parametrize("name", CONDITION)
@@ -227,7 +227,7 @@ def test_previews_that_cannot_be_used_are_named(make: Any, saved: dict[str, Path
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 @pytest.mark.parametrize("name", CONDITION)
 def test_lower_precision_is_near(name: str, precision: str, make: Any) -> None:
-    last = make(name).stepper().times[-1]  # where the clean state is near the noisy one
+    last = make(name).stepper().times[-1]  # there the clean state is near the noisy one
     full = denoised(make(name).load(), [CONDITION[name]] * 2, time=last)
     model = make(name, precision=precision).load()
     half = denoised(model, [CONDITION[name]] * 2, time=last)

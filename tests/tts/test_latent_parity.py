@@ -36,7 +36,7 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 
 
 class GivenNoise(DDIMScheduler):
-    """Steps with noises that are given beforehand."""
+    """DDIM's scheduler with noises that are given beforehand."""
 
     noises: list[Tensor]
     eta: float
@@ -74,7 +74,7 @@ def theirs(
 
 
 def ours(model: Model, conditions: list[Condition], drawn: list[Tensor]) -> Tensor:
-    """Our last latents, of all rows in one batch."""
+    """Our last latents; all rows are in one batch."""
 
     def answer(call: Call) -> Tensor:
         return model.denoise(call.x, torch.full((len(conditions),), call.level, dtype=torch.float64), conditions)
@@ -103,7 +103,7 @@ def test_same_noises_same_latents(name: str, schedule: str, tmp_path: Path, monk
 def test_same_latents_where_the_schedule_begins_without_signal(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With eta = 1, too, where diffusers' own step takes the root of a number that rounds below 0."""
+    """This includes eta = 1, where diffusers' own step takes the root of a number that rounds below 0."""
     schedule = {"prediction_type": "v_prediction", "timestep_spacing": "trailing", "rescale_betas_zero_snr": True}
     pipeline: Any = tiny_pipelines.PIPELINES[name](**schedule)
     folder, drawn = tiny_pipelines.save(pipeline, tmp_path / "it"), noises(10, 2)
@@ -119,7 +119,7 @@ def test_same_latents_where_the_schedule_begins_without_signal(
 def test_same_latents_with_other_settings(
     name: str, eta: float, guidance: float, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Less noise, no guidance, steps that do not divide the schedule."""
+    """Other settings are less noise, no guidance, and steps that do not divide the schedule."""
     pipeline: Any = tiny_pipelines.PIPELINES[name]()
     folder = tiny_pipelines.save(pipeline, tmp_path / "it")
     model = settings(name, folder, steps=steps, guidance=guidance, eta=eta).load()

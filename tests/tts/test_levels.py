@@ -1,4 +1,4 @@
-"""Rewards that ask for the noise level of what they judge are told it, padded, divided, kept and in ensembles."""
+"""Rewards that ask for noise levels get them: in padded and divided batches, for kept images and in ensembles."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tts.search.beam import Beam
 
 
 class Level:
-    """A reward that is the level itself, and remembers what it was told."""
+    """A reward whose value is the level, and that remembers the levels."""
 
     levelled = True
 
@@ -46,7 +46,7 @@ def test_a_plan_tells_the_level_after_each_step() -> None:
 
 @pytest.mark.parametrize("host", [True, False])
 def test_an_engine_tells_the_level_of_each_image(host: bool) -> None:
-    """Of predicted images in mid-trajectory, and 0 for final ones and for those to which a look ahead leads."""
+    """Predicted images have their state's level; final images and those of a look-ahead have 0."""
     reward, plan = Level(host), SAMPLER.plan
     engine = Engine(ToyModel(), {"level": reward}, 4)  # type: ignore[dict-item]
     problem = Problem(0, 3, plan, "level")

@@ -1,4 +1,4 @@
-"""Looking ahead: the reward of the image some coarser, deterministic steps further on."""
+"""Look-ahead: the reward of the image after some coarser, deterministic steps."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_none_stays_where_it_is(name: str) -> None:
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_the_more_steps_the_nearer_to_where_all_of_them_lead(name: str) -> None:
-    """Of the shrinkage of a normal distribution, whose flow both samplers solve."""
+    """The data are normal, so that both samplers' flow is known."""
     sampler, at = SAMPLERS[name], Position(drawn(1), drawn(1))
 
     def shrink(call: Call) -> torch.Tensor:
@@ -102,7 +102,7 @@ def counted(sampler: Any, step: int, ahead: int) -> int:
 @pytest.mark.parametrize("step", [0, 2, 5, 8, 9])
 @pytest.mark.parametrize("ahead", [0, 1, 2, 3, 6, 20])
 def test_it_costs_what_the_plan_says(step: int, ahead: int) -> None:
-    """Heun's: k, or the 2 k - 1 of the steps that are left; DDIM's: k - 1, as the first has its prediction already."""
+    """Heun: k calls, or the 2 k - 1 of the steps that are left. DDIM: k - 1, as the first prediction is there."""
     k, whole = min(ahead, 9 - step), ahead >= 9 - step
     assert counted(HEUN, step, ahead) == HEUN.plan.nfe_ahead(step, ahead) == (max(0, 2 * k - 1) if whole else k)
     assert counted(DDIM9, step, ahead) == DDIM9.plan.nfe_ahead(step, ahead) == max(0, k - 1)
@@ -121,14 +121,14 @@ def engine() -> Iterator[Engine]:
 
 
 def segments(plan: Plan) -> list[Segment]:
-    """Some that look ahead by different numbers, among some that do not."""
+    """Segments, of which some look ahead by different numbers of steps and some do not."""
     problem = Problem(1, 5, plan, "brightness")
     firsts = [Segment(Noise(k), problem.default(0, k, k), 1, "brightness", ahead) for k, ahead in enumerate([3, 1, 2])]
     return [*firsts, problem.preview(Noise(9), 3), problem.trajectory(4), Segment(Noise(3), (None,), 1, None)]
 
 
 def test_an_engine_answers_alike_alone_and_among_others(engine: Engine) -> None:
-    """Scores and the states that are kept, bit for bit; and each look is charged to its segment."""
+    """Scores and kept states are the same bit for bit, and each look-ahead is charged to its segment."""
     plan = engine.model.sampler.plan
     asked = segments(plan)
     together = Player(engine).ask(*asked)
@@ -141,7 +141,7 @@ def test_an_engine_answers_alike_alone_and_among_others(engine: Engine) -> None:
 
 
 def test_what_is_seen_ahead_is_where_the_steps_lead(engine: Engine) -> None:
-    """As many steps as are left score the final image; the state stays behind."""
+    """A look-ahead over all remaining steps scores the final image; the state itself stays where it is."""
     plan, noises = engine.model.sampler.plan, (None, Noise(8))
     look, rest = plan.steps - 2, (None,) * (plan.steps - 2)
     ahead, final, short, plain = Player(engine).ask(
@@ -168,7 +168,7 @@ def test_a_search_that_looks_ahead_plays_alike_alone_and_among_others(engine: En
 
 
 def test_beams_that_look_all_the_way_choose_by_the_final_image() -> None:
-    """One beam, one noisy step: the best of its deterministic ends."""
+    """With one beam and one noisy step, it picks the best of the deterministic ends."""
     world = World(Plan((1, 1, 1), (True, False, False), leaps=(1, 1, 1)))
     chosen = world.play(Beam(N=4, B=1, lookahead=2), 3)
     ends = [answer.reward for answer in world.answers[1]]
@@ -176,7 +176,7 @@ def test_beams_that_look_all_the_way_choose_by_the_final_image() -> None:
 
 
 class Looker(Naive):
-    """Looks as it is told."""
+    """A search whose look-ahead a test sets."""
 
     how: Any = 1
     scored: bool = True

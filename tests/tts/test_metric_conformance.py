@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class TestMetrics(MetricConformance):
-    """Our own metric, and one as a user would write it."""
+    """A metric of the package, and one as a user would write it."""
 
     @pytest.fixture(scope="class", params=[FrechetJudge, ColourSpread])
     @classmethod
@@ -28,7 +28,7 @@ class TestMetrics(MetricConformance):
 
 
 class Greys(MetricSettings):
-    """Mean grey in a way that can go wrong."""
+    """Mean grey, with a fault that a test chooses."""
 
     how: str = "right"
 
@@ -53,7 +53,7 @@ class Greys(MetricSettings):
 
 
 class GreyFeatures:
-    """Features as it is told."""
+    """Features with the chosen fault."""
 
     host = True
 

@@ -34,7 +34,7 @@ class TestEmbeddedModel(ModelConformance):
 
 
 class TestPipelines(ModelConformance):
-    """Models in diffusers' form; their plans and classes come from diffusers' files, by diffusers."""
+    """Models in diffusers' form; diffusers reads their plans and classes, so these need torch."""
 
     @pytest.fixture(scope="class", params=tiny_pipelines.PIPELINES)
     @classmethod
@@ -44,7 +44,7 @@ class TestPipelines(ModelConformance):
 
 
 class Formula(ModelSettings):
-    """A model of one formula, for the faulty ones to be made of."""
+    """A model of one formula, from which the faulty ones are derived."""
 
     sampler: StochasticHeun = Field(default_factory=lambda: StochasticHeun(steps=4))
 
@@ -182,7 +182,7 @@ def test_a_faulty_model_is_told_what_is_wrong(fault: str) -> None:
 
 
 def test_a_model_of_one_formula_keeps_to_the_rules() -> None:
-    """All but that its module, which is this one, imports torch."""
+    """It breaks only the rule that its module must not import torch, as this test file does."""
     model = Formula()
     for name, check in vars(ModelConformance).items():
         if name.startswith("test_") and name != "test_without_torch":

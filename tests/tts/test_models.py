@@ -22,7 +22,7 @@ from tts.samplers.heun import StochasticHeun
 
 
 class One(nn.Module):
-    """Answers 1."""
+    """A network that answers 1."""
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
         return torch.ones_like(x)
@@ -127,7 +127,7 @@ def test_every_condition_has_a_label() -> None:
 
 
 def test_identity_is_of_weights_and_sampler(random_weights: Path, tmp_path: Path) -> None:
-    """Wherever the file lies; another sampler is another model."""
+    """The file's place does not matter; another sampler is another model."""
     elsewhere = tmp_path / "copy.safetensors"
     elsewhere.write_bytes(random_weights.read_bytes())
     here = Cifar10(weights=random_weights)
@@ -143,7 +143,7 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
 
 
 def test_shipped_weights_are_sound() -> None:
-    """They have the digest that they name and fit their networks."""
+    """They have the digest that they state, and fit their networks."""
     assert Cifar10().identity()["weights"] == weights_file.digest(Cifar10().path)
     assert Cifar10().load().shape == (3, 32, 32)
     assert not ClassProbability().load().host

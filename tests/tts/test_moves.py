@@ -1,4 +1,4 @@
-"""Every kind of move against its closed form, its record, and itself in another process."""
+"""Every kind of move against its closed form, its record, and its result in another process."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def philox(counter: list[int], key: list[int]) -> list[int]:
 
 
 def plain_normal(seed: int, size: int) -> list[float]:
-    """`normal` in plain Python."""
+    """``normal`` in plain Python."""
     pairs = -(-size // 2)
     bits = [word for block in range(1, pairs // 2 + 2) for word in philox([block, 0, 0, 0], [seed, 0])]
     uniform = [((word >> 11) + 0.5) / 2**53 for word in bits[: 2 * pairs]]
@@ -55,7 +55,7 @@ PI_KEY = [0x452821E638D01377, 0xBE5466CF34E90C6C]
     ],
 )
 def test_plain_philox_gives_the_published_known_answers(counter: list[int], key: list[int], answer: str) -> None:
-    """The vectors of Random123's ``kat_vectors``."""
+    """The answers are in Random123's ``kat_vectors``."""
     assert " ".join(f"{word:016x}" for word in philox(counter, key)) == answer
 
 
@@ -94,7 +94,7 @@ def test_golden_values() -> None:
 
 
 def test_golden_seeds() -> None:
-    """Every problem's noises hang on these."""
+    """The noises of every problem depend on these."""
     assert derive_seed(0, "noise", -1, 0, 0) == 871715472916051871
     assert derive_seed("1") != derive_seed(1)
     assert derive_seed("a", "b") != derive_seed("ab")
@@ -108,7 +108,7 @@ def test_normal_has_the_moments_of_a_normal() -> None:
 
 
 def test_halves_of_a_noise_are_independent() -> None:
-    """The two outputs of Box and Muller share a radius; they must not share more."""
+    """The two outputs of Box and Muller's method share a radius, and must share nothing else."""
     first, second = normal(5, (2, 50_000)).astype(float)
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.02
     assert abs(np.corrcoef(first**2, second**2)[0, 1]) < 0.02

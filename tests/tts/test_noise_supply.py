@@ -1,4 +1,4 @@
-"""Noises made ahead: the same tensors, each made once, nothing left for the engine's own thread, and bounded."""
+"""Noises made ahead: the same tensors, each made once, bounded, and none left for the engine's own thread."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MOVED = Noise(1).moved(2, 0.1).moved(3, 0.2)
 
 
 class Noting(NoiseBank):
-    """A bank that knows who made what."""
+    """A bank that notes which thread made which noise."""
 
     def __init__(self, shape: tuple[int, ...] = SHAPE, keep_bytes: int = 1 << 20) -> None:
         super().__init__(shape, keep_bytes)
@@ -60,7 +60,7 @@ def expected(noises: Sequence[Noise]) -> torch.Tensor:
 
 
 def trajectories(count: int, steps: int) -> list[Segment]:
-    """Some steps have no noise, some jobs go back."""
+    """Trajectories in which some steps have no noise and some go back."""
     coins, found = random.Random(0), []
     for k in range(count):
         actions: list[Any] = [Noise(1000 * k + at) if coins.random() < 0.7 else None for at in range(steps)]
@@ -108,7 +108,7 @@ def test_what_was_not_told_of_is_made_at_once() -> None:
 
 
 def test_what_is_made_ahead_is_bounded() -> None:
-    """Of a bank of 16 tensors queued jobs have 4 at most, and all together 8; as room comes the rest is made."""
+    """In a bank of 16 tensors, queued jobs get at most 4 and all jobs together 8; the rest is made as room appears."""
     bank = Noting(keep_bytes=16 * 4 * 48)
     found = supply(bank)
     found.later([Noise(k) for k in range(100)])
@@ -139,7 +139,7 @@ def test_a_bank_of_one_tensor_is_not_worked_ahead_for() -> None:
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_pass_makes_no_noise_itself(name: str) -> None:
-    """Where the device takes long enough: of queued jobs, of each next step, and on ways back."""
+    """This holds if the device takes long enough: for queued jobs, next steps and ways back."""
     sampler = SAMPLERS[name]
     wanted = [EvalRequest(k, each) for k, each in enumerate(trajectories(20, sampler.plan.steps))]
     states = []

@@ -1,4 +1,4 @@
-"""Forms in which weights of rewards and of previews are published, and which would score or show something else."""
+"""Published forms of weights for rewards and previews that would give wrong scores or images if misread."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FILES = {
     "classifier": ("weights", ""),
     "pickscore": ("id", "model.safetensors"),
 }
-"""Settings that name weights, and the file in a folder."""
+"""Settings that name weights, and the file's name in a folder."""
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +64,7 @@ def test_quantised_weights_are_refused(name: str, files: dict[str, dict[str, Any
 def test_a_prompt_is_read_with_the_words_that_the_weights_know(
     files: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
-    """A cased BERT's words are fewer, so that all of its numbers stand for some other word."""
+    """A cased BERT has fewer words, so each of its numbers would stand for another word."""
     shutil.copytree(files["imagereward"]["tokenizer"], tmp_path / "cased")
     words = (tmp_path / "cased" / "vocab.txt").read_text().split("\n")
     (tmp_path / "cased" / "vocab.txt").write_text("\n".join(words[:40]) + "\n")

@@ -1,4 +1,4 @@
-"""The family that docs/families.md prints, in a file of its user's, draws what the project's own draws."""
+"""The family that docs/families.md prints, in a user's file, draws what the project's own family draws."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture
 def printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The page's files as modules, the family named as a configuration names it."""
+    """The page's files as modules; the value is the family's name in a configuration."""
     files = re.findall(r"^```python\n# (\S+)\.py\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     assert [file for file, _ in files] == ["my_sd3", "same"]
     for file, code in files:
@@ -59,7 +59,7 @@ def test_it_draws_what_ours_draws(printed: str, tmp_path: Path) -> None:
 
 
 def test_it_draws_what_its_pipeline_draws(printed: str, tmp_path: Path) -> None:
-    """By the program that the page prints, on other families too, of which one's latents are tokens."""
+    """The page's own program compares them, also for other families, one of which has tokens for latents."""
     row, same = CHECKS["flow-families"], importlib.import_module("same")
     families = {printed: "stable-diffusion-3", "auraflow": "auraflow", "flux": "flux-dev"}
     for name, family in families.items():

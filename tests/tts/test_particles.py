@@ -1,4 +1,4 @@
-"""Particles and per-step sampling against what they must be in the limit, and against their own laws."""
+"""Particles and per-step sampling against limiting cases and their own probability laws."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def chi_square(counts: Counter[int], expected: list[float], draws: int) -> float
 
 @pytest.mark.parametrize("name", RESAMPLING)
 def test_resampling_is_unbiased(name: str) -> None:
-    """Over seeds a count's mean is k times its weight."""
+    """Over seeds, the mean of a count is k times its weight."""
     coins, draws = random.Random(1), 4000
     counts = [RESAMPLING[name](WEIGHTS, 7, coins) for _ in range(draws)]
     assert all(sum(each) == 7 for each in counts)
@@ -93,7 +93,7 @@ def test_copies_go_on_with_other_noises() -> None:
 
 @pytest.mark.parametrize("resampling", ["systematic", "multinomial", "ssp"])
 def test_ancestors_come_as_often_as_their_weights_say(resampling: str) -> None:
-    """The first noise of a lineage, of those that start alike: softmax of what it adds, over 2000 seeds."""
+    """Over 2000 seeds, the first noise of a lineage has the softmax law of the reward that it adds."""
     worth = {0: 0.1, 1: 0.9, 2: 0.4}
 
     def score(recipe: Recipe) -> float:
@@ -112,7 +112,7 @@ def test_ancestors_come_as_often_as_their_weights_say(resampling: str) -> None:
 
 @pytest.mark.parametrize("potential", ["max", "diff", "add", "current"])
 def test_the_final_draw_has_the_target_law(potential: str) -> None:
-    """Of k particles that were never resampled, p(x) exp(lambda R), whatever the potentials on the way."""
+    """For k particles that are never resampled, the law is p(x) exp(lambda R), whatever the potentials were."""
     search, hits, expected = FK(k=3, lambda_=2, potential=potential, first=1, every=1, sample=True), 0, 0.0
     for seed in range(1500):
         world = World(TWO, lambda recipe: 0.3 * luck("small", recipe))
@@ -124,7 +124,7 @@ def test_the_final_draw_has_the_target_law(potential: str) -> None:
 
 
 def test_potentials_of_growth_telescope() -> None:
-    """Their product along a lineage is exp(lambda R) of the last look."""
+    """Their product along a lineage is exp(lambda R) with the last reward R."""
     search, world = FK(k=2, lambda_=3, potential="diff", first=1, every=1), World(EVERY)
     world.play(search, 4)
     from tts.search.fk import Particle

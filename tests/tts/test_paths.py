@@ -1,4 +1,4 @@
-"""Searches of paths and of populations: against what they must be in the limit."""
+"""Searches of paths and populations, against their limiting cases."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_no_generation_is_best_of_p(plan: str, seed: int) -> None:
 
 @pytest.mark.parametrize("plan", PLANS)
 def test_elites_alone_ask_for_nothing(plan: str) -> None:
-    """Neither forwards nor rounds; and they are best of P."""
+    """They cost neither forwards nor rounds, and the result is best of P."""
     for elites in (4, 9):
         world = World(PLANS[plan])
         found = world.play(EvoSearch(P=4, elites=elites), 1)
@@ -69,7 +69,7 @@ def test_the_best_of_a_population_never_falls(seed: int) -> None:
 
 
 def test_generations_cost_their_ways_to_the_end() -> None:
-    """On 50 steps of DDIM: C of all, and 26 or 30 mutants from steps 0, 20, 30 and 40."""
+    """On 50 steps of DDIM, all trajectories cost C, and 26 or 30 mutants start from steps 0, 20, 30 and 40."""
     plan = PLANS["ahead"]
     search = EvoSearch(P=5, elites=2, at=(0, 0.5))
     assert search.generations(plan) == [START, 1]
@@ -77,7 +77,7 @@ def test_generations_cost_their_ways_to_the_end() -> None:
 
 
 def test_mutants_share_their_parents_past() -> None:
-    """All but the noise of the generation's step, which is moved by a whole noise's length, and those after it."""
+    """The noise of the generation's step is moved by a whole noise's length; it and later noises differ."""
     world = World(EVERY)
     world.play(EvoSearch(P=5, elites=2, at=(0.5,)), 3)
     parents = {answer.state.noises for answer in world.answers[1]}
@@ -93,7 +93,7 @@ def test_mutants_share_their_parents_past() -> None:
 
 
 def test_parents_are_among_the_best() -> None:
-    """The best of a random 90 %: with ten trajectories the best or the second."""
+    """A parent is the best of a random 90 %: of ten trajectories, the best or the second best."""
     world = World(EVERY)
     world.play(EvoSearch(P=10, elites=1, at=(0.5,)), 0)
     ranked = sorted(world.answers[1], key=lambda answer: -answer.value)

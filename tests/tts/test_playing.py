@@ -1,4 +1,4 @@
-"""The front door: a search in a few lines of Python, bit for bit what a run stores."""
+"""A search in a few lines of Python gives, bit for bit, what a run stores."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory, model: tts.LoadedModel) -> li
 
 @pytest.mark.slow
 def test_plays_what_a_run_stores(rows: list[dict[str, Any]], model: tts.LoadedModel, engine: tts.Engine) -> None:
-    """Every search: images, recipes, scores and costs, bit for bit."""
+    """Images, recipes, scores and costs of every search are equal bit for bit."""
     assert len(rows) == 9
     for row in rows:
         search = {"name": row["search"], **json.loads(row["settings"])}

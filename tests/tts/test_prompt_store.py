@@ -1,4 +1,4 @@
-"""Encoded prompts in a store: each encoded once, read as it was, by models without text encoders."""
+"""Encoded prompts in a store: each is encoded once, and models without text encoders read it unchanged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def settings_in(name: str, folder: Path) -> Any:
-    """Settings of a model on tiny weights, which are saved."""
+    """Save tiny weights; returns settings of a model on them."""
     tiny_pipelines.save(tiny_pipelines.PIPELINES[name](), folder)
     return MODELS.make({"name": name, "id": str(folder), "sampler": {"steps": 3}})[1]
 
@@ -131,7 +131,7 @@ def test_a_key_is_of_all_that_decides_an_encoding(settings: Any, saved: Path, st
     other = PromptStore(store.folder, {"device": "cuda"})
     keys = [key(), key(prompt=None), key(precision="bf16"), key(negative_prompt="dark"), key(at=other)]
     assert len(set(keys)) == len(keys)
-    assert key(sampler={"steps": 7}, guidance=2.0) == key()  # which change no encoding
+    assert key(sampler={"steps": 7}, guidance=2.0) == key()  # they change no encoding
 
 
 def test_the_key_follows_the_encoders_and_not_the_network(settings: Any, store: PromptStore, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every key of the rewards' published configurations is used, is without effect, or is refused."""
+"""Every key of the rewards' published configurations is used, has no effect, or is refused."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ num_beam_groups num_beams num_return_sequences output_attentions output_hidden_s
 pruned_heads remove_invalid_values repetition_penalty return_dict return_dict_in_generate sep_token_id suppress_tokens
 task_specific_params temperature tf_legacy_loss tie_encoder_decoder tie_word_embeddings tokenizer_class top_k top_p
 torch_dtype torchscript transformers_version typical_p use_bfloat16 architectures _name_or_path"""
-"""Keys that transformers 4 wrote into each part of a configuration, as PickScore's was saved."""
+"""Keys that transformers 4 wrote into each part of a configuration, such as PickScore's."""
 SHARED = "attention_dropout dropout hidden_act hidden_size initializer_factor initializer_range intermediate_size "
 SHARED += "layer_norm_eps num_attention_heads num_hidden_layers projection_dim"
 
@@ -88,7 +88,7 @@ PUBLISHED: dict[str, tuple[str, set[str]]] = {
     "open_clip_config.json": ("model_cfg preprocess_cfg", clip_constants.FOLDER_KEYS),
     "open_clip_config.json: preprocess_cfg": (" ".join(_PREPROCESS_KEYS), clip_constants.PREPROCESS_KEYS),
 }
-"""Published configurations: their keys, and those that are known here."""
+"""Published configurations: their keys, and the keys that are known here."""
 
 
 @pytest.mark.parametrize("file", PUBLISHED)
@@ -106,7 +106,7 @@ def test_every_key_of_the_installed_transformers_is_known() -> None:
 
 
 def test_open_clip_builds_every_configuration_that_it_ships() -> None:
-    """Their keys are open_clip's own to read: it refuses those that its parts do not have."""
+    """open_clip reads their keys itself, and refuses those that its parts do not have."""
     fields = {
         "vision_cfg": open_clip.CLIPVisionCfg.__dataclass_fields__,
         "text_cfg": open_clip.CLIPTextCfg.__dataclass_fields__,
@@ -123,7 +123,7 @@ def test_open_clip_builds_every_configuration_that_it_ships() -> None:
     assert unknown == set()
 
 
-# ---- what is not known ----------------------------------------------------------------------------------------------
+# ---- unknown keys ---------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +188,7 @@ def copied(reward: str, settings: dict[str, Any], to: Path) -> dict[str, Any]:
     return {name: value.replace(str(root), str(to / reward)) for name, value in settings.items()}
 
 
-# ---- what is used ---------------------------------------------------------------------------------------------------
+# ---- used keys ------------------------------------------------------------------------------------------------------
 
 PROCESSORS: dict[str, dict[str, Any]] = {
     "as published": {},
@@ -248,14 +248,14 @@ def test_the_scale_of_pickscore_is_100_in_any_precision(
         model.logit_scale.fill_(torch.tensor(100.0).log())
         model.save_pretrained(folder)
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "dtype": "float16"}))  # of how it was trained
+    (folder / "config.json").write_text(json.dumps({**config, "dtype": "float16"}))  # the precision of training
     reward: Any = REWARDS.make({"name": "pickscore", **settings, "precision": precision})[1].load()
     assert reward.scale == CHECKS["scale"].near(100.0)
     assert reward.model.dtype == {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
 
 
 def test_no_two_images_tie_because_the_head_rounds(files: dict[str, dict[str, Any]]) -> None:
-    """ImageReward in bf16: its network rounds, its head does not."""
+    """With ImageReward in bf16, the network rounds but the head does not."""
     reward: Any = REWARDS.make({"name": "imagereward", **files["imagereward"], "precision": "bf16"})[1].load()
     assert {part.weight.dtype for part in reward.network.head} == {torch.float32}
     found = torch.tensor(reward.score(images(40, 3, 32, 32), ["a"] * 40)).double()

@@ -1,4 +1,4 @@
-"""A search ranks its candidates by several rewards, as Ma et al. do, or says why it cannot."""
+"""A search ranks its candidates by several rewards, like Ma et al., or says why it cannot."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_all_rewards_of_the_run_rank_or_those_that_are_named() -> None:
 
 
 def test_a_pivot_is_ranked_anew_among_its_neighbours() -> None:
-    """A rank of the round before would let it stay."""
+    """With its rank from the round before, it would stay."""
     search = RankEnsemble(search={"name": "zero_order_initial", "N": 2}, size=1, of=["a", "b"])
     chosen, _ = play(search.run(problem()), {"a": [5.0, 6, 4], "b": [1.0, 2, 3]})
     assert chosen.state.key == 1

@@ -27,7 +27,7 @@ SAMPLERS: dict[str, Sampler] = {"heun": SAMPLER, "ddim": DDIM, "ddim-250": ddim(
 
 
 def scales(sampler: Any, step: int) -> tuple[float, float]:
-    """Signal and deviation of the noise before a step; after a step, those to which it led."""
+    """Signal and deviation of the noise before a step, which are also those to which the step before led."""
     if not hasattr(sampler, "alphas"):
         return 1.0, sampler.levels[step]
     alpha = sampler.alphas[step] if step < len(sampler.alphas) else sampler.targets[-1]
@@ -46,7 +46,7 @@ def test_a_recipe_is_folded() -> None:
 
 def test_costs_are_those_of_the_steps_taken_and_of_the_ways_back() -> None:
     assert GAPPY.spent(None, MIXED) == 5 * 2
-    assert AHEAD.spent(None, MIXED) == 1 + 5 + 1  # back to where it is already is free
+    assert AHEAD.spent(None, MIXED) == 1 + 5 + 1  # going back to the present step is free
     assert AHEAD.times(2).spent(2, [Back(Noise(1), 0), None]) == 2 * (1 + 1)
     assert [AHEAD.spent(None, [None] * k) for k in range(5)] == [AHEAD.nfe(stop=k) for k in range(5)]
 
@@ -75,7 +75,7 @@ def test_a_record_of_before_there_were_ways_back_is_a_step() -> None:
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_the_way_back_has_the_levels_own_spread_around_the_clean_state(name: str) -> None:
-    """x_i = alpha_i x_0 + sigma_i e goes back to mean alpha_j x_0 and variance sigma_j^2, closed form of algorithms."""
+    """In closed form, x_i = alpha_i x_0 + sigma_i e goes back to mean alpha_j x_0 and variance sigma_j^2."""
     sampler, clean, size = SAMPLERS[name], 0.7, (200_000,)
     steps = sampler.plan.steps
     for i, j in [(steps, 0), (steps, steps - 1), (steps - 2, 1), (3, 2), (1, 0)]:
@@ -160,13 +160,13 @@ def test_ways_back_have_noises_of_their_own() -> None:
     ],
 )
 def test_where_a_clean_state_is_predicted(actions: tuple[Action, ...], told: bool, ahead: bool) -> None:
-    """With Heun's sampler where a step was the last that changed anything; with DDIM's everywhere."""
+    """With Heun, a prediction exists where a step was the last action that changed anything; with DDIM, everywhere."""
     assert Plan((2, 2, 1), (True,) * 3).predicts(actions) is told
     assert AHEAD.predicts(actions) is ahead
 
 
 def test_a_reward_where_nothing_is_predicted_is_refused() -> None:
-    """Heun's state right after a way back is noise; with DDIM's, or after a look ahead or a step, it has an image."""
+    """Right after a way back, Heun has no prediction; DDIM, a look-ahead or a further step gives one."""
     back, start = Back(Noise(1), 1), State(0, 0, 3, (Noise(0), None, None, None))
 
     def asked(plan: Plan, *actions: Action, ahead: int = 0) -> list[Segment]:

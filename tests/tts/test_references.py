@@ -1,4 +1,4 @@
-"""References of real images: each published form is read, whatever else a file holds is refused, and work is kept."""
+"""References of real images: each published form is read, other contents are refused, and computed moments are kept."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def statistics(size: int, seed: int) -> dict[str, np.ndarray]:
 
 
 def adm(path: Path) -> Path:
-    """A file as guided diffusion's authors publish them."""
+    """A file in the form of guided diffusion's authors."""
     pooled, spatial = statistics(2048, 0), statistics(2023, 1)
     moments_ = {"mu": pooled["mu"], "sigma": pooled["sigma"], "mu_s": spatial["mu"], "sigma_s": spatial["sigma"]}
     np.savez(path, arr_0=PIXELS, **moments_)  # type: ignore[arg-type]
@@ -158,7 +158,7 @@ def test_images_of_every_form_are_looked_at_once(
         expected = kid.load().features(torch.from_numpy(PIXELS.transpose(0, 3, 1, 2).copy())).numpy()
     order = np.argsort(found[:, 0]), np.argsort(expected[:, 0])
     np.testing.assert_allclose(found[order[0]], expected[order[1]], rtol=1e-4, atol=1e-5)
-    if form != "npz":  # there moments are in the file
+    if form != "npz":  # an npz file holds its moments
         whole = FID(features="judge", reference=str(made)).reference()
         np.testing.assert_allclose(whole.covariance, moments(expected).covariance, rtol=1e-3, atol=1e-6)
         assert whole.n == 7
@@ -176,7 +176,7 @@ def test_some_images_are_drawn(tmp_path: Path) -> None:
 
 
 def test_drawn_images_are_of_all_classes_though_these_take_turns() -> None:
-    """Every fifth of images whose ten classes take turns is of two classes."""
+    """Every fifth image would be of only two classes, as the ten classes alternate."""
     found = drawn(50_000, 10_000)
     counts = np.bincount(found % 10)
     assert len(set(found.tolist())) == 10_000
@@ -187,7 +187,7 @@ def test_drawn_images_are_of_all_classes_though_these_take_turns() -> None:
 
 
 def test_the_judge_comes_with_its_references() -> None:
-    """Features of 10,000 of the real images whose moments are shipped, too: as near to them as chance lets them be."""
+    """Features of 10,000 real images and the shipped moments agree as closely as chance allows."""
     kid = KID(features="judge")
     for metric in (FID(features="judge"), kid):
         metric.check()

@@ -1,4 +1,4 @@
-"""Names and settings: found lazily, refused with the nearest that exists."""
+"""Names and settings: plug-ins are imported lazily, and a wrong name is refused with the nearest one."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_listing_names_imports_no_torch(fresh_python: Callable[..., str]) -> Non
 
 
 def test_making_everything_imports_no_torch(fresh_python: Callable[..., str]) -> None:
-    """A search with its settings, and what a configuration says of models and rewards, are plain Python."""
+    """Searches with their settings, and settings of models and rewards, are plain Python."""
     code = (
         "import sys; from tts.registry import MODELS, REWARDS, SEARCHES\n"
         f"needed = {NEEDED!r}\n"

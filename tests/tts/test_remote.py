@@ -1,4 +1,4 @@
-"""Rewards behind a wire: right values, and none that is wrong when a service is."""
+"""Rewards over HTTP: right values, and no wrong value if a service fails."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_one_that_stays_away_fails_what_it_was_to_score(monkeypatch: pytest.Monk
 
 
 def test_one_that_is_away_is_waited_for_no_longer_than_anyone_wants() -> None:
-    """An engine that is closed, as when its run is interrupted, ends the wait for all that it has asked so far."""
+    """Closing an engine, as an interrupted run does, ends the wait for everything that it has asked so far."""
     asked, found, up = threading.Event(), list[BaseException](), threading.Event()
 
     def answer(body: bytes) -> Answer:
@@ -268,7 +268,7 @@ def test_a_pickle_that_holds_anything_else_is_read_by_nobody(value: Any) -> None
 def _dumped(value: Any) -> bytes:
     try:
         return pickle.dumps(value)
-    except TypeError:  # what cannot even be written
+    except TypeError:  # it cannot even be pickled
         return b"cposix\nsystem\n."
 
 

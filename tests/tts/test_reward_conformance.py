@@ -24,14 +24,14 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def blocks() -> Iterator[int]:
-    """A shallow DINOv2; the value is its number of blocks."""
+    """Make DINOv2 shallow; the value is its number of blocks."""
     with pytest.MonkeyPatch.context() as patch:
         yield tiny_rewards.shallow(patch)
 
 
 @pytest.fixture(scope="module")
 def scorers(blocks: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, RewardSettings]]:
-    """Every reward of the package, those with published weights on small ones, the remote one with a service."""
+    """Every reward of the package: small weights stand for published ones, and the remote reward has a service."""
     folder, two = tmp_path_factory.mktemp("rewards"), ["brightness", "compressibility"]
     settings: dict[str, dict[str, Any]] = {
         **(small := tiny_rewards.all_settings(folder / "weights")),
@@ -60,7 +60,7 @@ class TestRewards(RewardConformance):
 
 
 class Mean(RewardSettings):
-    """Mean brightness in a way that can go wrong."""
+    """Mean brightness, with a fault that a test chooses."""
 
     how: str = "right"
 
@@ -69,7 +69,7 @@ class Mean(RewardSettings):
 
 
 class MeanReward:
-    """Scores as it is told."""
+    """Scores with the chosen fault."""
 
     host = True
 

@@ -1,4 +1,4 @@
-"""Segments name rewards as a set; a search asks for those of its problem, and for no other."""
+"""Segments name a set of rewards; a search may ask only for rewards of its problem."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_what_is_scored_by_what() -> None:
 
 
 def test_on_takes_its_noises_to_the_steps_that_inject_one() -> None:
-    state = State(1, 0, 0, (Noise(1),))  # of GAPPY, steps 1, 3 and 4 inject
+    state = State(1, 0, 0, (Noise(1),))  # steps 1, 3 and 4 of GAPPY inject noise
     assert problem().on(state, 5, Noise(5), Noise(6)).noises == (None, Noise(5), None, Noise(6), None)
     assert problem().on(state, 2, Noise(5)) == Segment(state, (None, Noise(5)), 3)
     assert problem().on(state, 0).noises == ()
@@ -96,10 +96,10 @@ def test_a_name_that_may_not_be_searched_on_is_refused(name: str) -> None:
 
 
 class OneByOne(Search):
-    """Two trajectories, one after the other, which is what is taken for granted."""
+    """Two trajectories, one after the other: the default depth assumes this."""
 
     def run(self, problem: Problem) -> Run:
-        """The better one."""
+        """Draw both and pick the better one."""
         first = yield [problem.trajectory(0)]
         second = yield [problem.trajectory(1)]
         return best([*first, *second])

@@ -1,4 +1,4 @@
-"""Rewards against closed forms and by hand."""
+"""Rewards against closed forms and computations by hand."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ IN_UNITS = ("brightness", "class_judge", "class_probability", "classifier", "com
 
 @pytest.fixture(scope="module")
 def rewards(files: dict[type[ClassProbability], Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reward]:
-    """The rewards that lie in [0, 1], loaded, those with weights on small ones."""
+    """The rewards that lie in [0, 1], loaded; those with weights have small ones."""
     squeeze = tiny_rewards.torchvision_classifier(tmp_path_factory.mktemp("rewards") / "squeeze.pth")
     settings: dict[str, dict[str, Any]] = {
         **{kind.name: {"weights": path} for kind, path in files.items()},
@@ -83,7 +83,7 @@ def test_brightness_equals_the_mean_over_pixels() -> None:
 
 
 def test_brightness_does_not_change_with_the_order_of_pixels() -> None:
-    """Integers are summed, so that the value has no rounding of its own."""
+    """Integers are summed, so the sum has no rounding error."""
     images = random_images(1)
     shuffled = images.flatten(2)[:, :, torch.randperm(1024)].view_as(images)
     reward = Brightness().load()
@@ -132,7 +132,7 @@ def unit(images: Tensor) -> Tensor:
 def test_class_probability_is_the_softmax_of_the_wanted_class(
     kind: type[ClassProbability], files: dict[type[ClassProbability], Path]
 ) -> None:
-    """The classifier wants [-1, 1], not [0, 1]."""
+    """The classifier gets images in [-1, 1], not [0, 1]."""
     network, images, labels = NETWORKS[kind](), random_images(8), [0, 9, 3, 3, 1, 2, 4, 7]
     weights_file.load(network, files[kind])
     with torch.no_grad():
@@ -183,7 +183,7 @@ def test_classifiers_of_cifar10_refuse_other_models(kind: type[ClassProbability]
 @pytest.mark.parametrize("kind", NETWORKS)
 @pytest.mark.parametrize("batch", [32, 64])
 def test_a_row_of_a_whole_batch_does_not_depend_on_its_place(kind: type[ClassProbability], batch: int) -> None:
-    """With the weights that ship, on one thread, as engines have it."""
+    """The test uses the shipped weights on one thread, like an engine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""A model whose rows depend on one another is found at the start."""
+"""An engine finds at its start that rows of a model depend on one another."""
 
 from __future__ import annotations
 

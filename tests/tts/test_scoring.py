@@ -29,7 +29,7 @@ class Unsure(Level):
 
 
 class Failing(Level):
-    """A reward with a fault: it breaks down over one image."""
+    """A faulty reward that fails on one image."""
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[float | None]:
         if (images[:, 0, 0, 0] == 66).any():
@@ -56,7 +56,7 @@ def test_host_rewards_run_beside_the_device() -> None:
 
 
 def test_device_rewards_always_see_whole_batches() -> None:
-    """One fixed shape; CPU rewards are spared the padding."""
+    """Batches have one fixed shape; CPU rewards get no padding."""
     device, host = Level(False), Level(True)
     scored(Scorer(ToyModel(), {"device": device, "host": host}, batch=4), [wanted(k, ALL) for k in range(5)])
     assert device.batches == [4, 4]
@@ -144,7 +144,7 @@ def test_device_rewards_may_be_on_a_device_of_their_own() -> None:
 
 
 def test_a_batch_that_is_not_full_is_padded() -> None:
-    """At another size kernels may give another last bit."""
+    """With another batch size, kernels may give other last bits."""
     model, device = Counting(), Level(False)
     scorer = Scorer(model, {"it": device}, batch=8)
     scored(scorer, [wanted(k, "it") for k in range(11)])

@@ -1,4 +1,4 @@
-"""Lanes: rewards run beside one another, and none waits for another."""
+"""Lanes: rewards run side by side, and none waits for another."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tts.testing.toy_model import ToyModel
 
 
 class Gate(Level):
-    """A host reward that is stuck until it is let go."""
+    """A host reward that blocks until a test releases it."""
 
     def __init__(self) -> None:
         super().__init__(True)
@@ -33,7 +33,7 @@ def test_a_slow_reward_delays_only_who_asked_for_it() -> None:
         scorer.add(want)
     scorer.flush(partial=True)
     found = [scorer.collect(wait=True)]
-    scorer.add(wanted(5, "fast"))  # of a later batch
+    scorer.add(wanted(5, "fast"))  # in a later batch
     scorer.flush(partial=True)
     found.append(scorer.collect(wait=True))
     assert [[score.ticket for score in scores] for scores in found] == [[2, 4], [5]]
@@ -80,7 +80,7 @@ def test_scores_are_in_one_order_whichever_lane_is_first() -> None:
 
 
 class Concurrent(Level):
-    """A reward that several threads may ask, and that needs as many of them to go on."""
+    """A reward that several threads may call, and that returns only once that many have."""
 
     def __init__(self, threads: int, **ways: object) -> None:
         super().__init__(True)

@@ -1,4 +1,4 @@
-"""Choices of searches, against exhaustive oracles and against each other."""
+"""Choices of searches, compared with exhaustive oracles and with each other."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_random_finds_the_optimum_of_an_additive_reward(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_beam_is_the_global_optimum_when_it_holds_every_path(seed: int) -> None:
-    """One choice and B streams: the B N paths are all that there are."""
+    """With one choice and B streams, there are only B N paths."""
     streams = [(problem(LATE, seed).noise(INITIAL, stream), None, None) for stream in range(3)]
     every = [(*path, noise) for stream, path in enumerate(streams) for noise in fresh(LATE, seed, 2, 4, stream)]
     assert World(LATE).play(Beam(N=4, B=3), seed).state.noises == max(every, key=chaotic)
@@ -72,7 +72,7 @@ def test_beam_is_the_global_optimum_when_it_holds_every_path(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_beam_survivors_are_the_best_of_all_streams(seed: int) -> None:
-    """Written out: expand every stream, sort all, keep B; the kept states carry their own parents."""
+    """The reference expands every stream, sorts all candidates and keeps B; kept states have their own parents."""
     paths = [(problem(EVERY, seed).noise(INITIAL, stream),) for stream in range(2)]
     for step in range(EVERY.steps):
         wide = [(*path, noise) for stream, path in enumerate(paths) for noise in fresh(EVERY, seed, step, 3, stream)]
@@ -82,7 +82,7 @@ def test_beam_survivors_are_the_best_of_all_streams(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_beam_takes_its_final_choice_by_the_final_reward(seed: int) -> None:
-    """The last step of this plan injects nothing: the order of the predicted images does not count any more."""
+    """The last step of this plan injects no noise, so the order of predicted images no longer counts."""
     world = World(GAPPY)
     chosen = world.play(Beam(N=3, B=4), seed)
     assert chosen == max(world.answers[-1], key=lambda answer: chaotic(answer.state.noises))
@@ -97,7 +97,7 @@ def test_a_tree_of_one_choice_picks_the_best_child(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_tree_without_revisits_goes_by_deterministic_rollouts(seed: int) -> None:
-    """With S = N every child is rolled out once: the step's best rollout wins."""
+    """With S = N, every child is rolled out once, and the best rollout of the step wins."""
     recipe: Recipe = (problem(EVERY, seed).noise(INITIAL),)
     for step in range(EVERY.steps):
         rest = (None,) * (EVERY.steps - step - 1)
@@ -106,7 +106,7 @@ def test_a_tree_without_revisits_goes_by_deterministic_rollouts(seed: int) -> No
 
 
 def hidden(recipe: Recipe) -> float:
-    """Only complete paths earn: the exhaustive best of them is far above its siblings' mean."""
+    """A reward of complete paths only, whose best path is far above the mean of its siblings."""
     return 0.0 if None in recipe else 0.4 * luck(recipe[1]) + 0.6 * luck(recipe[1:])
 
 
@@ -118,7 +118,7 @@ def test_a_tree_with_many_simulations_finds_the_best_path(seed: int) -> None:
 
 
 def test_a_tree_backs_up_through_every_node_of_its_path() -> None:
-    """The root's mean is the mean of all simulations, seen from the next choice: a higher S changes it."""
+    """The root's mean is over all simulations below it, so a higher S can change the next choice."""
     few, many = (World(EVERY).play(MCTS(N=2, S=s), seed=1).state.noises for s in (2, 64))
     assert chaotic(many) > chaotic(few)
 
@@ -181,7 +181,7 @@ def rounds_of(world: World, K: int) -> list[list[list[Evaluation]]]:
 @pytest.mark.parametrize("keep_best", [True, False])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_candidates_move_the_pivot(keep_best: bool, seed: int) -> None:
-    """The pivot is the best so far, or without ``keep_best`` the last round's best, even when it is worse."""
+    """The pivot is the best so far; without ``keep_best`` it is the last round's best, even if that is worse."""
     world = World(GAPPY)
     world.play(ZeroOrder(N=3, K=5, keep_best=keep_best), seed)
     for rounds in rounds_of(world, 5):
@@ -194,7 +194,7 @@ def test_candidates_move_the_pivot(keep_best: bool, seed: int) -> None:
 @pytest.mark.parametrize("kind", [ZeroOrder, EpsGreedy])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_keeping_the_best_never_falls(kind: type[LocalSearch], seed: int) -> None:
-    """The step's state is the best of all its rounds; replacing takes the last round's."""
+    """With keeping, the step's state is the best of all rounds; with replacing, the best of the last round."""
     for keep_best in (True, False):
         world = World(GAPPY)
         chosen = world.play(kind(N=3, K=5, keep_best=keep_best), seed).state.noises
@@ -204,7 +204,7 @@ def test_keeping_the_best_never_falls(kind: type[LocalSearch], seed: int) -> Non
 
 
 def test_replacing_can_lose_what_keeping_keeps() -> None:
-    """The two differ; otherwise the tests above would test nothing."""
+    """The two modes differ; otherwise the tests above would prove nothing."""
     kept, replaced = (World(EVERY).play(ZeroOrder(N=2, K=8, keep_best=keep)).state.noises for keep in (True, False))
     assert kept != replaced
 
@@ -232,7 +232,7 @@ def test_when_all_are_equal_the_first_candidates_win(name: str) -> None:
 
 @pytest.mark.parametrize("kind", [ZeroOrder, EpsGreedy])
 def test_a_pivot_yields_to_better_candidates_only(kind: type[LocalSearch]) -> None:
-    """When all are equal each step keeps the first candidate of its first round."""
+    """If all candidates are equal, each step keeps the first candidate of its first round."""
     world = World(GAPPY, constant)
     chosen = world.play(kind(N=2, K=4), seed=1)
     firsts = [rounds[0][0].state.noises[-1] for rounds in rounds_of(world, 4)]

@@ -20,7 +20,7 @@ from tts.testing.search import SearchConformance
 
 
 class TestSearches(SearchConformance):
-    """All that the package has."""
+    """Every search of the package."""
 
     @pytest.fixture(params=SEARCHES)
     def search(self, request: pytest.FixtureRequest) -> Search:
@@ -38,7 +38,7 @@ MEMORY = Memory()
 
 
 class Picker(Search):
-    """Two trajectories, the better one: the search that the faulty ones are made of."""
+    """The better of two trajectories: the search from which the faulty ones are derived."""
 
     budget: ClassVar[str | None] = "N"
     N: int = Field(2, ge=1)

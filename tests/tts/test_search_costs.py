@@ -1,4 +1,4 @@
-"""Costs of searches: as stated, nothing paid twice, nothing paid where there is no choice."""
+"""Costs of searches are as stated; nothing is paid twice, and nothing where there is no choice."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_tree_spends_and_waits_no_more_than_it_says(search: MCTS, plan: Plan, 
 
 @pytest.mark.parametrize(("n", "s"), [(2, 3), (3, 5), (4, 8), (6, 19)])
 def test_a_tree_that_keeps_its_subtree_waits_no_more_than_it_says(n: int, s: int) -> None:
-    """A root that brings children along has fewer to run side by side."""
+    """A root that keeps children has fewer new ones to run side by side."""
     plan, search = Plan((2,) * 14 + (1,), (True,) * 15), MCTS(N=n, S=s)
     world = World(plan)
     world.play(search)
@@ -62,7 +62,7 @@ def test_every_fixed_search_is_exact_on_any_plan(plan: Plan) -> None:
 
 C, T = 2, 7
 FLAT = Plan((C,) * T, (True,) * T)
-"""Every step injects noise and costs C, as in the table of formulas."""
+"""Every step injects noise and costs C, as the table of formulas assumes."""
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_costs_of_the_published_table(search: Search, nfe: int) -> None:
 
 
 def test_costs_on_the_studys_sampler() -> None:
-    """Ours skip the five steps without noise: 13 of 18 are searched."""
+    """Our searches skip the five steps without noise, so 13 of 18 are searched."""
     calls = (2,) * 17 + (1,)
     plan = Plan(calls, tuple(2 <= step <= 14 for step in range(18)))
     assert EpsGreedy(N=4, K=20).nfe(plan) == 80 * 26 + 9
@@ -96,7 +96,7 @@ def test_costs_on_the_studys_sampler() -> None:
 @pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("name", SEARCHES)
 def test_computes_no_step_twice(name: str, plan: str) -> None:
-    """The winner of a step, least of all, is not computed again."""
+    """In particular, the winner of a step is not computed again."""
     world = World(PLANS[plan])
     world.play(SEARCHES[name])
     assert len(set(world.steps_taken)) == len(world.steps_taken)

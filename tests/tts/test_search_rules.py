@@ -1,4 +1,4 @@
-"""A search that breaks a rule is told which, and leaves the engine as it was."""
+"""A search that breaks a rule gets an error that names the rule, and leaves the engine as it was."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Told(Naive):
-    """A search that does as it is told."""
+    """A search whose requests a test sets."""
 
     def run(self, problem: Problem) -> Run:
         return FAULTS[FAULT[0]](problem)
@@ -105,7 +105,7 @@ FAULTS: dict[str, Any] = {
 
 @pytest.mark.parametrize("message", FAULTS)
 def test_a_search_that_breaks_a_rule_is_told_which(message: str) -> None:
-    """And the engine is as it was."""
+    """Afterwards the engine is as it was."""
     engine, FAULT[0] = toy_engine(), message
     with pytest.raises(SearchError, match=message) as found:
         tts.play(Told(), Problem(1, 0, engine.model.sampler.plan, "brightness"), engine)

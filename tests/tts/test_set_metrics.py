@@ -1,4 +1,4 @@
-"""Metrics of sets against closed forms, against all pairs written out, and against torch-fidelity's own functions."""
+"""Metrics of sets against closed forms, explicit sums over all pairs, and torch-fidelity's own functions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SIZE = 12
 
 
 def drawn(rows: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> np.ndarray:
-    """Features that hang together, ``[rows, SIZE]`` float32."""
+    """Correlated features, ``[rows, SIZE]`` float32."""
     mixed = np.random.default_rng(7).normal(size=(SIZE, SIZE))
     own = np.random.default_rng(seed).normal(size=(rows, SIZE))
     return (shift + scale * own @ mixed).astype(np.float32)
@@ -45,7 +45,7 @@ FAKE, REAL = drawn(230, 0, 0.4, 0.9), drawn(260, 1)
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is looked at whole."""
+    """Let metrics work in small chunks."""
     monkeypatch.setattr(sums, "ROWS", 64)
     monkeypatch.setattr(sums.chunks, "__defaults__", (64,))
     monkeypatch.setattr(kernel, "ROWS", 50)
@@ -82,7 +82,7 @@ def test_fid_is_torch_fidelity_s() -> None:
 
 
 def same_interval(found: MetricValue, features: np.ndarray, statistic: Callable[[np.ndarray], float]) -> None:
-    """A jackknife from sums is the one that computes everything anew without each group."""
+    """Assert that the jackknife from sums equals one that computes the statistic again without each group."""
     assert found == pytest.approx(tuple(with_interval(features, statistic)), rel=1e-7)
 
 
@@ -94,7 +94,7 @@ def test_intervals_from_sums_are_those_of_computing_all_anew() -> None:
 
 
 def vendi_of_the_whole_matrix(rows: np.ndarray) -> float:
-    """From the eigenvalues of ``K/n``."""
+    """The Vendi score from the eigenvalues of ``K/n``."""
     unit = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32).astype(float)
     values = np.linalg.eigvalsh(unit @ unit.T / len(rows))
     values = values[values > 1e-12]
@@ -168,7 +168,7 @@ def test_the_inception_score_is_torch_fidelity_s() -> None:
 
 
 def one_split(logits: np.ndarray) -> float:
-    """The score by its definition."""
+    """The inception score of one split, by its definition."""
     p = softmax(logits.astype(float), axis=1)
     return float(np.exp((p * np.log(p / p.mean(axis=0))).sum(axis=1).mean()))
 
@@ -179,7 +179,7 @@ def test_the_score_of_sure_and_even_classes_is_their_number() -> None:
 
 
 def test_infinitely_many_images_have_no_bias() -> None:
-    """The distance of the normal distribution to itself is 0, and of N of its images it is too large."""
+    """The distance of a normal distribution to itself is 0; estimated from N images it is too large."""
     wide = np.random.default_rng(3).normal(size=(400, 20)).astype(np.float32)
     reference = moments(np.concatenate([np.eye(20), -np.eye(20)]) * math.sqrt(39 / 2))
     np.testing.assert_allclose(reference.covariance, np.eye(20), atol=1e-12)

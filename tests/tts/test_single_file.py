@@ -1,4 +1,4 @@
-"""Stable Diffusion from a single file in its authors' form."""
+"""Stable Diffusion from a single file in the authors' form."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tts.registry import MODELS
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The same networks as a folder and as a file; the folder's own weights are others."""
+    """Networks in a single file, and a folder with their configuration but other weights."""
     folder = tmp_path_factory.mktemp("single")
     pipeline = tiny_pipelines.stable_diffusion(seed=1)
     tiny_pipelines.save(pipeline, folder / "same")
@@ -105,7 +105,7 @@ MARKS: dict[str, tuple[list[str], str]] = {
 
 
 def one_line(id: Path, file: Path) -> str:
-    """The message about a file, the same from all callers."""
+    """The message about a file, which is the same from all callers."""
     with pytest.raises(WeightsError) as error:
         settings(id, file=str(file)).check()
     said = str(error.value)

@@ -1,4 +1,4 @@
-"""SiT and REPA: the published network, times, signs and guidance; files of training programs; what is refused."""
+"""SiT and REPA: the published network, times, signs and guidance; files of training programs; refusals."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Files of SiT, bare, and of REPA, as its training program keeps them; and their autoencoder."""
+    """A plain file of SiT, a training file of REPA, and their autoencoder."""
     found = tmp_path_factory.mktemp("sit")
     sit_files.save(sit_files.published(sit_files.dit()), found / "sit.pt")
     sit_files.save(sit_files.trained(sit_files.published(sit_files.dit(variance=False))), found / "repa.pt")
@@ -86,7 +86,7 @@ def test_answers_as_diffusers_network_at_the_published_frequencies(variance: boo
 
 @torch.inference_mode()
 def test_diffusers_own_dit_has_other_frequencies_of_time() -> None:
-    """What the documentation says of the model ``dit``: 10000^(-i/127) where the paper's network has /128."""
+    """The documentation of the model ``dit`` says so: 10000^(-i/127), where the paper's network has /128."""
     network = tiny_pipelines.dit().transformer
     [first, *_] = blocks = [block.norm1.emb.time_proj for block in network.transformer_blocks]
     assert {block.downscale_freq_shift for block in blocks} == {1}
@@ -115,7 +115,7 @@ def test_holds_the_published_network() -> None:
 
 
 def raw(name: str) -> Any:
-    """The oracle's velocity, by the program's own time: ``(x, t, labels) -> v`` of a latent's channels."""
+    """The oracle's velocity in the program's own time: ``(x, t, labels) -> v``, for the channels of a latent."""
     network = sit_files.dit(variance=name == "sit")
 
     @torch.inference_mode()
@@ -128,7 +128,7 @@ def raw(name: str) -> Any:
 
 
 def sit_program(start: Tensor, scale: float) -> Tensor:
-    """Euler's steps of SiT's program: time from 0 to 1, guidance of three channels."""
+    """Euler steps of SiT's program: time from 0 to 1, guidance of three channels."""
     velocity, x = raw("sit"), start
     for k in range(STEPS):
         with_class, without = velocity(x, k / STEPS, CLASSES), velocity(x, k / STEPS, [5, 5])
@@ -139,7 +139,7 @@ def sit_program(start: Tensor, scale: float) -> Tensor:
 
 
 def repa_program(start: Tensor, scale: float, high: float) -> Tensor:
-    """Euler's steps of REPA's program: time from 1 to 0, guidance of all channels up to a time."""
+    """Euler steps of REPA's program: time from 1 to 0, guidance of all channels up to some time."""
     velocity, x = raw("repa"), start
     for k in range(STEPS):
         t = 1 - k / STEPS
@@ -164,7 +164,7 @@ def test_without_noise_the_latents_are_the_programs(name: str, values: dict[str,
 
 
 def test_the_published_sde_is_a_kind_of_noise(folder: Path) -> None:
-    """dx = (v - s score) ds + sqrt(2 s) dw from 1 to 0.04, and Euler's step of the ODE from there."""
+    """dx = (v - s score) ds + sqrt(2 s) dw from 1 to 0.04, then one Euler step of the ODE."""
     sampler = {"steps": STEPS, "noise": {"kind": "sit"}}
     model = settings(folder, "repa", guidance=1.0, last=0.04, sampler=sampler).load()
     start, noises = drawn(1, 2), [drawn(10 + k, 20 + k) for k in range(STEPS)]
@@ -223,7 +223,7 @@ def test_latents_are_decoded_by_the_autoencoder(folder: Path) -> None:
 
 
 class TestSiT(ModelConformance):
-    """It keeps to what every model must."""
+    """SiT keeps to the rules of every model."""
 
     @pytest.fixture(scope="class", params=["sit", "repa"])
     @classmethod
@@ -282,7 +282,7 @@ def test_what_cannot_be_used_is_said_in_a_line(folder: Path, tmp_path: Path) -> 
 
 
 def test_nothing_of_a_training_file_is_run(folder: Path, tmp_path: Path) -> None:
-    """Its command line is a record; anything else that could run is refused."""
+    """The stored command line is read as a record; anything else that could run is refused."""
 
     class Evil:
         def __reduce__(self) -> Any:

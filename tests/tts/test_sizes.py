@@ -1,4 +1,4 @@
-"""Sizes of latents and images, as numbers and as pairs: as diffusers' pipelines draw them, or refused in one line."""
+"""Sizes of latents and images, as numbers and pairs, are drawn like diffusers' pipelines or refused in one line."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def sized(saved: dict[str, Path], tmp_path: Path) -> Any:
-    """Settings of a model whose network says another size, on links to the same weights."""
+    """Settings of a model whose network states another size; the weights are links to the same files."""
 
     def make(name: str, own: Any, **values: Any) -> Any:
         part = "transformer" if name == "dit" else "unet"
@@ -54,7 +54,7 @@ def sized(saved: dict[str, Path], tmp_path: Path) -> Any:
 
 @torch.inference_mode()
 def drawn(model: Any) -> Any:
-    """Our image of a fixed noise, and that noise."""
+    """Our image from a fixed noise, and that noise."""
     x = torch.from_numpy(normal(1, model.shape))
 
     def answer(call: Call) -> Any:
@@ -65,7 +65,7 @@ def drawn(model: Any) -> Any:
 
 @torch.inference_mode()
 def theirs(pipeline: Any, x: Any, height: int, width: int) -> Any:
-    """The pipeline's image of the same noise."""
+    """The pipeline's image from the same noise."""
     pipeline.set_progress_bar_config(disable=True)
     images = pipeline(
         "a cat",
@@ -87,7 +87,7 @@ def theirs(pipeline: Any, x: Any, height: int, width: int) -> Any:
 def test_images_of_any_size_are_the_pipelines(
     name: str, size: Any, asked: Any, height: int, width: int, sized: Any
 ) -> None:
-    """SDXL is told its sizes as height and width, and its images change with them."""
+    """SDXL is told height and width, and its images change with them."""
     settings = sized(name, size, size=asked, guidance=4)
     settings.check()
     model = settings.load()

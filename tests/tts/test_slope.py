@@ -1,4 +1,4 @@
-"""Slope against what theory says of linear rewards, and against per-step random search where there is no slope."""
+"""Slope against theory for linear rewards, and against per-step random search for rewards without a slope."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ LONG = Plan((1,) * 20, (True,) * 20)
 
 
 def linear(recipe: Recipe) -> float:
-    """The sum of the noises' components along one direction a step."""
+    """The sum over steps of the noise's component along the step's direction."""
     return math.fsum(
         float((G[k % 8] * BANK(noise)).sum()) for k, noise in enumerate(recipe[1:]) if isinstance(noise, Noise)
     )
 
 
 def last(segment: Segment) -> Noise:
-    """The noise of a candidate."""
+    """The last noise of a candidate."""
     noise = segment.noises[-1]
     assert isinstance(noise, Noise)
     return noise
@@ -61,7 +61,7 @@ def test_without_mixtures_it_is_per_step_random(plan: str, seed: int) -> None:
 @pytest.mark.parametrize("score", [constant, lambda recipe: None], ids=["equal", "failed"])
 @pytest.mark.parametrize("trust", [0.0, 0.4])
 def test_where_rewards_are_flat_it_is_per_step_random(score: object, trust: float) -> None:
-    """Neither equal rewards nor failed ones have a slope: no candidate is lost to it."""
+    """Equal or failed rewards have no slope, so no candidate is spent on mixtures."""
     world, plain = World(GAPPY, score), World(GAPPY, score)  # type: ignore[arg-type]
     found = world.play(Slope(N=6, trust=trust), 1)
     assert found.state.noises == plain.play(PerStepRandom(N=6), 1).state.noises
@@ -72,7 +72,7 @@ def test_where_rewards_are_flat_it_is_per_step_random(score: object, trust: floa
 @pytest.mark.parametrize("score", [chaotic, linear], ids=["chaotic", "linear"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_step_is_at_least_the_best_of_its_fresh_noises(score: object, seed: int) -> None:
-    """These are per-step random's first; whatever the mixtures do, the best of all goes on."""
+    """Fresh noises are per-step random's first ones; whatever mixtures do, the best candidate goes on."""
     world = World(EVERY, score)  # type: ignore[arg-type]
     world.play(Slope(N=8, trust=0), seed)
     problem = Problem(3, seed, EVERY, "toy")
@@ -89,7 +89,7 @@ def test_a_step_is_at_least_the_best_of_its_fresh_noises(score: object, seed: in
 @pytest.mark.parametrize("rounds", [1, 2])
 @pytest.mark.parametrize("n", [2, 3, 4, 6, 8, 16])
 def test_where_the_reward_is_linear_it_gains_more_than_the_best_of_as_many(n: int, rounds: int) -> None:
-    """Its mean over 160 steps; the mixture's gain a step is sqrt(n - 1), that of the best of n 1.03 to 1.77."""
+    """Over 160 steps, a mixture gains sqrt(n - 1) a step on average, the best of n gains 1.03 to 1.77."""
     gains = [
         fmean(World(LONG, linear).play(search, seed).value for seed in range(8)) / 20
         for search in (Slope(N=n, rounds=rounds), PerStepRandom(N=n))
@@ -111,7 +111,7 @@ def test_mixtures_are_weighted_by_rewards_and_lean_on_the_best() -> None:
 
 
 def test_no_seed_comes_twice_in_a_trajectory() -> None:
-    """Neither in a mixture nor over the steps: one direction would add up."""
+    """This holds within a mixture and over the steps; otherwise one direction would add up."""
     recipe = World(LONG, linear).play(Slope(N=8)).state.noises
     seeds = []
     for noise in recipe:
@@ -121,7 +121,7 @@ def test_no_seed_comes_twice_in_a_trajectory() -> None:
 
 
 def test_mixtures_that_lose_are_given_up_for_a_while() -> None:
-    """A reward without a pattern: most steps are per-step random's; one with a slope: none."""
+    """For a random reward, most steps are per-step random's; for a sloped one, none is."""
 
     def share(score: object, trust: float) -> float:
         tried = []
@@ -164,7 +164,7 @@ def test_later_groups_of_fresh_noises_are_around_the_slope_of_the_earlier_ones()
 
 
 def test_a_slope_is_the_ridge_regressions() -> None:
-    """Against numpy, for candidates that are not orthogonal."""
+    """numpy gives the reference, for candidates that are not orthogonal."""
     draw = np.random.default_rng(0)
     rows, values = draw.normal(size=(5, 8)), draw.normal(size=5)
     kernel = rows @ rows.T + 0.01 * np.eye(5)

@@ -1,4 +1,4 @@
-"""EDM's DDPM++ and NCSN++ checkpoints: the network is the published one, others are named."""
+"""EDM's DDPM++ and NCSN++ checkpoints: the network equals the published one; others are refused by name."""
 
 from __future__ import annotations
 

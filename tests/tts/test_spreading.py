@@ -1,4 +1,4 @@
-"""A denoiser over several devices, as far as one processor shows it."""
+"""A denoiser spread over several devices, as far as one processor can test it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_blocks_are_shared_out_in_order_and_evenly(devices: int) -> None:
 MAKERS: dict[str, Any] = {
     "stable-diffusion": tiny_pipelines.stable_diffusion,
     "flux": tiny_flux.flux,
-    "sana": tiny_flow_pipelines.sana,  # which has a table outside of its blocks
+    "sana": tiny_flow_pipelines.sana,  # it has a table outside its blocks
 }
 
 

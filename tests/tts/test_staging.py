@@ -15,7 +15,7 @@ from tts.files.staging import VARIABLE, near
 
 
 def source(folder: Path, content: bytes = b"weights") -> Path:
-    """A file on a slow server."""
+    """A file on a slow file system."""
     folder.mkdir(exist_ok=True)
     (folder / "model.pkl").write_bytes(content)
     return folder / "model.pkl"

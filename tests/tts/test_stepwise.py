@@ -1,4 +1,4 @@
-"""Searches that spread a budget over the steps, or mix a step's noises: against what they must be in the limit."""
+"""Searches that spread a budget over the steps, or mix a step's noises, against their limiting cases."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def played(search: Search, plan: str, seed: int) -> Recipe:
 
 
 def test_a_step_without_a_better_candidate_spends_its_whole_share() -> None:
-    """A constant reward: nothing beats the first candidate, which ends its step; then 6 a step, and what is left."""
+    """With a constant reward, nothing beats the first candidate: each step spends 6 candidates, the last the rest."""
     world = World(EVERY, constant)
     chosen = world.play(RBF(NFE=24), 1)
     assert widths(world) == [1, 11, 6, 6]
@@ -62,7 +62,7 @@ def test_a_reward_that_always_grows_takes_one_a_step_and_the_rest_at_the_last() 
 @pytest.mark.parametrize("nfe", [1, 35, 36, 64, 127, 128, 500])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_forced_budget_is_spent_to_the_last_candidate(nfe: int, seed: int) -> None:
-    """On Heun's steps within one candidate of NFE; on steps of one forward to the last one."""
+    """On Heun's steps, less than one candidate of NFE is left; on steps of one forward, nothing."""
     for plan, rest in ((HEUN, 2), (EVERY, 1), (PLANS["ahead"], 1), (GAPPY, 2)):
         world = World(plan)
         world.play(RBF(NFE=nfe), seed)
@@ -117,7 +117,7 @@ def test_weights_that_do_not_fit_are_told() -> None:
 
 
 def test_a_step_that_gains_little_leaves_its_share_to_the_next() -> None:
-    """At the last step, where all are equal, no round gains less than those before: it spends what is left."""
+    """At the last step all candidates are equal, so no round gains less than the one before: it spends the rest."""
     counts = []
     for early in (False, True):
         world = World(EVERY, lambda recipe: chaotic(recipe) if len(recipe) < 5 else 0.5)
@@ -136,7 +136,7 @@ def test_keeping_all_is_best_of_n(plan: str, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_pruning_keeps_the_best_predictions(seed: int) -> None:
-    """Written out: six, the best three after two steps, the best two of these after four."""
+    """Of six trajectories, the best three go on after two steps, and the best two of these after four."""
     problem = Problem(3, seed, GAPPY, "toy")
     lanes = list(range(6))
     for stop, count in ((2, 3), (4, 2)):
@@ -159,7 +159,7 @@ def test_cuts_that_do_not_fit_are_refused() -> None:
 
 
 def test_a_mixture_gains_as_much_as_theory_says() -> None:
-    """A linear reward, 200 seeds: its mean gain is sqrt(n - 1) |g|, where the best of n gains 1.77 for n = 16."""
+    """For a linear reward over 200 seeds, the mean gain is sqrt(n - 1) |g|; the best of n = 16 gains 1.77."""
     shape, n = (3, 8, 8), 16
     bank = NoiseBank(shape)
     g = np.random.default_rng(0).normal(size=shape)
@@ -196,7 +196,7 @@ def test_equal_rewards_have_equal_weights() -> None:
 
 
 def test_a_rollout_is_judged_by_the_final_image() -> None:
-    """As many steps as are left: the reward of the trajectory that goes on without noise."""
+    """With a look-ahead over all remaining steps, it is the reward of the trajectory that goes on without noise."""
     world = World(EVERY)
     world.play(Demon(K=3, rollout=9))
     for segment, answer in zip(world.rounds[1], world.answers[1], strict=True):
@@ -205,7 +205,7 @@ def test_a_rollout_is_judged_by_the_final_image() -> None:
 
 @pytest.mark.parametrize("reward", ["brightness"])
 def test_demon_plays_on_an_engine(reward: str) -> None:
-    """Mixtures are noises like any other: what it chose is made again from its recipe."""
+    """A mixture is a noise like any other, so the chosen image can be made again from its recipe."""
     engine = toy_engine()
     plan = engine.model.sampler.plan
     from tts.playing import play

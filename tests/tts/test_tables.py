@@ -1,4 +1,4 @@
-"""Tables of rewards: what an engine on one answers is what the recorded world does, and a damaged one is refused."""
+"""Tables of rewards: an engine on a table answers like the recorded world, and a damaged table is refused."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def saved(path: Path, plan: Plan, rows: list[dict[str, Any]] | None = None, **ch
 
 
 class OnTable(World):
-    """A world that asks an engine on a table; ``errors`` are those of its answers."""
+    """A world that asks an engine on a table; ``errors`` holds the errors in its answers."""
 
     def __init__(self, plan: Plan, engine: RecordedEngine) -> None:
         super().__init__(plan)
@@ -173,7 +173,7 @@ def test_the_final_image_is_known_by_its_digest_and_states_are_let_go(engine: Re
 
 
 def test_a_batch_is_of_rows(engine: RecordedEngine) -> None:
-    """Meters of a cluster take no batches without rows; a state that is only scored has none."""
+    """A cluster's meters accept no batch without rows, and a state that is only scored has none."""
     engine.submit(
         [EvalRequest(0, PROBLEM.trajectory()), EvalRequest(1, Segment(State(0, 0, 4, ()), (), CONDITION, ALL))]
     )

@@ -1,4 +1,4 @@
-"""The seconds of an engine's parts, by the marks of its device."""
+"""Seconds of an engine's parts, by marks of its device."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_device_seconds_are_told_by_its_marks() -> None:
     scorer = Scorer(ToyModel(), {"it": Level(False)}, 2, timeline=timeline, stream=Clocked())
     found = scored(scorer, [wanted(k, "it") for k in range(4)])
     timeline.settle()
-    assert [score.seconds for score in found.values()] == [1.0] * 4  # two seconds of each batch of two
+    assert [score.seconds for score in found.values()] == [1.0] * 4  # each batch of two takes two seconds
     assert (load.decode, load.reward, load.noise, load.idle) == (2.0, 2.0, 0.0, 0.0)
 
 
@@ -38,7 +38,7 @@ def test_what_runs_side_by_side_is_counted_once() -> None:
     timeline.add("pass", 0, 4)
     timeline.add("decode", 3, 6)
     timeline.add("reward", 6, 7)
-    timeline.add("noise", 1, 2)  # beside a pass
+    timeline.add("noise", 1, 2)  # during a pass
     timeline.add("awaiting", 5, 9)
     timeline.settle(6.5)
     assert (load.decode, load.reward, load.noise, load.idle, load.awaiting) == (2, 0.5, 0, 0, 0)

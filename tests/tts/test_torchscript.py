@@ -1,4 +1,4 @@
-"""TorchScript archives: their tensors, and nothing that they name or run."""
+"""TorchScript archives: only their tensors are read; nothing that they name is imported or run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tts.files import tensors, torchscript
 
 
 class Net(nn.Module):
-    """Layers of two precisions, a buffer, an attribute and a tensor that shares another's numbers."""
+    """Layers of two precisions, a buffer, an attribute, and a tensor that shares another one's memory."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Net]:
     torch.manual_seed(0)
     path, network = tmp_path_factory.mktemp("archive") / "net.pt", Net()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # such archives are of the past, as CLIP's are
+        warnings.simplefilter("ignore")  # the format is deprecated, but CLIP's archives have it
         torch.jit.script(network).save(str(path))  # type: ignore[no-untyped-call]
     return path, network
 

@@ -42,7 +42,7 @@ OLD_NAMES = {
 
 
 def first_form(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights as torchvision's oldest files have them: without counters, and under names since changed."""
+    """Weights in the form of torchvision's oldest files: without counters, and under former names."""
     kept = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
     for present, old in OLD_NAMES.items():
         kept = {re.sub(present, old, name): value for name, value in kept.items()}
@@ -50,13 +50,13 @@ def first_form(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def random_state(model: str) -> dict[str, Tensor]:
-    """Weights whose normalisations have seen images, so that what comes out depends on what goes in."""
+    """Weights whose normalisations have seen images, so that outputs depend on inputs."""
     torch.manual_seed(0)
     arguments = {"init_weights": False} if model == "googlenet" else {}
     network = torchvision.models.get_model(model, weights=None, **arguments)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = None  # the mean of all, which is one batch
+            module.momentum = None  # the mean over all batches, here one
     network(torch.randn(4, 3, 96, 96))
     return dict(network.state_dict())
 
@@ -66,7 +66,7 @@ def random_state(model: str) -> dict[str, Tensor]:
 def test_a_file_is_used_as_torchvision_uses_its_published_one(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The oracle is torchvision's own way from published weights to a network and its preprocessing."""
+    """The oracle is torchvision's own code, from published weights to a network and its preprocessing."""
     whole, pictures, wanted = random_state(model), images(2, 64), [3, 999]
     state = first_form(whole)
     torch.save(state, tmp_path / "w.pth")
@@ -122,7 +122,7 @@ def test_every_published_file_tells_its_digest() -> None:
 def test_a_published_file_is_known_by_its_digest_wherever_it_lies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its own preprocessing is used, and it is the same to a run's identity as its name."""
+    """Its own preprocessing is used, and its identity equals that of the published name."""
     path, pictures = tiny_rewards.torchvision_classifier(tmp_path / "w.pth", "mobilenet_v2"), images(2, 64)
     monkeypatch.setattr("tts.files.downloads.fetch", lambda *_: path)
     named = {name: Classifier(model="mobilenet_v2", weights=f"IMAGENET1K_{name}") for name in ("V1", "V2")}
@@ -136,7 +136,7 @@ def test_a_published_file_is_known_by_its_digest_wherever_it_lies(
 
 
 def test_every_published_weights_have_their_own_transforms() -> None:
-    """By name and by digest, of every enum of every model that has a classifier."""
+    """They are found by name and by digest, for every enum of every model that has a classifier."""
     count, wrong = 0, []
     for model in torchvision_classifier.models():
         for entry in torchvision.models.get_model_weights(model):  # type: ignore[attr-defined]

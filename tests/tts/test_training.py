@@ -1,4 +1,4 @@
-"""The training loop: killed and resumed it ends where an undisturbed one ends."""
+"""The training loop: killed and resumed, it ends where an undisturbed one ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tiny_denoiser() -> nn.Module:
 
 
 def tiny_classifier() -> nn.Module:
-    """With a normalisation, whose buffers are averaged and saved, too."""
+    """A classifier with a normalisation, whose buffers must be averaged and saved, too."""
     pool = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 10))
     return nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU(), pool)
 
@@ -52,13 +52,13 @@ def trainer(kind: str, data: Images, seed: int = 0, **changes: float) -> Trainer
 
 
 def train(at: Trainer, stop: int) -> list[float]:
-    """Go on to a step, as if killed there; the losses."""
+    """Train up to a step, as if killed there; returns the losses."""
     run = at.run()
     return [next(run).loss for _ in range(stop - at.step)]
 
 
 def everything(at: Trainer) -> list[Tensor]:
-    """Weights, averages and buffers."""
+    """All weights, averages and buffers."""
     return [*at.network.state_dict().values(), *at.average.module.state_dict().values()]
 
 
@@ -69,7 +69,7 @@ def equal(first: Trainer, second: Trainer) -> bool:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("killed", [1, 3, 4, 9])
 def test_a_resumed_training_equals_an_undisturbed_one(kind: str, killed: int, data: Images, tmp_path: Path) -> None:
-    """Bit for bit: weights, averages and losses; the new process starts from other random weights."""
+    """Weights, averages and losses are equal bit for bit, though the new process starts from other random weights."""
     whole, first, second = trainer(kind, data), trainer(kind, data), trainer(kind, data, seed=1)
     losses = train(whole, 10)
     train(first, killed)

@@ -1,4 +1,4 @@
-"""Beams that thin out, depth-first search and diffusion trees: against what they must be in the limit."""
+"""Beams that thin out, depth-first search and diffusion trees, against their limiting cases."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_late_steps_are_searched_more_often() -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_each_beams_best_goes_on_before_the_best_of_all(seed: int) -> None:
-    """Two beams into two: a second candidate of the better beam does not push the other beam out."""
+    """With two beams, a second candidate of the better beam does not push the other beam out."""
     world = World(EVERY)
     world.play(DSearch(w=3, b0=2, always=True), seed)
     parents = [segment.recipe[:-1] for segment in world.rounds[2]]
@@ -68,14 +68,14 @@ def test_each_beams_best_goes_on_before_the_best_of_all(seed: int) -> None:
 
 @pytest.mark.parametrize("lookahead", [0, 1, 3])
 def test_a_beam_that_does_not_look_ahead_is_a_beam(lookahead: int) -> None:
-    """With one noise and one state there is nothing to choose, however far it looks."""
+    """With one noise and one state there is nothing to choose, for any look-ahead."""
     found = World(GAPPY).play(Beam(N=1, B=1, lookahead=lookahead), 3).state.noises
     assert found == World(GAPPY).play(Naive(), 3).state.noises
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_beam_that_looks_ahead_sorts_by_what_it_sees(seed: int) -> None:
-    """Written out: two beams, three noises each, judged two deterministic steps further on."""
+    """The reference has two beams with three noises each, judged two deterministic steps later."""
     problem = Problem(3, seed, EVERY, "toy")
     paths = [problem.start(stream).recipe for stream in range(2)]
     for step in range(4):
@@ -112,7 +112,7 @@ def test_a_threshold_above_all_turns_as_often_as_it_may(tries: int) -> None:
 
 
 def test_no_noise_comes_twice_in_a_trajectory() -> None:
-    """Neither of a step that is taken again, nor on the way back."""
+    """This includes steps that are taken again and ways back."""
     for seed in range(20):
         recipe = World(LONG).play(DFS(threshold=0.7, every=2, back=3, tries=9), seed).state.noises
         noises = [action.noise if isinstance(action, Back) else action for action in recipe]
@@ -129,7 +129,7 @@ def test_one_trajectory_is_plain_sampling(plan: str, seed: int) -> None:
 
 
 def roots_before_the_first_descent(world: World) -> int:
-    """Trajectories begun anew before one that goes on from a state in the tree."""
+    """Number of new trajectories before the first one that starts from a state in the tree."""
     begun, ended = 0, True
     for [segment] in world.rounds:
         anew = not isinstance(segment.start, State)
@@ -190,7 +190,7 @@ def test_a_node_has_as_many_children_as_its_visits_allow(star: bool, C_w: float,
 
 @pytest.mark.parametrize("scale", [1e-9, 3.0, 1e9])
 def test_values_are_soft_maxima_by_hand(scale: float) -> None:
-    """Three trajectories below the root; a small lambda gives the mean, a large one the greatest."""
+    """The root has three trajectories; a small lambda gives their mean, a large one their maximum."""
     root = tree(DTS(NFE=3 * 12, lambda_=scale, C_w=9), LONG, 2)
     rewards = []
     for child in root.children:
@@ -205,14 +205,14 @@ def test_values_are_soft_maxima_by_hand(scale: float) -> None:
 
 
 def test_a_tree_that_may_not_grow_ends() -> None:
-    """One child to a node: every way down leads to the leaf that is known."""
+    """With one child per node, every way down leads to the known leaf."""
     world = World(EVERY)
     world.play(DTS(NFE=500, C_w=0.01, alpha=0.01))
     assert world.nfe == EVERY.nfe()
 
 
 def test_a_greedy_tree_goes_down_to_the_best() -> None:
-    """Without exploration and with a large lambda every second trajectory starts from the best one's states."""
+    """Without exploration and with a large lambda, the best child of the root has the most visits."""
     world = World(LONG)
     world.play(DTS(NFE=200, c=0, lambda_=1e6), 3)
     root = tree(DTS(NFE=200, c=0, lambda_=1e6), LONG, 3)

@@ -1,4 +1,4 @@
-"""Which rows a pass takes, where more are open than it holds."""
+"""Which rows a pass takes if more are open than it holds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def trajectory(seed: int) -> Segment:
 
 
 def ended_at(engine: Engine, jobs: Sequence[EvalRequest]) -> dict[int, int]:
-    """After how many passes each job was done."""
+    """The number of passes after which each job was done."""
     engine.submit(jobs)
     found: dict[int, int] = {}
     while engine.busy:
@@ -33,16 +33,16 @@ def ended_at(engine: Engine, jobs: Sequence[EvalRequest]) -> dict[int, int]:
 
 @pytest.mark.parametrize(("rows", "batch"), [(40, 32), (9, 8), (15, 8), (60, 32)])
 def test_a_few_rows_more_than_a_batch_fill_all_passes(rows: int, batch: int) -> None:
-    """Else the last ones would need as many passes of mostly padding as the first."""
+    """Otherwise the last rows would need as many passes as the first ones, mostly of padding."""
     engine = Engine(ToyModel(), {}, batch)
     ended = ended_at(engine, [EvalRequest(k, trajectory(k)) for k in range(rows)])
     assert engine.load.rows == rows * WHOLE
-    assert engine.load.batches <= -(-rows * WHOLE // batch) + 2  # a step of Heun's takes two passes
+    assert engine.load.batches <= -(-rows * WHOLE // batch) + 2  # a step of Heun takes two passes
     assert sorted(ended) == list(range(rows))
 
 
 def test_where_many_wait_the_first_end_first() -> None:
-    """Three passes of others between two steps of each would end everything at the very end."""
+    """If all rows took turns, nothing would end before the very end."""
     engine = Engine(ToyModel(), {}, 4)
     ended = ended_at(engine, [EvalRequest(k, trajectory(k)) for k in range(40)])
     assert [ended[k] for k in range(28)] == [WHOLE * (1 + k // 4) for k in range(28)]
@@ -51,7 +51,7 @@ def test_where_many_wait_the_first_end_first() -> None:
 
 @pytest.mark.parametrize(("told", "passes"), [(True, 4 * WHOLE), (False, 6 * WHOLE)])
 def test_a_long_trial_does_not_remain_for_the_end(told: bool, passes: int) -> None:
-    """Its search asks for four trajectories one after another; where the engine knows, it goes on in every pass."""
+    """Its search asks for four trajectories one after another; if the engine knows that, it runs in every pass."""
     engine, steps = Engine(ToyModel(), {}, 4), SAMPLER.plan.steps
     engine.submit([EvalRequest(k, trajectory(k)) for k in range(12)])
     for left in (4, 3, 2, 1):
@@ -63,7 +63,7 @@ def test_a_long_trial_does_not_remain_for_the_end(told: bool, passes: int) -> No
 
 
 def test_no_row_waits_for_ever() -> None:
-    """New rows come all the time."""
+    """New rows arrive all the time."""
     engine = Engine(ToyModel(), {}, 2)
     engine.submit([EvalRequest(k, trajectory(k)) for k in range(8)])
     done, ticket = set[int](), 8
@@ -94,7 +94,7 @@ class Job:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_no_order_needs_fewer_passes(seed: int) -> None:
-    """A bound by McNaughton: as many as the longest row, or as all work fills; one more for the rounding."""
+    """McNaughton's bound: the passes of the longest row, or those that all work fills; one more for rounding."""
     chance, batch = random.Random(seed), 4
     jobs = [Job((chance.randrange(3), number), chance.randint(1, 20)) for number in range(chance.randint(1, 30))]
     turns, passes = Turns[Job](batch), 0

@@ -44,7 +44,7 @@ def preference(folder: Path) -> dict[str, Any]:
 
 
 def asked(chat: Path, image: Tensor, text: str) -> tuple[Any, Any]:
-    """The model, and a question as its processor makes it of a Pillow image."""
+    """The model, and a question that its processor makes from a Pillow image."""
     from PIL import Image
     from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
@@ -71,7 +71,7 @@ def test_an_answer_of_several_tokens_has_their_geometric_mean(chat: Path) -> Non
     reward = make("vqascore", id=str(chat), precision="fp32").load("cpu", str)
     model, inputs = asked(chat, images()[0], 'Does this figure show "a cat"? Please answer yes or no.')
     tokens = reward.chat.processor.tokenizer("Yes")["input_ids"]
-    assert len(tokens) == 3  # a token a letter
+    assert len(tokens) == 3  # a letter is a token
     product = 1.0
     for token in tokens:
         product *= float(model(**inputs).logits[0, -1].double().softmax(dim=0)[token])
@@ -84,7 +84,7 @@ def test_an_answer_of_several_tokens_has_their_geometric_mean(chat: Path) -> Non
 
 @torch.inference_mode()
 def test_questions_of_one_form_share_a_pass(chat: Path) -> None:
-    """As on a GPU: the same values, with one pass for prompts of one length and another for the others."""
+    """As on a GPU, prompts of the same length share a pass, and values are the same."""
     reward = make("vqascore", id=str(chat), precision="fp32").load("cpu", str)
     alone = reward.score(images(), PROMPTS)
     passes, model = [], reward.chat.model
@@ -157,7 +157,8 @@ def test_texts_of_programs_are_read_and_never_run(tmp_path: Path) -> None:
 
 @torch.inference_mode()
 def test_hpsv3_is_the_heads_mean_at_the_marked_token(preference: dict[str, Any]) -> None:
-    """From the file's own tensors: words and image side by side, positions of a plain text, the head by hand."""
+    """The reference uses the file's own tensors: words and image in one sequence, positions of a plain text, the head
+    by hand."""
     from safetensors.torch import load_file
 
     settings = make("hpsv3", **{**preference, "pixels": hpsv3.PIXELS})

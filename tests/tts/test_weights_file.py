@@ -1,4 +1,4 @@
-"""Weights files: what is written comes back, and damage is found."""
+"""Weights files: written tensors are read back, and damage is found."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tts.files import weights_file
 
 
 def network(width: int = 4, seed: int = 0) -> nn.Module:
-    """A convolution and a normalisation: floats, and the integer that counts batches."""
+    """A convolution and a normalisation: floats, and an integer that counts batches."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width))
@@ -91,7 +91,7 @@ def test_every_flipped_byte_among_the_tensors_is_found(path: Path) -> None:
 
 
 def survives(path: Path, expected: str) -> bool:
-    """Whether a file is still accepted, and then with the same tensors; other errors than ours are failures."""
+    """Whether a file is still accepted, with the same tensors; an error of another type fails the test."""
     try:
         return weights_file.digest(path) == expected
     except WeightsError as error:
@@ -100,7 +100,7 @@ def survives(path: Path, expected: str) -> bool:
 
 
 def test_no_flipped_byte_in_the_header_goes_unnoticed(path: Path) -> None:
-    """Only the spelling of the digest's own key can change without harm: the tensors are still the same."""
+    """Only the spelling of the digest's key can change without harm, as the tensors are still the same."""
     whole, expected = path.read_bytes(), weights_file.digest(path)
     key = whole.index(b"sha256")
     unnoticed = []
@@ -137,7 +137,7 @@ def test_a_refused_file_leaves_the_network_as_it_was(path: Path) -> None:
 
 
 def test_a_foreign_file_without_a_digest_is_accepted(tmp_path: Path) -> None:
-    """Files made by others name no digest; the tensors' own still identifies them."""
+    """Files by other programs state no digest; the digest of their tensors still identifies them."""
     path = tmp_path / "foreign.safetensors"
     save_file({"0.weight": torch.ones(2, 3)}, path)
     foreign = nn.Sequential(nn.Linear(3, 2, bias=False))

@@ -1,4 +1,4 @@
-"""A network gets all of its weights, and none of them is left aside: else an image is another one without a word."""
+"""A network gets all of its weights, and none is left unused; otherwise images would change without an error."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pipelines as folders and one as a file, and a PickScore, saved once."""
+    """Pipelines in folders, one in a single file, and a PickScore, saved once."""
     folder = tmp_path_factory.mktemp("whole")
     for name, make in tiny_pipelines.PIPELINES.items():
         tiny_pipelines.save(make(), folder / name)
@@ -57,7 +57,7 @@ def changed(file: Path, change: Change, to: Path, **notes: str) -> Path:
 
 
 def copied(folder: Path, part: str, change: Change, to: Path) -> Path:
-    """A folder one of whose files of weights holds other tensors."""
+    """A copy of a folder in which one weights file holds other tensors."""
     shutil.copytree(folder, to)
     [file] = (to / part).glob("*.safetensors")
     changed(file, change, file)
@@ -174,7 +174,7 @@ def test_single_files_that_do_not_fit_are_refused(case: str, root: Path, tmp_pat
 
 
 def test_what_only_training_needs_is_no_obstacle(root: Path, tmp_path: Path) -> None:
-    """Published files have it; averages of the UNet's weights among it are told of."""
+    """Published files hold such tensors; a note tells of averages of the UNet's weights."""
     averages = {f"model_ema.diffusion_model{k}": torch.zeros(1) for k in range(3)}
     more = {"first_stage_model.loss.logvar": torch.zeros(1), "cond_stage_model.logit_scale": torch.zeros(1)}
     alphas = {"alphas_cumprod": tiny_pipelines.scheduler().alphas_cumprod.half()}
