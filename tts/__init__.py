@@ -1,7 +1,7 @@
 """Test-time scaling of diffusion models: noise recipes, samplers, models, rewards, searches and the engine.
 
-This package knows one device and no cluster; ``bench`` builds the distributed harness on top of it. A search in a few
-lines of Python::
+This package runs on one device and knows no cluster; ``bench`` builds the distributed harness on top of it. A search in
+a few lines of Python::
 
     import tts
 
@@ -65,5 +65,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """All names, those that are not imported yet among them."""
+    """All names, including those that are not imported yet."""
     return sorted({*globals(), *__all__})

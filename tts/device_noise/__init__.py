@@ -1,7 +1,7 @@
-"""Noises made where states are, by operations that give the same bits on every device.
+"""Noises made on the device, by operations that give the same bits on every device.
 
-Nothing but integer arithmetic and the additions, multiplications, divisions and square roots of IEEE 754, each a
-rounded operation of its own in a fixed order: no logarithm or cosine of a library, no sum whose order a kernel chooses,
-and no multiplication that a compiler may join with an addition, as each of torch's operations is a kernel of its own.
-Division by a Python number is avoided, too: on a GPU torch multiplies by its reciprocal.
+Only integer arithmetic and IEEE 754 additions, multiplications, divisions and square roots are used, each rounded by
+itself in a fixed order. There is no library's logarithm or cosine and no sum whose order a kernel chooses. No compiler
+can fuse a multiplication with an addition, as each torch operation is a separate kernel. Division by a Python number
+is avoided, too, since torch on a GPU multiplies by its reciprocal.
 """

@@ -1,4 +1,4 @@
-"""Tensors of recipes on the device, the recent ones kept there, and all that are missing made at once."""
+"""A cache of noise tensors on the device; all missing ones are made at once."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tts.noise import KEEP_BYTES, Noise
 
 
 class DeviceBank:
-    """Tensors of recipes of one shape; their bits are the same on any device, and whatever is kept.
+    """Tensors of noises of one shape; their bits depend neither on the device nor on what is kept.
 
-    A recipe's moves are made in turn, those of many recipes together; the longest beginning that is kept spares those
-    before.
+    A noise's moves are applied one after another, for many noises together. A kept tensor of its first moves saves the
+    work for these.
 
     Args:
-        shape: of a noise.
-        device: where they are made.
-        keep_bytes: of the tensors that are kept.
+        shape: shape of a noise.
+        device: where tensors are made.
+        keep_bytes: most bytes of the tensors that are kept.
     """
 
     def __init__(self, shape: tuple[int, ...], device: str, keep_bytes: int = KEEP_BYTES) -> None:
@@ -36,11 +36,11 @@ class DeviceBank:
         self._slots: OrderedDict[Noise, int] = OrderedDict()
 
     def __contains__(self, noise: Noise) -> bool:
-        """Whether a recipe's tensor is at hand."""
+        """Whether a noise's tensor is kept."""
         return noise in self._slots
 
     def tensor(self, noises: Sequence[Noise]) -> Tensor:
-        """Their tensors, ``[k, *shape]`` float32.
+        """The tensors of k noises, ``[k, *shape]`` float32.
 
         Raises:
             ValueError: a move does not fit the shape.
@@ -50,7 +50,7 @@ class DeviceBank:
         return torch.cat([self._some(part) for part in parts])
 
     def make(self, noises: Iterable[Noise]) -> None:
-        """See that tensors are at hand: of no more recipes than half of what is kept.
+        """Make the tensors that are missing; there may be at most half as many noises as the bank keeps.
 
         Raises:
             ValueError: a move does not fit the shape.
@@ -67,14 +67,14 @@ class DeviceBank:
         return self._read(noises)
 
     def _touched(self, noise: Noise) -> bool:
-        """Whether a tensor is at hand, which is from now on the last to make room for others."""
+        """Whether a tensor is kept; if so, it becomes the last to make room for others."""
         if noise not in self._slots:
             return False
         self._slots.move_to_end(noise)
         return True
 
     def _beginning(self, noise: Noise) -> int | None:
-        """Moves of the longest beginning that is kept; None: not even the noise of its seed is."""
+        """Number of first moves up to which the noise is kept; None if not even the noise of its seed is."""
         for kept in range(len(noise.moves), -1, -1):
             if self._touched(Noise(noise.seed, noise.moves[:kept])):
                 return kept
@@ -88,7 +88,7 @@ class DeviceBank:
             self._keep_all(some, normal(seeds, math.prod(self.shape)).view(-1, *self.shape))
 
     def _moved(self, starts: dict[Noise, Noise]) -> None:
-        """Make recipes from beginnings that are kept."""
+        """Make noises from kept ones with fewer moves."""
         wanted = [noise for noise, start in starts.items() if noise != start]
         if not wanted:
             return
@@ -112,7 +112,7 @@ class DeviceBank:
         self._kept.index_copy_(0, places, tensors)
 
     def _slot(self, noise: Noise) -> int:
-        """A slot for a noise, if need be that of the one that was not asked for for the longest time."""
+        """A slot for a noise; a full bank gives that of the least recently used one."""
         used = len(self._slots)
         if used == self.keep:
             _, used = self._slots.popitem(last=False)

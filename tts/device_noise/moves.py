@@ -1,6 +1,6 @@
-"""Moves of many noises of one kind at once; the kin of the rules of :mod:`tts.moves` on any device.
+"""The rules of :mod:`tts.moves` on any device, for many noises and moves of one kind at once.
 
-A rule takes noises ``[R, *shape]`` float32 and their moves, one for each, and gives the moved ones.
+A rule takes noises ``[R, *shape]`` float32 and one move for each, and returns the moved noises.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Rule = Callable[[Tensor, Sequence[Any]], Tensor]
 
 
 def moved(before: Tensor, moves: Sequence[AnyMove]) -> Tensor:
-    """Noises, each moved by its move: all of one :func:`kind`.
+    """Noises ``[R, *shape]`` float32, each moved by its own move; all moves have one :func:`kind`.
 
     Raises:
         ValueError: a move does not fit the shape.
@@ -29,7 +29,7 @@ def moved(before: Tensor, moves: Sequence[AnyMove]) -> Tensor:
 
 
 def kind(move: AnyMove) -> tuple[str | int, ...]:
-    """What moves have in common that are made at once."""
+    """Key of a move; moves with the same key can be applied at once."""
     match move:
         case Mixture(seeds=seeds):
             return "Mixture", len(seeds)
@@ -78,7 +78,7 @@ def _box(before: Tensor, moves: Sequence[Box]) -> Tensor:
 
 
 def _band(before: Tensor, moves: Sequence[Band]) -> Tensor:
-    """The noises with these coefficients in the lowest Haar band; sums by halves, in float64."""
+    """The noises with these coefficients in the lowest Haar band; sums are pairwise, in float64."""
     level, size = moves[0].level, 2 ** moves[0].level
     check_band(tuple(before.shape[1:]), level, len(moves[0].values))
     rows, channels, height, width = before.shape
@@ -100,5 +100,5 @@ def _seeds(before: Tensor, seeds: Sequence[int]) -> Tensor:
 
 
 def _column(before: Tensor, values: Sequence[float], dtype: torch.dtype = torch.float64) -> Tensor:
-    """A number for each row, of a shape that broadcasts."""
+    """One number for each row, in a shape that broadcasts to the rows."""
     return upload(torch.tensor(values, dtype=dtype).view(-1, *[1] * (before.dim() - 1)), before.device)

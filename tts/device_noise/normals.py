@@ -1,6 +1,6 @@
-"""Normals, uniforms and directions by seed, many at once; the kin of :mod:`tts.normals` on any device.
+"""Normals, uniforms and directions by seed, for many seeds at once; :mod:`tts.normals` for any device.
 
-Values of a seed do not depend on the seeds beside it, nor the first of them on how many there are.
+The values of a seed do not depend on the seeds beside it, and its first values do not depend on how many are made.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from tts.device_noise.philox import words
 from tts.device_noise.quantile import normals
 
 NORMAL, UNIFORM = 0, 1
-"""Streams of words."""
+"""Numbers of the streams of words."""
 
 CACHED, HELD = 1 << 14, 1 << 22
-"""Values that are made at once: on a CPU as many as its cache holds, on a GPU as many as need little memory."""
+"""Number of values that are made at once: on a CPU as many as fit its cache, on a GPU as many as need little memory."""
 
 MILLION_SHA256 = "cabeeda8f589bb36fd23279cef0ebd9e5b8d1b8a8451a63135fff274ad9f0f9a"
-"""Of 10**6 normals as :func:`million` gives them, little-endian: those of every device."""
+"""Digest of the 10**6 normals of :func:`million` in little-endian bytes, which is the same on every device."""
 
 
 def normal(seeds: Tensor, size: int) -> Tensor:
@@ -40,13 +40,13 @@ def direction(seeds: Tensor, size: int) -> Tensor:
 
 
 def to_length(rows: Tensor) -> Tensor:
-    """Rows ``[K, size]`` scaled to length sqrt(size), float32; a row of zeros gives no numbers."""
+    """Rows ``[K, size]`` scaled to length sqrt(size), float32; a row of zeros becomes NaN."""
     wide = rows.double()
     return (wide / (total(wide * wide) * (1 / rows.shape[1])).sqrt()[:, None]).float()
 
 
 def total(values: Tensor) -> Tensor:
-    """The sum over the last axis, by halves: in one order on every device."""
+    """The pairwise sum over the last axis, in the same order on every device."""
     size = values.shape[-1]
     if missing := (1 << math.ceil(math.log2(size))) - size:
         values = torch.cat([values, values.new_zeros(*values.shape[:-1], missing)], -1)

@@ -1,7 +1,7 @@
 """Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") for many keys at once, in torch.
 
-A block of four words is a pure function of a key of 64 bits and a counter of 128. Words are int64 in [0, 2**32); their
-products of 64 bits are those of two's complement, whose highest bit is the sign's.
+A block of four words is a pure function of a 64-bit key and a 128-bit counter. Words are int64 in [0, 2**32). Their
+64-bit products are in two's complement, where the highest bit is the sign.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ ROUNDS = 10
 
 @cache
 def constants(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Multipliers ``[2, 1, 1]``, and what is added to a key before each round, ``[ROUNDS, 2, 1, 1]``.
+    """Multipliers ``[2, 1, 1]``, and the numbers that are added to a key before each round, ``[ROUNDS, 2, 1, 1]``.
 
-    They are put on a device once: whoever copies from the host waits for all that the device was asked for.
+    They are copied to a device once, as a copy from the host waits for all work that is queued on the device.
     """
     added = [[turn * step for step in STEPS] for turn in range(ROUNDS)]
     factors, steps = torch.tensor(MULTIPLIERS), torch.tensor(added)
@@ -29,7 +29,7 @@ def constants(device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def blocks(counters: Tensor, keys: Tensor) -> Tensor:
-    """Blocks, ``[K, B, 4]``.
+    """Blocks of words, ``[K, B, 4]``.
 
     Args:
         counters: four words, ``[4, K or 1, B or 1]``.
@@ -48,7 +48,7 @@ def words(seeds: Tensor, size: int, stream: int) -> Tensor:
 
     Args:
         seeds: in [0, 2**63), ``[K]`` int64; the key.
-        stream: tells words for one purpose from those for another.
+        stream: number that separates words for different purposes.
     """
     count = torch.arange(-(-size // 4), device=seeds.device)
     none = torch.zeros_like(count)

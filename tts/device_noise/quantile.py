@@ -1,9 +1,10 @@
-r"""Normals from 32 random bits: the quantile of the normal, by cubic polynomials on parts of the unit interval.
+r"""Normals from 32 random bits: the normal quantile, by cubic polynomials on parts of the unit interval.
 
-The lower 31 bits m of a word say how far out a value is, :math:`p = (m + 1/2)/2^{32}`, and its top bit on which side.
-The parts are those of hardware generators (Cheung et al. 2007, "Hardware generation of arbitrary random number
-distributions"): octaves of m + 1/2, each divided evenly, so that a part's number and the place in it are the bits of a
-float64. A polynomial is Hermite's: value and slope are right at both ends. Values reach 6.3 deviations on both sides.
+The lower 31 bits m of a word give the tail probability :math:`p = (m + 1/2)/2^{32}`, and its top bit gives the sign.
+Parts are chosen as in hardware generators (Cheung et al. 2007, "Hardware generation of arbitrary random number
+distributions"): octaves of m + 1/2, each divided evenly, so that the number of a part and the place in it are bits of a
+float64. Each polynomial is Hermite's: value and slope are exact at both ends. Values reach 6.3 deviations on both
+sides.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from tts.errors import DataError
 
 OCTAVES = 32
 PARTS = 64
-"""Of an octave."""
+"""Parts of an octave."""
 
 MANTISSA = 52
 PLACE_BITS = MANTISSA - PARTS.bit_length() + 1
 UNITS = 2**PLACE_BITS
-"""Places in a part."""
+"""Number of places in a part."""
 
 FIRST = 1022 * PARTS
 """The number of the first part, which begins at 1/2, in the bits of a float64."""
@@ -41,7 +42,7 @@ def table(device: torch.device | str) -> Tensor:
     """Coefficients of the polynomials, ``[4, parts]`` float64, by falling power.
 
     Raises:
-        DataError: the file is another one.
+        DataError: the file is not the table.
     """
     rows = np.load(TABLE, allow_pickle=False).astype("<f8")
     if hashlib.sha256(rows.tobytes()).hexdigest() != SHA256:

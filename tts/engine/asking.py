@@ -16,10 +16,12 @@ from tts.rewards.base import Reward, Score, score_at
 def ask(
     name: str, reward: Reward, images: Tensor, conditions: Sequence[Condition], levels: Sequence[float] = ()
 ) -> list[Score]:
-    """A reward's values; one that is no finite number counts as "could not score".
+    """A reward's values for images; a value that is not a finite number counts as "could not score".
 
     Args:
-        levels: of the images' states, for rewards that ask for them (:func:`tts.rewards.base.score_at`).
+        name: the reward's name, for messages.
+        images, conditions: ``[B, 3, H, W]`` uint8, and the condition of each.
+        levels: noise levels of the images' states, for rewards that need them (:func:`tts.rewards.base.score_at`).
 
     Raises:
         DeviceError: the device failed while the reward was asked.
@@ -44,11 +46,11 @@ def ask_places(
     places: Mapping[int, int],
     levels: Sequence[float] = (),
 ) -> tuple[dict[int, Score], dict[int, str]]:
-    """Values of some of the images, and errors; where the reward fails, each image alone is tried.
+    """Values of some of the images, and errors; if the reward fails, each image is tried alone.
 
     Args:
-        images, conditions, levels: ``[B, 3, H, W]`` uint8, and as many.
-        places: the images that matter, and what each is called in the answer.
+        images, conditions, levels: ``[B, 3, H, W]`` uint8, with B conditions and levels.
+        places: positions of the images that matter, each with its key in the answers.
 
     Raises:
         DeviceError: the device failed.

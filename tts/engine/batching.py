@@ -1,8 +1,8 @@
 """Continuous batching on one device.
 
-An engine holds segments of many problems, searches, budgets and steps, and at each iteration advances as many of
-them as fit into one forward pass. The batch has one fixed, padded shape, so that a row's result does not depend on
-its neighbours and kernels never change under load. States stay on the device; searches hold handles.
+An engine holds segments of many problems, searches, budgets and steps, and advances as many of them as fit into one
+forward pass at a time. The batch has one fixed, padded shape, so that a row's result does not depend on its neighbours
+and kernels never change under load. States stay on the device; searches hold handles.
 """
 
 from __future__ import annotations
@@ -40,14 +40,15 @@ class Engine:
 
     Args:
         model: the denoiser.
-        rewards, metrics: by the names that segments use; by extractor, of final images.
+        rewards: rewards by the names that segments use.
+        metrics: metrics of final images, by extractor.
         batch: rows of every forward pass.
-        score_batch: images decoded and scored at once; None: as many.
-        reward_device: where device rewards are; None: where the model is.
-        stream: the device's queue; left out: as the device needs it.
-        host_threads: that share work on images beside the device, where it can be divided.
-        noise_threads: that make noises before they are needed; None: as the device needs them.
-        noise: what makes a tensor of a seed.
+        score_batch: images decoded and scored at once; None: ``batch``.
+        reward_device: device of rewards that need one; None: the model's.
+        stream: the device's queue; None: the usual one for the device.
+        host_threads: threads that share divisible work on images beside the device.
+        noise_threads: threads that make noises before they are needed; None: the usual number for the device.
+        noise: the recipe that turns a seed into a tensor.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class Engine:
         self._finishing: dict[int, EvalResult] = {}
 
     def submit(self, jobs: Iterable[EvalRequest]) -> None:
-        """Queue jobs. A job whose segment starts from a state needs it in :attr:`states`."""
+        """Queue jobs; the state from which a job's segment starts must be in :attr:`states`."""
         self._rows.submit(jobs)
 
     def release(self, keys: Iterable[int]) -> None:
@@ -102,7 +103,7 @@ class Engine:
         return bool(self._rows.open or self._scorer.busy)
 
     def report(self) -> dict[str, int]:
-        """Jobs that only wait for their scores, for whoever keeps it supplied."""
+        """The number of jobs that only wait for their scores, for the scheduler that supplies the engine."""
         return {"scoring": len(self._finishing)}
 
     def advance(self) -> list[EvalResult]:
@@ -154,14 +155,14 @@ class Engine:
         self._timeline.add("pass", self._stream.at(begin), self._known)
 
     def _account(self) -> None:
-        """Charge the batch to its rows: its time, or the last one's if it is still on the device."""
+        """Charge the batch's time to its rows; a batch that is still on the device is charged the last one's time."""
         rows = self._rows.at_work
         self._rows.charge(self._pass_seconds / rows)
         self.load.batches += 1
         self.load.rows += rows
 
     def _retire(self, ended: Sequence[Row]) -> list[EvalResult]:
-        """Keep the states of jobs that have taken their last step; returns those for which nothing is left to do."""
+        """Keep the states of jobs that have taken their last step; returns the results of jobs that are done."""
         outcomes = [row.outcome(self.model.passes) for row in ended]
         scored = [row for row in ended if row.job.wants]
         for row, clean in zip(scored, self._rows.clean(scored), strict=True):
@@ -189,11 +190,10 @@ class Engine:
 
 @torch.inference_mode()
 def rows_are_independent(model: Model, batch: int, condition: int | str, device: str = "cpu") -> bool:
-    """Whether a row's result is the same, bit for bit, at another place among other rows.
+    """Whether a row's result is the same, bit for bit, at another position among other rows.
 
-    Every promise of reproducible results rests on this; engines check it when they start. Where conditions are prompts
-    the rows beside it have another one, many times as long: networks that pad a batch to its longest prompt would pass
-    else.
+    All reproducible results rest on this, so engines check it when they start. For prompts, the rows beside it have one
+    that is many times as long; otherwise networks that pad a batch to its longest prompt would pass.
 
     Raises:
         EngineError: the model's answer is not finite.
@@ -212,7 +212,8 @@ def rows_are_independent(model: Model, batch: int, condition: int | str, device:
 
 
 def _unlike(condition: Condition, batch: int) -> list[Condition]:
-    """A class for every row; of a prompt also a long one, in another turn than levels, the last row's the short one."""
+    """One condition for each row: classes, or prompts that alternate between the given and a long one; the last row has
+    the given one, and prompts alternate differently from levels."""
     if isinstance(condition, int):
         return [condition] * batch
     long = lengthened(condition)
@@ -220,7 +221,7 @@ def _unlike(condition: Condition, batch: int) -> list[Condition]:
 
 
 def calls_of(model: Model, noise: Array) -> list[Call]:
-    """The calls of a deterministic trajectory whose every prediction is its state."""
+    """The calls of a deterministic trajectory in which each prediction equals the state."""
     calls: list[Call] = []
 
     def answer(call: Call) -> Tensor:
@@ -235,7 +236,7 @@ def calls_of(model: Model, noise: Array) -> list[Call]:
 def flops_of(model: Model, condition: Condition, device: str = "cpu") -> float:
     """FLOPs of one denoiser forward of one image, two for a multiply-add, as torch counts them.
 
-    Matrix products, convolutions and attention are counted; what is done element by element is not.
+    Matrix products, convolutions and attention are counted; element-wise operations are not.
     """
     from tts.engine.flops import FlopCounter
 

@@ -1,4 +1,4 @@
-"""What a device or torch's compiler says when nothing can be computed, as one line of ours."""
+"""Turn errors of a device and of torch's compiler into one-line errors of this package."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ COMPILERS = ("torch._dynamo.", "torch._inductor.")
 
 
 def of_the_device(error: BaseException) -> bool:
-    """Whether an error is the device's and not the image's, so that nothing else could be computed either."""
+    """Whether an error is the device's and not the image's: then nothing else can be computed either."""
     return isinstance(error, RuntimeError) and any(word in str(error) for word in ("CUDA", *MEMORY))
 
 
 def device_error(whose: str, error: BaseException) -> BaseException:
-    """An error of the device, with the name of what met it; one of memory stays as it is, as the engine's settings
-    cause it."""
+    """An error of the device that names the part in which it occurred.
+
+    An out-of-memory error stays as it is, as the engine's settings cause it.
+    """
     return error if _of_memory(error) else DeviceError(f"{whose}: {first_line(error)}")
 
 
 @contextmanager
 def named(batch: int) -> Iterator[None]:
-    """Turn errors of a device and of torch's compiler into ours, which name the settings to change.
+    """Context that turns errors of a device and of torch's compiler into errors that name the settings to change.
 
     Raises:
-        DeviceMemoryError: its memory is too small for the batch.
-        DeviceError: it cannot go on.
+        DeviceMemoryError: the device's memory is too small for the batch.
+        DeviceError: the device cannot go on.
         EngineError: the network cannot be compiled, or no kernel for its attention is allowed.
     """
     try:
@@ -60,5 +62,5 @@ def named(batch: int) -> Iterator[None]:
 
 
 def _of_memory(error: BaseException) -> bool:
-    """torch's for GPUs has a class of its own; others are known by their words."""
+    """Whether memory was too small: torch has an error class for GPUs; other errors are recognised by their text."""
     return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in MEMORY)

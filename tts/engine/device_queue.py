@@ -1,8 +1,8 @@
-"""A device as an engine sees it: work is queued there, and measured, without waiting for it.
+"""A device as an engine sees it: work is queued and measured without waiting for it.
 
-On the CPU everything is done when a call returns. A GPU works through its queue; whoever asks for a value waits for all
-that was queued before it, and meanwhile the queue runs dry. So an engine keeps a second batch queued and asks for
-nothing of the newest one.
+On a CPU, everything is done when a call returns. A GPU works through its queue: code that asks for a value waits for
+all work queued before it, and meanwhile the queue runs empty. So an engine keeps a second batch queued and asks for no
+value of the newest one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 ORIGIN_SECONDS = 10.0
-"""Seconds after which a GPU's times are counted from a newer event: a time between two events has 24 bits."""
+"""Seconds after which a GPU's times are counted from a newer event, as a time between two events has only 24 bits."""
 
 
 class DeviceQueue(Protocol):
@@ -24,18 +24,18 @@ class DeviceQueue(Protocol):
 
     Attributes:
         ahead: batches that may be queued beyond the one that is awaited.
-        overlaps: whether a thread of its own should score images, on a second queue of the device.
+        overlaps: whether a separate thread should score images, on a second queue of the device.
     """
 
     ahead: int
     overlaps: bool
 
     def mark(self) -> Any:
-        """A point in the queue: after all that was queued so far."""
+        """A point in the queue, after all work queued so far."""
         ...
 
     def wait(self, mark: Any) -> None:
-        """Block until the device has come to a point."""
+        """Block until the device has reached a point."""
         ...
 
     def seconds(self, begin: Any, end: Any) -> float:
@@ -43,7 +43,7 @@ class DeviceQueue(Protocol):
         ...
 
     def at(self, mark: Any) -> float:
-        """When the device came to a point that it has passed, in seconds of :func:`time.perf_counter`."""
+        """When the device reached a point that it has passed, in seconds of :func:`time.perf_counter`."""
         ...
 
     def beside(self, mark: Any) -> Any:
@@ -58,8 +58,8 @@ class CpuQueue:
     overlaps = False
 
     def __init__(self) -> None:
-        # An allocator that has seen a large tensor freed keeps memory of such sizes; else each temporary of a batch of
-        # states would be new pages from the system, which cost several times what is computed on them.
+        # An allocator that has seen a large tensor freed keeps memory of such sizes. Otherwise each temporary of a
+        # batch of states would need new pages from the system, which cost several times the computation on them.
         torch.empty(31 << 20, dtype=torch.uint8)
 
     def mark(self) -> float:
@@ -67,7 +67,7 @@ class CpuQueue:
         return time.perf_counter()
 
     def wait(self, mark: float) -> None:
-        """Nothing: it is done."""
+        """Do nothing: all work is done."""
 
     def seconds(self, begin: float, end: float) -> float:
         """Seconds between two times."""
@@ -79,7 +79,7 @@ class CpuQueue:
 
     @contextmanager
     def beside(self, mark: float) -> Iterator[None]:
-        """There is no other queue."""
+        """Do nothing: there is no second queue."""
         yield
 
 
@@ -102,7 +102,7 @@ class CudaQueue:
         return event
 
     def wait(self, mark: torch.cuda.Event) -> None:
-        """Block until the event has happened; it is the new origin of times where the old one is too long ago."""
+        """Block until the event has happened; it becomes the origin of times if the old origin is too long ago."""
         mark.synchronize()
         if (now := self.at(mark)) > self._origin[1] + ORIGIN_SECONDS:
             self._origin = mark, now
@@ -118,7 +118,7 @@ class CudaQueue:
 
     @contextmanager
     def beside(self, mark: torch.cuda.Event) -> Iterator[None]:
-        """Read what was computed before leaving the context; after that its memory may be used again."""
+        """Read results before leaving the context; afterwards their memory may be reused."""
         with torch.cuda.stream(self._side):
             self._side.wait_event(mark)
             yield
@@ -130,7 +130,7 @@ def queue_of(device: str) -> DeviceQueue:
 
 
 def upload(values: Tensor, device: torch.device | str) -> Tensor:
-    """Copy a tensor from the host to a device, without waiting for what is queued there."""
+    """Copy a tensor from the host to a device, without waiting for work that is queued there."""
     kind = torch.device(device).type
     if kind == "cpu":
         return values

@@ -1,4 +1,4 @@
-"""Features of final images, in the batches in which they are scored."""
+"""Features of final images, computed in the batches in which images are scored."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ Features = NDArray[np.float32]
 
 
 def extract(name: str, metric: Metric, images: Tensor) -> list[Features | None]:
-    """A row of features for each image; None where one is no finite number.
+    """A row of features for each image; None where a feature is not a finite number.
 
     Args:
-        name: the extractor's, for messages.
+        name: the extractor's name, for messages.
+        metric: computes the features.
         images: ``[B, 3, H, W]`` uint8.
 
     Raises:
-        DeviceError: the device failed while it looked.
-        EngineError: the extractor failed, or returned something else than ``[B, F]`` float32.
+        DeviceError: the device failed in the extractor.
+        EngineError: the extractor failed, or did not return ``[B, F]`` float32.
     """
     try:
         found: Any = metric.features(images)
@@ -46,7 +47,7 @@ def extract(name: str, metric: Metric, images: Tensor) -> list[Features | None]:
 def extract_places(
     name: str, metric: Metric, images: Tensor, places: Sequence[int]
 ) -> tuple[dict[int, Features | None], dict[int, str]]:
-    """Features of the images at some places, and errors; where the extractor fails, each image alone is tried."""
+    """Features of the images at some positions, and errors; if the extractor fails, each image is tried alone."""
     try:
         rows = extract(name, metric, images)
         return {place: rows[place] for place in places}, {}
@@ -67,10 +68,10 @@ def extract_places(
 def first_dependent_features(
     model: Model, metrics: Mapping[str, Metric], batch: int, device: str = "cpu", metric_device: str | None = None
 ) -> str | None:
-    """The first metric that gives an image other features at another place among other rows; None when none does.
+    """The first metric whose features of an image change with its position or the rows beside it; None if none does.
 
     Raises:
-        EngineError: one fails, or its features have another form.
+        EngineError: a metric fails, or its features have another form.
     """
     bank = NoiseBank(model.shape)
     clean = torch.stack([torch.from_numpy(bank(Noise(k))) for k in range(batch)]).to(device)
@@ -85,5 +86,5 @@ def first_dependent_features(
 
 
 def same_features(a: Features | None, b: Features | None) -> bool:
-    """Whether features are equal, as far as both are there."""
+    """Whether features are equal, or at least one of them is missing."""
     return a is None or b is None or np.array_equal(a, b)

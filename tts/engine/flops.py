@@ -1,4 +1,4 @@
-"""Counting FLOPs without torch's compiler, whose import would take seconds wherever an engine starts."""
+"""Count FLOPs without torch's compiler, whose import would delay each engine's start by seconds."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch.utils.flop_counter import flop_registry
 class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts matrix products, convolutions and attention, by the formulas of torch's ``FlopCounterMode``.
 
-    Two for a multiply-add; what is done element by element is not counted. To be used with ``torch.no_grad()`` and not
-    in inference mode, where operations would come here whole and not as the products that they are made of.
+    A multiply-add counts two; element-wise operations are not counted. Use it with ``torch.no_grad()``, not in
+    inference mode: there, composite operations would arrive whole and not as the products that they consist of.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """torch would wrap the method below so that the compiler leaves it alone, and for that import the compiler."""
+        """False: to hide the method below from its compiler, torch would import the compiler."""
         return False
 
     def __torch_dispatch__(

@@ -1,4 +1,4 @@
-"""Final images that were scored, kept in case another score or the image itself is asked for."""
+"""A cache of scored final images, in case another score or the image itself is asked for."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterable
 from torch import Tensor
 
 MOST_BYTES = 256 << 20
-"""Bytes of images that an engine keeps; an image that does not fit is decoded again."""
+"""Most bytes of images that an engine keeps; other images are decoded again."""
 
 
 class KeptImages:
-    """Images ``[3, H, W]`` uint8 in the host's memory, by the keys of their states; the oldest give way.
+    """Images ``[3, H, W]`` uint8 in host memory, by the keys of their states; the oldest are dropped first.
 
     Args:
-        most: bytes that are kept.
+        most: most bytes that are kept.
     """
 
     def __init__(self, most: int = MOST_BYTES) -> None:
@@ -28,7 +28,7 @@ class KeptImages:
             return None if key is None else self._images.get(key)
 
     def keep(self, key: int, image: Tensor) -> None:
-        """Keep a copy: the image may be part of a batch."""
+        """Keep a copy of the image, which may be part of a batch."""
         with self._lock:
             self._drop(key)
             self._images[key] = image.clone()

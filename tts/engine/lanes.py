@@ -1,4 +1,4 @@
-"""Threads beside the device, in lanes: what is slow in one of them delays nothing in another."""
+"""Threads beside the device, in lanes: slow work in one lane does not delay another."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Work: TypeAlias = Callable[[], None]
 
 
 class Lanes:
-    """Lanes by name, each of some threads, and tickets that are done when all their parts are.
+    """Lanes of threads, and tickets that are done when all their parts are.
 
     Args:
-        widths: threads of each lane.
+        widths: number of threads of each lane, by its name.
     """
 
     def __init__(self, widths: Mapping[str, int]) -> None:
@@ -34,13 +34,13 @@ class Lanes:
         return bool(self._parts or self._done)
 
     def expect(self, tickets: Sequence[int]) -> None:
-        """Let tickets have one more part."""
+        """Add one part to some tickets."""
         with self._changed:
             for ticket in tickets:
                 self._parts[ticket] = self._parts.get(ticket, 0) + 1
 
     def ended(self, tickets: Sequence[int]) -> None:
-        """One part of these tickets is done."""
+        """Note that one part of these tickets is done."""
         with self._changed:
             for ticket in tickets:
                 self._parts[ticket] -= 1
@@ -50,7 +50,7 @@ class Lanes:
             self._changed.notify_all()
 
     def submit(self, lane: str, tickets: Sequence[int], pieces: Sequence[Work]) -> None:
-        """Put one more part of these tickets into a lane: it is done when all its pieces are."""
+        """Add one part to some tickets and put it into a lane; the part is done when all its pieces are."""
         self.expect(tickets)
         left = _Countdown(len(pieces))
 
@@ -68,13 +68,13 @@ class Lanes:
             self._lanes[lane].submit(work, piece)
 
     def collect(self, timeout: float | None) -> list[int]:
-        """Tickets that are done, in the order in which they were done; waits for one, but no longer than told.
+        """Finished tickets in the order in which they finished; waits for at least one, until the timeout.
 
         Args:
-            timeout: seconds; None: for ever.
+            timeout: most seconds to wait; None: no limit.
 
         Raises:
-            BaseException: what a piece of work raised.
+            BaseException: the error of a piece of work.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._done or self._failure or not self._parts, timeout)
@@ -100,7 +100,7 @@ class Lanes:
 
 
 class _Countdown:
-    """Tells the last of a number of callers that it is the last."""
+    """Tells the last of a number of callers that it is the last one."""
 
     def __init__(self, count: int) -> None:
         self._left, self._lock = count, threading.Lock()

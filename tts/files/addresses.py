@@ -1,4 +1,4 @@
-"""Addresses of files and stores: what they may not hold, and how they are shown."""
+"""Addresses of files and stores: they must hold no secrets, and are shown without them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SECRET = re.compile(r"key|secret|token|passw|credential|signature|sig$|auth", re
 """Parameters of an address that may hold a secret."""
 
 SECRET_LETTERS = 6
-"""Shorter values of the environment are words that may stand in any text."""
+"""Shorter values of the environment are not taken for secrets, as they may be words of any text."""
 
 ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"]*", re.IGNORECASE)
 
@@ -24,12 +24,12 @@ REMEDIES = {
 
 
 def refuse_secrets(address: str, setting: str) -> None:
-    """Refuse an address with a user, a password or a parameter that may be secret; the message holds none of it.
+    """Refuse an address with a user, a password or a parameter that may be secret.
 
     Addresses go into manifests, logs and pages.
 
     Raises:
-        SettingError: it holds some.
+        SettingError: the address holds one; the message does not repeat it.
     """
     found = secret_in(address)
     if found is not None:
@@ -38,7 +38,7 @@ def refuse_secrets(address: str, setting: str) -> None:
 
 
 def secret_in(address: str) -> str | None:
-    """What in an address may be secret, in words without the secret itself; None: nothing."""
+    """The part of an address that may be secret, in words without the secret itself; None if there is none."""
     parts = urlsplit(address)
     if "@" in parts.netloc:
         return "a user name or password"
@@ -53,20 +53,20 @@ def shown(address: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """A text whose addresses are without what may be secret in them."""
+    """A text without the parts of its addresses that may be secret."""
 
     def without(found: re.Match[str]) -> str:
         address = found.group()
         try:
             return address if secret_in(address) is None else shown(address)
-        except ValueError:  # it is no address
+        except ValueError:  # not an address
             return "..."
 
     return ADDRESS.sub(without, text)
 
 
 def without_secrets(text: str) -> str:
-    """A text without what the environment keeps secret, in case another package prints it."""
+    """A text without secret values of the environment, in case another package prints them."""
     for name, value in os.environ.items():
         if SECRET.search(name) and len(value) >= SECRET_LETTERS:
             text = text.replace(value, "...")

@@ -17,7 +17,8 @@ def sha256(path: Path, setting: str) -> str:
     """SHA-256 of a file, in hex.
 
     Args:
-        setting: what named the file, for the message.
+        path: the file.
+        setting: the setting that names the file, for the message.
 
     Raises:
         WeightsError: the file cannot be read.
@@ -31,13 +32,13 @@ def sha256(path: Path, setting: str) -> str:
 
 @lru_cache(maxsize=256)
 def _sha256(path: Path, size: int, modified: int) -> str:
-    """Digest of a file with this size and time of change; both belong to the key under which a digest is remembered."""
+    """Digest of a file; its size and time of change are part of the key under which the digest is cached."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def pixels_sha256(pixels: NDArray[Any]) -> str:
-    """SHA-256 of an image's pixels, in hex: of its RGB bytes row by row, whatever file they came from.
+    """SHA-256 of an image's RGB bytes row by row, in hex; it does not depend on the file format.
 
     Args:
         pixels: ``[H, W, 3]`` uint8.

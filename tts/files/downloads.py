@@ -23,41 +23,42 @@ from tts.files.homes import expanded
 from tts.files.staging import near
 
 ATTEMPTS = 5
-"""Connections to try before giving up; each goes on where the one before ended."""
+"""Most connections to try; each continues where the one before ended."""
 
 TIMEOUT = 30.0
 """Seconds of silence after which a connection counts as lost."""
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-"""Hosts whose files do not travel."""
+"""Hosts to which plain http is allowed."""
 
 LARGE = 16 << 20
 """Least number of missing bytes for which progress is shown."""
 
 
 def folder() -> Path:
-    """Where fetched files lie: ``$TTS_CACHE``, or ``~/.cache/tts-bench``."""
+    """The folder of downloaded files: ``$TTS_CACHE``, or ``~/.cache/tts-bench``."""
     return expanded(os.environ.get("TTS_CACHE") or "~/.cache/tts-bench")
 
 
 def place(url: str) -> Path:
-    """Where the file of an address lies once it is fetched."""
+    """The path of an address's file in the cache."""
     name = PurePosixPath(urlsplit(url).path).name or "file"
     return folder() / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"
 
 
 def fetch(url: str, setting: str, sha256: str | None = None) -> Path:
-    """The file of an http(s) address, from the cache or fetched into it.
+    """The file of an http(s) address, from the cache or downloaded into it.
 
-    A fetch that was interrupted goes on where it ended, also in another process. Of processes that ask for the same
-    file at once, one fetches and the others wait.
+    An interrupted download continues where it ended, also in another process. If several processes ask for the same
+    file at once, one downloads it and the others wait.
 
     Args:
-        setting: the setting that named the address, for the message.
-        sha256: digest of the right file, or the first digits of it; None: unknown.
+        url: the address.
+        setting: the setting that names the address, for the message.
+        sha256: digest of the right file, or its first digits; None: unknown.
 
     Raises:
-        WeightsError: the file is not in the cache and cannot be fetched, or what came is another file.
+        WeightsError: the file is not in the cache and cannot be downloaded, or its digest is another one.
     """
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
@@ -92,7 +93,7 @@ def _fetch(url: str, target: Path, sha256: str | None) -> None:
 
 
 def _compare_digest(part: Path, file: BinaryIO, sha256: str) -> None:
-    """Throw away what came if it is another file, so that the next attempt begins anew."""
+    """Delete a file with another digest and raise an error, so that the next attempt begins anew."""
     with part.open("rb") as content:
         found = hashlib.file_digest(content, "sha256").hexdigest()
     if not found.startswith(sha256.lower()):
@@ -102,14 +103,15 @@ def _compare_digest(part: Path, file: BinaryIO, sha256: str) -> None:
 
 @contextmanager
 def _progress(name: str, have: int, total: int | None) -> Iterator[Callable[[int], object]]:
-    """Show on a terminal how far a large file is, at what rate and for how long.
+    """Show the progress, rate and remaining time of a large file on a terminal.
 
     Args:
-        have: bytes that came before.
+        name: name of the file.
+        have: bytes that were downloaded before.
         total: bytes of the whole file; None: unknown, and so perhaps large.
 
     Yields:
-        what takes the number of bytes that came since.
+        a function that is called with the number of new bytes.
     """
     if not sys.stderr.isatty() or (total is not None and total - have < LARGE):
         yield int
@@ -130,21 +132,21 @@ def _progress(name: str, have: int, total: int | None) -> Iterator[Callable[[int
 
 
 class _Part:
-    """A file on its way.
+    """A partly downloaded file.
 
     Args:
-        file: what came so far, open for appending.
-        version: file that keeps the server's name of the version that came.
+        file: the bytes so far, open for appending.
+        version: file that keeps the server's name of the version.
     """
 
     def __init__(self, url: str, file: BinaryIO, version: Path) -> None:
         self.url, self.file, self.version = url, file, version
 
     def complete(self) -> None:
-        """Connect until everything is there.
+        """Connect until the file is complete.
 
         Raises:
-            OSError, HTTPException: it is not, and the last connections brought nothing or were too many.
+            OSError, HTTPException: it is incomplete after the allowed number of connections, or they brought nothing.
         """
         for attempt in range(1, ATTEMPTS + 1):
             before = self.size
@@ -157,11 +159,11 @@ class _Part:
 
     @property
     def size(self) -> int:
-        """Bytes that came so far."""
+        """Number of bytes so far."""
         return self.file.seek(0, os.SEEK_END)
 
     def _receive(self, have: int) -> None:
-        """One connection: all that is missing, or all anew when the server has another version or no ranges."""
+        """Use one connection for the missing bytes, or for all if the server has another version or no ranges."""
         try:
             response: HTTPResponse = urlopen(self._request(have), timeout=TIMEOUT)  # noqa: S310  (http by the caller)
         except HTTPError as error:
@@ -184,7 +186,7 @@ class _Part:
         return Request(self.url, headers=headers | ({"If-Range": version} if version else {}))  # noqa: S310
 
     def _write(self, response: HTTPResponse, have: int, total: int | None) -> None:
-        """What one connection brings, after what came before."""
+        """Append the bytes of one connection."""
         with _progress(PurePosixPath(urlsplit(self.url).path).name, have, total) as came:
             while block := response.read(1 << 20):
                 self.file.write(block)

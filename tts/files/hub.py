@@ -1,4 +1,4 @@
-"""The Hugging Face hub: files and folders of repositories, and what to do when it cannot be reached."""
+"""The Hugging Face hub: files and folders of repositories, and messages if it cannot be reached."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ if TYPE_CHECKING:
 
 
 REFUSALS = (401, 403)
-"""Answers of the hub to who may not read a repository."""
+"""Statuses with which the hub refuses a reader of a repository."""
 HUB = "hf-hub:"
-"""Prefix of a repository's name, or of a file in one, where a setting may also be a path."""
+"""Prefix of the name of a repository or of a file in one, in settings that may also be a path."""
 
 
 @lru_cache(maxsize=128)
 def hub_file(id: str, name: str, setting: str, revision: str | None = None) -> Path:
-    """One file of a repository, from the hub's cache or fetched into it.
+    """One file of a repository, from the hub's cache or downloaded into it.
 
     Args:
         id: ``owner/name``.
-        setting: the setting that named the repository, for the message.
+        name: path of the file in the repository.
+        setting: the setting that names the repository, for the message.
+        revision: branch, tag or commit; None: the main branch.
 
     Raises:
-        WeightsError: it cannot be had.
+        WeightsError: the file cannot be downloaded.
     """
     from huggingface_hub import hf_hub_download
 
@@ -41,7 +43,7 @@ def hub_file(id: str, name: str, setting: str, revision: str | None = None) -> P
 
 @lru_cache(maxsize=32)
 def hub_folder(id: str, patterns: tuple[str, ...], setting: str, revision: str | None = None) -> Path:
-    """A repository's files of some patterns, from the hub's cache or fetched into it; see :func:`hub_file`."""
+    """A folder with a repository's files that match some patterns; like :func:`hub_file`."""
     from huggingface_hub import snapshot_download
 
     with unreachable(id, setting):
@@ -49,7 +51,7 @@ def hub_folder(id: str, patterns: tuple[str, ...], setting: str, revision: str |
 
 
 def dataset_file(id: str, name: str, setting: str) -> Path:
-    """One file of a data set; see :func:`hub_file`."""
+    """One file of a data set; like :func:`hub_file`."""
     from huggingface_hub import hf_hub_download
 
     with unreachable(id, setting):
@@ -57,7 +59,7 @@ def dataset_file(id: str, name: str, setting: str) -> Path:
 
 
 def dataset_folder(id: str, folder: str, setting: str) -> Path:
-    """The files that lie in a folder of a data set; see :func:`hub_file`."""
+    """The files in a folder of a data set; like :func:`hub_file`."""
     from huggingface_hub import snapshot_download
 
     with unreachable(id, setting):
@@ -65,10 +67,10 @@ def dataset_folder(id: str, folder: str, setting: str) -> Path:
 
 
 def local_folder(id: str, setting: str) -> Path | None:
-    """The folder, if the id names one; None if it is the name of a repository.
+    """The local folder that an id names; None if the id is the name of a repository.
 
     Raises:
-        WeightsError: it is neither.
+        WeightsError: the id is neither.
     """
     path = expanded(id)
     if path.is_dir():
@@ -89,10 +91,10 @@ def folder(id: str, patterns: tuple[str, ...], setting: str) -> Path:
 
 
 def named_file(name: str, setting: str) -> Path:
-    """The file that ``hf-hub:owner/name/file`` names, or that of a path, which is not looked at.
+    """The file that ``hf-hub:owner/name/file`` names, or the path itself, which is not checked.
 
     Raises:
-        WeightsError: it names no file of a repository, or the file cannot be had.
+        WeightsError: the name has no file of a repository, or the file cannot be downloaded.
     """
     if not name.startswith(HUB):
         return near(expanded(name))
@@ -104,7 +106,7 @@ def named_file(name: str, setting: str) -> Path:
 
 @contextmanager
 def unreachable(id: str, setting: str = "id") -> Iterator[None]:
-    """Turn whatever the hub's client raises into one line that says what to do."""
+    """Context that turns errors of the hub's client into one line that says what to do."""
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,

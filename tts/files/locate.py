@@ -1,4 +1,4 @@
-"""Where a file named in a configuration lies."""
+"""The path of a file that a configuration names."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from tts.files.staging import near
 
 
 def locate(address: str, setting: str, sha256: str | None = None) -> Path:
-    """The file of a path or an https address, downloaded if needed, near this machine's engines.
+    """The file of a path or an https address, downloaded if needed, or its staged copy on this machine.
 
     Args:
         address: path of a file, with ``~`` for the home, or an https address.
-        setting: the setting that named it, for messages.
-        sha256: digest of what is at the address, or its first digits; None: unknown.
+        setting: the setting that names it, for messages.
+        sha256: digest of the file at the address, or its first digits; None: unknown.
 
     Raises:
-        WeightsError: it cannot be fetched. A path is not looked at.
+        WeightsError: the file cannot be downloaded; a path is not checked.
     """
     if "://" in address:
         return downloads.fetch(address, setting, sha256)

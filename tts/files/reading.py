@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def obstacle(path: Path) -> str:
-    """What keeps from a file that a library calls missing; some say so of one that they may not read."""
+    """Why a file that a library calls missing cannot be read; libraries also say so without permission to read it."""
     try:
         with path.open("rb"):
-            return "no such file"  # it has come since
+            return "no such file"  # it has appeared since
     except FileNotFoundError:
         return "no such file"
     except OSError as error:

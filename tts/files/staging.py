@@ -1,7 +1,7 @@
 """Weights on a shared file system, copied once to each machine.
 
-Hundreds of engines that read the same gigabytes from one server at the same moment bring it down; engines whose
-environment names a folder in ``$TTS_STAGE`` read a copy there, which the first of them makes while the others wait.
+Hundreds of engines that read the same gigabytes from one server at the same moment overload it. If ``$TTS_STAGE`` names
+a folder, engines read a copy there, which the first engine on a machine makes while the others wait.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ VARIABLE = "TTS_STAGE"
 def near(path: Path) -> Path:
     """A file or folder, or its copy on this machine.
 
-    A copy is of one state of the source: its path, and the sizes and times of its files.
+    A copy belongs to one state of the source: its path, and the sizes and times of its files.
 
     Raises:
         WeightsError: the copy cannot be made.
     """
     stage = os.environ.get(VARIABLE)
-    if not stage or not path.exists():  # its reader will say that it is missing
+    if not stage or not path.exists():  # code that reads it reports that it is missing
         return path
     copy = expanded(stage) / f"{_state(path)}-{path.name}"
     if copy.exists():
@@ -46,8 +46,8 @@ def near(path: Path) -> Path:
 
 
 def _copy(path: Path, copy: Path) -> None:
-    with FileLock(copy.with_name(f".{copy.name}.lock")):  # a process that dies lets go of the lock
-        if copy.exists():  # another process was here first
+    with FileLock(copy.with_name(f".{copy.name}.lock")):  # a dying process releases the lock
+        if copy.exists():  # another process has made it meanwhile
             return
         half = copy.with_name(f".{copy.name}.{uuid.uuid4().hex}.tmp")
         try:

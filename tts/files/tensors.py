@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 
 
 def read(path: Path, setting: str, training: bool = False) -> dict[str, Tensor]:
-    """The named tensors of a file; those below ``state_dict``, if there is such an entry.
+    """The named tensors of a file, or those below its entry ``state_dict`` if there is one.
 
-    Nothing in the file is executed or imported: what is no safetensors file is read by torch's restricted
-    unpickler, or one of ours where it is a TorchScript archive.
+    Nothing in the file is executed or imported. A file that is no safetensors file is read by torch's restricted
+    unpickler; a TorchScript archive is read by this package's own.
 
     Args:
-        setting: what named the file, for the message.
-        training: files of training programs are read, too, which hold their command line (an ``argparse.Namespace``)
-            beside the weights; those below ``ema`` are taken.
+        path: the file.
+        setting: the setting that names the file, for the message.
+        training: whether to accept files of training programs, which hold a command line (an ``argparse.Namespace``)
+            beside the weights; the tensors below ``ema`` are returned.
 
     Raises:
         WeightsError: the file is missing or damaged, or holds anything but tensors.
@@ -41,7 +42,7 @@ def read(path: Path, setting: str, training: bool = False) -> dict[str, Tensor]:
             content = torchscript.read(path)
         else:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of files that other programs pickled; what matters is refused below
+                warnings.simplefilter("ignore")  # torch warns of other programs' pickles; errors are handled below
                 with torch.serialization.safe_globals([argparse.Namespace] if training else []):
                     content = torch.load(
                         path, map_location="cpu", weights_only=True, mmap=training and is_zipfile(path)
@@ -66,7 +67,7 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     """Give a network its weights, all of them and no others.
 
     Raises:
-        WeightsError: they are another network's; the message names the first that does not fit.
+        WeightsError: the tensors are for another network; the message names the first that does not fit.
     """
     own = network.state_dict()
     wanted = {name: tuple(tensor.shape) for name, tensor in own.items()}
@@ -79,10 +80,10 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
 
 
 def refuse_whole(tensors: Mapping[str, Tensor], where: str) -> None:
-    """Refuse weights that are whole numbers, whose scales are elsewhere.
+    """Refuse quantised weights: integers whose scales are stored elsewhere.
 
     Raises:
-        WeightsError: the message names the first.
+        WeightsError: there are some; the message names the first.
     """
     name = next((name for name, tensor in sorted(tensors.items()) if not tensor.is_floating_point()), None)
     if name is not None:
@@ -91,7 +92,7 @@ def refuse_whole(tensors: Mapping[str, Tensor], where: str) -> None:
 
 
 def _short(error: BaseException) -> str:
-    """An error of torch without its advice, part of which is how to run the file after all."""
+    """An error of torch without its advice, which includes how to run the file after all."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     found = next((line for line in lines if "GLOBAL" in line or "Unsupported" in line), lines[0] if lines else "")
     return (found or type(error).__name__)[:200]

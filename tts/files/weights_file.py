@@ -1,4 +1,4 @@
-"""Weights in safetensors files: half the size in float16, with a digest that tells damage."""
+"""Weights in safetensors files: in float16 for half the size, with a digest that reveals damage."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def write(tensors: dict[str, np.ndarray], path: Path, metadata: Mapping[str, str
 
 
 def digest(path: Path) -> str:
-    """The digest of a file's tensors, after comparing it with the one that the file itself names.
+    """The digest of a file's tensors, after comparing it with the digest that the file states.
 
     Raises:
-        WeightsError: no such file, or a damaged one.
+        WeightsError: the file is missing or damaged.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -76,10 +76,10 @@ def load(module: nn.Module, path: Path) -> None:
 
 
 def shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shapes of a file's tensors, by name; nothing else of them is read.
+    """The shapes of a file's tensors by name; their values are not read.
 
     Raises:
-        WeightsError: no such file, or a damaged one.
+        WeightsError: the file is missing or damaged.
     """
     from safetensors import SafetensorError, safe_open
 

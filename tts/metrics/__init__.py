@@ -1,1 +1,1 @@
-"""Metrics of sets of images, and what of an image they look at."""
+"""Metrics of sets of images, and the extractors of their features."""

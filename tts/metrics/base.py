@@ -1,8 +1,8 @@
 """The interface of every metric of a set of images.
 
-A metric looks at features of images, a vector each. Engines compute them for final images, beside rewards, and a run
-stores them; a metric's value comes of the stored features of all images of a point, when they are all there. So a
-metric's settings do what needs no network, and what :meth:`MetricSettings.load` returns does the rest.
+A metric works on features of images, one vector for each image. Engines compute features of final images beside
+rewards, and a run stores them. Once all images of a point are there, the metric's value is computed from their stored
+features. So a metric's settings do everything that needs no network, and :meth:`MetricSettings.load` returns the rest.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class MetricValue(NamedTuple):
-    """A metric of some images, with a 95 % interval; NaN: cannot be said."""
+    """The value of a metric for some images, with a 95 % interval; NaN where it is unknown."""
 
     value: float
     low: float = float("nan")
@@ -28,56 +28,56 @@ class MetricValue(NamedTuple):
 
 
 class Metric(Protocol):
-    """A loaded metric's view of images. A row must not depend on the rows beside it.
+    """Computes the features of a loaded metric. A row must not depend on the rows beside it.
 
     Attributes:
-        host: computed by the CPU beside the device, from images in its memory; else on the model's device, in batches
-            that the engine pads to one fixed size.
+        host: whether the CPU computes, from images in host memory; if not, the model's device does, in batches that
+            the engine pads to one fixed size.
     """
 
     host: bool
 
     def features(self, images: Tensor) -> Tensor:
-        """Features ``[B, F]`` float32 of images ``[B, 3, H, W]`` uint8, F being always the same."""
+        """Features ``[B, F]`` float32 of images ``[B, 3, H, W]`` uint8; F is always the same."""
         ...
 
 
 class MetricSettings(Settings):
-    """What a configuration says of a metric. Everything but :meth:`load` works without torch."""
+    """Settings of a metric. All methods but :meth:`load` work without torch."""
 
     dtype: ClassVar[Literal["float32", "float16"]] = "float32"
-    """Type in which features are stored; they are computed and handed back in float32."""
+    """Type in which features are stored; they are computed and read in float32."""
 
     tells: ClassVar[Literal["quality", "diversity", "both"]] = "both"
-    """What a value tells of: how good images are, how different they are, or both in one number."""
+    """What the value measures: quality of images, their diversity, or both in one number."""
 
     @property
     @abstractmethod
     def extractor(self) -> str:
-        """What the features are, in words and digests of weights; metrics with the same one share them."""
+        """Description of the features, with digests of weights; metrics with equal descriptions share features."""
 
     @property
     def enough(self) -> int:
-        """With fewer images than this, a value comes with a warning."""
+        """Number of images below which a value comes with a warning."""
         return 2
 
     def check(self) -> None:
-        """Find what can be wrong before anything is started or written; raises a ``TTSError``."""
+        """Check all that can be checked before anything is started or written; raises a ``TTSError``."""
 
     def suits(self, model: ModelSettings) -> None:
         """Refuse a model whose images this metric cannot judge; raises a ``SettingError``."""
 
     def identity(self) -> dict[str, Any]:
-        """All that changes the features or the value, as plain JSON values."""
+        """Everything that changes the features or the value, as plain JSON values."""
         return {**self.record(), "extractor": self.extractor}
 
     def reference(self) -> Any:
-        """What :meth:`aggregate` compares with, for example moments of real images; None: nothing."""
+        """The reference for :meth:`aggregate`, for example moments of real images; None if it needs none."""
         return None
 
     @abstractmethod
     def load(self, device: str = "cpu") -> Metric:
-        """The extractor, ready to look at images.
+        """The extractor, ready to compute features.
 
         Args:
             device: where it computes, if it needs a device.

@@ -1,4 +1,4 @@
-"""Metrics that compare with real images: where these come from."""
+"""Metrics that compare with real images, and where these images come from."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tts.training.frechet import Moments, load, load_rows
 
 
 class Compared(OnFeatures):
-    """A metric of one layer's features, against those of real images.
+    """A metric that compares one layer's features with those of real images.
 
     Attributes:
-        shipped: the reference that comes with this package, of the judge's pooled features.
-        needed: what else may be named.
+        shipped: path of the reference that comes with this package, for the judge's pooled features.
+        needed: other references that may be named, in words.
     """
 
     shipped: ClassVar[Path]
@@ -36,15 +36,15 @@ class Compared(OnFeatures):
     )
 
     def path(self) -> Path | None:
-        """Where the reference lies, downloaded if needed; None: it is the shipped one.
+        """Path of the reference, downloaded if needed; None for the shipped one.
 
         Raises:
-            WeightsError: it cannot be fetched.
+            WeightsError: the reference cannot be downloaded.
         """
         return None if self.real is None else locate(self.real, "reference")
 
     def identity(self) -> dict[str, Any]:
-        """With the digest of the reference, not its path."""
+        """The identity with the digest of the reference, not its path."""
         from tts.metrics.references.computed import digest
 
         path = self.path()
@@ -52,7 +52,7 @@ class Compared(OnFeatures):
         return {**super().identity(), "reference": found}
 
     def _judge(self) -> str:
-        """The digest of the judge, whose features the shipped reference is of."""
+        """The digest of the judge, which made the features of the shipped reference."""
         if not isinstance(self.features, Judge) or self.layer != POOLED:
             raise SettingError(
                 f"reference: is missing; for {self.layer} features of {self.features.family}, name {self.needed}"
@@ -61,13 +61,13 @@ class Compared(OnFeatures):
 
 
 class ComparedByMoments(Compared):
-    """A metric that needs no more of real images than mean and covariance of their features."""
+    """A metric that needs only the mean and covariance of real images' features."""
 
     shipped: ClassVar = Judge.moments
     needed: ClassVar = "a file of moments (ADM's or EDM's .npz, EDM2's .pkl), or a folder or archive of real images"
 
     def check(self) -> None:
-        """The reference is there; a file of moments is of the same extractor."""
+        """Check that the reference exists, and that a file of moments is for the same extractor."""
         from tts.metrics.references import images, published
 
         super().check()
@@ -81,7 +81,7 @@ class ComparedByMoments(Compared):
                 pass
 
     def reference(self) -> Moments:
-        """Moments from the file, or of all images, computed once."""
+        """Moments from the file, or computed once from all images."""
         from tts.metrics.references import computed, published
 
         path = self.path()
@@ -96,7 +96,7 @@ class ComparedByMoments(Compared):
 
 
 class ComparedByImages(Compared):
-    """A metric that needs the features of single real images."""
+    """A metric that needs the features of each real image."""
 
     shipped: ClassVar = Judge.rows
     needed: ClassVar = "a folder, a zip or tar archive, or an .npz (arr_0) of real images"
@@ -104,7 +104,7 @@ class ComparedByImages(Compared):
     real_images: int = Field(10_000, ge=2, description="of the reference that are looked at, drawn, at most")
 
     def check(self) -> None:
-        """The reference has images."""
+        """Check that the reference has images."""
         from tts.metrics.references import images
 
         super().check()
@@ -117,7 +117,7 @@ class ComparedByImages(Compared):
                 pass
 
     def reference(self) -> Manifold:
-        """Features of real images, computed once."""
+        """The manifold of real images' features, computed once."""
         from tts.metrics.references import computed
 
         path = self.path()

@@ -1,1 +1,1 @@
-"""Networks that look at images for the metrics: what a feature is a number of."""
+"""Networks that compute features of images for metrics."""

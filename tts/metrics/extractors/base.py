@@ -1,4 +1,4 @@
-"""The interface of every extractor: a network with layers, of which a metric asks for one."""
+"""The interface of every extractor: a network with layers; a metric uses one of them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Look: TypeAlias = "Callable[[Tensor], Mapping[str, Tensor]]"
-"""From images ``[B, 3, H, W]`` uint8 to every layer, ``[B, F]`` float32. No row depends on the rows beside it."""
+"""Function from images ``[B, 3, H, W]`` uint8 to all layers, ``[B, F]`` float32 each; rows are independent."""
 
 POOLED, SPATIAL, LOGITS = "pooled", "spatial", "logits"
 
 
 class ExtractorSettings(Settings):
-    """What a configuration says of an extractor. Everything but :meth:`look` works without torch.
+    """Settings of an extractor. All methods but :meth:`look` work without torch.
 
     Attributes:
-        layers: how many numbers each layer has.
-        family: what published references call it; references of another family are refused.
+        layers: number of features of each layer, by its name.
+        family: its name in published references; references of another family are refused.
     """
 
     layers: ClassVar[Mapping[str, int]]
@@ -32,25 +32,25 @@ class ExtractorSettings(Settings):
 
     @abstractmethod
     def about(self) -> str:
-        """What it is, in words and digests of weights.
+        """Description of the extractor, with digests of weights.
 
         Raises:
-            WeightsError: the weights are not there.
+            WeightsError: the weights are missing.
         """
 
     def check(self) -> None:
-        """Find what can be wrong before anything is started or written; raises a ``TTSError``."""
+        """Check all that can be checked before anything is started or written; raises a ``TTSError``."""
         self.about()
 
     def suits(self, model: ModelSettings) -> None:
-        """Refuse a model whose images it cannot look at; raises a ``SettingError``."""
+        """Refuse a model whose images the extractor cannot read; raises a ``SettingError``."""
 
     @abstractmethod
     def look(self, device: str) -> Look:
-        """The network, ready to look at images."""
+        """The network on a device, ready to compute features."""
 
     def size(self, layer: str) -> int:
-        """How many numbers a layer has.
+        """Number of features of a layer.
 
         Raises:
             SettingError: there is no such layer.

@@ -19,4 +19,4 @@ def _named(given: Any) -> Any:
 Extractor: TypeAlias = Annotated[
     Annotated[Inception | DINOv2 | CLIP | Judge, Field(discriminator="name")], BeforeValidator(_named)
 ]
-"""Settings of an extractor, or its name alone."""
+"""Settings of an extractor, or only its name."""

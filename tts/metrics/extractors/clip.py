@@ -41,8 +41,10 @@ TOWERS = {
 
 
 class CLIP(ExtractorSettings):
-    """CLIP's image embedding (Radford et al. 2021, arXiv 2103.00020), not scaled; images are resized as torch-fidelity
-    does it, bilinearly."""
+    """CLIP's image embedding (Radford et al. 2021, arXiv 2103.00020), not scaled to unit length.
+
+    Images are resized bilinearly, as in torch-fidelity.
+    """
 
     layers: ClassVar = {POOLED: 512}
 
@@ -55,16 +57,16 @@ class CLIP(ExtractorSettings):
 
     @property
     def family(self) -> str:  # type: ignore[override]
-        """Which of the networks."""
+        """Name of the network."""
         return f"clip-{self.model}"
 
     def size(self, layer: str) -> int:
-        """That of the model."""
+        """Number of features of the layer, which depends on the model."""
         super().size(layer)
         return self._tower().size
 
     def record(self) -> dict[str, Any]:
-        """The settings but the digest that an address is held against: it changes no result."""
+        """The settings without the digest that a download is checked against, as it changes no result."""
         return {name: value for name, value in super().record().items() if name != "sha256"}
 
     def path(self) -> Path:
@@ -76,7 +78,7 @@ class CLIP(ExtractorSettings):
         return f"{self.family} {sha256(self.path(), 'weights')}"
 
     def check(self) -> None:
-        """The library is there, and the weights are this network's."""
+        """Check that the library is installed, and that the weights are for this network."""
         self._network()
 
     def look(self, device: str) -> Look:

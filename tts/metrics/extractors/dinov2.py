@@ -1,4 +1,4 @@
-"""DINOv2 as an extractor: the network of FD-DINOv2, from its authors' weights and none of their code."""
+"""DINOv2 as an extractor: the network of FD-DINOv2, with its authors' weights and without their code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ADDRESS = "https://dl.fbaipublicfiles.com/dinov2/dinov2_{name}14/dinov2_{name}14_pretrain.pth"
 SIDE, PATCH = 224, 14
 OFFSET = 0.1
-"""What DINOv2 adds to a grid's side before it divides; its features are of tables that were interpolated so."""
+"""DINOv2 adds this to a grid's side before it divides; its features assume tables that are interpolated so."""
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIZES = {"vit-s-14": 384, "vit-b-14": 768, "vit-l-14": 1024}
@@ -46,16 +46,16 @@ class DINOv2(ExtractorSettings):
 
     @property
     def family(self) -> str:  # type: ignore[override]
-        """Which of the networks."""
+        """Name of the network."""
         return f"dinov2-{self.model}"
 
     def size(self, layer: str) -> int:
-        """That of the model."""
+        """Number of features of the layer, which depends on the model."""
         super().size(layer)
         return SIZES[self.model]
 
     def record(self) -> dict[str, Any]:
-        """The settings but the digest that an address is held against: it changes no result."""
+        """The settings without the digest that a download is checked against, as it changes no result."""
         return {name: value for name, value in super().record().items() if name != "sha256"}
 
     def path(self) -> Path:
@@ -68,7 +68,7 @@ class DINOv2(ExtractorSettings):
         return f"{self.family} {sha256(self.path(), 'weights')}"
 
     def check(self) -> None:
-        """The weights are this network's."""
+        """Check that the weights are for this network."""
         self.network()
 
     def look(self, device: str) -> Look:
@@ -105,7 +105,7 @@ class DINOv2(ExtractorSettings):
 
 
 def positions(table: Tensor, side: int) -> Tensor:
-    """A table of positions ``[1, 1 + n*n, F]`` for a grid of another side, interpolated as DINOv2 does it."""
+    """A table of positions ``[1, 1 + n*n, F]``, interpolated to a grid of another side as in DINOv2's program."""
     from math import isqrt
 
     import torch

@@ -1,5 +1,4 @@
-"""The Inception network of FID, by torch-fidelity: TensorFlow's of 2015-12-05, with which published values are
-computed."""
+"""The Inception network of FID, from torch-fidelity: TensorFlow's of 2015-12-05, on which published values rest."""
 
 from __future__ import annotations
 
@@ -43,7 +42,7 @@ class Inception(ExtractorSettings):
     )
 
     def record(self) -> dict[str, Any]:
-        """The settings but the digest that an address is held against: it changes no result."""
+        """The settings without the digest that a download is checked against, as it changes no result."""
         return {name: value for name, value in super().record().items() if name != "sha256"}
 
     def path(self) -> Path:
@@ -55,7 +54,7 @@ class Inception(ExtractorSettings):
         return f"{self.family} {sha256(self.path(), 'weights')}"
 
     def check(self) -> None:
-        """The library is there, and the weights are this network's."""
+        """Check that the library is installed, and that the weights are for this network."""
         inception(self.path())
 
     def look(self, device: str) -> Look:
@@ -78,7 +77,7 @@ def inception(path: Path) -> nn.Module:
     """The network with weights from a file, in evaluation mode; nothing in the file is executed.
 
     Raises:
-        WeightsError: it is damaged, or another network's.
+        WeightsError: the file is damaged, or for another network.
     """
     network: nn.Module = bare("meta")
     tensors.fill(network, tensors.read(path, "weights"), f"weights {path}")
@@ -86,10 +85,10 @@ def inception(path: Path) -> nn.Module:
 
 
 def bare(device: str) -> Any:
-    """The network without weights of its own, pooled features and unbiased logits being what it returns.
+    """The network without weights, which returns pooled features and logits without bias.
 
-    The library's class loads weights while it is made, by an unpickler that runs what it reads. Here it finds an empty
-    file in memory and takes no weights from it.
+    The library's class loads weights when it is made, with an unpickler that can run code. Here it gets an empty file
+    in memory, from which it loads no weights.
     """
     import torch
 
