@@ -50,7 +50,7 @@ class DataError(TTSError, OSError):
 
 
 class SearchError(TTSError, ValueError):
-    """A search did what no search may do."""
+    """A search broke a rule of searches."""
 
 
 class EngineError(TTSError, RuntimeError):

@@ -1,4 +1,4 @@
-"""ImageNet's thousand classes: their names, and how a configuration may point at some of them."""
+"""ImageNet's thousand classes: their names, and how a configuration names some of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RANGE = re.compile(r"(\d+)-(\d+)")
 
 @lru_cache(maxsize=1)
 def names() -> tuple[str, ...]:
-    """The names in the order of the indices, as torchvision has them: no two classes share one, but for case."""
+    """The names in torchvision's spelling, by index; all are different, though some differ only in case."""
     from torchvision.models import ResNet18_Weights
 
     return tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
@@ -36,7 +36,7 @@ def index(value: object) -> int:
 
 
 def _named(name: str) -> int:
-    """A class by its exact name: a dog (Cardigan) and a garment (cardigan) differ by nothing but the first letter."""
+    """A class by its exact name, as a dog (Cardigan) and a garment (cardigan) differ only in the case of a letter."""
     exact = [place for place, other in enumerate(names()) if other == name]
     if len(exact) == 1:
         return exact[0]
@@ -51,7 +51,7 @@ def indices(given: Literal["all"] | list[int | str]) -> list[int]:
     """Class indices, in the order given, from a list of indices, names and ranges such as ``10-19`` (with both ends).
 
     Raises:
-        SettingError: one of them is none.
+        SettingError: an entry names no class.
     """
     if given == "all":
         return list(range(CLASSES))

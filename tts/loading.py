@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class LoadedModel(Wrapped):
-    """A model on a device with the settings it was loaded from; an engine takes it as it takes any model."""
+    """A model on a device with the settings from which it was loaded; engines accept it like any model."""
 
     def __init__(self, name: str, settings: ModelSettings, model: Model, device: str) -> None:
         super().__init__(model)
@@ -29,17 +29,17 @@ class LoadedModel(Wrapped):
 
     @property
     def plan(self) -> Plan:
-        """The trajectory's shape; guidance may take two forwards a prediction."""
+        """The sampler's plan; with guidance, a prediction may take two forwards."""
         return self.model.sampler.plan.times(self.passes)
 
     def problem(self, condition: object, *, reward: str, seed: int = 0, rewards: Sequence[str] = ()) -> Problem:
         """A problem to search.
 
         Args:
-            condition: class index, name of a class, or prompt, as the model draws.
-            reward: name of the engine's reward to search on.
-            seed: names all randomness of the problem.
-            rewards: names of more of them that the search may ask for.
+            condition: class index, name of a class, or prompt, depending on the model.
+            reward: name of the engine's reward that the search maximises.
+            seed: number that decides all randomness of the problem.
+            rewards: names of further rewards that the search may ask for.
 
         Raises:
             SettingError: the model knows no such condition.
@@ -48,7 +48,7 @@ class LoadedModel(Wrapped):
 
 
 class LoadedReward:
-    """A reward with the settings it was loaded from; an engine takes it as it takes any reward."""
+    """A reward with the settings from which it was loaded; engines accept it like any reward."""
 
     def __init__(self, name: str, settings: RewardSettings, reward: Reward) -> None:
         self.name, self.settings, self.reward, self.host = name, settings, reward, reward.host
@@ -58,7 +58,8 @@ class LoadedReward:
         """One value for each of ``[B, 3, H, W]`` uint8 images; higher is better.
 
         Args:
-            levels: of their states, for rewards that ask for them (:class:`tts.rewards.base.LevelledReward`).
+            images, conditions: ``[B, 3, H, W]`` uint8, and B class indices or prompts.
+            levels: noise levels of their states, for rewards that need them (:class:`tts.rewards.base.LevelledReward`).
         """
         return score_at(self.reward, images, conditions, levels)
 
@@ -67,7 +68,7 @@ def load_model(given: str | Mapping[str, Any] | ModelSettings, device: str = "cp
     """Load a model, after its weights are checked.
 
     Args:
-        given: registered name, ``module:Class`` of one's own, ``{"name": ..., key: value}``, or a settings object.
+        given: registered name, your own ``module:Class``, ``{"name": ..., key: value}``, or a settings object.
         device: ``cpu``, ``cuda``, ``cuda:1``.
         settings: more settings, by name.
 
@@ -86,10 +87,10 @@ def load_reward(
     """Load a reward for a model's images.
 
     Args:
-        given: registered name, ``module:Class`` or ``module:function`` of one's own, ``{"name": ..., key: value}``, or
-            a settings object.
-        model: whose images it is to judge; it also says what conditions are as texts.
-        device: where it computes; None: where the model is.
+        given: registered name, your own ``module:Class`` or ``module:function``, ``{"name": ..., key: value}``, or a
+            settings object.
+        model: the model whose images it judges; the model also turns conditions into texts.
+        device: where it computes; None: the model's device.
         settings: more settings, by name.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What models decode to, rewards judge and runs keep: today 8-bit RGB images; the one place that says so."""
+"""The type of media that models decode, rewards judge and runs store: today 8-bit RGB images, defined only here."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def quantised_as_diffusers(x: Tensor) -> Media:
 
 
 def check(decoded: Tensor) -> Media:
-    """Check that rewards can judge what a model has decoded, and return it.
+    """Check that a model's decoded images have the form that rewards judge, and return them.
 
     Raises:
-        EngineError: they cannot; the message says which form images have.
+        EngineError: they have another form; the message states the right one.
     """
     import torch
 
@@ -43,7 +43,7 @@ def check(decoded: Tensor) -> Media:
 
 
 def png(image: Media) -> bytes:
-    """One of them, ``[3, H, W]``, as the bytes of a PNG file, the same for the same image."""
+    """An image ``[3, H, W]`` as the bytes of a PNG file; equal images give equal bytes."""
     from PIL import Image
 
     file = io.BytesIO()

@@ -17,37 +17,37 @@ from tts.noise import Noise, NoiseBank, NoiseRecipe
 
 
 class DeviceNoises:
-    """On a GPU what is asked for is made together with that which will be: one run of operations serves some passes.
+    """Makes noises on the device; on a GPU, one sequence of operations makes the noises of several passes.
 
     Args:
-        bank: makes noises and keeps them; what is made ahead fills at most a quarter of it.
-        timeline: takes note of the time in which noises are queued on the device.
+        bank: makes noises and keeps them; noises made ahead fill at most a quarter of it.
+        timeline: records the time in which noises are queued on the device.
     """
 
     def __init__(self, bank: DeviceBank, timeline: Timeline) -> None:
         self.bank = bank
         self.runs = 0
-        """How often something was made."""
+        """Number of runs that made noises."""
         self.together = min(bank.keep // 4, HELD // math.prod(bank.shape)) if bank.device.type == "cuda" else 0
-        """Noises that one run makes, if no more are asked for."""
+        """Number of noises that one run makes, unless more are asked for."""
         self._timeline = timeline
         self._soon, self._later = dict[Noise, None](), dict[Noise, None]()
 
     def soon(self, noises: Iterable[Noise]) -> None:
-        """Noises that running rows need in one of their next transitions."""
+        """Announce noises that running rows need in one of their next transitions."""
         if self.together:
             self._soon.update(dict.fromkeys(noises))
 
     def later(self, noises: Iterable[Noise]) -> None:
-        """Noises that queued jobs begin with."""
+        """Announce noises with which queued jobs begin."""
         if self.together:
             self._later.update(dict.fromkeys(noises))
 
     def tensor(self, noises: Sequence[Noise]) -> Tensor:
-        """Their tensors on the device, ``[k, *shape]`` float32: of the transitions that begin now.
+        """The tensors of k noises on the device, ``[k, *shape]`` float32, for the transitions that begin now.
 
         Raises:
-            EngineError: a move is of another shape.
+            EngineError: a move does not fit the shape.
         """
         start = time.perf_counter()
         self._made_known(noises)
@@ -61,10 +61,10 @@ class DeviceNoises:
         return tensor
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing: there are no threads."""
 
     def _ahead(self, count: int) -> list[Noise]:
-        """The next noises that will be asked for; from then on they are known."""
+        """The next announced noises; they are no longer announced afterwards."""
         found = list(islice(chain(self._soon, self._later), count))
         self._made_known(found)
         return found
@@ -78,11 +78,14 @@ class DeviceNoises:
 def noises_for(
     recipe: NoiseRecipe, shape: tuple[int, ...], device: str, threads: int | None, timeline: Timeline
 ) -> Noises:
-    """Where the rows of an engine get their noises.
+    """The source of noises for the rows of an engine.
 
     Args:
-        recipe: what makes a tensor of a seed.
-        threads: that work ahead on the host; None: as the device needs them.
+        recipe: the recipe that turns a seed into a tensor.
+        shape: shape of a noise.
+        device: where tensors are needed.
+        threads: threads that work ahead on the host; None: the usual number for the device.
+        timeline: records the time spent on noises.
     """
     if recipe == "device":
         return DeviceNoises(DeviceBank(shape, device), timeline)

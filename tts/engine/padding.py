@@ -12,17 +12,19 @@ T = TypeVar("T")
 
 
 def pad(rows: Sequence[Tensor], size: int) -> Tensor:
-    """Rows as one batch ``[size, ...]``; the first row is repeated in the places that are left."""
+    """Rows as one batch ``[size, ...]``, padded with copies of the first row."""
     return torch.stack(padded(rows, size))
 
 
 def pad_images(images: Sequence[Tensor], size: int) -> Tensor:
-    """:func:`pad` of images ``[C, H, W]`` in the layout that they were decoded in: for another one kernels may sum in
-    another order."""
+    """:func:`pad` for images ``[C, H, W]``, in the memory layout in which they were decoded.
+
+    For another layout, kernels may sum in another order.
+    """
     layout = torch.channels_last if images[0].stride(0) == 1 else torch.contiguous_format
     return pad(images, size).contiguous(memory_format=layout)
 
 
 def padded(rows: Sequence[T], size: int) -> list[T]:
-    """Rows and copies of the first one up to a size."""
+    """Rows, padded to a size with copies of the first one."""
     return [*rows, *[rows[0]] * (size - len(rows))]

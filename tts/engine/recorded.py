@@ -1,4 +1,4 @@
-"""An engine that computes nothing: it looks rewards up in a table. It needs no torch."""
+"""An engine that computes nothing, but looks rewards up in a table. It needs no torch."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tts.search.segment import ALL, Segment, State
 from tts.tables.table import RewardTable
 
 BATCH = 256
-"""Requests that are answered at a time."""
+"""Number of requests that are answered at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A state: steps done on a trajectory of the table, or why it is on none."""
+    """A state: steps done on a trajectory of the table, or the reason why it is on none."""
 
     problem: int
     candidate: int
@@ -29,17 +29,17 @@ class Spot:
 
 
 class RecordedEngine:
-    """The calls of :class:`tts.engine.batching.Engine` for trajectories of a table.
+    """The interface of :class:`tts.engine.batching.Engine` for trajectories of a table.
 
-    A state that is on none of them is no fault in itself; to score it is one, which its result names.
+    A state that is on none of them is not an error; scoring it is one, which the result names.
 
     Args:
-        table: what was recorded.
-        rewards: names of those by which finished trajectories are scored.
+        table: the recorded trajectories.
+        rewards: names of the rewards that score finished trajectories.
     """
 
     device = "table"
-    free_rows = 0  # its answers wait for nothing
+    free_rows = 0  # answers never wait for a pass
 
     def __init__(self, table: RewardTable, rewards: Iterable[str]) -> None:
         self.table, self.rewards, self.batch = table, tuple(rewards), BATCH
@@ -72,7 +72,7 @@ class RecordedEngine:
         return [self._answer(self._queue.popleft()) for _ in range(min(BATCH, len(self._queue)))]
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing: there are no threads."""
 
     def _answer(self, job: EvalRequest) -> EvalResult:
         segment, plan = job.segment, self._plan
@@ -92,7 +92,7 @@ class RecordedEngine:
         return found
 
     def _led(self, segment: Segment) -> Spot:
-        """Where a segment leads."""
+        """The state to which a segment leads."""
         start = segment.start
         spot = self._spots[start.key] if isinstance(start, State) else self._begun(segment, start)
         for action in segment.noises:
@@ -109,7 +109,7 @@ class RecordedEngine:
         return Spot(*place, 0)
 
     def _after(self, spot: Spot, action: Action) -> Spot:
-        """After an action, which must be the recorded one."""
+        """The state after an action, which must be the recorded one."""
         problem = self.table.problems[spot.problem]
         seed = derive_seed(problem.problem_seed, "noise", spot.step, spot.candidate, 0)
         recorded = Noise(seed) if self._plan.injects[spot.step] else None
@@ -124,7 +124,7 @@ class RecordedEngine:
         )
 
     def _score(self, found: EvalResult, spot: Spot, name: str, segment: Segment) -> None:
-        """A reward where a segment leads, or why the table does not know it."""
+        """Add a reward of the state to which a segment leads, or the reason why the table does not know it."""
         asked, steps = spot.fault, self._plan.steps
         if asked is None and segment.ahead and spot.step < steps:
             asked = f"a look {segment.ahead} steps ahead of step {spot.step}"

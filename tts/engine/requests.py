@@ -1,4 +1,4 @@
-"""What an engine is asked and what it answers; free of torch, as drivers need it too."""
+"""Requests to an engine and its answers; without torch, as drivers need them too."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class EvalRequest(NamedTuple):
-    """A segment with the ticket under which its outcome comes back and its state is kept.
+    """A segment with the ticket under which its result is returned and its state is kept.
 
-    ``rewards``: those that its image is scored by, where several searches ask for the same segment; left out: the
-    segment's own. ``left``: steps that whoever asks still needs one after another, those of the segment among them,
-    as far as that is known.
+    ``rewards`` names the rewards that score its image if several searches ask for the same segment; None: the segment's
+    own. ``left`` is the number of steps that the search still needs one after another, including the segment's, as far
+    as it is known.
     """
 
     ticket: int
@@ -27,30 +27,30 @@ class EvalRequest(NamedTuple):
 
     @property
     def wants(self) -> tuple[str, ...]:
-        """The rewards that its image is scored by; none: it is not even decoded."""
+        """The rewards that score its image; if there are none, the image is not decoded."""
         return self.segment.rewards if self.rewards is None else self.rewards
 
     @property
     def state(self) -> int:
-        """The key of the state that it ends at: its own, or of the state at which it stays."""
+        """The key of its final state: its own ticket, or the start's key if it takes no step."""
         start = self.segment.start
         return start.key if isinstance(start, State) and not self.segment.noises else self.ticket
 
 
 @dataclass
 class EvalResult:
-    """The result of a job, and what it cost.
+    """The result and the cost of a job.
 
     Args:
-        ticket: the job's.
-        scores: the rewards that were asked for; None for an image that could not be scored.
+        ticket: the job's ticket.
+        scores: values of the requested rewards; None for an image that could not be scored.
         nfe: denoiser forwards spent on it.
         seconds: its share of the device's time.
         decodes, reward_calls: images decoded and rewards computed for it.
-        image: the PNG, where everything was asked for.
-        image_sha256: of its pixels.
+        image: the PNG file's bytes, if all rewards were requested.
+        image_sha256: SHA-256 of its pixels.
         errors: why rewards or metrics failed on it, by their names.
-        features: of the final image by extractor, ``[F]``; None where they are not finite.
+        features: features ``[F]`` of the final image, by extractor; None where they are not finite.
     """
 
     ticket: int
@@ -71,12 +71,12 @@ class EngineCounters:
 
     Args:
         batches: forward passes.
-        rows: rows of them that were not padding.
-        seconds: inside them.
-        decode, reward: seconds of decoding, and of rewards on the device, in which no pass ran beside them.
-        noise: seconds of making noises that the device waited for.
-        idle: seconds without anything to do. What is left of the time is the host's own work.
-        awaiting: of the idle seconds those in which rewards beside the device were awaited.
+        rows: rows of the passes that were not padding.
+        seconds: seconds inside the passes.
+        decode, reward: seconds of decoding, and of rewards on the device, during which no pass ran.
+        noise: seconds of making noises for which the device waited.
+        idle: seconds without anything to do. The rest of the time is the host's own work.
+        awaiting: the idle seconds in which rewards beside the device were awaited.
     """
 
     batches: int = 0

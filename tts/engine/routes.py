@@ -1,4 +1,4 @@
-"""What a segment asks of its sampler: transitions, sorted by what can be computed together."""
+"""The transitions of segments, grouped into kinds that can be computed together."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from tts.samplers.transitions import Transition, apart
 from tts.search.segment import Segment, State
 
 FIRST = 32
-"""Columns of a new table; it doubles when it is full."""
+"""Columns of a new table, which doubles when it is full."""
 
 AHEAD = 3
-"""Transitions from the next one on whose noises are made ahead: two of them may begin in one pass, at the start and on
-the way back, as neither an initial noise nor a way back needs the denoiser everywhere."""
+"""Number of next transitions whose noises are made ahead. Two may begin in one pass, at the start and on a way back, as
+not every sampler needs the denoiser for an initial noise or a way back."""
 
 
 class Kind:
     """Transitions with the same arithmetic, and the numbers of each.
 
     Args:
-        first: one of them.
-        together: whether many rows are computed at once; else each one alone, without a batch dimension.
-        opens: whether they begin with the initial noise and not with a position.
+        first: one of the transitions.
+        together: whether many rows are computed at once; if not, each row alone, without a batch dimension.
+        opens: whether they start from the initial noise and not from a position.
     """
 
     def __init__(self, first: Transition, together: bool, opens: bool) -> None:
@@ -42,7 +42,7 @@ class Kind:
         self._table = np.empty((len(first.numbers), FIRST))
 
     def column(self, numbers: tuple[float, ...]) -> int:
-        """A new column of the table."""
+        """Add a column of numbers to the table; returns its index."""
         if self._count == self._table.shape[1]:
             self._table = np.concatenate([self._table, np.empty_like(self._table)], axis=1)
         self._table[:, self._count] = numbers
@@ -50,11 +50,11 @@ class Kind:
         return self._count - 1
 
     def numbers(self, columns: Sequence[int]) -> NDArray[np.float64]:
-        """Of many rows, ``[k, R]``."""
+        """The k numbers of R rows, ``[k, R]``."""
         return self._table.take(columns, axis=1)
 
     def on_device(self, numbers: NDArray[np.float64], dimensions: int, device: str) -> Any:
-        """The same in the sampler's own form, each ``[R, 1, ..., 1]`` float32."""
+        """These numbers as the sampler's NamedTuple of float32 tensors ``[R, 1, ..., 1]`` on a device."""
         given = numbers.astype(np.float32).reshape(*numbers.shape, *[1] * dimensions)
         return self._form(upload(torch.from_numpy(given), device).unbind())
 
@@ -68,9 +68,9 @@ class Leg(NamedTuple):
 
 
 class Route(NamedTuple):
-    """All transitions of a segment, one after another; the state that is kept is that after ``kept`` of them.
+    """All transitions of a segment, one after another; the state after ``kept`` transitions is kept.
 
-    The others look ahead, from a copy of it.
+    Later transitions are a look-ahead from a copy of that state.
     """
 
     legs: list[Leg]
@@ -80,8 +80,8 @@ class Route(NamedTuple):
 class Routes:
     """The routes of segments on one sampler.
 
-    A sampler that does not say numbers and arithmetic apart (:mod:`tts.samplers.transitions`) is asked for the
-    coroutine of each row by itself.
+    A sampler that does not separate numbers from arithmetic (:mod:`tts.samplers.transitions`) runs a coroutine for each
+    row.
     """
 
     def __init__(self, sampler: Sampler) -> None:
@@ -104,7 +104,7 @@ class Routes:
         return Route([*legs, *self._ahead(index, segment.ahead)], len(legs))
 
     def _ahead(self, index: int, ahead: int) -> Iterator[Leg]:
-        """To the end by so many leaps; where no more steps are left than that, by them."""
+        """Transitions to the end by ``ahead`` leaps; if at most so many steps are left, by these steps."""
         plan = self._sampler.plan
         if ahead >= plan.steps - index:
             for step in range(index, plan.steps) if ahead else ():
@@ -136,7 +136,7 @@ def first_noises(segment: Segment) -> Iterator[Noise]:
 
 
 def _noises(segment: Segment) -> Iterator[Noise | None]:
-    """Of each transition of a segment but those of a look ahead, its noise."""
+    """The noise of each transition of a segment, without those of a look-ahead."""
     index = segment.first
     if not isinstance(segment.start, State):
         yield segment.start
@@ -149,7 +149,7 @@ def _noises(segment: Segment) -> Iterator[Noise | None]:
 
 
 def _alone(sampler: Sampler, name: str, *where: Any) -> Callable[[Position, Any, Tensor | None], Step]:
-    """A transition of a sampler that knows single trajectories only."""
+    """The arithmetic of a transition for a sampler that supports single trajectories only."""
 
     def run(at: Position, by: Any, noise: Tensor | None) -> Step:
         if name == "opening":

@@ -1,4 +1,4 @@
-"""What an engine checks of decoder and rewards when it starts: that rows do not depend on one another."""
+"""An engine's check of decoder and rewards at its start: rows must not depend on one another."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def first_dependent_score(
     device: str = "cpu",
     reward_device: str | None = None,
 ) -> str | None:
-    """Which of the decoder and the rewards gives an image another value at another place among other rows.
+    """Find a decoder or reward whose result for an image changes with its position or the rows beside it.
 
     Returns:
-        A word on the first one; None when there is none.
+        A description of the first one; None if there is none.
     """
     clean, conditions, levels = _states(model, range(batch), device), [condition] * batch, [0.0] * batch
     for preview in {False, model.previews}:

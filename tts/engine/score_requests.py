@@ -1,4 +1,4 @@
-"""What a scorer is asked, what it answers, and which requests share a batch."""
+"""Requests to a scorer, its answers, and the kinds of requests that can share a batch."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tts.search.segment import ALL
 
 
 class ScoreRequest(NamedTuple):
-    """A clean state to be scored by some rewards; with :data:`tts.search.segment.ALL` by all, and rendered.
+    """A clean state to be scored by some rewards; :data:`tts.search.segment.ALL` means all, and a PNG file.
 
     Args:
-        preview: decode it by the model's cheaper means for predicted images.
-        final: the state that the image is of, by its key, where it is the last of a trajectory.
-        level: of the noise in the state that the image was predicted from.
+        preview: whether to use the model's cheaper decoder for predicted images.
+        final: key of the state if it is the last of a trajectory; else None.
+        level: noise level of the state from which the image was predicted.
     """
 
     ticket: int
@@ -31,7 +31,7 @@ class ScoreRequest(NamedTuple):
     level: float = 0.0
 
     def asks(self, name: str) -> bool:
-        """Whether it is to be scored by a reward."""
+        """Whether a reward must score it."""
         return name in self.rewards or ALL in self.rewards
 
 
@@ -42,9 +42,9 @@ class ScoreResult:
     Args:
         scores: values by reward.
         image, image_sha256: PNG bytes and the pixels' digest, if it was rendered.
-        seconds: of the device, for decoding and for rewards there.
+        seconds: the device's seconds for decoding and for rewards there.
         errors: why rewards or metrics failed, by their names.
-        features: of rendered images, by extractor.
+        features: features of rendered images, by extractor.
         decodes: images decoded for it: 0 or 1.
     """
 
@@ -59,7 +59,7 @@ class ScoreResult:
 
 
 class Row(NamedTuple):
-    """A request at work: its image, if one is kept, and its result."""
+    """A request that is being processed: its image, if one is kept, and its result."""
 
     request: ScoreRequest
     kept: Tensor | None

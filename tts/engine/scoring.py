@@ -1,4 +1,4 @@
-"""Decoding and rewards in batches: the device's part here, all others in lanes of threads beside it."""
+"""Decode and score in batches: the device's work here, all other work in lanes of threads beside it."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from tts.rewards.base import Reward
 from tts.search.segment import ALL
 
 SERVICE_SECONDS = 1.0
-"""Seconds for which an engine waits at a time for a service's rewards."""
+"""Seconds that an engine waits at a time for rewards of a service."""
 
 HOST_THREADS = 4
-"""Threads of each lane whose work can be divided, by default."""
+"""Default number of threads of each lane whose work can be divided."""
 
 DEVICE, IMAGES = "the device", "images"
-"""Lanes beside those of rewards, whose names are identifiers, and of metrics."""
+"""Names of further lanes; names of rewards are identifiers, so they cannot equal these."""
 
 
 class Scorer:
-    """Scores clean states in batches of one fixed size: at another one kernels may sum in another order.
+    """Scores clean states in batches of one fixed size, as kernels may sum in another order at another size.
 
     Args:
-        model: decodes.
-        rewards: by the names that segments use.
-        batch: rows that device rewards and the decoder get; missing ones are padding.
-        device: where device rewards are; None: where the model is.
-        timeline: takes note of its time.
+        model: decodes states.
+        rewards: rewards by the names that segments use.
+        batch: rows of batches for the decoder and device rewards; missing rows are padding.
+        device: device of rewards that need one; None: the model's.
+        timeline: records the time spent here.
         stream: the device's queue.
-        metrics: by extractor; they look at the images that are rendered.
-        threads: of each lane whose work can be divided.
+        metrics: metrics by extractor; they get the images that are rendered.
+        threads: number of threads of each lane whose work can be divided.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Scorer:
     def add(self, wanted: ScoreRequest) -> None:
         """Queue a state; :meth:`flush` scores it."""
         kept = self.kept.get(wanted.final)
-        looked_at = bool(self.metrics) and ALL in wanted.rewards  # these fill batches of their own
+        looked_at = bool(self.metrics) and ALL in wanted.rewards  # such requests have their own batches
         row = Row(wanted, kept, ScoreResult(wanted.ticket, decodes=int(kept is None)))
         self.waiting[Kind(wanted.preview, looked_at, kept is not None)].append(row)
 
@@ -97,36 +97,36 @@ class Scorer:
 
     @property
     def frontier(self) -> float:
-        """Until when its time is known: the end of the last batch on the device; infinity while none is there."""
+        """The time until which spans are known: the end of the last batch on the device; infinity without a batch."""
         return self._frontier if self._under_way else float("inf")
 
     def flush(self, partial: bool) -> None:
-        """Start scoring whole batches; with ``partial`` what is left as well."""
+        """Start scoring whole batches; with ``partial`` also the incomplete ones."""
         for waiting in self.waiting.values():
             while len(waiting) >= self.batch or (partial and waiting):
                 self._score([waiting.popleft() for _ in range(min(self.batch, len(waiting)))])
 
     def collect(self, wait: bool) -> list[ScoreResult]:
-        """What is scored by now; with ``wait`` at least one, unless a reward waits for its service."""
+        """Results so far; with ``wait`` at least one, unless a reward waits for its service."""
         timeout = (SERVICE_SECONDS if self._waits else None) if wait else 0.0
-        # with a service the engine goes on after a while, so that it is not taken for one that hangs
+        # with a service, the engine goes on after a while, so that it does not seem to hang
         return [self._ordered(self._results.pop(ticket)) for ticket in self._lanes.collect(timeout)]
 
     def close(self) -> None:
-        """End the threads; rewards that wait for a service do so no longer."""
+        """End the threads, and the waits of rewards for a service."""
         self._lanes.drop()
         for reward in self.rewards.values():
             getattr(reward, "close", lambda: None)()
         self._lanes.close()
 
     def _ordered(self, result: ScoreResult) -> ScoreResult:
-        """The request's parts in one order, whichever lane was first."""
+        """The result with its parts in one order, whichever lane finished first."""
         result.scores = {name: result.scores[name] for name in self._order if name in result.scores}
         result.errors = {name: result.errors[name] for name in self._order if name in result.errors}
         return result
 
     def _score(self, rows: list[Row]) -> None:
-        """Decode and score; where the device has a second queue, a thread does so, and this one goes on."""
+        """Decode and score; if the device has a second queue, another thread does it and this one goes on."""
         tickets = [row.request.ticket for row in rows]
         self._results.update((row.request.ticket, row.result) for row in rows)
         with self._counting:
@@ -144,7 +144,7 @@ class Scorer:
         self._score_on_host(rows, images)
 
     def _score_on_device(self, rows: list[Row]) -> Tensor:
-        """Decode, ask the device's rewards, and fetch the images, which waits for them."""
+        """Decode, ask the device's rewards, and copy the images to the host, which waits for them."""
         requests = [row.request for row in rows]
         begin = self._stream.mark()
         images = self._images(rows)
@@ -165,7 +165,7 @@ class Scorer:
         return host
 
     def _images(self, rows: list[Row]) -> Tensor:
-        """Images of the rows, as the host's or the device's memory has them."""
+        """Images of the rows on the device: copied there if they are kept, else decoded."""
         kept = [row.kept for row in rows if row.kept is not None]
         if kept:
             return pad_images(kept, self.batch).to(rows[0].request.clean.device)
@@ -173,7 +173,7 @@ class Scorer:
         return check(self.model.decode(clean, rows[0].request.preview))
 
     def _account(self, rows: list[Row], begin: Any, decoded: Any, end: Any) -> None:
-        """Charge the device's own time, by its marks: not the passes that were queued before."""
+        """Charge the device's own time between its marks, without passes that were queued before."""
         first, second, third = (self._stream.at(mark) for mark in (begin, decoded, end))
         self._timeline.add("decode", first, second)
         self._timeline.add("reward", second, third)
@@ -184,7 +184,7 @@ class Scorer:
             row.result.seconds = (third - first) / len(rows)
 
     def _score_on_host(self, rows: list[Row], images: Tensor) -> None:
-        """Put into lanes what the host does: rewards, metrics, PNG files."""
+        """Put the host's work into lanes: rewards, metrics, PNG files."""
         for name, reward in self.rewards.items():
             asked = [k for k, row in enumerate(rows) if row.request.asks(name)]
             if asked and reward.host:
@@ -200,7 +200,7 @@ class Scorer:
     def _part(
         self, lane: str, rows: list[Row], places: list[int], pieces: int, work: Callable[[list[int]], None]
     ) -> None:
-        """Put work on some rows into a lane, in up to so many pieces."""
+        """Put work on some rows into a lane, in at most ``pieces`` pieces."""
         length = -(-len(places) // pieces)
         parts: list[Work] = [partial(work, places[at : at + length]) for at in range(0, len(places), length)]
         self._lanes.submit(lane, [rows[k].request.ticket for k in places], parts)
@@ -221,7 +221,7 @@ class Scorer:
         requests: Sequence[ScoreRequest],
         places: Mapping[int, int],
     ) -> None:
-        """Score the images at some places for the rows that want it."""
+        """Score the images at some positions for the rows that ask for it."""
         conditions, levels = [each.condition for each in requests], [each.level for each in requests]
         found, errors = ask_places(name, self.rewards[name], images, conditions, places, levels)
         for place, value in found.items():
@@ -230,7 +230,7 @@ class Scorer:
             rows[place].result.errors[name] = error
 
     def _look(self, images: Tensor, rows: list[Row], host: bool) -> None:
-        """Have the metrics of a device look at the images that are to be rendered."""
+        """Compute features of the images that are rendered, by the metrics of the host or of the device."""
         places = [k for k, row in enumerate(rows) if ALL in row.request.rewards]
         for name, metric in self.metrics.items() if places else ():
             if metric.host == host:

@@ -1,5 +1,4 @@
-"""Which part each moment of an engine's time belongs to: work side by side is counted once, so that all parts add
-up."""
+"""Assign each moment of an engine's time to one part: simultaneous work is counted once, so that all parts add up."""
 
 from __future__ import annotations
 
@@ -13,15 +12,15 @@ Kind: TypeAlias = Literal["pass", "decode", "reward", "noise", "awaiting"]
 Span: TypeAlias = tuple[float, float]
 
 KINDS: tuple[Kind, ...] = ("pass", "decode", "reward", "noise", "awaiting")
-"""A moment of several kinds counts as the first of them: what a pass hides costs nothing."""
+"""A moment of several kinds counts as the first of them here: work that a pass hides costs nothing."""
 
 
 class Timeline:
-    """Takes spans of time and adds their parts to an engine's counters; threads may add some.
+    """Takes spans of time and adds their parts to an engine's counters; other threads may add spans.
 
     Args:
-        load: ``decode``, ``reward``, ``noise``, ``awaiting`` and ``idle`` are counted here; passes, which never
-            overlap, by whoever measures them.
+        load: the counters. ``decode``, ``reward``, ``noise``, ``awaiting`` and ``idle`` are counted here; passes never
+            overlap, and the code that measures them counts them.
     """
 
     def __init__(self, load: EngineCounters) -> None:
@@ -30,13 +29,13 @@ class Timeline:
         self._lock = threading.Lock()
 
     def add(self, kind: Kind, begin: float, end: float) -> None:
-        """Take note of a span, in seconds of one clock."""
+        """Add a span, in seconds of one clock."""
         if end > begin:
             with self._lock:
                 self._spans[kind].append((begin, end))
 
     def settle(self, until: float = math.inf) -> None:
-        """Count what was before a time, after which spans that are not known yet may lie."""
+        """Count the time before ``until``; unknown spans may lie after it."""
         with self._lock:
             known = {kind: _split(spans, until) for kind, spans in self._spans.items()}
             self._spans = {kind: after for kind, (_, after) in known.items()}
@@ -65,7 +64,7 @@ def _split(spans: list[Span], at: float) -> tuple[list[Span], list[Span]]:
 
 
 def _length(spans: list[Span]) -> float:
-    """How long any of some spans lasts."""
+    """Seconds that at least one of some spans covers."""
     total, reached = 0.0, -math.inf
     for begin, end in sorted(spans):
         if end > reached:

@@ -1,4 +1,4 @@
-"""Whose turn it is, where more rows wait than a pass holds."""
+"""Choose the rows of a pass if more rows wait than it holds."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class Waiting(Protocol):
 
     @property
     def turn(self) -> tuple[int, int]:
-        """The lower, the sooner; of no two rows the same."""
+        """Rows with lower turns go first; no two rows have the same."""
         ...
 
     @property
     def length(self) -> int:
-        """Steps that are still to be taken for it, one after another."""
+        """Number of steps that it still needs, one after another."""
         ...
 
 
@@ -25,15 +25,15 @@ W = TypeVar("W", bound=Waiting)
 
 
 class Turns(Generic[W]):
-    """Rows that wait, in the order in which they are taken.
+    """Waiting rows, in the order in which passes take them.
 
-    That of their turns alone would leave the last rows to run by themselves, in passes of mostly padding. So those
-    that cannot wait go before all others: whose length is that of all work together, divided by the rows of a pass. No
-    order needs fewer passes (McNaughton 1959: as many as those two, whichever are more), and a few more rows than a
-    pass holds go on in turn.
+    The order of turns alone would leave the last rows to run by themselves, in passes of mostly padding. So rows that
+    cannot wait go before all others: those whose length reaches all remaining work divided by the rows of a pass. No
+    order needs fewer passes (McNaughton 1959: their number is the larger of the two), and if only a few rows more than
+    a pass wait, they take turns.
 
     Args:
-        batch: rows of a pass.
+        batch: number of rows of a pass.
     """
 
     def __init__(self, batch: int) -> None:
@@ -47,15 +47,16 @@ class Turns(Generic[W]):
         return (row for _, row in self._order)
 
     def add(self, rows: Iterable[W]) -> None:
-        """Let rows wait."""
+        """Add waiting rows."""
         for row in rows:
             heappush(self._order, (row.turn, row))
 
     def take(self, room: int, work: float) -> list[W]:
-        """The next rows, no more than there is room for.
+        """The next rows.
 
         Args:
-            work: steps that are still to be taken in all.
+            room: most rows to take.
+            work: number of steps that all rows together still need.
         """
         taken = self._urgent(room, work) if 0 < room < len(self) else []
         while self._order and len(taken) < room:
@@ -63,7 +64,7 @@ class Turns(Generic[W]):
         return taken
 
     def _urgent(self, room: int, work: float) -> list[W]:
-        """Rows that cannot wait, the longest first; a step is left for rounding."""
+        """Rows that cannot wait, the longest first, with a margin of one step for rounding."""
         passes = work / self._batch - 1
         found = [row for row in self if row.length >= passes]
         if not found:
