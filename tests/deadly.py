@@ -62,7 +62,7 @@ HURRY = "_hurry"
 
 def unhurried(images: Tensor, captions: Sequence[Condition]) -> list[float]:
     """Redness that takes two seconds without computing, so that a study lasts until all its mishaps have happened."""
-    if not (Path(os.environ[FOLDER]) / HURRY).exists():
+    if next(calls) > WELL_UNDER_WAY and not (Path(os.environ[FOLDER]) / HURRY).exists():
         time.sleep(2)
     return [float(value) for value in images[:, 0].double().mean(dim=(1, 2)) / 255]
 

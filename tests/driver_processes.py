@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,10 +28,16 @@ PRELOADED = ["torch", "bench.commands.run", "bench.report.plots", "bench.run.sta
 """Modules that take seconds to import: driver processes are forked from a process that has imported them."""
 
 
+def prepare() -> None:
+    """Begin to import :data:`PRELOADED`, so that the first process need not wait for it."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
+    forkserver.ensure_running()
+
+
 def forked(target: Callable[..., None], *arguments: object) -> BaseProcess:
     """A process that calls a function, with this one's environment and with :data:`PRELOADED`."""
+    prepare()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
     process: BaseProcess = context.Process(target=target, args=(dict(os.environ), *arguments), daemon=True)
     process.start()
     return process

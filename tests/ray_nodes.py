@@ -30,9 +30,9 @@ class Cluster:
         self.nodes = Nodes(initialize_head=True, head_node_args=head)
         self.address: str = self.nodes.address
 
-    def add(self) -> Any:
-        """Add a node."""
-        return self.nodes.add_node(num_cpus=1, **FRUGAL)
+    def add(self, wait: bool = True) -> Any:
+        """Add another node; return before it has joined, if ``wait`` is false."""
+        return self.nodes.add_node(wait=wait, num_cpus=1, **FRUGAL)
 
     def remove(self, node: Any) -> None:
         """Remove a node with everything on it, without notice."""
