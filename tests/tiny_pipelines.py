@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +16,11 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from torch import Tensor
+from tiny_schedules import SCHEDULE
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from tts.models.parameterisation import PARAMETERISATIONS
-from tts.models.schedule import CheckpointSchedule
 from tts.quiet import quiet
-from tts.samplers.ddim import DDIM, DDIMSettings
 
-SCHEDULE: dict[str, Any] = {
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "clip_sample": False,
-    "set_alpha_to_one": False,
-    "steps_offset": 1,
-}
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789,.-'"
 START, END = "<|startoftext|>", "<|endoftext|>"
 LENGTH = 16
@@ -186,13 +174,3 @@ def save_tiny_autoencoder(folder: Path, seed: int = 1) -> Path:
         upsampling_scaling_factor=2,
     ).save_pretrained(folder)
     return folder
-
-
-def ddim(config: Mapping[str, Any], steps: int, eta: float, spacing: Any) -> DDIM:
-    """DDIM on a scheduler's configuration."""
-    return DDIMSettings(steps=steps, eta=eta, spacing=spacing).on(CheckpointSchedule(config))
-
-
-def to_clean(kind: str, x: Tensor, output: Tensor, alpha: Tensor) -> Tensor:
-    """The clean state that follows from a network's output, at signal levels ``alpha [B]`` float64."""
-    return PARAMETERISATIONS[kind].clean(x, output, alpha.sqrt(), (1 - alpha).sqrt())

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from pyarrow import ArrowException
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from bench.report.scale_plot import figure_scaling
 from bench.run.driver import Driver
@@ -216,7 +216,7 @@ def summary(measured: pd.DataFrame) -> pd.DataFrame:
 
 def _interval(name: str, values: pd.Series[float]) -> dict[str, float]:
     mean, n = float(values.mean()), len(values)
-    half = float(student.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5) if n > 1 else float("nan")
+    half = float(stdtrit(n - 1, 0.975) * values.std(ddof=1) / n**0.5) if n > 1 else float("nan")
     return {name: mean, f"{name}_low": mean - half, f"{name}_high": mean + half}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from bench.statistics.comparisons import compare_to
 
@@ -24,7 +24,7 @@ def problems_needed(spread: float, difference: float, power: float = 0.8, level:
         power: probability of seeing it.
         level: of the two-sided test.
     """
-    z_level, z_power = norm.ppf(1 - level / 2), norm.ppf(power)
+    z_level, z_power = ndtri(1 - level / 2), ndtri(power)
     return max(2, math.ceil(((z_level + z_power) * spread / difference) ** 2 + z_level**2 / 2))
 
 

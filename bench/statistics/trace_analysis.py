@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from bench.statistics.intervals import CONFIDENCE
 
@@ -159,7 +159,7 @@ def _interval(total: NDArray[Any], squares: NDArray[Any], n: NDArray[Any]) -> di
     """Means and their 95 % intervals from sums and sums of squares; one value has no interval (NaN)."""
     mean, freedom = total / n, np.where(n > 1, n - 1, np.nan)
     spread = np.sqrt(np.maximum(squares - n * mean**2, 0) / freedom / n)
-    half = t.ppf((1 + CONFIDENCE) / 2, freedom) * spread
+    half = stdtrit(freedom, (1 + CONFIDENCE) / 2) * spread
     return {"mean": mean, "low": mean - half, "high": mean + half}
 
 

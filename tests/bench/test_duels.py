@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_judges
 import torch
 from command_line import bench
 from PIL import Image
@@ -119,9 +118,12 @@ def test_answers_are_read_by_their_last_word(answer: str, value: float | None) -
     assert read(answer) == value
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_each_pair_is_asked_in_both_orders(tmp_path: Path, one_thread: None) -> None:
     """A judge that always prefers one position gives a draw; one that names the same image in both orders decides."""
+    import tiny_judges
+
     chat = tiny_judges.qwen(tmp_path / "chat")
     (tmp_path / "q.txt").write_text("Which of {caption}?")
     settings = UnifiedRewardPairs(id=str(chat), question=str(tmp_path / "q.txt"), precision="fp32", tokens=3)

@@ -11,7 +11,6 @@ import own_dfs
 import own_flow
 import own_flow_sampler
 import pytest
-import tiny_pipelines
 import torch
 from own_dfs import DFS
 from own_flow import Gaussians
@@ -79,6 +78,8 @@ def _until(recipe: Recipe, step: int) -> Recipe:
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A model on each sampler."""
+    import tiny_pipelines
+
     folder = tiny_pipelines.save(tiny_pipelines.PIPELINES["dit"](), tmp_path_factory.mktemp("saved") / "dit")
     return {
         "heun": small(steps=7),

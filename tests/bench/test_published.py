@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import tiny_pipelines
 from command_line import bench
 from rich.console import Console
 
@@ -222,6 +221,8 @@ def test_a_score_that_is_not_there_is_no_number() -> None:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A simulated run on a file in GenEval's form, with two images for each prompt."""
+    import tiny_pipelines
+
     folder = tmp_path_factory.mktemp("protocol")
     rows = [
         {"tag": tag, "include": [{"class": "dog", "count": 1}], "prompt": prompt}
@@ -244,6 +245,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_a_run_states_its_protocol_as_it_begins_and_in_its_manifest(finished: Path) -> None:
     expected = "GenEval, but 6 prompts in place of 553; 2 images a prompt"
     assert f"protocol: {expected}" in (finished / "shown.txt").read_text()
@@ -252,6 +254,7 @@ def test_a_run_states_its_protocol_as_it_begins_and_in_its_manifest(finished: Pa
     assert told["groups"] == {"counting": [0, 1, 2], "colors": [3, 4], "position": [5]}
 
 
+@pytest.mark.slow
 def test_the_page_has_the_number_and_what_must_be_said(finished: Path) -> None:
     [analysis] = load([finished], "naive")
     shown = section.section(analysis, Page(0))
@@ -276,6 +279,7 @@ def test_the_page_has_the_number_and_what_must_be_said(finished: Path) -> None:
     assert b"GenEval, but" in content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resolved", [{"model": {"name": "x"}}, {"model": {"name": "x"}, "conditions": 3}])
 def test_a_manifest_of_another_form_is_told_of_in_one_line(finished: Path, tmp_path: Path, resolved: Any) -> None:
     copied = Path(shutil.copytree(finished, tmp_path / "run"))

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_pipelines
 from command_line import bench, refused, size
 
 from bench.run.drawing import Request
@@ -95,9 +94,12 @@ def test_the_batch_is_what_the_search_has_in_flight(search: str, rows: int) -> N
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import tiny_pipelines
+
     return tiny_pipelines.save(tiny_pipelines.stable_diffusion(), tmp_path_factory.mktemp("sd") / "it")
 
 
+@pytest.mark.slow
 def test_a_command_of_the_studys_draws(pipeline: Path, tmp_path: Path) -> None:
     words = "--backend sd --scorer compressibility --method eps_greedy --N 2 --K 1 --B 7 --seed 3 --device cpu"
     ours = ["--set", f"model.id={pipeline}", "--set", "model.sampler.steps=3", "--threads", 1]

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import tiny_pipelines
 import torch
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 
@@ -64,6 +63,7 @@ def test_other_answers_of_the_hub_are_named(monkeypatch: pytest.MonkeyPatch) -> 
         model.check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "kind", "precision", "remedy"),
     [
@@ -82,6 +82,8 @@ def test_memory_too_small_for_the_weights_says_which_part_how_much_and_what_to_s
     part: str, kind: str, precision: str, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The message is about the part that did not fit, in the precision that it would have had."""
+    import tiny_pipelines
+
     folder = tiny_pipelines.save(tiny_pipelines.stable_diffusion(), tmp_path / "it")
     model: Any = MODELS.make({"name": "stable-diffusion", "id": str(folder), "precision": precision})[1]
     to = torch.nn.Module.to

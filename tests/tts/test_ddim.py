@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from checks_of_models import MODELS as CHECKS
-from tiny_pipelines import SCHEDULE, ddim, scheduler, to_clean
+from tiny_schedules import SCHEDULE, ddim, to_clean
 from torch import Tensor
 
 from tts.errors import SettingError, WeightsError
@@ -60,10 +60,13 @@ def test_equals_equations_12_and_16(eta: float, steps: int) -> None:
     assert (found - x).abs().max() < 1e-5  # diffusers keeps its schedule in float32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
 @pytest.mark.parametrize("one", [True, False])
 def test_equals_diffusers_steps(spacing: Any, kind: Any, one: bool) -> None:
+    from tiny_pipelines import scheduler
+
     theirs = scheduler(prediction_type=kind, timestep_spacing=spacing, set_alpha_to_one=one)
     theirs.set_timesteps(13)
     sampler = ddim(theirs.config, 13, 0.8, None)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from checks_of_models import MODELS
 from noise_table import DEVIATION, KINDS, MEAN, Shifted, sampler, spread
-from tiny_pipelines import SCHEDULE, ddim
+from tiny_schedules import SCHEDULE, ddim
 from torch import Tensor
 
 from tts.errors import SettingError

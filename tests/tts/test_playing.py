@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import tiny_pipelines
 from command_line import bench
 from PIL import Image
 from tiny_study import SEARCHES, SMALL, WEIGHTS, save_weights
@@ -114,7 +113,10 @@ def test_a_models_own_settings_object_will_do() -> None:
     assert tts.load_reward(Brightness(), model).name == "Brightness"
 
 
+@pytest.mark.slow
 def test_guidance_takes_two_forwards_a_prediction(tmp_path: Path) -> None:
+    import tiny_pipelines
+
     folder = tiny_pipelines.save(tiny_pipelines.stable_diffusion(), tmp_path / "it")
     model = tts.load_model("stable-diffusion", id=str(folder), sampler={"steps": 3}, guidance=4)
     engine = tts.Engine(model, {"brightness": tts.load_reward("brightness", model)}, batch=2)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_pipelines import SCHEDULE, ddim
+from tiny_schedules import SCHEDULE, ddim
 from torch import Tensor
 from toy_engine import SAMPLER, Player, toy_engine
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_rewards
 import torch
 from PIL import Image
 from torch import Tensor
@@ -19,7 +18,6 @@ from tts.models.edm import EDM
 from tts.networks.small_resnet import SmallResNet
 from tts.networks.small_vgg import SmallVGG
 from tts.registry import REWARDS
-from tts.rewards.base import Reward
 from tts.rewards.brightness import Brightness
 from tts.rewards.class_judge import ClassJudge
 from tts.rewards.class_probability import ClassProbability
@@ -49,22 +47,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[type[ClassProbabilit
             torch.manual_seed(0)
             weights_file.save(network(), found[kind])
     return found
-
-
-IN_UNITS = ("brightness", "class_judge", "class_probability", "classifier", "compressibility")
-"""Rewards that lie in [0, 1]."""
-
-
-@pytest.fixture(scope="module")
-def rewards(files: dict[type[ClassProbability], Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reward]:
-    """The rewards that lie in [0, 1], loaded; those with weights have small ones."""
-    squeeze = tiny_rewards.torchvision_classifier(tmp_path_factory.mktemp("rewards") / "squeeze.pth")
-    settings: dict[str, dict[str, Any]] = {
-        **{kind.name: {"weights": path} for kind, path in files.items()},
-        "classifier": {"model": "squeezenet1_1", "weights": str(squeeze)},
-    }
-    made = {name: REWARDS.make({"name": name, **settings.get(name, {})})[1] for name in IN_UNITS}
-    return {name: reward.load("cpu", lambda condition: f"a {condition}") for name, reward in made.items()}
 
 
 @pytest.mark.parametrize(
@@ -197,8 +179,33 @@ def test_a_row_of_a_whole_batch_does_not_depend_on_its_place(kind: type[ClassPro
         torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("name", IN_UNITS)
-def test_a_reward_in_units_is_between_0_and_1(rewards: dict[str, Reward], name: str) -> None:
-    images = torch.cat([random_images(4), colour(0, 0, 0), colour(255, 255, 255)])
-    values = rewards[name].score(images, [0, 1, 2, 3, 4, 5])
-    assert all(isinstance(value, float) and 0 <= value <= 1 for value in values)
+def in_units(images: Tensor, name: str, **settings: Any) -> bool:
+    """Whether a reward of these images lies in [0, 1]."""
+    reward = REWARDS.make({"name": name, **settings})[1].load("cpu", lambda condition: f"a {condition}")
+    return all(isinstance(value, float) and 0 <= value <= 1 for value in reward.score(images, list(range(len(images)))))
+
+
+@pytest.fixture(scope="module")
+def various() -> Tensor:
+    """Images that are random, black and white."""
+    return torch.cat([random_images(4), colour(0, 0, 0), colour(255, 255, 255)])
+
+
+@pytest.mark.parametrize("name", ["brightness", "compressibility"])
+def test_a_reward_in_units_is_between_0_and_1(various: Tensor, name: str) -> None:
+    assert in_units(various, name)
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_probability_is_between_0_and_1(
+    various: Tensor, kind: type[ClassProbability], files: dict[type[ClassProbability], Path]
+) -> None:
+    assert in_units(various, kind.name, weights=files[kind])
+
+
+@pytest.mark.slow
+def test_a_probability_of_torchvisions_networks_is_between_0_and_1(various: Tensor, tmp_path: Path) -> None:
+    import tiny_rewards
+
+    squeeze = tiny_rewards.torchvision_classifier(tmp_path / "squeeze.pth")
+    assert in_units(various, "classifier", model="squeezenet1_1", weights=str(squeeze))

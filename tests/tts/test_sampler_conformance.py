@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-import tiny_pipelines
 import torch
 from noise_table import Shifted
+from tiny_schedules import SCHEDULE, ddim
 from torch import Tensor
 
 from tts.plan import Plan
@@ -28,7 +28,7 @@ SAMPLERS: dict[str, SamplerSettings | Sampler] = {
     "interpolant, published": InterpolantSettings.model_validate({"steps": 5, "noise": {"kind": "flow_grpo"}}).on(
         Shifted()
     ),
-    "ddim of a checkpoint": tiny_pipelines.ddim(tiny_pipelines.SCHEDULE, 5, 1.0, None),
+    "ddim of a checkpoint": ddim(SCHEDULE, 5, 1.0, None),
 }
 
 
