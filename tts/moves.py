@@ -1,4 +1,4 @@
-"""How a noise becomes a near one: a small open set of moves, each with its tensor rule and its record.
+"""Moves from a noise to another one: a small open set of kinds, each with its tensor rule and its record.
 
 A move is a few numbers; ``applied`` is a pure function of them and of the tensor before. A new kind is a class here and
 a line in :data:`KINDS`; rows that were written before it keep their meaning. Moves of two kinds are never equal.
@@ -69,11 +69,11 @@ class Turn:
 class Mixture:
     """A weighted sum of noises, scaled to length sqrt(dimension) (Demon, arXiv 2410.05760).
 
-    No seed may stand twice, nor be that of the noise itself: one direction would add up where others average out.
+    No seed may occur twice or be that of the noise itself: one direction would add up where others average out.
 
     Args:
-        seeds: of the noises that are added.
-        weights: one for each of them; their common scale does not matter.
+        seeds: seeds of the added noises.
+        weights: one weight for each added noise; their common scale does not matter.
         own: weight of the noise that is moved.
     """
 
@@ -104,7 +104,7 @@ class Box:
 
     Args:
         length: edge of the cube.
-        share: of the coordinates that move, each by its own chance; in (0, 1].
+        share: probability that a coordinate moves, in (0, 1]; coordinates are independent.
     """
 
     seed: int
@@ -181,7 +181,7 @@ def check_band(shape: tuple[int, ...], level: int, values: int | None = None) ->
     """Refuse a level, or a number of coefficients, that does not fit noises of a shape.
 
     Raises:
-        ValueError: they have not.
+        ValueError: the level or the number does not fit.
     """
     size = 2**level
     if level < 1 or len(shape) != 3 or shape[1] % size or shape[2] % size:

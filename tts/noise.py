@@ -1,7 +1,7 @@
-"""Noise recipes: a few numbers that name a tensor of noise, for ever.
+"""Noise recipes: a few numbers that always give the same tensor of noise.
 
-A :class:`Noise` is a seed and moves from it (:mod:`tts.moves`). Its tensor is a pure function of recipe and shape: the
-same in any batch, process and year.
+A :class:`Noise` is a seed and moves from it (:mod:`tts.moves`). Its tensor is a pure function of recipe and shape, and
+is the same in any batch, process and year.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ VERSION = 1
 """Part of every trial's identity; changes whenever a recipe would give another tensor."""
 
 DEVICE_VERSION = 1
-"""The same for noises that are made on the device (:mod:`tts.device_noise`)."""
+"""The same for noises made on the device (:mod:`tts.device_noise`)."""
 
 NoiseRecipe: TypeAlias = Literal["host", "device"]
-"""The function that makes a tensor of a seed: :mod:`tts.normals` on the host, or :mod:`tts.device_noise` where states
-are."""
+"""The functions that turn a seed into a tensor: :mod:`tts.normals` on the host, or :mod:`tts.device_noise` on the
+device."""
 
 KEEP_BYTES = 256 << 20
-"""Bytes of noises that a bank keeps."""
+"""Most bytes of noises that a bank keeps."""
 
 
 class Noise(NamedTuple):
@@ -66,14 +66,14 @@ class Noise(NamedTuple):
 
 
 class NoiseBank:
-    """Tensors of recipes of one shape, the recent ones kept.
+    """A cache of tensors of noises of one shape.
 
-    A search moves a pivot again and again; the kept pivot makes a candidate cost one direction, however many moves
-    led to the pivot. What is kept never changes a value: a recipe is always summed from its seed onwards. Threads may
-    ask side by side.
+    A search moves a pivot again and again. As the pivot is kept, a candidate costs one direction, however many moves
+    led to the pivot. The cache never changes a value, as moves are always applied in order from the seed. Several
+    threads may use the bank at once.
 
     Attributes:
-        keep: how many tensors are kept.
+        keep: number of tensors that are kept.
     """
 
     def __init__(self, shape: tuple[int, ...], keep_bytes: int = KEEP_BYTES) -> None:
@@ -83,7 +83,7 @@ class NoiseBank:
         self._lock = threading.Lock()
 
     def __call__(self, noise: Noise) -> Array:
-        """The recipe's tensor, float32 of the bank's shape; not to be written to."""
+        """The noise's tensor, float32 of the bank's shape; do not write to it."""
         with self._lock:
             value = self._recent.get(noise)
             if value is not None:
@@ -97,7 +97,7 @@ class NoiseBank:
         return value
 
     def __contains__(self, noise: Noise) -> bool:
-        """Whether a recipe's tensor is at hand."""
+        """Whether a noise's tensor is kept."""
         return noise in self._recent
 
     def _make(self, noise: Noise) -> Array:

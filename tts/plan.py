@@ -1,4 +1,4 @@
-"""What a search must know of a trajectory: its condition, its steps, which of them inject noise, what each costs."""
+"""What a search must know about a trajectory: its steps, which of them inject noise, and the cost of each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeAlias
 from tts.recipe import Action, Back, after
 
 Condition: TypeAlias = int | str
-"""What an image is to show: a class index or a prompt."""
+"""What an image must show: a class index or a prompt."""
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,14 @@ class Plan:
         nfe_per_step: denoiser forwards (NFE) of each step when a noise is injected there or none could be.
         injects: for each step, whether its noise changes the result. A search spends nothing on the other steps.
         initial_nfe: denoiser forwards between the initial noise and the first step, for samplers whose steps start from
-            a state that has its prediction already.
-        levels: noise level (standard deviation of the noise over that of the signal) before each step and after the
-            last; empty where nobody needs to know.
-        back: denoiser forwards of carrying a state back to an earlier step: those of its prediction there, for
+            a state with a prediction.
+        levels: noise level (noise over signal, both as standard deviations) before each step and after the last; empty
+            if the sampler does not state them.
+        back: denoiser forwards for carrying a state back to an earlier step: those of its prediction there, for
             samplers whose states have one.
-        leaps: denoiser forwards of a leap to behind each step, from any before: a coarser step without noise, by which
-            a search looks ahead. Empty: the sampler has none.
-        forgets_start: whether the first step's noise replaces the initial one, but for its trace in the prediction.
+        leaps: for each step, denoiser forwards of a leap from an earlier state to the state after it: a coarser step
+            without noise, by which a search looks ahead. Empty: the sampler has none.
+        forgets_start: whether the first step's noise replaces the initial one, apart from its trace in the prediction.
     """
 
     nfe_per_step: tuple[int, ...]
@@ -40,7 +40,7 @@ class Plan:
     forgets_start: bool = field(default=False, compare=False)
 
     def level(self, step: int) -> float:
-        """Noise level of a state after so many steps; 0 at the end, NaN before it where levels are not told."""
+        """Noise level of a state after ``step`` steps; 0 at the end, NaN before it if levels are unknown."""
         if step >= self.steps:
             return 0.0
         return self.levels[step] if self.levels else math.nan
@@ -60,19 +60,19 @@ class Plan:
         return sum(self.nfe_per_step[first:stop]) + (self.initial_nfe if first is None else 0)
 
     def grid_ahead(self, step: int, ahead: int) -> tuple[int, ...]:
-        """The steps at which a look ahead stops, the present one and the end among them.
+        """The steps at which a look-ahead stops, including the present one and the end.
 
-        ``ahead`` leaps as even as whole steps allow; where no more steps are left than that, they are all taken.
+        There are ``ahead`` leaps, as even as whole steps allow; if at most so many steps are left, all are taken.
         """
         left = self.steps - step
         leaps = min(ahead, left)
         return tuple(step + (k * left + leaps // 2) // leaps for k in range(leaps + 1)) if leaps else (step,)
 
     def nfe_ahead(self, step: int, ahead: int) -> int:
-        """Denoiser forwards of a look ahead.
+        """Denoiser forwards of a look-ahead.
 
-        Of k leaps k; k - 1 where a state has its prediction already. Where no more than k steps are left it is what
-        they cost: with Heun's sampler up to 2 k - 1.
+        k leaps cost k forwards, or k - 1 if a state has its prediction already. If at most k steps are left, the cost
+        is that of the steps: up to 2 k - 1 with Heun's sampler.
         """
         if ahead >= self.steps - step:
             return self.nfe(step)
@@ -87,9 +87,9 @@ class Plan:
         return nfe
 
     def predicts(self, actions: Iterable[Action]) -> bool:
-        """Whether a clean state is predicted where some actions lead from an initial noise.
+        """Whether the state to which some actions lead from an initial noise has a predicted clean state.
 
-        Every step predicts one; of the initial noise and of a state carried back one is known only to samplers that
+        Every step predicts one. The initial noise and a state that was carried back have one only with samplers that
         spend forwards there.
         """
         step, known = 0, self.initial_nfe > 0

@@ -41,7 +41,7 @@ _sound: weakref.WeakSet[Engine] = weakref.WeakSet()  # engines whose rows were c
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished image and what is known of it.
+    """A finished image, with its recipe, rewards and cost.
 
     Args:
         condition: class index or prompt.
@@ -59,7 +59,7 @@ class Picture:
 
     @property
     def image(self) -> Image:
-        """The image, for looking and saving."""
+        """The image as a Pillow image."""
         from PIL import Image
 
         return Image.open(io.BytesIO(self.png))
@@ -79,8 +79,8 @@ class Tried:
     Args:
         round: index of the list of segments that it was in, from 0.
         first: steps done before.
-        recipe: the noises up to where it led.
-        reward: value of the predicted (after the last step: final) image; None: not scored.
+        recipe: the actions up to the state to which it led.
+        reward: value of the predicted image (after the last step, of the final one); None: not scored.
         nfe: denoiser forwards spent on it.
     """
 
@@ -93,10 +93,10 @@ class Tried:
 
 @dataclass(frozen=True)
 class Result(Picture):
-    """What a search has found.
+    """The result of a search.
 
     Args:
-        reward: the value that it searched on, of the final image.
+        reward: the final image's value of the reward that was searched on.
         trace: every evaluation, in the order in which the search asked.
     """
 
@@ -110,11 +110,11 @@ def play(search: Search | str | Mapping[str, Any], problem: Problem, engine: Eng
     Args:
         search: the search, its registered name, or ``{"name": ..., key: value}``.
         problem: what to search; :meth:`tts.loading.LoadedModel.problem` makes one.
-        engine: where; it must have nothing else to do.
+        engine: the engine to use; it must have no other work.
 
     Raises:
-        SettingError: the problem does not fit the engine: an unknown reward or condition, another sampler.
-        SearchError: the search does what no search may do.
+        SettingError: the problem does not fit the engine: unknown reward or condition, or another sampler.
+        SearchError: the search breaks a rule of searches.
         EngineError: a reward failed, or rows of the engine's batch depend on one another.
     """
     if not isinstance(search, Search):
@@ -138,13 +138,13 @@ def replay(recipe: Iterable[Action | Mapping[str, Any]], condition: object, engi
     """Make an image again from its recipe: a trajectory is its noise.
 
     Args:
-        recipe: actions, or records of them as they stand in a row's column ``noises`` (read by pyarrow: pandas makes
-            floats of integers beside nulls).
+        recipe: actions, or their records from a row's column ``noises`` (read them by pyarrow, as pandas turns integers
+            beside nulls into floats).
         condition: class index, name of a class, or prompt.
-        engine: where.
+        engine: the engine to use.
 
     Raises:
-        SettingError: the recipe is not one of this engine's model.
+        SettingError: the recipe does not fit the engine's model.
         EngineError: a reward failed, or rows of the engine's batch depend on one another.
     """
     first, *others = [_action(entry) for entry in recipe] or [None]
@@ -174,7 +174,7 @@ class _Game:
         try:
             yielded: object = next(run)
             while True:
-                answers = []  # the states that the search has let go are freed here
+                answers = []  # frees the states that the search has released
                 segments = rules.checked(yielded, self.problem, self._held.__contains__)
                 answers = self._answers(segments)
                 meter.add(sum(answer.nfe for answer in answers))
@@ -207,7 +207,7 @@ class _Game:
 
 
 def _fitted(problem: Problem, engine: Engine) -> Problem:
-    """A problem that an engine can search, its condition in the model's form."""
+    """The problem with its condition in the model's form, after a check that the engine can search it."""
     if engine.busy:
         raise SettingError("engine: it is at work; play one search after another, or use tts-bench for many")
     rewards = engine.rewards
@@ -225,7 +225,7 @@ def _fitted(problem: Problem, engine: Engine) -> Problem:
 
 
 def _check_pair(model: Model, reward: Reward, device: str) -> None:
-    """Refuse a reward that cannot judge the model's images, and an engine elsewhere than its model."""
+    """Refuse a reward that cannot judge the model's images, and a model on another device than the engine."""
     if not isinstance(model, LoadedModel):
         return
     if isinstance(reward, LoadedReward):
@@ -249,7 +249,7 @@ def _check_rows(engine: Engine, condition: Condition) -> None:
 
 
 def _condition(condition: Any, engine: Engine) -> Condition:
-    """A condition in the model's own form; of a model without settings as it is."""
+    """A condition in the model's own form; unchanged for a model without settings."""
     model = engine.model
     return model.settings.condition(condition) if isinstance(model, LoadedModel) else condition
 

@@ -12,7 +12,7 @@ NAMES: dict[Precision, str] = {"fp32": "float32", "fp16": "float16", "bf16": "bf
 
 
 def dtype(precision: Precision) -> torch.dtype:
-    """torch's own word for a precision."""
+    """The torch dtype of a precision."""
     import torch
 
     found: torch.dtype = getattr(torch, NAMES[precision])

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 SHOWN = 60
-"""Letters of a prompt that a message shows."""
+"""Most characters of a prompt that a message shows."""
 TOLD_SINGLY = 3
-"""Cut prompts that a message lists; of more than these it says the number and the first one."""
+"""Most cut prompts that a message lists; for more, it states the number and the first one."""
 
 
 class Cut(NamedTuple):
@@ -16,7 +16,7 @@ class Cut(NamedTuple):
 
     Attributes:
         limit: tokens of a prompt that are read.
-        lost: the text of those that are not.
+        lost: the text of the tokens that are not read.
     """
 
     limit: int
@@ -24,13 +24,13 @@ class Cut(NamedTuple):
 
 
 def cut_by(tokenizer: Any, limit: int, prompt: str, tokens: Callable[[str], list[int]] | None = None) -> Cut | None:
-    """The part of a prompt that a text encoder does not read; None: it reads all.
+    """The part of a prompt that a text encoder does not read; None if it reads all.
 
     Args:
-        tokenizer: transformers' own; when it cuts it keeps its special tokens.
-        limit: tokens that are read, those that stand around a prompt among them.
-        prompt: as a user gives it.
-        tokens: all tokens of a prompt with what its pipeline writes around it; None: the tokenizer's own.
+        tokenizer: a tokenizer of transformers; when it cuts, it keeps its special tokens.
+        limit: number of tokens that are read, including those around a prompt.
+        prompt: the user's prompt.
+        tokens: gives all tokens of a prompt, including those that its pipeline adds; None: the tokenizer does.
     """
     tokens = tokens or (lambda text: tokenizer(text)["input_ids"])
     whole, around = tokens(prompt), tokens("")
@@ -42,16 +42,17 @@ def cut_by(tokenizer: Any, limit: int, prompt: str, tokens: Callable[[str], list
 
 
 def _alike(tokens: list[int], others: list[int]) -> int:
-    """How many of the first are the same."""
+    """Number of equal tokens at the beginning."""
     pairs = enumerate(zip(tokens, others, strict=False))
     return next((place for place, (ours, theirs) in pairs if ours != theirs), min(len(tokens), len(others)))
 
 
 def cut_notes(prompts: Sequence[str], cut: Callable[[str], Cut | None]) -> list[str]:
-    """What a user should know of prompts that are cut, a line each, or one line where they are many.
+    """Notes for the user on prompts that are cut: one line each, or a single line if they are many.
 
     Args:
-        cut: what is not read of a prompt; None: all of it is read.
+        prompts: the prompts.
+        cut: gives the part of a prompt that is not read; None: all is read.
     """
     every = list(dict.fromkeys(prompts))
     found = [(prompt, lost) for prompt in every if (lost := cut(prompt)) is not None]
@@ -66,10 +67,10 @@ def _note(prompt: str, cut: Cut) -> str:
 
 
 def shortened(prompt: str) -> str:
-    """A prompt that names itself in a message."""
+    """The beginning of a prompt, for messages."""
     return prompt if len(prompt) <= SHOWN else f"{prompt[:SHOWN]}..."
 
 
 def lengthened(prompt: str) -> str:
-    """A prompt many times as long, beside which engines try whether rows depend on one another when they start."""
+    """A prompt many times as long, with which engines check at their start whether rows depend on one another."""
     return ", ".join([prompt] * 9)

@@ -1,4 +1,4 @@
-"""Silence the messages and progress bars of libraries; the project itself says what matters."""
+"""Silence the messages and progress bars of libraries; this package reports what matters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REGISTRATIONS = "torch.utils._pytree"
 
 @contextmanager
 def hushed(logger: str) -> Iterator[None]:
-    """Let one logger speak of errors only."""
+    """Context in which a logger reports only errors."""
     speaker = logging.getLogger(logger)
     level = speaker.level
     speaker.setLevel(logging.ERROR)
@@ -24,7 +24,7 @@ def hushed(logger: str) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence diffusers, transformers, and what these import."""
+    """Context in which diffusers, transformers and the packages that they import are silent."""
     import diffusers.utils.logging as diffusers
     import transformers.utils.logging as transformers
 

@@ -1,4 +1,4 @@
-"""What is done along a trajectory: a list of actions, from which it can be made again.
+"""Recipes: lists of actions along a trajectory, from which it can be made again.
 
 A recipe is the initial noise and then its actions: a :class:`~tts.noise.Noise` steps with it, None takes the
 deterministic step, a :class:`Back` carries the state back to an earlier step by adding noise. Where a recipe has led is
@@ -15,9 +15,9 @@ from tts.noise import Noise
 
 
 class Back(NamedTuple):
-    """Carry a state back to step ``to`` by adding ``noise``: to a state of the noise level before that step.
+    """Carry a state back to the noise level before step ``to`` by adding ``noise``.
 
-    To the step where the state is already changes nothing.
+    Going back to the step at which the state already is changes nothing.
     """
 
     noise: Noise
@@ -32,19 +32,19 @@ Recipe: TypeAlias = tuple[Action, ...]
 
 
 def after(step: int, action: Action) -> int:
-    """Steps done after an action that is taken when ``step`` are done."""
+    """Number of steps done after an action that is taken after ``step`` steps."""
     return action.to if isinstance(action, Back) else step + 1
 
 
 def end(step: int, actions: Iterable[Action]) -> int:
-    """Steps done after some actions."""
+    """Number of steps done after some actions that are taken after ``step`` steps."""
     for action in actions:
         step = after(step, action)
     return step
 
 
 def fault(step: int, actions: Iterable[Action], steps: int) -> str | None:
-    """What no trajectory of so many steps can do, as the end of a sentence; None if all can be done."""
+    """What is impossible on a trajectory of ``steps`` steps, as the end of a sentence; None if nothing is."""
     furthest = step
     for action in actions:
         if isinstance(action, Back) and not 0 <= action.to <= step:
@@ -62,6 +62,6 @@ def to_record(action: Action) -> dict[str, Any] | None:
 
 
 def from_record(record: dict[str, Any] | None) -> Action:
-    """The action of :func:`to_record`; a record without ``to`` is of a step."""
+    """The action of a record made by :func:`to_record`; a record without ``to`` is a step."""
     found, to = noises.from_record(record), None if record is None else record.get("to")
     return found if found is None or to is None else Back(found, to)

@@ -35,8 +35,8 @@ MARK = "__makes_settings__"
 def factory(function: F) -> F:
     """Mark a function that makes settings, so that a configuration may name it as ``module:function``.
 
-    A name in a configuration must not call whatever happens to be importable; an unmarked function is refused before
-    it is called.
+    A name in a configuration must not call any function that happens to be importable, so an unmarked function is
+    refused before it is called.
     """
     setattr(function, MARK, True)
     return function
@@ -48,9 +48,9 @@ class Registry(Generic[T]):
     Args:
         kind: what the names stand for, for messages.
         group: entry-point group in which other packages register.
-        builtin: names to ``module:object``.
-        wrapper: ``module:object`` of the settings class that stands for a plain function named by its user, which it
-            gets as ``target``; None: such a function makes settings.
+        builtin: ``module:object`` by name.
+        wrapper: ``module:object`` of a settings class for a user's plain function, which the class gets as ``target``;
+            None: the function itself makes settings.
     """
 
     def __init__(self, kind: str, group: str, builtin: dict[str, str], wrapper: str | None = None) -> None:
@@ -95,7 +95,7 @@ class Registry(Generic[T]):
             sys.path.append(str(Path.cwd()))
         try:
             return getattr(import_module(module), attribute)
-        except Exception as error:  # what it raises is its author's; the message is the user's
+        except Exception as error:  # a foreign module may raise anything; the user gets one line
             why = str(error) or type(error).__name__
             raise SettingError(f"{self.kind} '{name}': {target} cannot be imported ({why})") from error
 
@@ -104,11 +104,11 @@ class Registry(Generic[T]):
         return isinstance(name, str) and ":" in name and name not in self.targets
 
     def origin(self, given: Any) -> dict[str, str] | None:
-        """Which code a name of a user's own stands for; None for registered names.
+        """The code behind a user's own name; None for registered names.
 
         Returns:
-            ``{target: module:object, source: SHA-256 of the file that defines it}``; what that file imports is not
-            looked at. A function that stands for a reward by itself has this in its settings' identity: None.
+            ``{target: module:object, source: SHA-256 of the file that defines it}``; files that this file imports do
+            not count. None for a function that is a reward by itself, as its settings' identity has the same.
         """
         name = given.get("name") if isinstance(given, dict) else given
         if not isinstance(name, str) or not self.is_own(name):
@@ -120,7 +120,7 @@ class Registry(Generic[T]):
         return {"target": name, "source": "" if file is None else sha256(Path(file), self.kind)}
 
     def identified(self, given: Any, identity: dict[str, Any]) -> dict[str, Any]:
-        """An identity of settings with :meth:`origin` as ``code``, where they are of a user's own."""
+        """An identity of settings, with :meth:`origin` as ``code`` for a user's own class."""
         origin = self.origin(given)
         return identity if origin is None else {**identity, "code": origin}
 

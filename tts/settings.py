@@ -1,4 +1,4 @@
-"""Typed settings that refuse unknown keys and say which one was meant."""
+"""Typed settings that refuse unknown keys and suggest the nearest known one."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tts.files.addresses import redacted
 S = TypeVar("S", bound=BaseModel)
 
 SHOWN_LETTERS = 100
-"""Characters of a wrong value that a message shows."""
+"""Most characters of a wrong value that a message shows."""
 
 UNION_TAG = re.compile(r"(constrained-)?(str|int|float|bool|list|tuple|dict|literal)(\[.*\])?|\[key\]")
-"""Words that pydantic adds to a place to tell the alternatives of a union apart; messages leave them out."""
+"""Words with which pydantic distinguishes the alternatives of a union in a location; messages leave them out."""
 
 
 class Settings(BaseModel):
@@ -53,7 +53,7 @@ def parse(kind: type[S], values: Any, where: str) -> S:
         where: what the values describe, for the message.
 
     Raises:
-        SettingError: the first thing wrong, with the key's name and, for an unknown key, the nearest known one.
+        SettingError: a value is wrong; the message names the first such key and, for an unknown one, the nearest.
     """
     if not isinstance(values, dict):
         raise SettingError(f"{where}: expected settings as 'key: value', got {_shown(values)}")
@@ -64,7 +64,7 @@ def parse(kind: type[S], values: Any, where: str) -> S:
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """``did you mean 'x'?``, or the known names when none is near."""
+    """``did you mean 'x'?``, or the known names if none is near."""
     spelled = {word.lower(): word for word in sorted(known)}
     close = difflib.get_close_matches(str(name).lower(), spelled, n=1, cutoff=0.5)
     return f"did you mean '{spelled[close[0]]}'?" if close else f"known: {', '.join(sorted(known))}"
@@ -73,13 +73,13 @@ def nearest(name: object, known: Iterable[str]) -> str:
 def _explain(errors: list[ErrorDetails], kind: type[BaseModel]) -> str:
     error, place = errors[0], _place(errors[0])
     if isinstance(cause := error.get("ctx", {}).get("error"), SettingError):
-        return str(cause)  # of settings inside these, which name themselves
+        return str(cause)  # an error of nested settings, which name themselves
     if error["type"] == "extra_forbidden":
         return f"unknown key '{place}'; {nearest(error['loc'][-1], _known_keys(kind, error['loc'][:-1]))}"
     if error["type"] == "missing":
         return f"'{place}' is missing"
     alternatives = [other for other in errors if _place(other).startswith(place)]
-    error = max(alternatives, key=lambda other: _place(other).count("."))  # the nearest to what is wrong
+    error = max(alternatives, key=lambda other: _place(other).count("."))  # the one closest to the wrong value
     place = _place(error)
     messages = [other["msg"].removeprefix("Value error, ") for other in alternatives if _place(other) == place]
     message = " or ".join([messages[0], *(other.removeprefix("Input should be ") for other in messages[1:])])

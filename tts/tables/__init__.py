@@ -1,1 +1,1 @@
-"""Tables of rewards: what trajectories of a model predict at each step, and what their images are worth."""
+"""Tables of rewards: recorded rewards of the predicted images at each step of trajectories, and of final images."""

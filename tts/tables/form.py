@@ -1,4 +1,4 @@
-"""What a table of rewards says: one row a (problem, candidate, step), and a header in the file's metadata."""
+"""The form of a table of rewards: one row for each (problem, candidate, step), and a header in the metadata."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("step", "int32", "steps done; 0: at the initial noise, if the sampler predicts there"),
     ("image_sha256", "string", "SHA-256 of the final image's pixels; null: before the last step"),
 )
-"""Name, type and meaning; besides them ``reward_<name>``, float64, for each reward."""
+"""Name, type and meaning of the columns; each reward also has ``reward_<name>``, float64."""
 
 REWARD_MEANING = (
     "reward of the image predicted after this step, or of the final image; null: could not be scored, or (before the "
@@ -43,13 +43,13 @@ Level = Annotated[float, Field(ge=0, le=1e12)]
 
 
 class _Form(BaseModel):
-    """Data from anywhere; entries of later versions may stand beside those that are known."""
+    """Data of unknown origin; unknown entries, as of later versions, are allowed."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False, frozen=True)
 
 
 class PlanForm(_Form):
-    """The sampler's steps, as :class:`tts.plan.Plan` says them."""
+    """The sampler's steps, in the form of :class:`tts.plan.Plan`."""
 
     nfe_per_step: tuple[Count, ...] = Field(min_length=1, max_length=MOST_STEPS)
     injects: tuple[bool, ...]
@@ -75,10 +75,10 @@ class RewardForm(_Form):
     """A reward that the table holds.
 
     Args:
-        name: of the plug-in.
-        settings: of it, as a configuration gives them, all defaults filled in.
-        identity: all that changes its values, with the digests of its weights.
-        predicted: whether every step's image was scored; False: only the final one, as of a held-out reward.
+        name: name of the plug-in.
+        settings: its settings, in the form of a configuration with all defaults.
+        identity: everything that changes its values, with the digests of its weights.
+        predicted: whether every step's image was scored; False: only the final one, as for a held-out reward.
     """
 
     name: str
@@ -88,19 +88,19 @@ class RewardForm(_Form):
 
 
 class HeaderForm(_Form):
-    """Where a table comes from.
+    """The origin of a table.
 
     Args:
-        version: of this form.
+        version: version of this form.
         model: name and identity of the model, with the digests of its weights and all settings of its sampler.
-        rewards: by the names that searches use.
+        rewards: rewards by the names that searches use.
         plan: the sampler's steps.
         numerics: batch, threads and device of the engines.
-        seed: of the run that it was made by; a study on the table needs the same.
-        candidates: trajectories of each problem.
-        devices: on which it was made.
-        flops: of one denoiser forward of one image; None: not known.
-        versions, git: of the packages and the code by which it was made.
+        seed: seed of the recording run; a study on the table needs the same.
+        candidates: number of trajectories of each problem.
+        devices: devices of the recording run.
+        flops: FLOPs of one denoiser forward of one image; None: unknown.
+        versions, git: packages and commit of the recording run.
     """
 
     version: Literal[1]

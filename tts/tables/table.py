@@ -1,4 +1,4 @@
-"""Tables of rewards, read and checked: a table is data from anywhere."""
+"""Read and check tables of rewards, which are data of unknown origin."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Values: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TableProblem:
-    """A problem that a table has trajectories of; what its fields mean stands in :data:`tts.tables.form.COLUMNS`."""
+    """A problem for which a table has trajectories; :data:`tts.tables.form.COLUMNS` explains its fields."""
 
     condition: Condition
     label: str
@@ -45,13 +45,13 @@ class RewardTable:
     """A table in memory.
 
     Args:
-        header: where it comes from.
+        header: the origin of the table.
         digest: SHA-256 of the file.
-        problems: in the order of their indices.
-        values: of each reward, ``[problems, candidates, steps + 1]`` float64; NaN where it could not be scored, or is
-            not there.
-        there: the trajectories that it has, ``[problems, candidates]``.
-        images: SHA-256 of the pixels of final images, ``[problems, candidates]``; None: not known.
+        problems: the problems by their indices.
+        values: values of each reward, ``[problems, candidates, steps + 1]`` float64; NaN where an image could not be
+            scored or is missing.
+        there: whether the table has a trajectory, ``[problems, candidates]``.
+        images: SHA-256 of the pixels of final images, ``[problems, candidates]``; None: unknown.
     """
 
     header: HeaderForm
@@ -68,12 +68,12 @@ class RewardTable:
 
     @cached_property
     def labels(self) -> dict[Condition, str]:
-        """Each condition, in the order of the problems."""
+        """The label of each condition, in the order of the problems."""
         return {problem.condition: problem.label for problem in self.problems}
 
     @cached_property
     def named(self) -> dict[str, Condition]:
-        """Conditions by what names them: themselves as texts, and their labels; the first where several are named."""
+        """Conditions by their text and by their label; if several share a name, the first counts."""
         found: dict[str, Condition] = {}
         for condition, label in self.labels.items():
             for name in (str(condition), label):
@@ -91,11 +91,11 @@ class RewardTable:
 
 
 def read(path: Path) -> RewardTable:
-    """A table from its file, all of which is checked; read again only if it has changed.
+    """Read and check a whole table; an unchanged file is read only once.
 
     Raises:
-        DataError: it is no table, or a damaged one; the message says in what.
-        WeightsError: there is no such file.
+        DataError: the file is no table, or a damaged one; the message says what is wrong.
+        WeightsError: the file is missing.
     """
     return _read(path, sha256(path, "model table: path"))
 
@@ -130,7 +130,7 @@ def _header(metadata: dict[bytes, bytes], where: str) -> HeaderForm:
 
 
 def _rows(file: pq.ParquetFile, header: HeaderForm, where: str) -> pa.Table:
-    """The columns that a table has, in their types; no others are read."""
+    """The known columns of a table, in their types; no others are read."""
     wanted = schema(header)
     missing = next((name for name in wanted.names if name not in file.schema_arrow.names), None)
     if missing is not None:
@@ -178,7 +178,7 @@ def _table(header: HeaderForm, digest: str, rows: pa.Table, where: str) -> Rewar
 
 
 def _problems(rows: pa.Table, indices: NDArray[Any], where: str) -> tuple[TableProblem, ...]:
-    """The problems, each of which must be told alike in all of its rows."""
+    """The problems; all rows of a problem must agree on it."""
     names = ["problem", "condition", "label", "seed", "problem_seed"]
     found = rows.select(names).group_by(names).aggregate([]).sort_by("problem").to_pylist()
     if [row["problem"] for row in found] != list(range(len(found))) or int(indices.max()) >= len(found):
