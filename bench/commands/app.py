@@ -93,7 +93,7 @@ def call(command: Callable[..., Any], *arguments: Any) -> int:
     try:
         command(*arguments)
     except TTSError as error:
-        message = plain(redacted(f"error: {error}"))
+        message = " ".join(plain(redacted(f"error: {error}")).splitlines())  # of values that users give, too
         err.print(message, style="red", highlight=False, markup=False, soft_wrap=True)
         return 1 if isinstance(error, EngineError) else 2
     return 0

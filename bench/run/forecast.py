@@ -17,10 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.run.driver import Driver
+from bench.sinks.registry import SINKS
 from bench.store.row import TrialRow
 from bench.store.schema import TRACE, schema
 from bench.study.config import AUTO, RunConfig
 from bench.study.entries import Entry
+from bench.study.named import named
 from bench.study.study import Study
 from bench.workers.pool import LocalPool
 from tts.errors import SettingError
@@ -139,6 +141,7 @@ def forecast(config: RunConfig, played: int = PLAYED) -> Forecast:
     Raises:
         TTSError: a setting cannot be used.
     """
+    named(SINKS, config.sinks)  # their packages need not be on this machine
     study = Study(_simulated(config))
     if not study.shard_size:
         raise SettingError(f"shard {config.shard}: has no trials; there are fewer of them than shards")

@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from pyarrow import ArrowException
 
 from bench.store.checks import ManifestForm, parsed
 from bench.store.completed import DIGITS, CompletedTrials
@@ -45,7 +46,7 @@ def check_output(output: Output) -> None:
     try:
         where.write(".probe", b"")
         where.remove(".probe")
-    except OSError as error:
+    except (OSError, ArrowException) as error:
         raise SettingError(f"output {where}: cannot be written to ({' '.join(str(error).split())})") from None
 
 

@@ -12,7 +12,7 @@ from pyarrow import ArrowException, fs
 from bench.store.files import atomic_write
 from bench.store.leases import Lease, LocalLease, ObjectLease
 from tts.errors import DataError, SettingError, first_line
-from tts.files.addresses import refuse_secrets, shown
+from tts.files.addresses import refuse_secrets, shown, tidied
 
 Output: TypeAlias = "Storage | Path | str"
 """A run's files: a storage, or the folder or the address, such as ``s3://bucket/path``, that :func:`place` opens.
@@ -116,7 +116,11 @@ class LocalStorage(Storage):
 
     def _path(self, name: str) -> str:
         path = self.folder / name
-        if not path.resolve().is_relative_to(self.folder.resolve()):
+        try:
+            inside = path.resolve().is_relative_to(self.folder.resolve())
+        except (OSError, RuntimeError):
+            raise DataError(f"{self}: {name or 'its name'!r} is a link that leads round to itself") from None
+        if not inside:
             raise DataError(f"{self}: {name!r} is a link that leads out of the run's folder")
         if path.exists() and not (path.is_file() or path.is_dir()):  # whoever opens a pipe waits for ever
             raise DataError(f"{self}: {name!r} is neither a file nor a folder")
@@ -157,11 +161,11 @@ class ObjectStorage(Storage):
 
     def __init__(self, address: str) -> None:
         refuse_secrets(address, "output")
-        self.address = _with_single_slashes(address)
         try:
+            self.address = tidied(address)
             self.filesystem, self._root = fs.FileSystem.from_uri(self.address)
         except (OSError, ValueError, ArrowException) as error:
-            raise SettingError(f"output {self}: cannot be opened ({first_line(error)})") from None
+            raise SettingError(f"output {shown(address)}: cannot be opened ({first_line(error)})") from None
 
     def __str__(self) -> str:
         return shown(self.address)
@@ -194,10 +198,3 @@ def place(output: Output) -> Storage:
     if isinstance(output, Storage):
         return output
     return ObjectStorage(output) if isinstance(output, str) and "://" in output else LocalStorage(Path(output))
-
-
-def _with_single_slashes(address: str) -> str:
-    """An address whose path has no empty parts."""
-    scheme, _, rest = address.partition("://")
-    path, mark, options = rest.partition("?")
-    return f"{scheme}://{'/'.join(part for part in path.split('/') if part)}{mark}{options}"

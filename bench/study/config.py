@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ from bench.study.protocol import Problems, Protocol, with_protocol
 from bench.study.scorers import Scorers as Scorers
 from bench.study.trust import texts
 from tts.errors import SettingError
-from tts.files.addresses import refuse_secrets
+from tts.files.addresses import refuse_secrets, tidied
 from tts.files.homes import expanded
 from tts.settings import Settings, nearest, parse
 
@@ -81,8 +80,7 @@ class RunConfig(Settings):
         if isinstance(value, str) and "://" in value:
             if value.split("://")[0] not in SCHEMES:
                 raise ValueError(f"a folder, or an address that begins with {' or '.join(f'{s}://' for s in SCHEMES)}")
-            scheme, _, rest = value.partition("://")
-            return f"{scheme}://{re.sub('/+', '/', rest).strip('/')}"
+            return tidied(value)
         return expanded(value) if isinstance(value, str) else value
 
     @model_validator(mode="before")

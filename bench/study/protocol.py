@@ -9,6 +9,9 @@ from pydantic import Field, StrictInt, field_validator, model_validator
 from bench.study.published import published
 from tts.settings import Settings
 
+MOST_SEEDS = 10**9
+"""Rows count problems in 64 bits; no run is as large."""
+
 
 class Problems(Settings):
     """The problems: every condition with every seed, or conditions drawn at random."""
@@ -18,10 +21,11 @@ class Problems(Settings):
         description="class indices or names, or prompts; or {file: PATH, ...} or {imagenet: [...], ...}, "
         "see bench/study/conditions.py",
     )
-    seeds: int = Field(1, ge=1, description="seeds for each condition")
+    seeds: int = Field(1, ge=1, le=MOST_SEEDS, description="seeds for each condition")
     random: int | None = Field(
         None,
         ge=1,
+        le=MOST_SEEDS,
         description="number of problems with random conditions and seeds of their own, instead of every "
         "condition with every seed",
     )

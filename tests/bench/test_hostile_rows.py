@@ -204,6 +204,13 @@ def test_a_lock_is_no_link(target: str, shard: str, run: Path, tmp_path: Path) -
     assert tree(outside) == before
 
 
+def test_a_link_to_itself_is_no_file(run: Path) -> None:
+    (run / "manifest.json").unlink()
+    (run / "manifest.json").symlink_to("manifest.json")
+    with pytest.raises(DataError, match=r"'manifest\.json' is a link that leads round to itself"):
+        LocalStorage(run).read("manifest.json")
+
+
 def test_nothing_is_swept_behind_a_link(run: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,38 @@ def damage(run: Path, chance: random.Random) -> str:
             if not file.is_dir():
                 file.write_text(json.dumps(_changed(before, chance)))
     return f"{how} {file.relative_to(run)}"
+
+
+def link(run: Path, outside: Path, chance: random.Random) -> str:
+    """Put a link in place of a file or folder of a run; what was there lies outside where the link leads, or nothing.
+
+    Returns:
+        What was done.
+    """
+    path = chance.choice(sorted(path for path in run.rglob("*") if not path.name.startswith(".")))
+    target = outside / f"moved-{path.name}"
+    how = chance.choice(["moved", "moved", "moved", "dangling", "itself", "up"])
+    if how == "moved":
+        shutil.move(path, target)
+    elif path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    where = {"moved": target, "dangling": outside / "nothing", "itself": path, "up": run.parent}[how]
+    path.symlink_to(where if chance.random() < 0.5 else os.path.relpath(where, path.parent))
+    return f"{how} {path.relative_to(run)}"
+
+
+def unread(folder: Path) -> None:
+    """Set back when the files of a folder were read last, so that reading them leaves a trace."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            os.utime(path, ns=(0, path.stat().st_mtime_ns))
+
+
+def read_files(folder: Path) -> list[str]:
+    """Files that were read since; none are known on a file system that keeps no such times."""
+    return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.stat().st_atime_ns)
 
 
 def _changed(value: Any, chance: random.Random) -> Any:

@@ -13,7 +13,7 @@ from hypothesis import given
 from report_runs import small_run
 
 from fuzz import EXAMPLES
-from fuzz.folders import chances, damage
+from fuzz.folders import chances, damage, link, read_files, unread
 from fuzz.watched import examples, watched
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -51,4 +51,24 @@ def test_damaged_folders(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
         arguments.append(tmp_path / "exported")
     before = tree(outside)
     watched(*arguments)
+    assert tree(outside) == before, done
+
+
+@examples(12, weight=0.2)
+@given(chances)
+def test_links_are_not_followed_out_of_the_folder(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chance: random.Random
+) -> None:
+    outside = tmp_path / "outside"
+    for folder in (outside, tmp_path / "run", tmp_path / "exported"):
+        shutil.rmtree(folder, ignore_errors=True)
+    outside.mkdir()
+    monkeypatch.chdir(outside)
+    run = Path(shutil.copytree(made, tmp_path / "run"))
+    done = link(run, outside, chance)
+    before = tree(outside)
+    unread(outside)
+    [command] = chance.choice(READING)
+    watched(command, run, *([tmp_path / "exported"] if command == "export" else []))
+    assert read_files(outside) == [], done
     assert tree(outside) == before, done

@@ -46,6 +46,22 @@ def secret_in(address: str) -> str | None:
     return f"the parameter {names[0]}" if names else None
 
 
+def tidied(address: str) -> str:
+    """The address of a folder in an object store, with one slash between its parts.
+
+    Raises:
+        ValueError: it names no bucket, or goes up or nowhere, which a store does not do: that is a name there.
+    """
+    scheme, _, rest = address.partition("://")
+    path, mark, options = rest.partition("?")
+    parts = [part for part in path.split("/") if part]
+    if not parts:
+        raise ValueError(f"a bucket is missing: {scheme}://BUCKET/PATH")
+    if {".", ".."} & set(parts):
+        raise ValueError("an address in an object store has no '.' or '..' among its parts")
+    return f"{scheme}://{'/'.join(parts)}{mark}{options}"
+
+
 def shown(address: str) -> str:
     """An address without user, password and parameters."""
     parts = urlsplit(address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tts.errors import SettingError
@@ -15,6 +16,10 @@ def expanded(path: str | Path) -> Path:
     """
     if "\0" in str(path):
         raise SettingError(f"{str(path)!r}: a path has no NUL character")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise SettingError(f"{str(path)!r}: holds what cannot stand in a path on this machine") from None
     try:
         return Path(path).expanduser()
     except RuntimeError:
