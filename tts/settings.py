@@ -61,6 +61,8 @@ def parse(kind: type[S], values: Any, where: str) -> S:
         return kind.model_validate(values)
     except ValidationError as error:
         raise SettingError(f"{where}: {_explain(error.errors(), kind)}") from None
+    except UnicodeEncodeError as error:  # pydantic cannot repeat such a text
+        raise SettingError(f"{where}: half of a character, which no text has, in {_shown(error.object)}") from None
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

@@ -207,5 +207,13 @@ def test_a_shard_that_is_none_is_refused(shard: str) -> None:
         load("quickstart", [f"shard={shard}"])
 
 
+@pytest.mark.parametrize("place", ["protocol", "model", "rewards", "searches"])
+def test_half_of_a_character_is_refused_in_a_line(place: str) -> None:
+    half: Any = {"name": "\ud800"}
+    with pytest.raises(SettingError) as caught:
+        Study(parse(RunConfig, {**LEAST, place: half if place in ("protocol", "model") else [half]}, "here"))
+    assert "\n" not in str(caught.value)
+
+
 def test_the_output_may_begin_at_home() -> None:
     assert load("quickstart", ["output=~/run"]).output == Path.home() / "run"
