@@ -78,6 +78,7 @@ SLOW = ON_RAY | {
     # many whole studies or engines
     "test_across",
     "test_calibrate",
+    "test_chaos",
     "test_compare",
     "test_encoding",
     "test_hostile_parts",

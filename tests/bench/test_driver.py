@@ -99,6 +99,7 @@ def test_costs_are_summed_over_all_jobs() -> None:
     assert counts.nfe == sum(outcome.nfe for outcome in pool.outcomes)
 
 
+@pytest.mark.slow
 @given(engines=st.integers(1, 4), seed=st.integers(0, 2**32), shuffled=st.booleans(), share=st.booleans())
 def test_what_is_computed_is_what_trials_cost_less_what_they_share(
     reference: dict[str, dict[str, Any]], engines: int, seed: int, shuffled: bool, share: bool
