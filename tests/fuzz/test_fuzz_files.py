@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import random
 import struct
+import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from hypothesis import given
 
 from bench.study.prompt_files import read
@@ -125,6 +128,34 @@ def test_weights(tmp_path: Path, chance: random.Random) -> None:
     file.write_bytes(damaged(content, chance) if chance.random() < 0.5 else content)
     with ends(), suppress(TTSError):
         chance.choice(READERS)(file)
+    assert not touched.exists()
+
+
+class Command:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.system, (self.command,)
+
+
+@examples(20)
+@given(chances)
+def test_zipped_checkpoints(tmp_path: Path, chance: random.Random) -> None:
+    touched, file = tmp_path / "touched", tmp_path / chance.choice(["w.pt", "w.pth", "w.ckpt", "w"])
+    hostile = chance.random() < 0.5
+    torch.save({"x": Command(f"touch {touched}") if hostile else torch.zeros(2)}, file)
+    if chance.random() < 0.3:  # taken for a TorchScript archive
+        with zipfile.ZipFile(file, "a") as archive:
+            archive.writestr("archive/constants.pkl", b"")
+    if chance.random() < 0.5:
+        file.write_bytes(damaged(file.read_bytes(), chance))
+        hostile = False
+    with ends(), suppress(TTSError):
+        chance.choice(READERS)(file)
+        assert not hostile
     assert not touched.exists()
 
 
