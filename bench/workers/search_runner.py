@@ -82,12 +82,16 @@ class SearchRunner:
 
     def dispatch(self) -> None:
         """Send every engine its new requests, and the states that no search refers to any more."""
-        for engine, requests, released in self._tree.requests(self._left()):
+        for engine, requests, released in self._tree.requests(self._left(), self._length()):
             self.pool.submit(engine, requests, released)
 
     def _left(self) -> float:
         """Steps that open trials still take on each engine, if they go on to share as much as they did so far."""
         return self._work * (1 + self.nfe) / (1 + self._charged) / self.pool.engines
+
+    def _length(self) -> float:
+        """Steps that an open trial still takes one after another, on average."""
+        return sum(opened.left for opened in self.open.values()) / max(1, len(self.open))
 
     def update(self, report: WorkerReport) -> list[TrialRow]:
         """Hand results to their searches; each search whose list is complete goes on. Returns what has ended."""

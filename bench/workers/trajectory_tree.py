@@ -17,6 +17,10 @@ from tts.engine.requests import EvalRequest, EvalResult
 from tts.engine.turns import Turns
 from tts.search.segment import Segment, State
 
+TOGETHER = 4.0
+"""Batches of rows from which the last trials go on evenly: were the first of them to go first, the last ones would wait
+for their own rounds in passes of mostly padding."""
+
 
 class TrajectoryTree:
     """The states of all trials on some engines: finds or makes nodes, and asks engines for what is missing.
@@ -71,19 +75,25 @@ class TrajectoryTree:
         node.join(waiter)
         waiter.trial.engines.add(node.engine)
 
-    def requests(self, work: float = 0.0) -> Iterator[tuple[int, list[EvalRequest], list[int]]]:
+    def requests(self, work: float = 0.0, length: float = 0.0) -> Iterator[tuple[int, list[EvalRequest], list[int]]]:
         """For each engine with anything new, its requests and the states that it may forget.
 
         Args:
             work: steps that are still to be taken on each engine.
+            length: steps that a trial still takes one after another, on average.
         """
         self._sweep()
+        together = work <= TOGETHER * self._batch * length
         for engine, (waiting, released) in enumerate(zip(self._new, self._released, strict=True)):
             before = self.in_flight[engine] - len(waiting) - self.scoring[engine]
-            new = waiting.take(self._most - before, work)
+            new = self._all_of(waiting) if together else waiting.take(self._most - before, work)
             if new or released:
                 self._released[engine] = []
                 yield engine, [node.request() for node in new], released
+
+    def _all_of(self, waiting: Turns[Node]) -> list[Node]:
+        """All nodes that wait, those that were asked for first in front."""
+        return sorted(waiting.take(len(waiting), 0.0), key=lambda node: node.turn[1])
 
     def awaits(self, ticket: int) -> bool:
         """Whether a result is wanted; one of an engine that was given up is not."""

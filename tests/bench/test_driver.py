@@ -256,7 +256,7 @@ def test_a_run_stops_when_too_many_trials_fail() -> None:
     of = study(max_errors=2)
     hasty = [Trial("hasty", Hasty(), None, "brightness", 0, 0, seed, of.context) for seed in range(9)]
     with pytest.raises(
-        EngineError, match=r"^3 trials failed, more than max_errors = 2; the last: search hasty: .*--retry"
+        EngineError, match=r"^6 trials failed, more than max_errors = 2; the last: search hasty: .*--retry"
     ):
         play(of, trials=hasty)
 

@@ -106,6 +106,23 @@ def test_ten_problems_of_best_of_4_fill_a_batch_of_32() -> None:
     assert engine.load.batches <= -(-engine.load.rows // 32) + 2
 
 
+@pytest.mark.parametrize(
+    ("search", "passes"),
+    [
+        ({"name": "best_of_n", "N": 4}, 38),
+        ({"name": "eps_greedy", "N": 4, "K": 2}, 55),
+        ({"name": "beam", "N": 4, "B": 2}, 59),
+        ({"name": "mcts", "N": 4, "S": 4}, 115),
+    ],
+)
+def test_the_last_trials_go_on_together(search: dict[str, Any], passes: int) -> None:
+    """More rows are left than an engine has requests before it: were the first problems' to go first until the end,
+    these runs would need 44, 57, 60 and 117 passes."""
+    rows, engine = run([search], 10)
+    assert len(rows.rows) == 10
+    assert engine.load.batches <= passes
+
+
 def test_rows_are_the_same_whatever_a_pass_takes() -> None:
     seen = []
     for batch, oversupply in ((BATCH, 3.0), (5, 1.0), (64, 8.0)):
@@ -131,6 +148,18 @@ def test_an_engine_has_so_many_requests_before_it_and_the_first_problems_go_firs
     bench.tree.lose(0)
     assert bench.tree.scoring == bench.tree.in_flight == [0]
     assert not bench.send()
+
+
+def test_all_requests_go_once_little_work_is_left() -> None:
+    """In the order in which they were asked for, whosever they are."""
+    bench = Bench(most=1)
+    late, early = active(rank=2), active(rank=1)
+    bench.ask(late, Segment(Noise(0), (None,), 3))
+    bench.ask(early, Segment(Noise(1), (None,), 3), Segment(Noise(2), (None,), 3))
+    [(_, requests, _)] = bench.tree.requests(work=9, length=2)
+    assert [request.ticket for request in requests] == [1]
+    [(_, requests, _)] = bench.tree.requests(work=8, length=2)
+    assert [request.ticket for request in requests] == [0, 2]
 
 
 def test_who_cannot_wait_goes_before_the_first_problems() -> None:
