@@ -24,7 +24,8 @@ DEADLINE = 20.0
 
 LOG = """#!/usr/bin/env bash
 name=$(basename "$0")
-{ printf '%s ' "$name"; printf '%q ' "$@"; echo; } >>"$STATE/calls"
+printf -v words '%q ' "$@"
+printf '%s %s\\n' "$name" "$words" >>"$STATE/calls"  # at once: several call at a time
 """
 
 STAND_INS = {

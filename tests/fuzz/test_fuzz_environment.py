@@ -32,6 +32,7 @@ ALL: dict[str, Surroundings] = {
     "plain": ({}, [], None),
     "no home": ({"HOME": None, "TTS_CACHE": None}, [], None),
     "a home that is no folder": ({"HOME": "/dev/null", "TTS_CACHE": None}, [], None),
+    "a home that takes no files": ({"HOME": "/proc/self", "TTS_CACHE": None}, [], None),
     "LANG=C": ({"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0"}, [], None),
     "narrow": ({"COLUMNS": "20", "TERM": "dumb"}, [], None),
     "no terminal": ({"TERM": None, "COLUMNS": None, "NO_COLOR": "1"}, [], None),
