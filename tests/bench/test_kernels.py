@@ -15,7 +15,7 @@ from bench.workers import kernels
 from bench.workers.kernels import with_kernels
 from bench.workers.numerics import set_numerics
 from bench.workers.rates import loaded
-from tts.errors import SettingError
+from tts.errors import EngineError, SettingError
 from tts.settings import parse
 from tts.testing.toy_model import ToyModel
 
@@ -109,3 +109,21 @@ def test_answers_from_a_graphs_memory_are_kept_apart() -> None:
     assert (model.passes, model.previews, model.shape) == (1, False, (3, 8, 8))
     assert model.sampler.plan == Graphed().sampler.plan
     assert torch.equal(model.decode(one), Graphed().decode(one))
+
+
+class Exact:
+    """A model of a plug-in: it computes predictions without a network."""
+
+
+def test_a_model_without_a_network_is_left_as_it_is() -> None:
+    model: Any = Exact()
+    assert with_kernels(model, Engines()) is model
+    assert with_kernels(model, Engines(attention="math")) is model
+
+
+@pytest.mark.parametrize("change", [{"compile": True}, {"channels_last": True}, {"attention": "diffusers:native"}])
+def test_a_setting_that_needs_a_network_says_so(change: dict[str, Any]) -> None:
+    model: Any = Exact()
+    [setting] = change
+    with pytest.raises(EngineError, match=rf"engines\.{setting} changes a network, .* Exact has no 'module'"):
+        with_kernels(model, Engines(**change))

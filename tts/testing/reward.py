@@ -86,6 +86,15 @@ class RewardConformance:
                 f"the same image has the value {value} in one batch and {there} at place {place} of another; use no "
                 "statistics over the batch",
             )
+        # the largest value of a batch shows only beside a dark image: the second one
+        black = images.clone().zero_()
+        black[1] = images[1]
+        bright, dark = (_scored(found, beside, self.conditions(6))[1] for beside in (images, black))
+        require(
+            _same([bright], [dark]),
+            f"an image has the value {bright} beside bright ones and {dark} beside black ones; use no statistics over "
+            "the batch",
+        )
 
     def test_order(self, reward: RewardSettings) -> None:
         """Values come in the images' order."""
