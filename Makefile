@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# processes of tests
+# processes of daily tests; all tests have one more, as those that start clusters mostly wait
 WORKERS ?= 2
 
 .PHONY: quickstart test quick lint bench chaos fuzz docs reference container browser
@@ -18,7 +18,7 @@ quickstart: $(STAMP)
 		'  write a study of your own: docs/start/study.md, then $(BIN)/tts-bench run mine.yaml'
 
 test: $(STAMP) browser
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $$(($(WORKERS) + 1)) --dist loadscope --no-loadscope-reorder
 
 quick: $(STAMP)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder -m "not slow"

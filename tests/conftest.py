@@ -1,6 +1,6 @@
 """Fixtures and settings shared by all tests.
 
-``make test`` runs them in two processes. The tests of one file run in one process, and so do all tests that start a
+``make test`` runs them in three processes. The tests of one file run in one process, and so do all tests that start a
 cluster: these mostly wait, and two clusters would compete for the machine. Tests marked ``alone`` measure time, so no
 other test runs meanwhile.
 """
