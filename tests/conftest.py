@@ -1,8 +1,8 @@
 """Fixtures and settings shared by all tests.
 
 ``make test`` runs them in three processes. The tests of one file run in one process, and so do all tests that start a
-cluster: these mostly wait, and two clusters would compete for the machine. Tests marked ``alone`` measure time, so no
-other test runs meanwhile.
+cluster: these mostly wait, and two clusters would compete for the machine. Some tests measure time, so no other
+test runs meanwhile.
 """
 
 from __future__ import annotations
@@ -146,6 +146,15 @@ SLOW = ON_RAY | {
     "test_whole_weights",
 }
 """Files that ``pytest -m "not slow"`` leaves out: each of their tests is marked ``slow``."""
+ALONE = {
+    "test_help_appears_at_once",
+    "test_a_host_keeps_its_device_busy_with_full_batches",
+    "test_engines_of_unequal_speed_all_have_work_until_the_end",
+    "test_a_million_trials_are_not_made_before_they_are_needed",
+    "test_a_large_run_goes_on_soon_and_in_little_memory",
+    "test_a_real_window_is_made_of_its_parts",
+}
+"""Tests that measure time, so that no other test may run meanwhile."""
 LOCKS = "TTS_BENCH_TEST_LOCKS"
 """Environment variable with the folder of locks and of a network that the processes of one test run share."""
 if LOCKS not in os.environ:
@@ -179,26 +188,35 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.stem in SLOW:
             item.add_marker("slow")
-    items.sort(key=lambda item: (item.path.stem not in ON_RAY, item.path.stem not in SLOW))
+    items.sort(key=lambda item: (item.path.stem not in ON_RAY, item.name not in ALONE, item.path.stem not in SLOW))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Hand out whole files to the processes; all files of :data:`ON_RAY` count as one."""
+    """Hand out whole files to the processes; all files of :data:`ON_RAY` count as one, and so do tests that are to be
+    alone: in another process they would wait for the former, which take up to a minute each, and all others for them.
+    """
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            file = Path(nodeid.partition("::")[0])
-            return "ray" if file.stem in ON_RAY else str(file)
+            file, _, name = nodeid.partition("::")
+            return "ray" if Path(file).stem in ON_RAY or name in ALONE else file
 
     return ByFile(config, log)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let tests that start clusters go first where processes compete for cores: their own processes wait for each
+    other."""
+    if hasattr(item.config, "workerinput") and item.path.stem not in ON_RAY and os.nice(0) == 0:
+        os.nice(5)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Keep tests marked ``alone`` and tests of other processes apart, by locks."""
-    with room(Path(os.environ[LOCKS]), alone=item.get_closest_marker("alone") is not None):
+    """Keep tests of :data:`ALONE` and tests of other processes apart, by locks."""
+    with room(Path(os.environ[LOCKS]), alone=item.name in ALONE):
         return (yield)
 
 

@@ -78,7 +78,6 @@ def test_shares_add_up_to_1() -> None:
     assert window.full(10) == 0.8
 
 
-@pytest.mark.alone
 def test_a_real_window_is_made_of_its_parts(cell: Cell) -> None:
     shares = cell.window.shares()
     assert sum(shares.values()) == pytest.approx(1)

@@ -57,7 +57,6 @@ def test_help_names_every_option(name: str) -> None:
         assert parameter.opts[0] in result.out or parameter.opts[0].upper() in result.out
 
 
-@pytest.mark.alone
 def test_help_appears_at_once() -> None:
     def seconds() -> float:
         start = time.perf_counter()

@@ -69,7 +69,6 @@ def test_it_has_the_calls_of_an_engine() -> None:
     assert calls <= set(dir(SimulatedEngine)) | {"load"}
 
 
-@pytest.mark.alone
 def test_a_host_keeps_its_device_busy_with_full_batches() -> None:
     study = simulated_study(1, "engine", seconds=0.01)
     host = SearchWorker(study, SimulatedEngine(study))
@@ -119,7 +118,6 @@ class UnevenPool:
         self.pool.shutdown()
 
 
-@pytest.mark.alone
 def test_engines_of_unequal_speed_all_have_work_until_the_end(tiny: Make) -> None:
     searches = [{"name": "eps_greedy", "N": 4, "K": 1}]
     study = Study(
@@ -174,7 +172,6 @@ def test_counters_tell_what_was_done_since_the_last_time(monkeypatch: pytest.Mon
     assert [value for name, value in seen if name == "tts_busy"] == [0.0, 0.0, 1.0]
 
 
-@pytest.mark.alone
 def test_a_million_trials_are_not_made_before_they_are_needed() -> None:
     study = simulated_study(1, "driver")
     assert study.size == 1_000_000
@@ -187,7 +184,6 @@ def test_a_million_trials_are_not_made_before_they_are_needed() -> None:
     assert queue.planned == 1_000_000 * study.entries[0].algorithm.nfe(study.plan)
 
 
-@pytest.mark.alone
 def test_a_large_run_goes_on_soon_and_in_little_memory() -> None:
     """The run has a fiftieth of the trials that ``make bench`` measures."""
     found = resume(planned=20_000, done=18_000)
