@@ -1,12 +1,15 @@
-"""Tests marked ``alone`` run alone, and other tests run side by side."""
+"""Tests that are to be alone run alone, and other tests run side by side."""
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import threading
 from pathlib import Path
 
 from rooms import room
+
+TESTS = Path(__file__).parent
 
 
 def test_many_at_once_or_one_alone(tmp_path: Path) -> None:
@@ -67,3 +70,15 @@ def _is_held(lock: Path) -> bool:
             return True
         fcntl.flock(file, fcntl.LOCK_UN)
         return False
+
+
+def test_the_tests_and_files_that_the_settings_name_are_there() -> None:
+    files = {path.stem: path.read_text("utf-8") for path in TESTS.rglob("test_*.py")}
+    for node in ast.parse((TESTS / "conftest.py").read_text("utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("ON_RAY", "SLOW"):
+            named = {each.value for each in ast.walk(node.value) if isinstance(each, ast.Constant)}
+            assert named <= set(files)
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ALONE":
+            names = ast.literal_eval(node.value)
+            assert all(any(f"def {name}(" in text for text in files.values()) for name in names)
+            assert len(names) > 1
