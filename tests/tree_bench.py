@@ -26,8 +26,8 @@ def active(pinned: int | None = None, rank: int = 0) -> ActiveTrial:
 class Bench:
     """A tree and its requests to engines; :attr:`handles` holds the handles that were served last."""
 
-    def __init__(self, engines: int = 1, share: bool = True, most: int = 1000) -> None:
-        self.tree = TrajectoryTree(engines, share, most=most)
+    def __init__(self, engines: int = 1, share: bool = True, most: int = 1000, target: int = 1000) -> None:
+        self.tree = TrajectoryTree(engines, share, most=most, target=target)
         self.requested: list[EvalRequest] = []
         self.released: list[int] = []
         self.served: list[Served] = []

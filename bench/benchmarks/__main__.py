@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from bench.benchmarks import against_loop, host_path, noise_rates, on_engines, on_gpu, on_harness
+from bench.benchmarks import against_loop, fullness, host_path, noise_rates, on_engines, on_gpu, on_harness
 from bench.benchmarks.app import RESULTS, Full, Output, app, out, save
 from bench.benchmarks.coverage import REWARDS, SIZES, covered
 from bench.benchmarks.reporting import report_of
@@ -55,6 +55,7 @@ def everything(full: Full = False, output: Output = RESULTS) -> None:
     on_harness.startup(output=output)
     on_engines.bare(output=output)
     on_engines.efficiency(full=full, output=output)
+    fullness.fullness(output=output)
     on_engines.one_at_a_time(full=full, output=output)
     against_loop.against_loop(output=output)
     on_engines.ray_cost(output=output)

@@ -89,6 +89,11 @@ class ActiveTrial:
         self.left = max(0, int((self._depth - self._path) / self._step))
         self.work = (self.meter.limit - self.meter.spent) / self._step
 
+    @property
+    def share(self) -> float:
+        """Steps that it still needs, for each of the segments that it asked for together."""
+        return self.work / max(1, len(self.asked))
+
     def send(self, answers: list[Evaluation] | None) -> object:
         """Let its search go on, from its beginning where there are no answers yet; what it yields is not checked.
 

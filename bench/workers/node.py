@@ -14,6 +14,10 @@ Children: TypeAlias = "dict[Hashable, Node]"
 """Nodes by their edges: what is equal for all segments that lead to the same state."""
 
 
+NOWHERE = -1
+"""No engine yet."""
+
+
 class Waiter(NamedTuple):
     """A trial that waits for a segment: which one, and the segment's place in the list that its search yielded."""
 
@@ -27,7 +31,7 @@ class Node:
 
     Args:
         key: names the state in its engine.
-        engine: which one.
+        engine: which one; :data:`NOWHERE` until a new trajectory is placed.
         segment: leads to the state.
         parent: the node that the segment starts from; None: it starts from an initial noise.
         shared: whether segments that start from it may have their nodes in common.
@@ -42,6 +46,7 @@ class Node:
         turn: when: the rank of the trial that asked first, and the ticket.
         length: steps that those who wait for it still need, one after another.
         waiters: those who wait for that.
+        work: steps, in all, that they still need, as far as they wait for nothing else.
         uses: its handles, requests that start from it, answers that are being served; it is held while there are any.
     """
 
@@ -62,6 +67,7 @@ class Node:
         "turn",
         "uses",
         "waiters",
+        "work",
     )
 
     def __init__(self, key: int, engine: int, segment: Segment, parent: Node | None, shared: bool) -> None:
@@ -71,7 +77,7 @@ class Node:
         self.result: EvalResult | None = None
         self.segment: Segment | None = segment
         self.waiters: list[Waiter] = []
-        self.uses = 0
+        self.uses, self.work = 0, 0.0
         self.turn, self.length = (0, key), 0
         self._siblings: Children | None = None
         self._edge: Hashable = None

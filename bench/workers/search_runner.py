@@ -48,16 +48,14 @@ class SearchRunner:
         self._last: Trial | None = None
         self._rank = 0
         engines = study.config.engines
-        self._target = engines.oversupply * engines.batch
         most = math.ceil(max(READY, engines.oversupply - 1) * engines.batch)
-        self._tree = TrajectoryTree(pool.engines, self.shares, engines.batch, most)
+        target = math.ceil(engines.oversupply * engines.batch)
+        self._tree = TrajectoryTree(pool.engines, self.shares, engines.batch, most, target)
         self._results: list[TrialRow] = []
 
     def next_starved(self, among: Collection[int], left: int = 0) -> int | None:
         """The engine with the fewest segments in flight, if it has not enough, however many trials are left."""
-        in_flight = self._tree.in_flight
-        engine = min(among, key=in_flight.__getitem__, default=None)
-        return engine if engine is not None and in_flight[engine] < self._target else None
+        return self._tree.starved(among)
 
     def restrict_to(self, engines: Collection[int]) -> None:
         """Start new trajectories on these engines only."""

@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Collection, Hashable, Iterator
 
 from bench.workers.active_trial import ActiveTrial
-from bench.workers.node import Children, Grip, Handle, Node, Served, Waiter
+from bench.workers.node import NOWHERE, Children, Grip, Handle, Node, Served, Waiter
+from bench.workers.placement import placed
 from tts.engine.requests import EvalRequest, EvalResult
 from tts.engine.turns import Turns
 from tts.search.segment import Segment, State
@@ -32,12 +33,17 @@ class TrajectoryTree:
         engines: how many.
         share: whether trials share; one that is kept to an engine of its own shares with itself only.
         batch: rows of an engine's passes.
+        target: requests that each engine should have, those that wait here included.
         most: requests that an engine has before it at a time; the others wait here, those of the first problems in
             front.
     """
 
-    def __init__(self, engines: int, share: bool, batch: int = 1, most: int = sys.maxsize) -> None:
+    def __init__(
+        self, engines: int, share: bool, batch: int = 1, most: int = sys.maxsize, target: int = sys.maxsize
+    ) -> None:
         self.in_flight = [0] * engines
+        self.work = [0.0] * engines
+        """Steps that are left of those who wait for each engine."""
         self.scoring = [0] * engines
         """Of those in flight, the ones that only wait for their scores, as far as engines have said."""
         self._share = share
@@ -51,13 +57,19 @@ class TrajectoryTree:
         self._at_hand: deque[Served] = deque()
         self._last_start: Node | None = None
         self._tickets = 0
-        self._batch, self._most = batch, most
+        self._batch, self._most, self._target = batch, most, target
+        self._unplaced: list[Node] = []
         self._new = [Turns[Node](batch) for _ in range(engines)]
         self._released: list[list[int]] = [[] for _ in range(engines)]
 
     def restrict_to(self, engines: Collection[int]) -> None:
         """Begin new trajectories on these engines only."""
         self._free = sorted(engines)
+
+    def starved(self, among: Collection[int]) -> int | None:
+        """The engine with the fewest requests, if these engines have not enough."""
+        room = sum(max(0, self._target - self.in_flight[engine]) for engine in among)
+        return min(among, key=self.in_flight.__getitem__) if room > len(self._unplaced) else None
 
     def ask(self, waiter: Waiter) -> None:
         """Register a trial for a segment's answer, which is at hand, under way, or requested now."""
@@ -73,7 +85,9 @@ class TrajectoryTree:
         elif node.segment is None:
             self._score(node, waiter)
         node.join(waiter)
-        waiter.trial.engines.add(node.engine)
+        self._expect(node, waiter.trial.share)
+        if node.engine != NOWHERE:
+            waiter.trial.engines.add(node.engine)
 
     def requests(self, work: float = 0.0, length: float = 0.0) -> Iterator[tuple[int, list[EvalRequest], list[int]]]:
         """For each engine with anything new, its requests and the states that it may forget.
@@ -83,17 +97,14 @@ class TrajectoryTree:
             length: steps that a trial still takes one after another, on average.
         """
         self._sweep()
+        self._place()
         together = work <= TOGETHER * self._batch * length
         for engine, (waiting, released) in enumerate(zip(self._new, self._released, strict=True)):
             before = self.in_flight[engine] - len(waiting) - self.scoring[engine]
-            new = self._all_of(waiting) if together else waiting.take(self._most - before, work)
+            new = waiting.take_all() if together else waiting.take(self._most - before, work)
             if new or released:
                 self._released[engine] = []
                 yield engine, [node.request() for node in new], released
-
-    def _all_of(self, waiting: Turns[Node]) -> list[Node]:
-        """All nodes that wait, those that were asked for first in front."""
-        return sorted(waiting.take(len(waiting), 0.0), key=lambda node: node.turn[1])
 
     def awaits(self, ticket: int) -> bool:
         """Whether a result is wanted; one of an engine that was given up is not."""
@@ -105,6 +116,7 @@ class TrajectoryTree:
         self._leave_last_start()
         node, paid = self._running.pop(result.ticket), result.nfe
         self.in_flight[node.engine] -= 1
+        self._expect(node, -node.work)
         self._last_start = node.start
         node.uses += 1
         self._settle(node, result)
@@ -166,7 +178,7 @@ class TrajectoryTree:
         for nodes in (self._running, self._held):
             for key in [key for key, node in nodes.items() if node.engine == engine]:
                 nodes.pop(key).unlink()
-        self.in_flight[engine], self.scoring[engine] = 0, 0
+        self.in_flight[engine], self.scoring[engine], self.work[engine] = 0, 0, 0.0
         self._new[engine], self._released[engine] = Turns(self._batch), []
 
     def _find(self, waiter: Waiter) -> tuple[Children | None, Hashable, Node | None]:
@@ -192,16 +204,13 @@ class TrajectoryTree:
         """Request a segment that nobody has asked for before."""
         start = waiter.segment.start
         parent = start.node if isinstance(start, Handle) else None
-        engine = self._engine_for(waiter.trial) if parent is None else parent.engine
+        new = NOWHERE if waiter.trial.pinned is None else waiter.trial.pinned
+        engine = new if parent is None else parent.engine
         node = Node(self._tickets, engine, waiter.segment, parent, siblings is not None)
         if siblings is not None:
             node.link(siblings, edge)
         self._run(node, waiter.trial.rank)
         return node
-
-    def _engine_for(self, trial: ActiveTrial) -> int:
-        """For a new trajectory, the engine with the least to do."""
-        return min(self._free, key=self.in_flight.__getitem__) if trial.pinned is None else trial.pinned
 
     def _score(self, node: Node, waiter: Waiter) -> None:
         """Request more rewards of a state that is held."""
@@ -215,9 +224,30 @@ class TrajectoryTree:
             node.start.uses += 1
         self._running[self._tickets] = node
         node.turn, node.length = (rank, self._tickets), 0
-        self._new[node.engine].add([node])
-        self.in_flight[node.engine] += 1
         self._tickets += 1
+        if node.engine == NOWHERE:
+            self._unplaced.append(node)
+        else:
+            self._new[node.engine].add([node])
+            self.in_flight[node.engine] += 1
+
+    def _place(self) -> None:
+        """Choose engines for new trajectories, all that are asked for since the last time together."""
+        new, self._unplaced = self._unplaced, []
+        room = [self._target - many for many in self.in_flight]
+        for node, engine in zip(new, placed(new, self.work, room, self._free), strict=True):
+            node.engine = engine
+            self._new[engine].add([node])
+            self.in_flight[engine] += 1
+            self.work[engine] += node.work
+            for waiter in node.waiters:
+                waiter.trial.engines.add(engine)
+
+    def _expect(self, node: Node, work: float) -> None:
+        """So many steps more depend on a node."""
+        node.work += work
+        if node.engine != NOWHERE:
+            self.work[node.engine] += work
 
     def _settle(self, node: Node, result: EvalResult) -> None:
         """Take a result in: the node is held from now on, if anyone wants its state."""

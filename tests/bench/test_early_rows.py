@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -34,24 +33,6 @@ EVERY: list[Any] = [
 ]
 
 
-class AtOnce:
-    """Stands for an engine's threads: their work is done at once, so counts of passes are the same on every machine."""
-
-    def __init__(self, *_: Any, **__: Any) -> None: ...
-
-    def submit(self, work: Callable[..., None], *values: Any) -> None:
-        """Do it."""
-        work(*values)
-
-    def shutdown(self, **_: Any) -> None:
-        """Do nothing: there are no threads."""
-
-
-@pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tts.engine.lanes.ThreadPoolExecutor", AtOnce)
-
-
 class Timed(Rows):
     """Notes after which pass each row came."""
 
@@ -77,7 +58,7 @@ def run(searches: list[Any], problems: int, batch: int = BATCH, **engines: Any) 
         "output": "unused",
     }
     study = Study(RunConfig.model_validate(values))
-    engine = Engine(ToyModel(StochasticHeun(steps=STEPS)), {"brightness": Brightness().load()}, batch)
+    engine = Engine(ToyModel(StochasticHeun(steps=STEPS)), {"brightness": Brightness().load()}, batch, host_threads=0)
     rows = Timed(engine)
     worker = SearchWorker(study, engine) if study.beside else engine
     Driver(study, LocalPool(study, worker), rows).run()

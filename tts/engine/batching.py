@@ -46,7 +46,7 @@ class Engine:
         score_batch: images decoded and scored at once; None: ``batch``.
         reward_device: device of rewards that need one; None: the model's.
         stream: the device's queue; None: the usual one for the device.
-        host_threads: threads that share divisible work on images beside the device.
+        host_threads: threads that share divisible work on images beside the device; 0: the engine's own does it all.
         noise_threads: threads that make noises before they are needed; None: the usual number for the device.
         noise: the recipe that turns a seed into a tensor.
     """

@@ -5,23 +5,35 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 
 Work: TypeAlias = Callable[[], None]
 
 
+class AtOnce:
+    """A lane without threads: work is done at once, so that counts of passes are the same on every machine."""
+
+    def submit(self, work: Callable[..., None], *values: Any) -> None:
+        """Do it."""
+        work(*values)
+
+    def shutdown(self, wait: bool = True, cancel_futures: bool = False) -> None:
+        """Do nothing."""
+
+
 class Lanes:
     """Lanes of threads, and tickets that are done when all their parts are.
 
     Args:
-        widths: number of threads of each lane, by its name.
+        widths: number of threads of each lane, by its name; 0: its work is done where it is submitted.
     """
 
     def __init__(self, widths: Mapping[str, int]) -> None:
         self._lanes = {
-            name: ThreadPoolExecutor(width, thread_name_prefix=f"rewards-{name}") for name, width in widths.items()
+            name: ThreadPoolExecutor(width, thread_name_prefix=f"rewards-{name}") if width else AtOnce()
+            for name, width in widths.items()
         }
         self._changed = threading.Condition()
         self._parts: dict[int, int] = {}

@@ -48,7 +48,7 @@ class Scorer:
         timeline: records the time spent here.
         stream: the device's queue.
         metrics: metrics by extractor; they get the images that are rendered.
-        threads: number of threads of each lane whose work can be divided.
+        threads: number of threads of each lane whose work can be divided; 0: no lane has threads.
     """
 
     def __init__(
@@ -77,7 +77,8 @@ class Scorer:
     def _widths(self) -> dict[str, int]:
         rewards = {name: self._width(reward) for name, reward in self.rewards.items() if reward.host}
         metrics = {f"metric {name}": 1 for name, metric in self.metrics.items() if metric.host}
-        return {DEVICE: 1, IMAGES: self.threads, **rewards, **metrics}
+        widths = {DEVICE: 1, IMAGES: self.threads, **rewards, **metrics}
+        return widths if self.threads else dict.fromkeys(widths, 0)
 
     def _width(self, reward: Reward) -> int:
         own: int = getattr(reward, "concurrency", 1)
@@ -188,14 +189,14 @@ class Scorer:
         for name, reward in self.rewards.items():
             asked = [k for k, row in enumerate(rows) if row.request.asks(name)]
             if asked and reward.host:
-                divided = self.threads if getattr(reward, "divisible", False) else 1
+                divided = max(1, self.threads) if getattr(reward, "divisible", False) else 1
                 self._part(name, rows, asked, divided, partial(self._ask_host, name, rows, images))
         whole = [k for k, row in enumerate(rows) if ALL in row.request.rewards]
         if whole:
             for name, metric in self.metrics.items():
                 if metric.host:
                     self._part(f"metric {name}", rows, whole, 1, partial(self._look_at, name, images, rows))
-            self._part(IMAGES, rows, whole, self.threads, partial(self._render, rows, images))
+            self._part(IMAGES, rows, whole, max(1, self.threads), partial(self._render, rows, images))
 
     def _part(
         self, lane: str, rows: list[Row], places: list[int], pieces: int, work: Callable[[list[int]], None]

@@ -63,6 +63,11 @@ class Turns(Generic[W]):
             taken.append(heappop(self._order)[1])
         return taken
 
+    def take_all(self) -> list[W]:
+        """All rows, by the second number of their turns."""
+        taken, self._order = self._order, []
+        return sorted((row for _, row in taken), key=lambda row: row.turn[1])
+
     def _urgent(self, room: int, work: float) -> list[W]:
         """Rows that cannot wait, the longest first, with a margin of one step for rounding."""
         passes = work / self._batch - 1
