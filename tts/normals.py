@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float32]
@@ -27,10 +28,24 @@ def derive_seed(*parts: int | str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
 
 
+class _Key(ISeedSequence):
+    """Makes a seed the key of a Philox; for ``Philox(key=seed)`` numpy also draws entropy, which it does not use."""
+
+    def __init__(self, seed: int) -> None:
+        self.words = seed, 0
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint64) -> NDArray[Any]:
+        """The key's two words."""
+        return np.array(self.words, dtype)
+
+
 def uniform(seed: int, size: int) -> NDArray[np.float64]:
     """Independent uniforms in (0, 1), ``[size]``, never 0 or 1: 53 bits each."""
-    bits = np.random.Philox(key=seed, counter=0).random_raw(size)
-    values: NDArray[np.float64] = ((bits >> np.uint64(11)) + 0.5).astype(np.float64) * 2.0**-53
+    bits = np.random.Philox(_Key(seed)).random_raw(size)  # type: ignore[arg-type]  # stubs name one kind of sequence
+    bits >>= np.uint64(11)
+    values: NDArray[np.float64] = bits.astype(np.float64)
+    values += 0.5
+    values *= 2.0**-53
     return values
 
 
@@ -40,9 +55,9 @@ def normal(seed: int, shape: Shape) -> Array:
     pairs = -(-size // 2)
     values = uniform(seed, 2 * pairs)
     radius, angle = np.sqrt(-2 * np.log(values[:pairs])), 2 * np.pi * values[pairs:]
-    both = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:size]
-    result: Array = both.astype(np.float32).reshape(shape)
-    return result
+    both = np.empty((2, pairs), np.float32)
+    both[0], both[1] = radius * np.cos(angle), radius * np.sin(angle)
+    return both.reshape(-1)[:size].reshape(shape)
 
 
 def to_length(vector: NDArray[np.floating]) -> Array:
