@@ -56,8 +56,8 @@ def scored_by(scorer: Scorer, asked: list[ScoreRequest]) -> dict[int, ScoreResul
     """Scores of requests; the scorer stays open."""
     for want in asked:
         scorer.add(want)
-    scorer.flush(partial=True)
     done: list[ScoreResult] = []
     while scorer.busy:
+        scorer.flush(partial=True)
         done += scorer.collect(wait=True)
     return {score.ticket: score for score in done}

@@ -46,6 +46,22 @@ def test_a_slow_reward_delays_only_who_asked_for_it() -> None:
     assert late[3].image is not None
 
 
+def test_an_incomplete_batch_grows_while_it_would_only_wait() -> None:
+    """One is at work and one waits; the others would wait behind it, and cost as much each as all of them together.
+    Those who ask for something else do not wait."""
+    gate, fast = Gate(), Level(True)
+    scorer = Scorer(ToyModel(), {"slow": gate, "fast": fast}, batch=8, threads=1)
+    for ticket in range(5):
+        scorer.add(wanted(ticket, "slow"))
+        scorer.flush(partial=True)
+    scorer.add(wanted(6, "fast"))
+    scorer.flush(partial=True)
+    assert [found.ticket for found in scorer.collect(wait=True)] == [6]
+    gate.open.set()
+    assert sorted(scored(scorer, [])) == [0, 1, 2, 3, 4]
+    assert (gate.batches, fast.batches) == ([1, 1, 3], [1])
+
+
 def test_a_scorer_that_is_closed_ends_the_wait_of_its_rewards() -> None:
     """Work that has not begun is never done."""
 

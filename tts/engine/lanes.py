@@ -35,6 +35,7 @@ class Lanes:
             name: ThreadPoolExecutor(width, thread_name_prefix=f"rewards-{name}") if width else AtOnce()
             for name, width in widths.items()
         }
+        self._widths, self._at_work = dict(widths), dict.fromkeys(widths, 0)
         self._changed = threading.Condition()
         self._parts: dict[int, int] = {}
         self._done: list[int] = []
@@ -44,6 +45,10 @@ class Lanes:
     def busy(self) -> bool:
         """Whether any ticket is not collected yet."""
         return bool(self._parts or self._done)
+
+    def full(self, lane: str) -> bool:
+        """Whether all threads of a lane have work, and as much again waits for them."""
+        return 0 < 2 * self._widths[lane] <= self._at_work[lane]
 
     def expect(self, tickets: Sequence[int]) -> None:
         """Add one part to some tickets."""
@@ -65,6 +70,8 @@ class Lanes:
         """Add one part to some tickets and put it into a lane; the part is done when all its pieces are."""
         self.expect(tickets)
         left = _Countdown(len(pieces))
+        with self._changed:
+            self._at_work[lane] += len(pieces)
 
         def work(piece: Work) -> None:
             try:
@@ -72,9 +79,11 @@ class Lanes:
                     piece()
             except BaseException as error:  # raised where the tickets are collected
                 self._fail(error)
-            else:
-                if left.last():
-                    self.ended(tickets)
+                return
+            with self._changed:
+                self._at_work[lane] -= 1
+            if left.last():
+                self.ended(tickets)
 
         for piece in pieces:
             self._lanes[lane].submit(work, piece)

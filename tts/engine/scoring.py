@@ -102,10 +102,26 @@ class Scorer:
         return self._frontier if self._under_way else float("inf")
 
     def flush(self, partial: bool) -> None:
-        """Start scoring whole batches; with ``partial`` also the incomplete ones."""
+        """Start scoring whole batches; with ``partial`` also incomplete ones, of rows that would begin soon.
+
+        Those that would only wait behind others stay: their batch grows meanwhile, and costs as much as a whole one.
+        """
         for waiting in self.waiting.values():
-            while len(waiting) >= self.batch or (partial and waiting):
-                self._score([waiting.popleft() for _ in range(min(self.batch, len(waiting)))])
+            while len(waiting) >= self.batch:
+                self._score([waiting.popleft() for _ in range(self.batch)])
+            if partial and waiting:
+                soon, late = list[Row](), list[Row]()
+                for row in waiting:
+                    (late if self._late(row) else soon).append(row)
+                waiting.clear()
+                waiting.extend(late)
+                if soon:
+                    self._score(soon)
+
+    def _late(self, row: Row) -> bool:
+        """Whether what a row asks for would wait behind work that waits."""
+        asked = [name for name, reward in self.rewards.items() if reward.host and row.request.asks(name)]
+        return any(self._lanes.full(lane) for lane in (DEVICE, *asked))
 
     def collect(self, wait: bool) -> list[ScoreResult]:
         """Results so far; with ``wait`` at least one, unless a reward waits for its service."""
