@@ -12,6 +12,9 @@ from rich.table import Table
 from bench.report.html.names import search_name, settings_text
 from bench.run.forecast import Forecast
 
+LOW = 0.8
+"""Share of rows that are no padding below which a smaller batch is proposed."""
+
 BYTES_A_PIXEL = 2.25
 """Bytes of a pixel in a PNG of a natural image."""
 
@@ -63,6 +66,13 @@ def lines(found: Forecast, rate: float | None, engines: int, price: float | None
     yield f"longest chain: {found.depth:,} forwards, one after another"
     if found.useful_engines is not None:
         yield f"engines that help: up to {found.useful_engines:,} with full batches of {found.batch}"
+    fill = found.fill(engines)
+    if fill is not None and fill < LOW:
+        yield (
+            f"padding: at least {100 * (1 - fill):.0f} % of the rows of passes, since this run has too few trials at a "
+            f"time for {engines:,} engine{'s' if engines > 1 else ''} with batches of {found.batch}; "
+            f"set engines.batch={found.full_batch(engines)}"
+        )
     if rate is None:
         yield "time: not known; give --rate (forwards a second of one engine), or have it measured with --measure"
         return

@@ -105,6 +105,15 @@ class Forecast:
         """Engines with full batches beyond which the longest chain is what a run waits for; None: no batch known."""
         return None if self.batch is None else max(1, self.computed // (self.depth * self.batch))
 
+    def fill(self, engines: int) -> float | None:
+        """Largest share of the rows of passes that is no padding, as the longest chain is never shorter; None: no batch
+        known."""
+        return None if self.batch is None else min(1.0, self.computed / (self.depth * self.batch * engines))
+
+    def full_batch(self, engines: int) -> int:
+        """The largest batch that the run fills."""
+        return max(1, self.computed // (self.depth * engines))
+
     def hours(self, rate: float, engines: int = 1) -> float:
         """Time of the run.
 

@@ -12,6 +12,7 @@ from command_line import bench, refused
 from stored_runs import rows, stored
 
 from bench.commands.plan import plan as command
+from bench.report.forecast_table import lines
 from bench.run.driver import Driver
 from bench.run.forecast import Forecast, PointCost, _Rows, forecast
 from bench.statistics.power import needed, problems_needed
@@ -83,6 +84,24 @@ WHOLE = Forecast(100, (POINT,), computed=1000, shared=False, decodes=100, reward
 def test_no_number_of_engines_beats_the_longest_chain(engines: int, seconds: float) -> None:
     assert WHOLE.useful_engines == 20
     assert WHOLE.hours(10.0, engines) * 3600 == pytest.approx(seconds)  # five passes of ten rows, at ten rows a second
+
+
+@pytest.mark.parametrize(("engines", "fill", "batch"), [(1, 1.0, 200), (20, 1.0, 10), (40, 0.5, 5), (1000, 0.02, 1)])
+def test_passes_are_padded_if_the_longest_chain_takes_longer_than_the_work(
+    engines: int, fill: float, batch: int
+) -> None:
+    """Five passes at least; 1000 forwards fill no more than that many rows of them."""
+    assert WHOLE.fill(engines) == pytest.approx(fill)
+    assert WHOLE.full_batch(engines) == batch
+
+
+def test_a_batch_that_the_run_fills_is_proposed() -> None:
+    assert not any(line.startswith("padding") for line in lines(WHOLE, None, 20, None))
+    [told] = [line for line in lines(WHOLE, None, 40, None) if line.startswith("padding")]
+    assert told == (
+        "padding: at least 50 % of the rows of passes, since this run has too few trials at a time for 40 engines with "
+        "batches of 10; set engines.batch=5"
+    )
 
 
 def test_the_command_says_all_of_it(tiny: Make, tmp_path: Path) -> None:
