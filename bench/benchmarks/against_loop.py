@@ -19,7 +19,7 @@ from bench.benchmarks.plain_loop import METHODS, PlainLoop
 from bench.study.study import Study
 from bench.workers.backends import make_pool
 
-LARGEST = 48
+LARGEST = 36
 """Rows of an engine's pass at most; fewer where a study's candidates fill fewer evenly."""
 
 WAYS = ("engine", "grid", "one")

@@ -6,10 +6,18 @@ import multiprocessing
 import os
 import time
 from multiprocessing.connection import Connection
+from typing import NamedTuple
 
 from bench.study.study import Study
 
 NICE = 15  # Ray's workers run at this niceness; the bare network must not get more of a busy machine
+
+
+class BareRate(NamedTuple):
+    """Denoiser forwards of all processes: in a second, and in a second of their CPU time."""
+
+    per_second: float
+    per_cpu_second: float
 
 
 class Bare:
@@ -31,11 +39,13 @@ class Bare:
             theirs.close()  # else the end of a failing loop would never be seen
         self.passes = min(int(ours.recv()) for ours in self._pipes)
 
-    def rate(self, seconds: float) -> float:
-        """Denoiser forwards/s of all processes side by side; with guidance a row is two, as in a run's NFE."""
+    def rate(self, seconds: float) -> BareRate:
+        """The processes' rate side by side; with guidance a row is two forwards, as in a run's NFE."""
         for pipe in self._pipes:
             pipe.send(seconds)
-        return sum(float(pipe.recv()) for pipe in self._pipes)
+        told: list[tuple[int, float, float]] = [pipe.recv() for pipe in self._pipes]
+        forwards, cpu = sum(each for each, _, _ in told), sum(each for _, _, each in told)
+        return BareRate(sum(each / wall for each, wall, _ in told), forwards / cpu)
 
     def close(self) -> None:
         """End the processes."""
@@ -57,8 +67,9 @@ def _loop(study: Study, pipe: Connection) -> None:
     forward()
     pipe.send(model.passes)
     while True:
-        end, start, passes = pipe.recv(), time.perf_counter(), 0
+        end, start, cpu, passes = pipe.recv(), time.perf_counter(), time.process_time(), 0
         while time.perf_counter() - start < end:
             forward()
             passes += 1
-        pipe.send(passes * engines.batch * model.passes / (time.perf_counter() - start))
+        forwards = passes * engines.batch * model.passes
+        pipe.send((forwards, time.perf_counter() - start, time.process_time() - cpu))

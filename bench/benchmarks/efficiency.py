@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.benchmarks.bare import Bare
+from bench.benchmarks.bare import Bare, BareRate
 from bench.benchmarks.harness import Timed, endless, timed
 from bench.benchmarks.windows import Length, Window, steady
 from bench.study.study import Study
@@ -24,8 +24,8 @@ class Cell:
         open_problems: number of open problems; None: as many as the engines need.
         window: what the engines did while they were fed.
         forwards: denoiser forwards of one row; two with guidance.
-        bare: forwards/s of the bare network, the mean of before and after.
-        full: share of the rows of all passes that were not padding.
+        bare: forwards of the bare network, the mean of before and after.
+        batch: rows of a pass.
         whole: a whole run of as many problems, with its start and end, if one was made.
     """
 
@@ -33,8 +33,8 @@ class Cell:
     open_problems: int | None
     window: Window
     forwards: int
-    bare: float
-    full: float
+    bare: BareRate
+    batch: int
     whole: Timed | None = None
 
     @property
@@ -45,12 +45,34 @@ class Cell:
     @property
     def efficiency(self) -> float:
         """Share of the bare network's rate, while the engines were fed."""
-        return self.rate / self.bare
+        return self.rate / self.bare.per_second
+
+    @property
+    def cpu_efficiency(self) -> float:
+        """The same for a second of CPU time, which does not depend on what else the machine does."""
+        return self.window.rows_per_cpu_second * self.forwards / self.bare.per_cpu_second
+
+    @property
+    def full(self) -> float:
+        """Share of the rows of all passes that were not padding."""
+        return self.window.full(self.batch)
 
     @property
     def whole_efficiency(self) -> float | None:
         """Share of the bare network's rate over the whole run."""
-        return None if self.whole is None else self.whole.nfe_per_second / self.bare
+        return None if self.whole is None else self.whole.nfe_per_second / self.bare.per_second
+
+    @property
+    def whole_cpu_efficiency(self) -> float | None:
+        """The same for a second of the engines' CPU time."""
+        if self.whole is None:
+            return None
+        return self.whole.nfe / self.whole.engine_cpu_seconds / self.bare.per_cpu_second
+
+    @property
+    def whole_full(self) -> float | None:
+        """Share of the rows of the whole run's passes that were not padding."""
+        return None if self.whole is None else self.whole.full(self.batch)
 
     def record(self) -> dict[str, Any]:
         """The figures as plain values."""
@@ -59,13 +81,18 @@ class Cell:
             "search": self.search,
             "open_problems": self.open_problems,
             "rows_per_second": self.rate,
-            "bare_rows_per_second": self.bare,
+            "bare_rows_per_second": self.bare.per_second,
+            "bare_rows_per_cpu_second": self.bare.per_cpu_second,
+            "batch": self.batch,
             "efficiency": self.efficiency,
+            "cpu_efficiency": self.cpu_efficiency,
             "full": self.full,
             "shares": self.window.shares(),
             "window_seconds": self.window.seconds / self.window.engines,
             "driver_share": self.window.driver_seconds / (self.window.seconds / self.window.engines),
             "whole_efficiency": self.whole_efficiency,
+            "whole_cpu_efficiency": self.whole_cpu_efficiency,
+            "whole_full": self.whole_full,
             "whole": whole,
         }
 
@@ -106,8 +133,8 @@ def cells(studies: dict[str, Study], sizes: Sizes, search_on: str = "driver") ->
                 window = _window(endless(study, search_on), shared, sizes.length, limit)
                 whole = _whole(study, shared) if label in sizes.whole and limit == opened[-1] else None
                 after = bare.rate(sizes.bare_seconds)
-                full = window.full(study.config.engines.batch)
-                yield Cell(label, limit, window, bare.passes, (before + after) / 2, full, whole)
+                mean = BareRate(*((one + two) / 2 for one, two in zip(before, after, strict=True)))
+                yield Cell(label, limit, window, bare.passes, mean, int(study.config.engines.batch), whole)
                 before = after
         finally:
             if shared is not None:

@@ -31,6 +31,13 @@ UNLIMITED = 1024
 """Rows of a pass that holds all rows that wait."""
 
 
+BATCHES = (32, 24, 20, 16, 12, 10, 8, 6, 5, 4, 3, 2)
+"""Rows of passes to choose from."""
+
+FILLED = 0.95
+"""Share of rows that are not padding in passes that count as filled."""
+
+
 @dataclass(frozen=True)
 class Counted:
     """A whole run.
@@ -166,6 +173,12 @@ def best_passes(study: Study, search: str) -> int | None:
         Driver(alone, pool, _Rows(pool)).run()
     rows = [each for each in pool.computed if each]
     return None if max(rows) == UNLIMITED else fewest(rows, settings.batch)
+
+
+def filled_batch(search: str, problems: int, engines: int, steps: int) -> int:
+    """The largest batch that so few problems fill in a whole run."""
+    sizes = (batch for batch in BATCHES if counted(study_of(search, problems, engines, batch, steps)).full >= FILLED)
+    return next(sizes, 1)
 
 
 def fewest(rows: list[int], batch: int) -> int:

@@ -18,6 +18,7 @@ from bench.study.config import RunConfig, load
 from bench.study.study import Study
 from bench.workers.backends import make_pool
 from bench.workers.pool import Pool
+from tts.engine.requests import EngineCounters
 from tts.settings import parse
 
 CURVE: dict[str, dict[str, Any]] = {
@@ -39,13 +40,22 @@ ENDLESS = 100_000  # seeds for each condition
 class Timed:
     """A whole run without its engines' start, its last problems' tail included: images, forwards, seconds.
 
-    ``cpu_seconds`` are those of this process, where engines of the ``local`` backend are.
+    Args:
+        cpu_seconds: of this process, where engines of the ``local`` backend are.
+        loads: the engines' work.
+        engine_cpu_seconds: of the engines' processes.
     """
 
     images: int
     nfe: int
     seconds: float
     cpu_seconds: float = 0.0
+    loads: tuple[EngineCounters, ...] = ()
+    engine_cpu_seconds: float = 0.0
+
+    def full(self, batch: int) -> float:
+        """Share of the rows of all passes that were not padding."""
+        return sum(load.rows for load in self.loads) / (sum(load.batches for load in self.loads) * batch)
 
     @property
     def nfe_per_second(self) -> float:
@@ -114,6 +124,7 @@ def timed(study: Study, pool: Pool | None = None) -> Timed:
         with closing(make_pool(study)) as made:
             return timed(study, made)
     watched = Watched(pool)
+    before = watched.settled()
     with TemporaryDirectory() as folder:
         store = Store(Path(folder) / "run", study.rewards)
         store.open(study.digest(), manifest.build(study, [str(name) for name in pool.describe()]))
@@ -122,4 +133,7 @@ def timed(study: Study, pool: Pool | None = None) -> Timed:
             counts = Driver(study, watched, writer).run()
         seconds, computing = time.perf_counter() - start, time.process_time() - computing
     watched.drain()
-    return Timed(counts.done, counts.nfe, seconds, computing)
+    after = watched.settled()
+    loads = tuple(end.load - begin.load for begin, end in zip(before, after, strict=True))
+    spent = sum(end.cpu - begin.cpu for begin, end in zip(before, after, strict=True))
+    return Timed(counts.done, counts.nfe, seconds, computing, loads, spent)

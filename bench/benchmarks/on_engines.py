@@ -26,11 +26,12 @@ from bench.benchmarks.app import (
     save,
 )
 from bench.benchmarks.efficiency import Cell, Sizes, cells
+from bench.benchmarks.fullness import filled_batch
 from bench.benchmarks.harness import CURVE, make_study, studies_of, timed
 from bench.benchmarks.profiling import profile as run_profile
 from bench.benchmarks.ray_cost import ray_cost as measure_ray_cost
 from bench.benchmarks.trace_cost import trace_cost
-from bench.benchmarks.windows import SHARES, Length
+from bench.benchmarks.windows import Length
 from bench.study.config import load
 from bench.study.study import Study
 from bench.workers.backends import make_pool
@@ -44,6 +45,9 @@ GOAL = ("eps_greedy", "beam", "best_of_n", "mcts", "zero_order")
 """Searches whose efficiency is measured if nothing else is said."""
 
 EMBEDDED = "quickstart"
+
+SHOWN = ("denoiser", "noise", "host", "idle")
+"""Shares of the engines' time that the table has."""
 
 Steps = Annotated[int, typer.Option(min=4, help="Steps of the embedded model's trajectories.")]
 Seconds = Annotated[float, typer.Option(help="Length of each window.")]
@@ -96,9 +100,12 @@ def efficiency(
     searches: ChosenSearches = None,
     open_problems: Annotated[str, typer.Option("--open", help="Numbers of problems open at a time.")] = "10,40",
     whole: Annotated[
-        list[str] | None, typer.Option(help="Searches of which whole runs are made as well; left out: eps_greedy.")
+        list[str] | None,
+        typer.Option(help="Searches of which whole runs are made as well, or all; left out: eps_greedy."),
     ] = None,
-    batch: Batch = 32,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Rows of a pass; left out: at most 32, and what so few problems fill.")
+    ] = None,
     count: Count = 2,
     steps: Steps = STEPS,
     seconds: Seconds = 4.0,
@@ -112,43 +119,51 @@ def efficiency(
 
     The steady state is measured while engines are fed, by each engine's own clock; a whole run has its beginning and
     the last problems' tail in it as well. The bare network runs before and after each window, in as many processes as
-    there are engines.
+    there are engines. Both are also compared by the CPU time of their processes, which on a CPU does not depend on what
+    else the machine does.
     """
     opened = (10, 32, 70) if full else tuple(numbers(open_problems))
     names = searches or (list(CURVE) if full else list(GOAL))
-    if config is None:
-        studies = {
-            name: make_study(CURVE[name], max(opened), steps=steps, backend="ray", count=count, batch=batch, threads=1)
-            for name in names
-        }
-    else:
-        studies = studies_of(config, overrides or [], searches)
+    groups: dict[tuple[int | None, int], dict[str, Study]] = {}
+    for problems in opened:
+        if config is not None:
+            groups[None, problems] = studies_of(config, overrides or [], searches)
+            continue
+        for name in names:
+            size = batch or filled_batch(name, problems, count, steps)
+            study = make_study(CURVE[name], problems, steps=steps, backend="ray", count=count, batch=size, threads=1)
+            groups.setdefault((size, problems), {})[name] = study
     length = Length(seconds * (3 if full else 1))
-    wholes = tuple(studies) if full else tuple(whole or ["eps_greedy"])
     records, table = [], _efficiency_table(f"Engine efficiency: {config or 'cifar10'}, searches in the {search_on}")
-    for cell in cells(studies, Sizes(opened, length, whole=wholes), search_on):
-        table.add_row(*_efficiency_row(cell))
-        engines = next(iter(studies.values())).config.engines.model_dump(mode="json")
-        records.append({**cell.record(), "search_on": search_on, "steps": steps, "engines": engines})
+    for (_, problems), studies in groups.items():
+        wholes = tuple(studies) if full or whole == ["all"] else tuple(whole or ["eps_greedy"])
+        for cell in cells(studies, Sizes((problems,), length, whole=wholes), search_on):
+            table.add_row(*_efficiency_row(cell))
+            engines = next(iter(studies.values())).config.engines.model_dump(mode="json")
+            records.append({**cell.record(), "search_on": search_on, "steps": steps, "engines": engines})
     out.print(table)
     save(output / f"efficiency-{Path(config).stem if config else 'cifar10'}-{search_on}.json", records)
 
 
 def _efficiency_table(title: str) -> Table:
-    table = Table(
-        title=title,
-        caption="whole: efficiency of a whole run; full: rows without padding; then shares of the engines' time",
+    caption = (
+        "wall, CPU: share of the bare network's rows by wall and by CPU time; full: rows without padding; the same of "
+        "a whole run; then shares of the engines' wall time"
     )
-    for name in ("search", "open", "rows/s", "bare", "efficiency", "whole", "full", *SHARES):
+    table = Table(title=title, caption=caption)
+    for name in ("search", "open", "batch", "rows/s", "wall", "CPU", "full", "whole: wall", "CPU", "full", *SHOWN):
         table.add_column(name, justify="left" if name == "search" else "right")
     return table
 
 
 def _efficiency_row(cell: Cell) -> list[str]:
-    whole = "" if cell.whole_efficiency is None else f"{cell.whole_efficiency:.3f}"
     opened = "any" if cell.open_problems is None else str(cell.open_problems)
-    rates = [f"{cell.rate:.1f}", f"{cell.bare:.1f}", f"{cell.efficiency:.3f}", whole, percent(cell.full)]
-    return [cell.search, opened, *rates, *(percent(share) for share in cell.window.shares().values())]
+    shares = cell.window.shares()
+    steady = (cell.efficiency, cell.cpu_efficiency, cell.full)
+    whole = (cell.whole_efficiency, cell.whole_cpu_efficiency, cell.whole_full)
+    ratios = ["" if ratio is None else f"{ratio:.3f}" for ratio in (*steady, *whole)]
+    parts = [f"{100 * shares[name]:.1f}" for name in SHOWN]
+    return [cell.search, opened, str(cell.batch), f"{cell.rate:.0f}", *ratios, *parts]
 
 
 @app.command()

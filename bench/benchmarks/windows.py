@@ -43,6 +43,7 @@ class Window:
         seconds: the window's length, summed over engines.
         engines: how many there were.
         load: their work in it, summed.
+        cpu: their processes' CPU seconds in it, summed.
         driver_seconds: the driver's CPU time in it.
         outcomes: jobs (of hosts: trials) that came back.
     """
@@ -52,11 +53,17 @@ class Window:
     load: EngineCounters
     driver_seconds: float
     outcomes: int
+    cpu: float = 0.0
 
     @property
     def rows_per_second(self) -> float:
         """Rows that were not padding, of all engines together; without the second forward of guidance."""
         return self.load.rows / self.seconds * self.engines
+
+    @property
+    def rows_per_cpu_second(self) -> float:
+        """The same for a CPU second of the engines' processes."""
+        return self.load.rows / self.cpu
 
     def full(self, batch: int) -> float:
         """Share of the rows of all passes that were not padding."""
@@ -83,8 +90,9 @@ class Watched:
     """
 
     pool: Pool
-    first: dict[int, tuple[float, EngineCounters]] = field(default_factory=dict)
-    last: dict[int, tuple[float, EngineCounters]] = field(default_factory=dict)
+    first: dict[int, WorkerReport] = field(default_factory=dict)
+    last: dict[int, WorkerReport] = field(default_factory=dict)
+    latest: dict[int, WorkerReport] = field(default_factory=dict)
     outcomes: int = 0
     watching: bool = False
     under_way: set[int] = field(default_factory=set)
@@ -108,15 +116,24 @@ class Watched:
             self.under_way.difference_update(
                 outcome.ticket for outcome in report.outcomes if hasattr(outcome, "ticket")
             )
+            if report.lost is None and report.device is None:
+                self.latest[report.engine] = report
             if self.watching:
                 self._note(report)
         return found
 
+    def settled(self) -> list[WorkerReport]:
+        """What each engine has done by now; all of them must have nothing to do."""
+        self.latest.clear()
+        while len(self.latest) < self.engines:
+            self.wait()
+        return [self.latest[engine] for engine in range(self.engines)]
+
     def _note(self, report: WorkerReport) -> None:
         if report.engine not in self.first:
-            self.first[report.engine] = (report.at, report.load)
-        elif report.at > self.first[report.engine][0]:
-            self.last[report.engine] = (report.at, report.load)
+            self.first[report.engine] = report
+        elif report.at > self.first[report.engine].at:
+            self.last[report.engine] = report
             self.outcomes += len(report.outcomes)
 
     @property
@@ -132,9 +149,9 @@ class Watched:
     def seen(self, driver_seconds: float) -> Window:
         """The work between each engine's first and last message."""
         spans = [(self.first[engine], last) for engine, last in self.last.items()]
-        seconds = sum(end - begin for (begin, _), (end, _) in spans)
-        load = sum((after - before for (_, before), (_, after) in spans), EngineCounters())
-        return Window(seconds, len(spans), load, driver_seconds, self.outcomes)
+        seconds, cpu = (sum(getattr(end, at) - getattr(begin, at) for begin, end in spans) for at in ("at", "cpu"))
+        load = sum((end.load - begin.load for begin, end in spans), EngineCounters())
+        return Window(seconds, len(spans), load, driver_seconds, self.outcomes, cpu)
 
     def drain(self) -> None:
         """Let the engines finish and forget their work, so that another study can use them."""

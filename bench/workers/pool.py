@@ -82,6 +82,7 @@ class WorkerReport:
         device: the engine is there (again), on such a device, and has nothing.
         where: the machine that it is on.
         at: when its work stood so, by its own clock.
+        cpu: CPU seconds of its process by then, all threads together.
     """
 
     engine: int
@@ -94,6 +95,7 @@ class WorkerReport:
     device: str | None = None
     where: str = ""
     at: float = 0.0
+    cpu: float = 0.0
 
 
 class Pool(Protocol):
@@ -127,11 +129,13 @@ class Pool(Protocol):
         ...
 
 
-def collect(engine: int, worker: Worker, outcomes: list[Any], at: float | None = None) -> WorkerReport:
-    """A worker's outcomes with its own report; ``at``: when it last ended a pass, if that is not now."""
+def collect(
+    engine: int, worker: Worker, outcomes: list[Any], at: float | None = None, cpu: float | None = None
+) -> WorkerReport:
+    """A worker's outcomes with its own report; ``at``, ``cpu``: when it last ended a pass, if that is not now."""
     report = getattr(worker, "report", None)
-    at = time.monotonic() if at is None else at
-    return WorkerReport(engine, outcomes, replace(worker.load), **(report() if report else {}), at=at)
+    at, cpu = time.monotonic() if at is None else at, time.process_time() if cpu is None else cpu
+    return WorkerReport(engine, outcomes, replace(worker.load), **(report() if report else {}), at=at, cpu=cpu)
 
 
 class LocalPool:

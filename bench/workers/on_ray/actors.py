@@ -66,6 +66,7 @@ class WorkerActor:
         self.outbox: list[Any] = []
         self.failure: BaseException | None = None
         self.moved, self.polled, self.slowest, self.latest = time.monotonic(), 0.0, 0.0, 0.0
+        self.spent = time.process_time()
         self.answered = True  # whether the driver has sent anything since it was told of outcomes
         self.meters = Meters(index)
         threading.Thread(target=self._work, name="device", daemon=True).start()
@@ -104,7 +105,7 @@ class WorkerActor:
             self._refuse_to_hang()
             outcomes, self.outbox = self.outbox, []
             self.polled = time.monotonic()
-        report = collect(self.index, self.worker, outcomes, self.moved)
+        report = collect(self.index, self.worker, outcomes, self.moved, self.spent)
         self.meters.show(report)
         return report
 
@@ -145,7 +146,7 @@ class WorkerActor:
                     self.inbox, self.released = [], []
                 start = time.monotonic()
                 outcomes = self.worker.advance() if self.worker.busy else []
-                self.moved = time.monotonic()
+                self.moved, self.spent = time.monotonic(), time.process_time()
                 self.latest = self.moved - start
                 self.slowest = max(self.slowest, self.latest)
                 with self.changed:
