@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 import warnings
 import zipfile
 from pathlib import Path
@@ -52,9 +53,9 @@ def test_every_tensor_is_read_as_it_is(archive: tuple[Path, Net], tmp_path: Path
     assert not torchscript.is_archive(tmp_path / "w.pt")
 
 
-def changed(path: Path, to: Path, name: str, content: bytes) -> Path:
+def changed(path: Path, to: Path, name: str, content: bytes, packing: int = zipfile.ZIP_STORED) -> Path:
     """A copy of an archive with another file in it."""
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(to, "w") as new:
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(to, "w", packing) as new:
         for entry in old.namelist():
             new.writestr(entry, content if entry.endswith(name) else old.read(entry))
     return to
@@ -75,3 +76,39 @@ def test_what_is_foreign_or_damaged_is_one_line(
     with pytest.raises(WeightsError, match=message) as error:
         tensors.read(changed(archive[0], tmp_path / "w.pt", name, content), "weights")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("packing", "message"),
+    [(zipfile.ZIP_DEFLATED, "would unpack to 1000"), (zipfile.ZIP_BZIP2, "Unsupported packing")],
+)
+def test_a_small_file_of_large_parts_is_refused_before_it_is_unpacked(
+    packing: int, message: str, archive: tuple[Path, Net], tmp_path: Path
+) -> None:
+    path = changed(archive[0], tmp_path / "w.pt", "/data/1", bytes(100_000_000), packing)
+    tracemalloc.start()
+    with pytest.raises(WeightsError, match=message) as error:
+        tensors.read(path, "weights")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert str(error.value).startswith(f"weights {path}: ")
+    assert "\n" not in str(error.value)
+    assert peak < 10_000_000
+
+
+def test_a_part_larger_than_its_archive_says_is_not_unpacked(archive: tuple[Path, Net], tmp_path: Path) -> None:
+    size = 100_000_000
+    path = changed(archive[0], tmp_path / "w.pt", "/data/1", bytes(size), zipfile.ZIP_DEFLATED)
+    path.write_bytes(path.read_bytes().replace(size.to_bytes(4, "little"), (24).to_bytes(4, "little")))
+    tracemalloc.start()
+    with pytest.raises(WeightsError, match="Bad CRC-32"):
+        tensors.read(path, "weights")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+def test_packed_archives_are_read_too(archive: tuple[Path, Net], tmp_path: Path) -> None:
+    path = changed(archive[0], tmp_path / "w.pt", "/none", b"", zipfile.ZIP_DEFLATED)
+    found = tensors.read(path, "weights")
+    assert all(torch.equal(found[name], value) for name, value in archive[1].state_dict().items())

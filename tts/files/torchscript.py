@@ -7,6 +7,7 @@ other name is refused.
 
 from __future__ import annotations
 
+import io
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -30,6 +31,12 @@ STORAGES = {
 }
 """torch's classes of storages, and what they hold."""
 
+GROWTH = 16
+"""How many times an archive's own size its parts may have: torch packs no numbers, and packed weights shrink little."""
+
+ROOM = 1 << 20
+"""Bytes that the parts of a tiny archive may have on top."""
+
 
 def is_archive(path: Path) -> bool:
     """Whether a file is a TorchScript archive, and no ``torch.save`` of tensors."""
@@ -43,7 +50,7 @@ def read(path: Path) -> dict[str, Tensor]:
     """Every tensor of the tree of modules, by its dotted name.
 
     Raises:
-        UnpicklingError: the pickle names something that no module needs.
+        UnpicklingError: the pickle names something that no module needs, or parts are far larger than the file.
         ValueError: it is damaged.
     """
     try:
@@ -56,12 +63,28 @@ def read(path: Path) -> dict[str, Tensor]:
 
 def _read(path: Path) -> dict[str, Tensor]:
     with zipfile.ZipFile(path) as archive:
+        _refuse_bomb(archive, path.stat().st_size)
         root = next(name for name in archive.namelist() if name.endswith("/data.pkl")).rpartition("/")[0]
-        with archive.open(f"{root}/data.pkl") as file:
-            found = _Reader(file, archive, root).load()
+        found = _Reader(archive, root).load()
     if not isinstance(found, _Module):
         raise pickle.UnpicklingError("holds no module")
     return dict(_named(found, ""))
+
+
+def _refuse_bomb(archive: zipfile.ZipFile, size: int) -> None:
+    """Refuse parts that are far larger than their file, of ``size`` bytes, and packings that cannot be
+    undone piece by piece."""
+    parts = archive.infolist()
+    if any(part.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for part in parts):
+        raise pickle.UnpicklingError("Unsupported packing of its parts")
+    if (unpacked := sum(part.file_size for part in parts)) > GROWTH * size + ROOM:
+        raise pickle.UnpicklingError(f"{size} bytes that would unpack to {unpacked}")
+
+
+def _content(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A part, unpacked no further than the size that the archive states, which ``ZipFile.read`` compares too late."""
+    with archive.open(name) as file:
+        return file.read(max(1, archive.getinfo(name).file_size))
 
 
 class _Sealed(type):
@@ -89,11 +112,12 @@ class _Tensor(metaclass=_Sealed):
 
 
 class _Reader(pickle.Unpickler):
-    """Reads ``data.pkl``; the archive's other parts are opened where it points to them."""
+    """Reads ``data.pkl``; the archive's other parts are opened where it points to them, each once."""
 
-    def __init__(self, file: Any, archive: zipfile.ZipFile, root: str) -> None:
-        super().__init__(file)
+    def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
+        super().__init__(io.BytesIO(_content(archive, f"{root}/data.pkl")))
         self.archive, self.root = archive, root
+        self.contents: dict[str, bytearray] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         """What stands for one of the names that modules need."""
@@ -115,7 +139,10 @@ class _Reader(pickle.Unpickler):
         import torch
 
         _, kind, key, _, count = pid
-        content = bytearray(self.archive.read(f"{self.root}/data/{key}"))
+        name = f"{self.root}/data/{key}"
+        if name not in self.contents:
+            self.contents[name] = bytearray(_content(self.archive, name))
+        content = self.contents[name]
         found = torch.frombuffer(content, dtype=getattr(torch, kind)) if content else torch.empty(0)
         if len(found) < count:
             raise ValueError(f"data/{key} is too short")
