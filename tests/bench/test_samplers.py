@@ -21,12 +21,14 @@ from bench.store import reader as store
 from bench.study.config import RunConfig, load
 from bench.study.study import Study
 from tts.errors import SettingError, UntrustedError
+from tts.models.cifar10 import Cifar10
 from tts.registry import MODELS, SAMPLERS
 from tts.samplers.ddim import DDIMSettings
 from tts.samplers.heun import StochasticHeun
 from tts.samplers.interpolant import InterpolantSettings
 from tts.samplers.schedules import Sigmas
 from tts.settings import parse
+from tts.testing.requirement import round_trip
 from tts.testing.sampler import SamplerConformance
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden_identities.json").read_text())
@@ -162,3 +164,10 @@ class TestOwnSampler(SamplerConformance):
     @pytest.fixture
     def sampler(self) -> Any:
         return Ancestral(steps=5).on(Sigmas())
+
+
+def test_a_record_of_an_own_sampler_reads_back() -> None:
+    """A record states the sampler's code, which is no setting."""
+    model = parse(Cifar10, {"sampler": {"name": "own_samplers:Ancestral", "steps": 6}}, "model")
+    assert model.record()["sampler"]["code"]["target"] == "own_samplers:Ancestral"
+    round_trip(model)

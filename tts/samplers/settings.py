@@ -44,7 +44,10 @@ def _reader(default: str) -> Callable[[object], SamplerSettings]:
             return value
         if not isinstance(value, str | dict):
             raise ValueError("expected a name or {name: ..., setting: value}")  # noqa: TRY004  (pydantic's)
-        return SAMPLERS.make(value if isinstance(value, str) else {"name": default, **value})[1]
+        given = {"name": default, **({"name": value} if isinstance(value, str) else value)}
+        if SAMPLERS.is_own(given["name"]):
+            given.pop("code", None)  # a record states what the code was; it is computed anew
+        return SAMPLERS.make(given)[1]
 
     return read
 
