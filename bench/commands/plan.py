@@ -44,8 +44,9 @@ def plan(
     settings = load(config, overrides)
     after = controls(settings)
     found = forecast(settings)
-    out.print(points_table(found))
-    rate = _measured(settings) if measure else rate
+    if found.points:
+        out.print(points_table(found))
+        rate = _measured(settings) if measure else rate
     told = [*lines(found, rate, settings.engines.count, price), *control_lines([forecast(each) for each in after])]
     for line in told:
         out.print(line, markup=False, highlight=False, soft_wrap=True)

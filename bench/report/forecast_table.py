@@ -49,6 +49,9 @@ def lines(found: Forecast, rate: float | None, engines: int, price: float | None
         engines: of the run.
         price: of a device's hour; None: not known.
     """
+    if not found.trials:
+        yield f"trials: 0 of {found.problems:,} problems; there are fewer trials than shards, so this one ends at once"
+        return
     about = "" if found.exact else "about "
     guess = about or ("about " if found.shared else "")
     saved = 1 - found.computed / found.charged if found.charged else 0.0
@@ -81,6 +84,7 @@ def lines(found: Forecast, rate: float | None, engines: int, price: float | None
 
 def control_lines(found: Sequence[Forecast]) -> Iterator[str]:
     """The cost of the control: plain samples with more steps, a run for each number of steps."""
+    found = [one for one in found if one.trials]
     if found:
         trials, computed = (sum(each) for each in zip(*((one.trials, one.computed) for one in found), strict=True))
         costs = ", ".join(f"{one.points[0].nfe:,.0f}" for one in found)

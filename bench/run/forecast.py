@@ -62,7 +62,7 @@ class Forecast:
 
     Args:
         problems: of the run.
-        points: of its curves.
+        points: of its curves; none: its shard has no trials.
         computed: denoiser forwards of the whole run, common work counted once.
         shared: whether trials have common work; how much depends on which candidates win, so that the number is an
         estimate.
@@ -93,7 +93,7 @@ class Forecast:
     @property
     def depth(self) -> int:
         """Forwards of the longest chain: no number of engines is faster than these passes after one another."""
-        return max(point.depth for point in self.points)
+        return max((point.depth for point in self.points), default=0)
 
     @property
     def exact(self) -> bool:
@@ -103,16 +103,18 @@ class Forecast:
     @property
     def useful_engines(self) -> int | None:
         """Engines with full batches beyond which the longest chain is what a run waits for; None: no batch known."""
-        return None if self.batch is None else max(1, self.computed // (self.depth * self.batch))
+        return None if self.batch is None else max(1, self.computed // max(1, self.depth * self.batch))
 
     def fill(self, engines: int) -> float | None:
         """Largest share of the rows of passes that is no padding, as the longest chain is never shorter; None: no batch
-        known."""
-        return None if self.batch is None else min(1.0, self.computed / (self.depth * self.batch * engines))
+        known, or no passes."""
+        if self.batch is None or not self.points:
+            return None
+        return min(1.0, self.computed / (self.depth * self.batch * engines))
 
     def full_batch(self, engines: int) -> int:
         """The largest batch that the run fills."""
-        return max(1, self.computed // (self.depth * engines))
+        return max(1, self.computed // max(1, self.depth * engines))
 
     def hours(self, rate: float, engines: int = 1) -> float:
         """Time of the run.
@@ -152,8 +154,9 @@ def forecast(config: RunConfig, played: int = PLAYED) -> Forecast:
     """
     named(SINKS, config.sinks)  # their packages need not be on this machine
     study = Study(_simulated(config))
-    if not study.shard_size:
-        raise SettingError(f"shard {config.shard}: has no trials; there are fewer of them than shards")
+    batch = None if config.engines.batch == AUTO else int(config.engines.batch)
+    if not study.shard_size:  # there are fewer trials than shards: such a run ends at once
+        return Forecast(study.problems, (), 0, shared=False, decodes=0, reward_calls=0, row_bytes=0, batch=batch)
     trials_a_problem = study.size // study.problems
     trials = list(islice(study.trials(), min(played, study.problems) * trials_a_problem))
     sink = _Rows()
@@ -171,7 +174,7 @@ def forecast(config: RunConfig, played: int = PLAYED) -> Forecast:
         decodes=round(sum(row.decodes or 0 for row in sink.rows) * share),
         reward_calls=round(sum(row.reward_calls or 0 for row in sink.rows) * share),
         row_bytes=round(_bytes(study, sink.rows) * share),
-        batch=None if config.engines.batch == AUTO else int(config.engines.batch),
+        batch=batch,
     )
 
 

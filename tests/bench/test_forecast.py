@@ -12,7 +12,7 @@ from command_line import bench, refused
 from stored_runs import rows, stored
 
 from bench.commands.plan import plan as command
-from bench.report.forecast_table import lines
+from bench.report.forecast_table import control_lines, lines
 from bench.run.driver import Driver
 from bench.run.forecast import Forecast, PointCost, _Rows, forecast
 from bench.statistics.power import needed, problems_needed
@@ -68,6 +68,14 @@ def test_a_shard_is_forecast_by_itself(tiny: Make) -> None:
     whole, half = forecast(config), forecast(config.model_copy(update={"shard": "1/2"}))
     assert (whole.trials, half.trials) == (32, 16)
     assert half.computed * 2 == whole.computed
+
+
+def test_a_shard_without_trials_costs_nothing(tiny: Make) -> None:
+    config = tiny(searches=["naive"], rewards=["brightness"], problems={"conditions": [0, 1], "seeds": 1}, shard="2/3")
+    found = forecast(config)
+    assert (found.trials, found.computed, found.depth, found.fill(2), found.useful_engines) == (0, 0, 0, None, 1)
+    told = [*lines(found, 100.0, 2, 1.0), *control_lines([found])]
+    assert told == ["trials: 0 of 2 problems; there are fewer trials than shards, so this one ends at once"]
 
 
 def test_traces_are_counted_on_disk(tiny: Make) -> None:
