@@ -67,7 +67,8 @@ def _note(prompt: str, cut: Cut) -> str:
 
 
 def shortened(prompt: str) -> str:
-    """The beginning of a prompt, for messages."""
+    """The beginning of a prompt in one line, for messages."""
+    prompt = " ".join(prompt.split())
     return prompt if len(prompt) <= SHOWN else f"{prompt[:SHOWN]}..."
 
 

@@ -73,3 +73,8 @@ def test_members_of_an_ensemble_speak_for_themselves(rewards: dict[str, RewardSe
     )
     [note] = reward_notes({"mine": both}, ["a " * 30])
     assert note.startswith("reward mine: pickscore: prompt 'a a")
+
+
+def test_a_note_on_a_prompt_of_several_lines_is_one_line() -> None:
+    [note] = cut_notes(["a cat\non a\r\n\u2028mat"], lambda _: Cut(3, "\nmat"))
+    assert note == "prompt 'a cat on a mat' is longer than the 3 tokens that are read; cut: 'mat'"
