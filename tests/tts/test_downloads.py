@@ -5,31 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from file_site import CONTENT, Site, served
+from file_site import CONTENT, Site
 
 from tts.errors import WeightsError
 from tts.files import downloads
 from tts.files.downloads import fetch, folder, place
 from tts.models.edm import EDM
 
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    """A web server on this machine."""
-    with served() as site:
-        yield site
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, and no proxy before the server."""
-    monkeypatch.setenv("TTS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("no_proxy", "*")
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def only(cache: Path, *content: bytes) -> bool:
