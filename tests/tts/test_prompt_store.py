@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tts.errors import SettingError
 from tts.models import encoding
 from tts.models.encoding import encode_lacking, lacking, prompted, prompts_from
 from tts.models.prompt_store import PromptStore, Recent
+from tts.models.prompts import code_of
 from tts.noise import normal
 from tts.registry import MODELS
 
@@ -132,6 +134,21 @@ def test_a_key_is_of_all_that_decides_an_encoding(settings: Any, saved: Path, st
     keys = [key(), key(prompt=None), key(precision="bf16"), key(negative_prompt="dark"), key(at=other)]
     assert len(set(keys)) == len(keys)
     assert key(sampler={"steps": 7}, guidance=2.0) == key()  # they change no encoding
+
+
+def test_the_key_follows_code_and_not_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = '"""Module."""\nLIMIT = 3\n"""Text."""\n\nclass Family:\n    """Words."""\n\n'
+    code += "    def cut(self):\n        return {}\n"
+    others = [code.replace("Words", "Other words"), code.replace("LIMIT", "# Why\n\nLIMIT"), code.replace("Text", "")]
+    (tmp_path / "worded.py").write_text(code.format(1))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    family = importlib.import_module("worded").Family
+    found = code_of(family)
+    for other in others:
+        (tmp_path / "worded.py").write_text(other.format(1))
+        assert code_of(family) == found
+    (tmp_path / "worded.py").write_text(code.format(2))
+    assert code_of(family) != found
 
 
 def test_the_key_follows_the_encoders_and_not_the_network(settings: Any, store: PromptStore, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 from abc import abstractmethod
@@ -206,12 +207,26 @@ class PromptedNetwork:
 
 
 def code_of(kind: type) -> dict[str, str]:
-    """Versions of the libraries that encode, and the SHA-256 of the source file that calls them."""
+    """Versions of the libraries that encode, and the SHA-256 of the code of the source file that calls them."""
     from importlib.metadata import version
 
     file = inspect.getsourcefile(kind)
-    source = "" if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    source = "" if file is None else hashlib.sha256(_bare(Path(file).read_text("utf-8")).encode()).hexdigest()
     return {"source": source, **{name: version(name) for name in ("diffusers", "transformers", "torch")}}
+
+
+def _bare(source: str) -> str:
+    """Python code without comments, documentation and layout, so that a change of words encodes nothing again."""
+    module = ast.parse(source)
+    for node in ast.walk(module):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [each for each in node.body if not _is_text(each)] or [ast.Pass()]
+    return ast.unparse(module)
+
+
+def _is_text(node: ast.stmt) -> bool:
+    """Whether a statement is a string by itself: a docstring, or a text behind an attribute."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def stacked(encoded: Sequence[Encoded]) -> dict[str, Tensor]:
