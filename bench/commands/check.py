@@ -21,16 +21,21 @@ def check(
 ) -> None:
     """Test your own plug-in against the rules of its kind; exit code 1 if a rule is broken."""
     from bench.study.config import assignments
+    from tts.testing.checking import SAME
     from tts.testing.checking import check as play
 
     verdict = play(target, assignments(settings or []), conditions or [])
     for finding in verdict.findings:
         rule, fault = finding.rule, finding.fault
+        if fault == SAME:
+            continue
         line = f"ok     {rule}" if fault is None else f"WRONG  {rule.removesuffix('.')}: {fault}"
         out.print(line, style=None if fault is None else "red", highlight=False, markup=False, soft_wrap=True)
     broken = sum(finding.fault is not None for finding in verdict.findings)
     count = len(verdict.findings)
-    said = f"{broken} of {count} rules broken" if broken else f"keeps to all {count} rules"
+    same = sum(finding.fault == SAME for finding in verdict.findings)
+    alike = f", {same} of them for a reason that stands above" if same else ""
+    said = f"{broken} of {count} rules broken{alike}" if broken else f"keeps to all {count} rules"
     out.print(f"{verdict.kind} {verdict.name}: {said}", highlight=False, markup=False, soft_wrap=True)
     if broken:
         raise typer.Exit(1)

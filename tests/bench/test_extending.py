@@ -49,6 +49,11 @@ class Thrower(Naive):
         raise RuntimeError("no luck\\nat all")
 
 
+class Frugal(Naive):
+    def nfe(self, plan):
+        return super().nfe(plan) - 1
+
+
 class Silent(Naive):
     def run(self, problem):
         yield [problem.trajectory()]
@@ -112,10 +117,11 @@ def test_the_pages_tests_run(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "wrong", "said"),
+    ("arguments", "broken", "said"),
     [
         (["fault_search:Unfinished"], 1, "It has every method of its kind: lacks nfe()"),
         (["fault_search:Thrower"], 10, "raises RuntimeError: no luck (fault_search.py:14)"),
+        (["fault_search:Frugal"], 10, "It spends as many forwards as nfe(plan) says: has spent"),
         (["fault_search:Silent"], 10, "ended with None; a search must return the evaluation that it chose"),
         (["fault_reward:raw"], 1, "use no statistics over the batch"),
         (
@@ -126,12 +132,15 @@ def test_the_pages_tests_run(folder: Path) -> None:
         (["fault_reward:words", "--condition", "a cat"], 0, "keeps to all 7 rules"),
     ],
 )
-def test_what_is_wrong_is_said_once_in_one_line(folder: Path, arguments: list[str], wrong: int, said: str) -> None:
+def test_what_is_wrong_is_said_once_in_one_line(folder: Path, arguments: list[str], broken: int, said: str) -> None:
     result = bench("check", *arguments)
     lines = result.out.splitlines()
-    assert (result.code, result.err) == (1 if wrong else 0, "")
+    assert (result.code, result.err) == (1 if broken else 0, "")
     assert result.out.count(said) == 1
-    assert sum(line.startswith("WRONG  ") for line in lines) == wrong
+    assert sum(line.startswith("WRONG  ") for line in lines) == min(broken, 1)
+    if broken:
+        assert f": {broken} of " in lines[-1]
+        assert lines[-1].endswith(f"{broken - 1} of them for a reason that stands above" if broken > 1 else "broken")
     assert all(line.startswith(("ok     ", "WRONG  ")) for line in lines[:-1])
     assert "Traceback" not in result.out
 

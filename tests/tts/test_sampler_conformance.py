@@ -17,6 +17,7 @@ from tts.samplers.heun import StochasticHeun
 from tts.samplers.interpolant import InterpolantSettings
 from tts.samplers.settings import SamplerSettings
 from tts.testing import SamplerConformance, Violation
+from tts.testing.checking import rules
 
 SAMPLERS: dict[str, SamplerSettings | Sampler] = {
     "heun": StochasticHeun(),
@@ -108,3 +109,8 @@ def test_a_sound_sampler_keeps_to_the_rules() -> None:
     for name, check in vars(SamplerConformance).items():
         if name.startswith("test_"):
             check(SamplerConformance(), Walk())
+
+
+def test_writing_into_arguments_is_told_before_what_comes_of_it() -> None:
+    order = list(rules(SamplerConformance))
+    assert order[:3] == ["test_settings", "test_plan", "test_arguments"]

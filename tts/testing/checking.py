@@ -26,6 +26,9 @@ from tts.settings import parse
 from tts.testing.requirement import Violation
 
 TESTING = "tts.testing"
+SAME = "the same as above"
+"""The fault of a rule that is broken for the reason that an earlier rule names."""
+
 KINDS: dict[str, tuple[type[Any], str]] = {
     "search": (Search, "SearchConformance"),
     "model": (ModelSettings, "ModelConformance"),
@@ -102,7 +105,7 @@ def _findings(subject: Subject) -> Iterator[Finding]:
     made, seen = subject.make(), set[str]()
     for each, rule in rules(type(conformance)).items():
         fault = _fault(lambda each=each: getattr(conformance, each)(made))  # type: ignore[misc]
-        yield Finding(rule, "the same as above" if fault in seen else fault)
+        yield Finding(rule, SAME if fault in seen else fault)
         seen |= {fault} if fault is not None else set()
 
 

@@ -73,6 +73,21 @@ class SamplerConformance:
             f"its plan has {len(plan.levels)} levels; give {plan.steps + 1}, one before each step and one at the end",
         )
 
+    def test_arguments(self, sampler: SamplerSettings | Sampler) -> None:
+        """It writes into none of the tensors that it is given."""
+        found = self.on(sampler)
+        start, noises = self.drawn(0), self.noises(found)
+        at = drive(found.initial(start), wavy)
+        require(torch.equal(start, self.drawn(0)), "initial() writes into its noise")
+        for step, noise in enumerate(noises):
+            before = (at.x.clone(), at.predicted.clone())
+            after = drive(found.step(at, step, noise), wavy)
+            kept = torch.equal(at.x, before[0]) and torch.equal(at.predicted, before[1])
+            require(kept, f"step {step} writes into the position it starts from; a search goes on from it many times")
+            at = after
+        if not _equal(noises, self.noises(found)):
+            fail("step() writes into its noise")
+
     def test_costs(self, sampler: SamplerSettings | Sampler) -> None:
         """Each step makes as many denoiser calls as the plan says, with and without a noise."""
         found = self.on(sampler)
@@ -208,21 +223,6 @@ class SamplerConformance:
                 f"a trajectory that goes on from step {stop} ends elsewhere than one in one piece; all that a step "
                 "needs must be in its position, its index and its noise",
             )
-
-    def test_arguments(self, sampler: SamplerSettings | Sampler) -> None:
-        """It writes into none of the tensors that it is given."""
-        found = self.on(sampler)
-        start, noises = self.drawn(0), self.noises(found)
-        at = drive(found.initial(start), wavy)
-        require(torch.equal(start, self.drawn(0)), "initial() writes into its noise")
-        for step, noise in enumerate(noises):
-            before = (at.x.clone(), at.predicted.clone())
-            after = drive(found.step(at, step, noise), wavy)
-            kept = torch.equal(at.x, before[0]) and torch.equal(at.predicted, before[1])
-            require(kept, f"step {step} writes into the position it starts from; a search goes on from it many times")
-            at = after
-        if not _equal(noises, self.noises(found)):
-            fail("step() writes into its noise")
 
     def test_end(self, sampler: SamplerSettings | Sampler) -> None:
         """The last position's prediction is its state."""
