@@ -117,22 +117,14 @@ def _alike(value: object) -> st.SearchStrategy[Any]:
 def _change(values: dict[str, Any], draw: st.DrawFn) -> None:
     path: tuple[Any, ...]
     if draw(st.sampled_from([True, True, False])):
-        path = draw(st.sampled_from(list(places(values)) or [("model",)]))
-        kind = None
+        path, kind = draw(st.sampled_from(list(places(values)) or [("model",)])), None
     else:
         path = draw(st.sampled_from(list(KEYS)))
         kind = KEYS[path]
-    holder: Any = values
-    for part in path[:-1]:
-        part = int(part) if isinstance(holder, list) else part
-        if isinstance(holder, list) and part >= len(holder):
-            return
-        holder = holder.setdefault(part, {}) if isinstance(holder, dict) else holder[part]
-        if not isinstance(holder, dict | list):
-            return
-    last = int(path[-1]) if isinstance(holder, list) and str(path[-1]).isdecimal() else path[-1]
-    if isinstance(holder, list) and not (isinstance(last, int) and last < len(holder)):
+    found = _holder(values, path)
+    if found is None:
         return
+    holder, last = found
     match draw(st.sampled_from(["value"] * 6 + ["remove", "misspell"])):
         case "value":
             there = holder[last] if isinstance(holder, list) else holder.get(last)
@@ -142,6 +134,27 @@ def _change(values: dict[str, Any], draw: st.DrawFn) -> None:
         case "misspell" if isinstance(holder, dict) and isinstance(last, str):
             at = draw(st.integers(0, len(last)))
             holder[last[:at] + draw(st.sampled_from("xs_ ")) + last[at:]] = holder.pop(last, 1)
+
+
+def _holder(values: dict[str, Any], path: tuple[Any, ...]) -> tuple[Any, Any] | None:
+    """The mapping or list that holds a place, made where a mapping lacks it, and the key there; None: no such place."""
+    holder: Any = values
+    for part in path[:-1]:
+        key = _key(holder, part)
+        if key is None:
+            return None
+        holder = holder.setdefault(key, {}) if isinstance(holder, dict) else holder[key]
+    last = _key(holder, path[-1])
+    return None if last is None else (holder, last)
+
+
+def _key(holder: Any, part: Any) -> Any:
+    """A part of a path as the key of what holds it; None if it can hold no such part."""
+    if isinstance(holder, dict):
+        return part
+    if isinstance(holder, list) and str(part).isdecimal() and int(part) < len(holder):
+        return int(part)
+    return None
 
 
 ODD = [
