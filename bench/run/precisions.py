@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.run.trajectories import trajectory
 from bench.store.images import decoded
 from bench.study.study import Study
 from bench.workers.building import build_engine
@@ -113,7 +114,7 @@ def drawn(study: Study, count: int) -> Drawn:
     """The trajectories of a study on an engine of its own in this process."""
     engine: Any = build_engine(study)
     try:
-        return _drawn(engine, [_trajectory(study, number) for number in range(count)])
+        return _drawn(engine, [_numbered(study, number) for number in range(count)])
     finally:
         engine.close()
 
@@ -158,9 +159,6 @@ def _drawn(engine: Engine, segments: Sequence[Segment]) -> Drawn:
     return Drawn(images, rewards)
 
 
-def _trajectory(study: Study, number: int) -> Segment:
-    def noise(step: int) -> Noise:
-        return Noise(derive_seed("precision", number, step))
-
-    actions = tuple(noise(step) if injects else None for step, injects in enumerate(study.plan.injects, 1))
-    return Segment(noise(0), actions, study.conditions[number % len(study.conditions)], ALL)
+def _numbered(study: Study, number: int) -> Segment:
+    condition = study.conditions[number % len(study.conditions)]
+    return trajectory(study.plan, lambda step: Noise(derive_seed("precision", number, step)), condition, ALL)

@@ -11,7 +11,7 @@ from operations import Counting
 from torch import nn
 
 from bench.benchmarks.host_path import SAMPLERS, cost
-from bench.run.doctor.speed import _trajectory
+from bench.run.doctor.speed import _fresh
 from bench.study.config import Engines, RunConfig
 from bench.study.study import Study
 from bench.workers.building import build_engine
@@ -44,7 +44,7 @@ def asked(network: nn.Module) -> list[nn.Module]:
 
 def test_all_is_done_but_the_network(study: Study, engine: Engine) -> None:
     forwards = asked(engine.model.module)
-    engine.submit(EvalRequest(k, _trajectory(study, engine.model.sampler.plan, k)) for k in range(6))
+    engine.submit(EvalRequest(k, _fresh(study, engine.model.sampler.plan, k)) for k in range(6))
     done = []
     while engine.busy:
         done += engine.advance()
@@ -57,7 +57,7 @@ def test_all_is_done_but_the_network(study: Study, engine: Engine) -> None:
 def test_a_pass_of_a_whole_engine_asks_for_few_operations(study: Study, engine: Engine) -> None:
     """Decoding and rewards are included; a batch of trajectories has one of each."""
     plan = engine.model.sampler.plan
-    engine.submit(EvalRequest(k, _trajectory(study, plan, k)) for k in range(4 * engine.batch))
+    engine.submit(EvalRequest(k, _fresh(study, plan, k)) for k in range(4 * engine.batch))
     with Counting() as counting:
         while engine.busy:
             engine.advance()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.run.doctor.finding import Finding, judged
+from bench.run.trajectories import trajectory
 from bench.study.study import Study
 from bench.workers.building import build_engine
 from bench.workers.rates import one_pass, pass_seconds
@@ -70,7 +71,7 @@ def rate(engine: Engine, study: Study, seconds: float = SECONDS, warm_up: float 
         if first is None and now >= start + warm_up:
             first, begun = engine.load + EngineCounters(), now
         new = [next(tickets) for _ in range(2 * engine.batch if engine.free_rows else 0)]
-        engine.submit(EvalRequest(ticket, _trajectory(study, engine.model.sampler.plan, ticket)) for ticket in new)
+        engine.submit(EvalRequest(ticket, _fresh(study, engine.model.sampler.plan, ticket)) for ticket in new)
         held += [done.ticket for done in engine.advance()]
         engine.release(held)
         held.clear()
@@ -82,7 +83,6 @@ def rate(engine: Engine, study: Study, seconds: float = SECONDS, warm_up: float 
     return load.rows * engine.model.passes / taken, shares
 
 
-def _trajectory(study: Study, plan: Plan, seed: int) -> Segment:
+def _fresh(study: Study, plan: Plan, seed: int) -> Segment:
     """A whole trajectory with fresh noises, scored by the first reward."""
-    actions = tuple(Noise(1000 * seed + step) if injects else None for step, injects in enumerate(plan.injects, 1))
-    return Segment(Noise(1000 * seed), actions, study.conditions[0], next(iter(study.rewards)))
+    return trajectory(plan, lambda step: Noise(1000 * seed + step), study.conditions[0], next(iter(study.rewards)))
