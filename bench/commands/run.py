@@ -56,7 +56,7 @@ def run(
         err.print("stopped; what was finished is stored, and the same command goes on from there")
         raise typer.Exit(stop.code if isinstance(stop, Interrupted) else 130) from None
     if not finished.study.shard_size:
-        out.print(f"shard {shard}: has no trials; there are fewer of them than shards", highlight=False)
+        out.print(f"shard {settings.shard}: has no trials; there are fewer of them than shards", highlight=False)
         return
     runs = with_controls([settings.output])
     failed = report(runs, out, trust=True) if summary else sum(failures(run) for run in runs)

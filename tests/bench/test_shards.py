@@ -138,11 +138,15 @@ def test_the_whole_and_other_divisions_are_kept_out_while_shards_run(tmp_path: P
     held(tmp_path, 1, number=4).close()
 
 
-def test_a_shard_without_trials_is_done_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("given", [("--shard", "1/2"), ("--set", "shard=1/2")], ids=["option", "setting"])
+def test_a_shard_without_trials_is_done_at_once(tmp_path: Path, given: tuple[str, str]) -> None:
     study = {"searches": ["naive"], "rewards": ["brightness"], "problems": {"conditions": [0]}}
-    result = command(tmp_path / "run.yaml", "--shard", "1/2", **study)
+    result = command(tmp_path / "run.yaml", *given, **study)
     assert (result.code, result.err) == (0, "")
     assert "shard 1/2: has no trials; there are fewer of them than shards" in result.words
+    planned = bench("plan", tmp_path / "run.yaml", "--set", "shard=1/2")
+    assert (planned.code, planned.err) == (0, "")
+    assert planned.out.startswith("trials: 0 of 1 problems; ")
 
 
 def test_what_another_shard_is_writing_is_left_alone(tmp_path: Path) -> None:
