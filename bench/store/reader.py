@@ -61,14 +61,15 @@ def check(output: Output, digest: str) -> None:
     if isinstance(where, LocalStorage) and where.folder.exists() and not where.folder.is_dir():
         raise SettingError(f"output {where}: is not a folder")
     found = begun(output)
-    if found is not None:
-        if found != digest:
-            raise RunMismatchError(
-                f"output {where}: belongs to another configuration; choose another folder with --set output=..., "
-                "or delete it"
-            )
-    elif any(not name.startswith(".") and name != "trials" for name in names(where)):
-        raise SettingError(f"output {where}: holds other files and no manifest.json; choose an empty folder")
+    if found is None and any(not name.startswith(".") and name != "trials" for name in names(where)):
+        found = begun(output)  # another shard may have begun between the two looks
+        if found is None:
+            raise SettingError(f"output {where}: holds other files and no manifest.json; choose an empty folder")
+    if found not in (None, digest):
+        raise RunMismatchError(
+            f"output {where}: belongs to another configuration; choose another folder with --set output=..., "
+            "or delete it"
+        )
 
 
 def begun(output: Output) -> str | None:

@@ -103,6 +103,16 @@ def test_shards_side_by_side_are_one_run(undivided: list[dict[str, Any]], tmp_pa
     ]
 
 
+def test_a_shard_may_begin_while_another_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = Study(configured(tmp_path)).digest()
+    looks = iter([None, digest, None, "another"])
+    (tmp_path / "manifest.json").write_text("{}")
+    monkeypatch.setattr(store, "begun", lambda _: next(looks))
+    store.check(tmp_path, digest)
+    with pytest.raises(SettingError, match="belongs to another configuration"):
+        store.check(tmp_path, digest)
+
+
 def held(folder: Path, shard: int, number: int = SHARDS) -> Store:
     """A shard that another driver holds."""
     study = Study(configured(folder))
