@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
@@ -41,11 +43,26 @@ class Bare:
 
     def rate(self, seconds: float) -> BareRate:
         """The processes' rate side by side; with guidance a row is two forwards, as in a run's NFE."""
+        with self.at_work() as found:
+            time.sleep(seconds)
+        return found[0]
+
+    @contextmanager
+    def at_work(self) -> Iterator[list[BareRate]]:
+        """Let the processes work until the end of the context, which then has their rate."""
+        found: list[BareRate] = []
+        self._tell()
+        try:
+            yield found
+        finally:
+            self._tell()
+            told: list[tuple[int, float, float]] = [pipe.recv() for pipe in self._pipes]
+            forwards, cpu = sum(each for each, _, _ in told), sum(each for _, _, each in told)
+            found.append(BareRate(sum(each / wall for each, wall, _ in told), forwards / cpu))
+
+    def _tell(self) -> None:
         for pipe in self._pipes:
-            pipe.send(seconds)
-        told: list[tuple[int, float, float]] = [pipe.recv() for pipe in self._pipes]
-        forwards, cpu = sum(each for each, _, _ in told), sum(each for _, _, each in told)
-        return BareRate(sum(each / wall for each, wall, _ in told), forwards / cpu)
+            pipe.send(None)
 
     def close(self) -> None:
         """End the processes."""
@@ -67,9 +84,11 @@ def _loop(study: Study, pipe: Connection) -> None:
     forward()
     pipe.send(model.passes)
     while True:
-        end, start, cpu, passes = pipe.recv(), time.perf_counter(), time.process_time(), 0
-        while time.perf_counter() - start < end:
+        pipe.recv()
+        start, cpu, passes = time.perf_counter(), time.process_time(), 0
+        while not (passes and pipe.poll()):
             forward()
             passes += 1
+        pipe.recv()
         forwards = passes * engines.batch * model.passes
         pipe.send((forwards, time.perf_counter() - start, time.process_time() - cpu))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from bench.benchmarks.bare import Bare, BareRate
 from bench.benchmarks.harness import Timed, endless, timed
@@ -13,6 +14,20 @@ from bench.benchmarks.windows import Length, Window, steady
 from bench.study.study import Study
 from bench.workers.backends import make_pool
 from bench.workers.pool import Pool
+
+T = TypeVar("T", Window, Timed)
+
+
+@dataclass(frozen=True)
+class Beside(Generic[T]):
+    """What engines did while the bare network computed on the same cores.
+
+    Both lose the same by all else that the machine does, so that their CPU time can be compared to a percent where
+    rates swing by a fifth.
+    """
+
+    engines: T
+    bare: BareRate
 
 
 @dataclass(frozen=True)
@@ -27,6 +42,7 @@ class Cell:
         bare: forwards of the bare network, the mean of before and after.
         batch: rows of a pass.
         whole: a whole run of as many problems, with its start and end, if one was made.
+        beside, whole_beside: the same once more beside the bare network, if engines compute on CPUs.
     """
 
     search: str
@@ -36,6 +52,8 @@ class Cell:
     bare: BareRate
     batch: int
     whole: Timed | None = None
+    beside: Beside[Window] | None = None
+    whole_beside: Beside[Timed] | None = None
 
     @property
     def rate(self) -> float:
@@ -48,9 +66,11 @@ class Cell:
         return self.rate / self.bare.per_second
 
     @property
-    def cpu_efficiency(self) -> float:
-        """The same for a second of CPU time, which does not depend on what else the machine does."""
-        return self.window.rows_per_cpu_second * self.forwards / self.bare.per_cpu_second
+    def cpu_efficiency(self) -> float | None:
+        """The same for a second of CPU time of the engines' processes."""
+        if self.beside is None:
+            return None
+        return self.beside.engines.rows_per_cpu_second * self.forwards / self.beside.bare.per_cpu_second
 
     @property
     def full(self) -> float:
@@ -64,10 +84,11 @@ class Cell:
 
     @property
     def whole_cpu_efficiency(self) -> float | None:
-        """The same for a second of the engines' CPU time."""
-        if self.whole is None:
+        """The same for a second of CPU time of the engines' processes."""
+        if self.whole_beside is None:
             return None
-        return self.whole.nfe / self.whole.engine_cpu_seconds / self.bare.per_cpu_second
+        run = self.whole_beside.engines
+        return run.nfe / run.engine_cpu_seconds / self.whole_beside.bare.per_cpu_second
 
     @property
     def whole_full(self) -> float | None:
@@ -82,7 +103,6 @@ class Cell:
             "open_problems": self.open_problems,
             "rows_per_second": self.rate,
             "bare_rows_per_second": self.bare.per_second,
-            "bare_rows_per_cpu_second": self.bare.per_cpu_second,
             "batch": self.batch,
             "efficiency": self.efficiency,
             "cpu_efficiency": self.cpu_efficiency,
@@ -130,15 +150,28 @@ def cells(studies: dict[str, Study], sizes: Sizes, search_on: str = "driver") ->
         try:
             before = bare.rate(sizes.bare_seconds)
             for label, study, limit in plan:
+                run = label in sizes.whole and limit == opened[-1]
                 window = _window(endless(study, search_on), shared, sizes.length, limit)
-                whole = _whole(study, shared) if label in sizes.whole and limit == opened[-1] else None
+                whole = _whole(study, shared) if run else None
                 after = bare.rate(sizes.bare_seconds)
                 mean = BareRate(*((one + two) / 2 for one, two in zip(before, after, strict=True)))
-                yield Cell(label, limit, window, bare.passes, mean, int(study.config.engines.batch), whole)
+                cell = Cell(label, limit, window, bare.passes, mean, int(study.config.engines.batch), whole)
+                if study.config.engines.device == "cpu":
+                    again = partial(_window, endless(study, search_on), shared, sizes.length, limit)
+                    cell = replace(cell, beside=_beside(bare, again))
+                    if run:
+                        cell = replace(cell, whole_beside=_beside(bare, partial(_whole, study, shared)))
+                yield cell
                 before = after
         finally:
             if shared is not None:
                 shared.close()
+
+
+def _beside(bare: Bare, run: Callable[[], T]) -> Beside[T]:
+    with bare.at_work() as found:
+        engines = run()
+    return Beside(engines, found[0])
 
 
 def _window(study: Study, shared: Pool | None, length: Length, limit: int | None) -> Window:

@@ -119,8 +119,8 @@ def efficiency(
 
     The steady state is measured while engines are fed, by each engine's own clock; a whole run has its beginning and
     the last problems' tail in it as well. The bare network runs before and after each window, in as many processes as
-    there are engines. Both are also compared by the CPU time of their processes, which on a CPU does not depend on what
-    else the machine does.
+    there are engines. On CPUs the windows are then repeated while the bare network computes on the same cores, and the
+    two compared by the CPU time of their processes.
     """
     opened = (10, 32, 70) if full else tuple(numbers(open_problems))
     names = searches or (list(CURVE) if full else list(GOAL))

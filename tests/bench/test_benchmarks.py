@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 from bench.benchmarks import encoding, on_engines, startup
 from bench.benchmarks.__main__ import app
 from bench.benchmarks.bare import BareRate
-from bench.benchmarks.efficiency import Cell, Sizes, cells
+from bench.benchmarks.efficiency import Beside, Cell, Sizes, cells
 from bench.benchmarks.encoding import WAYS, loaded
 from bench.benchmarks.harness import CURVE, Timed, endless, make_study, timed
 from bench.benchmarks.profiling import profile, split
@@ -88,6 +88,7 @@ def test_a_real_window_is_made_of_its_parts(cell: Cell) -> None:
     assert cell.full == 1.0
     assert cell.whole is not None
     assert cell.whole.images == 10
+    assert cell.cpu_efficiency is not None
     assert 0 < cell.cpu_efficiency < 3
     assert cell.whole_full is not None
     assert 0.9 < cell.whole_full <= 1.0
@@ -105,9 +106,14 @@ def test_shares_of_the_bare_networks_rows_by_wall_and_by_cpu_time() -> None:
     """Six of eight rows are no padding; a CPU second is worth more than a second of a busy machine."""
     window = Window(2.0, 1, EngineCounters(4, 24, 2.0), 0.0, 8, cpu=0.5)
     loads = (EngineCounters(2, 16), EngineCounters(2, 8))
-    cell = Cell("beam", 5, window, 1, BareRate(16.0, 64.0), 8, Timed(1, 24, 3.0, 9.0, loads, 0.75))
-    assert (cell.efficiency, cell.cpu_efficiency, cell.full) == (0.75, 0.75, 0.75)
-    assert (cell.whole_efficiency, cell.whole_cpu_efficiency, cell.whole_full) == (0.5, 0.5, 0.75)
+    run = Timed(1, 24, 3.0, 9.0, loads, 0.75)
+    bare = BareRate(16.0, 99.0)
+    cell = Cell("beam", 5, window, 1, bare, 8, run)
+    assert (cell.efficiency, cell.cpu_efficiency, cell.full) == (0.75, None, 0.75)
+    assert (cell.whole_efficiency, cell.whole_cpu_efficiency, cell.whole_full) == (0.5, None, 0.75)
+    beside = BareRate(8.0, 64.0)
+    cell = Cell("beam", 5, window, 2, bare, 8, run, Beside(window, beside), Beside(run, beside))
+    assert (cell.cpu_efficiency, cell.whole_cpu_efficiency) == (1.5, 0.5)
 
 
 def test_a_window_of_engines_that_sleep() -> None:
