@@ -9,7 +9,7 @@ from chaos.quota import Outcome, Quota
 from chaos.simulated import Campaign, worlds
 
 SMALL = {"model": {"name": "cifar10", "sampler": {"steps": 4, "S_max": 90}}, "rewards": ["brightness"]}
-RUNS = 2
+RUNS = 6
 """Run each world with seeded random faults."""
 
 

@@ -21,6 +21,7 @@ class Clock:
     """The module ``time``, whose clocks leap: the wall clock both ways, the monotonic one ahead."""
 
     sleep, perf_counter = staticmethod(time.sleep), staticmethod(time.perf_counter)
+    process_time = staticmethod(time.process_time)
 
     def __init__(self, coins: random.Random, quota: Quota) -> None:
         self.coins, self.quota, self.ahead, self.wall = coins, quota, 0.0, 0.0
