@@ -19,8 +19,11 @@ from bench.benchmarks.plain_loop import METHODS, PlainLoop
 from bench.study.study import Study
 from bench.workers.backends import make_pool
 
-LARGEST = 36
+LARGEST = 48
 """Rows of an engine's pass at most; fewer where a study's candidates fill fewer evenly."""
+
+LOCAL = ("zero_order", "eps_greedy")
+"""Searches whose rounds begin from a pivot."""
 
 WAYS = ("engine", "grid", "one")
 """The harness, the loop with all problems as one batch, and the loop with one problem after another."""
@@ -57,9 +60,11 @@ class Compared:
 
 
 def batch_for(search: str, problems: int, N: int, largest: int = LARGEST) -> int:
-    """Rows of a pass that a study's candidates fill, in as few passes as hold so many."""
+    """Rows of a pass that a study's candidates fill, in as few passes as hold so many; in two at least where every
+    other round has one candidate less, as its pivot is known."""
     rows = problems * (1 if search == "naive" else N)
-    return math.ceil(rows / math.ceil(rows / largest))
+    passes = max(math.ceil(rows / largest), 2 if search in LOCAL else 1)
+    return math.ceil(rows / passes)
 
 
 def study_of(search: str, problems: int, K: int, steps: int, batch: int | None = None) -> Study:

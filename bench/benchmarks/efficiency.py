@@ -67,7 +67,7 @@ class Cell:
 
     @property
     def cpu_efficiency(self) -> float | None:
-        """The same for a second of CPU time of the engines' processes."""
+        """The same for a second of CPU time of the engines' processes; a local one's has the driver in it as well."""
         if self.beside is None:
             return None
         return self.beside.engines.rows_per_cpu_second * self.forwards / self.beside.bare.per_cpu_second
@@ -113,6 +113,7 @@ class Cell:
             "whole_efficiency": self.whole_efficiency,
             "whole_cpu_efficiency": self.whole_cpu_efficiency,
             "whole_full": self.whole_full,
+            "whole_least_full": None if self.whole is None else self.whole.least_full(self.batch),
             "whole": whole,
         }
 

@@ -57,6 +57,10 @@ class Timed:
         """Share of the rows of all passes that were not padding."""
         return sum(load.rows for load in self.loads) / (sum(load.batches for load in self.loads) * batch)
 
+    def least_full(self, batch: int) -> float:
+        """The same of the engine that was least full."""
+        return min(load.rows / (load.batches * batch) for load in self.loads if load.batches)
+
     @property
     def nfe_per_second(self) -> float:
         """Denoiser forwards a second, padding not counted."""

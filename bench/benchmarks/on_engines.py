@@ -124,20 +124,20 @@ def efficiency(
     """
     opened = (10, 32, 70) if full else tuple(numbers(open_problems))
     names = searches or (list(CURVE) if full else list(GOAL))
-    groups: dict[tuple[int | None, int], dict[str, Study]] = {}
-    for problems in opened:
-        if config is not None:
-            groups[None, problems] = studies_of(config, overrides or [], searches)
-            continue
-        for name in names:
-            size = batch or filled_batch(name, problems, count, steps)
-            study = make_study(CURVE[name], problems, steps=steps, backend="ray", count=count, batch=size, threads=1)
-            groups.setdefault((size, problems), {})[name] = study
+    if search_on == "engine":
+        opened = opened[-1:]  # engines open as many as they need
+    groups: dict[tuple[int, tuple[int, ...]], dict[str, Study]] = {}
+    if config is not None:
+        groups[0, opened] = studies_of(config, overrides or [], searches)
+    for problems, name in product(opened, names if config is None else ()):
+        size = batch or filled_batch(name, problems, count, steps)
+        study = make_study(CURVE[name], problems, steps=steps, backend="ray", count=count, batch=size, threads=1)
+        groups.setdefault((size, (problems,)), {})[name] = study
     length = Length(seconds * (3 if full else 1))
     records, table = [], _efficiency_table(f"Engine efficiency: {config or 'cifar10'}, searches in the {search_on}")
-    for (_, problems), studies in groups.items():
+    for (_, some), studies in groups.items():
         wholes = tuple(studies) if full or whole == ["all"] else tuple(whole or ["eps_greedy"])
-        for cell in cells(studies, Sizes((problems,), length, whole=wholes), search_on):
+        for cell in cells(studies, Sizes(some, length, whole=wholes), search_on):
             table.add_row(*_efficiency_row(cell))
             engines = next(iter(studies.values())).config.engines.model_dump(mode="json")
             records.append({**cell.record(), "search_on": search_on, "steps": steps, "engines": engines})

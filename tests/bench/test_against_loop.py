@@ -78,7 +78,7 @@ def test_the_best_is_taken(loop: PlainLoop) -> None:
 
 @pytest.mark.parametrize(
     ("search", "problems", "batch"),
-    [("naive", 10, 10), ("naive", 100, 34), ("eps_greedy", 36, 36), ("zero_order", 10, 20)],
+    [("naive", 10, 10), ("naive", 100, 34), ("eps_greedy", 36, 48), ("best_of_n", 10, 40), ("zero_order", 10, 20)],
 )
 def test_batches_that_are_filled(search: str, problems: int, batch: int) -> None:
     assert batch_for(search, problems, 4) == batch

@@ -111,6 +111,7 @@ def test_shares_of_the_bare_networks_rows_by_wall_and_by_cpu_time() -> None:
     cell = Cell("beam", 5, window, 1, bare, 8, run)
     assert (cell.efficiency, cell.cpu_efficiency, cell.full) == (0.75, None, 0.75)
     assert (cell.whole_efficiency, cell.whole_cpu_efficiency, cell.whole_full) == (0.5, None, 0.75)
+    assert cell.record()["whole_least_full"] == 0.5
     beside = BareRate(8.0, 64.0)
     cell = Cell("beam", 5, window, 2, bare, 8, run, Beside(window, beside), Beside(run, beside))
     assert (cell.cpu_efficiency, cell.whole_cpu_efficiency) == (1.5, 0.5)
