@@ -21,6 +21,9 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[np.float32]
 Shape: TypeAlias = tuple[int, ...]
 
+AT_ONCE = 8192
+"""Pairs that are computed at once: more of them would not stay in a core's cache, and torch would use other threads."""
+
 
 def derive_seed(*parts: int | str) -> int:
     """A seed in [0, 2**63) from integers and words, the same in every process (BLAKE2b of their text)."""
@@ -51,18 +54,31 @@ def uniform(seed: int, size: int) -> NDArray[np.float64]:
 
 def normal(seed: int, shape: Shape) -> Array:
     """Independent standard normals of a shape, float32."""
+    import torch  # a study is checked and planned without it
+
     size = math.prod(shape)
     pairs = -(-size // 2)
-    values = uniform(seed, 2 * pairs)
-    radius, angle = np.sqrt(-2 * np.log(values[:pairs])), 2 * np.pi * values[pairs:]
+    values = uniform(seed, 2 * pairs).reshape(2, pairs)
     both = np.empty((2, pairs), np.float32)
-    both[0], both[1] = radius * np.cos(angle), radius * np.sin(angle)
+    for start in range(0, pairs, AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        radius, angle = values[:, part]  # computed in place
+        np.log(radius, out=radius)
+        radius *= -2
+        np.sqrt(radius, out=radius)
+        angle *= 2 * np.pi
+        turned = torch.from_numpy(angle)
+        cosine = torch.cos(turned).numpy()  # a quarter of the time of numpy's
+        sine = turned.sin_().numpy()
+        np.multiply(radius, cosine, out=both[0, part], casting="same_kind")
+        np.multiply(radius, sine, out=both[1, part], casting="same_kind")
     return both.reshape(-1)[:size].reshape(shape)
 
 
 def to_length(vector: NDArray[np.floating]) -> Array:
     """A vector scaled to length sqrt(dimension), float32: that of a normal noise, nearly."""
-    length = np.sqrt(np.mean(np.square(vector, dtype=np.float64)))
+    squares = np.square(vector, dtype=np.float64)
+    length = np.sqrt(np.add.reduce(squares, axis=None) / squares.size)
     unit: Array = (vector / length).astype(np.float32)
     return unit
 
