@@ -34,6 +34,10 @@ class Standing:
         assert self.now is not None
         self.now.submit(jobs, released)
 
+    def exchange(self, jobs: Any, released: Any) -> WorkerReport:
+        assert self.now is not None
+        return self.now.exchange(jobs, released)
+
     def poll(self) -> WorkerReport:
         assert self.now is not None
         return self.now.poll()

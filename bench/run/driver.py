@@ -65,8 +65,8 @@ class Executor(Protocol):
         """Begin a trial."""
         ...
 
-    def dispatch(self) -> None:
-        """Send the requests that have gathered."""
+    def dispatch(self, left: int = 0) -> None:
+        """Send the requests that have gathered; ``left``: trials that are not begun."""
         ...
 
     def update(self, report: WorkerReport) -> list[TrialRow]:
@@ -167,7 +167,7 @@ class Driver:
         while self.queue.unfinished:
             check_stop()
             self.schedule()
-            self.work.dispatch()
+            self.work.dispatch(self.queue.left)
             for report in self.pool.wait():
                 self.update(report)
             self._check()

@@ -87,8 +87,8 @@ class TrialDispatcher:
         self._wants[engine] = None if wants is None else wants - 1
         self._ask(engine)
 
-    def dispatch(self) -> None:
-        """Send every host its new trials."""
+    def dispatch(self, left: int = 0) -> None:
+        """Send every host its new trials, whatever else is left."""
         for engine, trials in enumerate(self._new):
             if trials:
                 self.pool.submit(engine, list(trials), ())

@@ -132,7 +132,7 @@ class Pool(Protocol):
 def collect(
     engine: int, worker: Worker, outcomes: list[Any], at: float | None = None, cpu: float | None = None
 ) -> WorkerReport:
-    """A worker's outcomes with its own report; ``at``, ``cpu``: when it last ended a pass, if that is not now."""
+    """A worker's outcomes with its own report; ``at``, ``cpu``: of the end of its last pass, if they are not of now."""
     report = getattr(worker, "report", None)
     at, cpu = time.monotonic() if at is None else at, time.process_time() if cpu is None else cpu
     return WorkerReport(engine, outcomes, replace(worker.load), **(report() if report else {}), at=at, cpu=cpu)

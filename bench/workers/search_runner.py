@@ -78,9 +78,13 @@ class SearchRunner:
         self._advance(opened, None)
         self._serve(self._tree.at_hand())
 
-    def dispatch(self) -> None:
-        """Send every engine its new requests, and the states that no search refers to any more."""
-        for engine, requests, released in self._tree.requests(self._left(), self._length()):
+    def dispatch(self, left: int = 0) -> None:
+        """Send every engine its new requests, and the states that no search refers to any more.
+
+        Args:
+            left: trials that are not begun.
+        """
+        for engine, requests, released in self._tree.requests(self._left(), self._length(), left > 0):
             self.pool.submit(engine, requests, released)
 
     def _left(self) -> float:

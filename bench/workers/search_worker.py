@@ -93,7 +93,7 @@ class SearchWorker:
             self._begin(trial)
             while self.searches.shares and self._waiting and self._waiting[0].shares_with(trial):
                 self._begin(self._waiting.popleft())
-        self.searches.dispatch()
+        self.searches.dispatch(len(self._waiting))
         ended = [row for report in self.searches.pool.wait() for row in self.searches.update(report)]
         self._measure()
         return ended

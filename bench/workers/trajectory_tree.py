@@ -34,8 +34,7 @@ class TrajectoryTree:
         share: whether trials share; one that is kept to an engine of its own shares with itself only.
         batch: rows of an engine's passes.
         target: requests that each engine should have, those that wait here included.
-        most: requests that an engine has before it at a time; the others wait here, those of the first problems in
-            front.
+        most: requests that an engine has before it at a time; others wait here, those of the first problems in front.
     """
 
     def __init__(
@@ -89,16 +88,19 @@ class TrajectoryTree:
         if node.engine != NOWHERE:
             waiter.trial.engines.add(node.engine)
 
-    def requests(self, work: float = 0.0, length: float = 0.0) -> Iterator[tuple[int, list[EvalRequest], list[int]]]:
+    def requests(
+        self, work: float = 0.0, length: float = 0.0, more: bool = False
+    ) -> Iterator[tuple[int, list[EvalRequest], list[int]]]:
         """For each engine with anything new, its requests and the states that it may forget.
 
         Args:
             work: steps that are still to be taken on each engine.
             length: steps that a trial still takes one after another, on average.
+            more: whether trials follow that are not begun.
         """
         self._sweep()
         self._place()
-        together = work <= TOGETHER * self._batch * length
+        together = not more and work <= TOGETHER * self._batch * length
         for engine, (waiting, released) in enumerate(zip(self._new, self._released, strict=True)):
             before = self.in_flight[engine] - len(waiting) - self.scoring[engine]
             new = waiting.take_all() if together else waiting.take(self._most - before, work)

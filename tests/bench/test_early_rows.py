@@ -139,6 +139,7 @@ def test_all_requests_go_once_little_work_is_left() -> None:
     bench.ask(early, Segment(Noise(1), (None,), 3), Segment(Noise(2), (None,), 3))
     [(_, requests, _)] = bench.tree.requests(work=9, length=2)
     assert [request.ticket for request in requests] == [1]
+    assert not list(bench.tree.requests(work=8, length=2, more=True))  # trials follow, so that it is not the end
     [(_, requests, _)] = bench.tree.requests(work=8, length=2)
     assert [request.ticket for request in requests] == [0, 2]
 

@@ -28,7 +28,7 @@ POLL_SECONDS = 1.0
 HOST_POLL_SECONDS = 2.0  # a host's results can wait; each message costs the driver a millisecond
 STARVING_SECONDS = 0.2  # a host that could use more trials says so this often
 ROWS_AT_ONCE = 256  # results of a host in one message
-ANSWER_SHARE = 0.1  # of a pass: how long a batch that is not full waits for the answers to what was just told
+ANSWER_SHARE = 0.5  # of a pass: how long a batch that is not full waits at most for answers to what was just told
 SLOW_PASSES = 20.0  # an engine hangs, if it takes so many times longer than ever before
 
 
@@ -44,7 +44,7 @@ class Whereabouts:
 
 
 class WorkerActor:
-    """An engine or a host with a device thread, behind three calls."""
+    """An engine or a host with a device thread, behind a few calls."""
 
     def __init__(
         self,
@@ -96,16 +96,25 @@ class WorkerActor:
             self.answered = True
             self.changed.notify_all()
 
+    def exchange(self, jobs: Sequence[Any], released: Sequence[int]) -> WorkerReport:
+        """Both in one message: queue work, then wait for outcomes."""
+        self.submit(jobs, released)
+        return self.poll()
+
     def poll(self) -> WorkerReport:
         """Outcomes since the last poll; waits a second or two for some."""
         with self.changed:
+            if not self.outbox:  # the driver has nothing to add to what it was told
+                self.answered = True
+                self.changed.notify_all()
             self.changed.wait_for(self._urgent, timeout=HOST_POLL_SECONDS if self.study.beside else POLL_SECONDS)
             if self.failure is not None:
                 raise self._told(self.failure)
             self._refuse_to_hang()
             outcomes, self.outbox = self.outbox, []
             self.polled = time.monotonic()
-        report = collect(self.index, self.worker, outcomes, self.moved, self.spent)
+            spent = self.spent if self._has_work() else time.process_time()
+        report = collect(self.index, self.worker, outcomes, self.moved, spent)
         self.meters.show(report)
         return report
 
@@ -160,10 +169,10 @@ class WorkerActor:
                 self.changed.notify_all()
 
     def _wait_for_answers(self) -> None:
-        """Give the driver a moment to go on with what it was just told, if the batch would not be full without."""
+        """Let the driver go on with what it was just told, if the batch would not be full without."""
         if not self.answered and getattr(self.worker, "free_rows", 0) > len(self.inbox):
             self.changed.wait_for(lambda: self.answered, timeout=ANSWER_SHARE * self.latest)
-            self.answered = True  # the driver may have nothing to add
+            self.answered = True
 
 
 class Meters:

@@ -42,18 +42,18 @@ START_ATTEMPTS = 3  # of one engine, before it is given up
 class ActorSlot:
     """The place of one engine: its present actor, the answer that is waited for and since when, its failures to start.
 
-    ``place`` is None until the actor has loaded its model.
+    ``place`` is None until the actor has loaded its model; ``pending`` between a report and the next message.
     """
 
     actor: ActorHandle[Any]
-    pending: ObjectRef[Any]
+    pending: ObjectRef[Any] | None
     since: float
     place: Whereabouts | None = None
     failures: int = 0
 
 
 class RayPool:
-    """Actors, each with a long poll under way, each replaced when it is lost."""
+    """Actors, each with a long poll under way while the driver waits, each replaced when it is lost."""
 
     def __init__(self, study: Study) -> None:
         self.study, self.engines = study, study.config.engines.count
@@ -119,26 +119,34 @@ class RayPool:
                 )
 
     def _arrived(self, slot: ActorSlot, place: Whereabouts) -> None:
-        slot.place, slot.failures = place, 0
-        self._poll(slot)
-
-    def _poll(self, slot: ActorSlot) -> None:
-        slot.pending, slot.since = slot.actor.poll.remote(), time.monotonic()
+        slot.place, slot.failures, slot.pending = place, 0, None
 
     def submit(self, engine: int, jobs: Sequence[Any], released: Iterable[int]) -> None:
-        """Send jobs to the engine's actor; those for an engine that is gone are dropped, as its loss is reported."""
-        if engine in self._slots:
-            self._slots[engine].actor.submit.remote([_short(job) for job in jobs], list(released))
+        """Send jobs to the engine's actor; those for an engine that is gone are dropped, as its loss is reported.
+
+        The first ones after a report are sent with the next poll: a message costs a millisecond on either side.
+        """
+        slot = self._slots.get(engine)
+        if slot is None:
+            return
+        message = [_short(job) for job in jobs], list(released)
+        if slot.pending is None:
+            slot.pending, slot.since = slot.actor.exchange.remote(*message), time.monotonic()
+        else:
+            slot.actor.submit.remote(*message)
 
     def wait(self) -> list[WorkerReport]:
         """Collect the reports of actors that have answered, and of those that have been silent too long."""
         self._start_again()
+        for slot in self._slots.values():
+            if slot.pending is None:
+                slot.pending, slot.since = slot.actor.poll.remote(), time.monotonic()
         found = [self._collect(engine) for engine in self._ready(LOOK_SECONDS, self._slots)]
         return [*(report for report in found if report is not None), *self._silent()]
 
     def _ready(self, timeout: float, among: Mapping[int, ActorSlot]) -> list[int]:
         """Engines whose answer is there; waits for one."""
-        pending = {slot.pending: engine for engine, slot in among.items()}
+        pending = {slot.pending: engine for engine, slot in among.items() if slot.pending is not None}
         if not pending:
             time.sleep(timeout)
             return []
@@ -160,7 +168,7 @@ class RayPool:
         if slot.place is None:
             self._arrived(slot, answer)
             return WorkerReport(engine, device=answer.device, where=answer.host)
-        self._poll(slot)
+        slot.pending = None
         report: WorkerReport = answer
         self._finished_any |= bool(report.outcomes)
         return report

@@ -1,0 +1,85 @@
+"""Messages between the driver and an engine's actor, without Ray's processes."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bench.study.config import RunConfig
+from bench.study.study import Study
+from bench.workers.on_ray import actors
+from bench.workers.on_ray.pool import ActorSlot, RayPool
+from bench.workers.pool import Worker
+from tts.engine.requests import EngineCounters
+
+Make = Callable[..., RunConfig]
+
+
+class OneByOne:
+    """A worker that does a job in each pass and always has room for more."""
+
+    device, flops, free_rows = "cpu", None, 1
+
+    def __init__(self) -> None:
+        self.load, self.jobs, self.began = EngineCounters(), list[Any](), queue.Queue[list[Any]]()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.jobs)
+
+    def submit(self, jobs: Iterable[Any]) -> None:
+        self.jobs += jobs
+
+    def release(self, keys: Iterable[Any]) -> None:
+        assert not list(keys)
+
+    def advance(self) -> list[Any]:
+        self.began.put(list(self.jobs))
+        return [self.jobs.pop(0)]
+
+    def close(self) -> None:
+        """Has nothing to end."""
+
+
+class Actor(actors.WorkerActor):
+    """Has such a worker."""
+
+    def _made_worker(self, scorers: object) -> Worker:
+        worker: Any = OneByOne()
+        return worker  # type: ignore[no-any-return]
+
+
+def test_a_pass_with_room_waits_until_the_driver_has_spoken(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A poll says that there is nothing to add; for as long as the driver is at work, the batch waits."""
+    monkeypatch.setattr(actors, "ANSWER_SHARE", 1e12)
+    study = Study(tiny())
+    actor = Actor(study.config, study.digest(), 0)
+    began: queue.Queue[list[Any]] = actor.worker.began  # type: ignore[attr-defined]
+    actor.submit(["a", "b"], [])
+    assert actor.poll().outcomes == ["a"]
+    time.sleep(0.1)
+    assert (began.get(), began.empty()) == (["a", "b"], True)
+    assert actor.exchange(["c"], []).outcomes == ["b"]
+    assert began.get() == ["b", "c"]
+    assert actor.poll().outcomes == ["c"]
+    assert began.get() == ["c"]
+
+
+def test_jobs_go_with_the_poll_that_follows_a_report() -> None:
+    said: list[tuple[str, int]] = []
+
+    def call(name: str) -> Any:
+        return SimpleNamespace(remote=lambda jobs, released: said.append((name, len(jobs))) or name)
+
+    actor: Any = SimpleNamespace(exchange=call("exchange"), submit=call("submit"))
+    pool = RayPool.__new__(RayPool)
+    pool._slots = {0: ActorSlot(actor, None, 0.0)}
+    for jobs in (["a"], ["b", "c"]):
+        pool.submit(0, jobs, [])
+        pool.submit(1, jobs, [])  # is gone
+    assert said == [("exchange", 1), ("submit", 2)]
