@@ -30,17 +30,26 @@ class BareRate(NamedTuple):
 class Bare:
     """Processes with the bare network, as many as a study has engines, at rest until they are asked.
 
-    Each has an engine's batch and threads and calls the denoiser on one fixed batch again and again.
+    Each has an engine's batch and threads and calls the denoiser on one fixed batch again and again. On CPUs each has
+    cores of its own, so that engines beside them are on the same ones in equal shares; one core may be slower.
 
     Args:
         study: whose model, batch, threads, device and number of engines.
+
+    Attributes:
+        found: their rate, when they worked last.
     """
+
+    found: BareRate
 
     def __init__(self, study: Study) -> None:
         context = multiprocessing.get_context("spawn")
         pairs = [context.Pipe() for _ in range(study.config.engines.count)]
         self._pipes = [ours for ours, _ in pairs]
-        self._loops = [context.Process(target=_loop, args=(study, theirs), daemon=True) for _, theirs in pairs]
+        self._loops = [
+            context.Process(target=_loop, args=(study, theirs, cores), daemon=True)
+            for cores, (_, theirs) in zip(shares(study), pairs, strict=True)
+        ]
         for loop, (_, theirs) in zip(self._loops, pairs, strict=True):
             loop.start()
             theirs.close()  # else the end of a failing loop would never be seen
@@ -48,22 +57,21 @@ class Bare:
 
     def rate(self, seconds: float) -> BareRate:
         """The processes' rate side by side; with guidance a row is two forwards, as in a run's NFE."""
-        with self.at_work() as found:
+        with self.at_work():
             time.sleep(seconds)
-        return found[0]
+        return self.found
 
     @contextmanager
-    def at_work(self) -> Iterator[list[BareRate]]:
-        """Let the processes work until the end of the context, which then has their rate."""
-        found: list[BareRate] = []
+    def at_work(self) -> Iterator[None]:
+        """Let the processes work until the end of the context; their rate is :attr:`found` then."""
         self._tell()
         try:
-            yield found
+            yield
         finally:
             self._tell()
             told: list[tuple[int, float, float]] = [pipe.recv() for pipe in self._pipes]
             forwards, cpu = sum(each for each, _, _ in told), sum(each for _, _, each in told)
-            found.append(BareRate(sum(each / wall for each, wall, _ in told), forwards / cpu))
+            self.found = BareRate(sum(each / wall for each, wall, _ in told), forwards / cpu)
 
     def _tell(self) -> None:
         for pipe in self._pipes:
@@ -74,6 +82,14 @@ class Bare:
         for loop in self._loops:
             loop.terminate()
             loop.join()
+
+
+def shares(study: Study) -> list[list[int]]:
+    """The cores of each process: as many as it has threads, or all of them if they are too few or of no concern."""
+    engines, cores = study.config.engines, sorted(os.sched_getaffinity(0))
+    if engines.device != "cpu" or engines.count * engines.threads > len(cores):
+        return [cores] * engines.count
+    return [cores[engine * engines.threads : (engine + 1) * engines.threads] for engine in range(engines.count)]
 
 
 def keep_memory() -> None:
@@ -88,12 +104,13 @@ def keep_memory() -> None:
             mallopt(option, value)
 
 
-def _loop(study: Study, pipe: Connection) -> None:
+def _loop(study: Study, pipe: Connection, cores: list[int]) -> None:
     import torch
 
     from bench.workers.rates import loaded, one_pass
 
     os.nice(max(0, NICE - os.nice(0)))
+    os.sched_setaffinity(0, cores)
     keep_memory()
     engines = study.config.engines
     torch.set_num_threads(engines.threads)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Generic, TypeVar
+from itertools import count
+from statistics import mean
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from bench.benchmarks.bare import Bare, BareRate
 from bench.benchmarks.harness import Timed, endless, timed
@@ -16,6 +18,7 @@ from bench.workers.backends import make_pool
 from bench.workers.pool import Pool
 
 T = TypeVar("T", Window, Timed)
+Around: TypeAlias = AbstractContextManager[Any]
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class Beside(Generic[T]):
     """What engines did while the bare network computed on the same cores.
 
     Both lose the same by all else that the machine does, so that their CPU time can be compared to a percent where
-    rates swing by a fifth.
+    rates swing by a fifth. The bare network computes only while engines do: alone it would be 4 to 7 % faster, as
+    nothing else were in the caches.
     """
 
     engines: T
@@ -42,7 +46,8 @@ class Cell:
         bare: forwards of the bare network, the mean of before and after.
         batch: rows of a pass.
         whole: a whole run of as many problems, with its start and end, if one was made.
-        beside, whole_beside: the same once more beside the bare network, if engines compute on CPUs.
+        beside: the same window once more beside the bare network, if engines compute on CPUs.
+        wholes_beside: whole runs beside the bare network, as many as fill a window's time.
     """
 
     search: str
@@ -53,7 +58,7 @@ class Cell:
     batch: int
     whole: Timed | None = None
     beside: Beside[Window] | None = None
-    whole_beside: Beside[Timed] | None = None
+    wholes_beside: tuple[Beside[Timed], ...] = ()
 
     @property
     def rate(self) -> float:
@@ -85,10 +90,10 @@ class Cell:
     @property
     def whole_cpu_efficiency(self) -> float | None:
         """The same for a second of CPU time of the engines' processes."""
-        if self.whole_beside is None:
-            return None
-        run = self.whole_beside.engines
-        return run.nfe / run.engine_cpu_seconds / self.whole_beside.bare.per_cpu_second
+        ratios = [
+            run.engines.nfe / run.engines.engine_cpu_seconds / run.bare.per_cpu_second for run in self.wholes_beside
+        ]
+        return mean(ratios) if ratios else None
 
     @property
     def whole_full(self) -> float | None:
@@ -107,6 +112,7 @@ class Cell:
             "efficiency": self.efficiency,
             "cpu_efficiency": self.cpu_efficiency,
             "full": self.full,
+            "cpu_full": None if self.beside is None else self.beside.engines.full(self.batch),
             "shares": self.window.shares(),
             "window_seconds": self.window.seconds / self.window.engines,
             "driver_share": self.window.driver_seconds / (self.window.seconds / self.window.engines),
@@ -147,21 +153,22 @@ def cells(studies: dict[str, Study], sizes: Sizes, search_on: str = "driver") ->
     opened: tuple[int | None, ...] = sizes.open_problems if search_on == "driver" else (None,)
     plan = [(label, study, limit) for label, study in studies.items() for limit in opened]
     shared = make_pool(endless(first, "driver")) if search_on == "driver" else None
+    seeds = count(1)
     with closing(Bare(first)) as bare:
         try:
             before = bare.rate(sizes.bare_seconds)
             for label, study, limit in plan:
                 run = label in sizes.whole and limit == opened[-1]
-                window = _window(endless(study, search_on), shared, sizes.length, limit)
-                whole = _whole(study, shared) if run else None
+                window = _window(_fresh(endless(study, search_on), seeds), shared, sizes.length, limit)
+                whole = _whole(_fresh(study, seeds), shared) if run else None
                 after = bare.rate(sizes.bare_seconds)
-                mean = BareRate(*((one + two) / 2 for one, two in zip(before, after, strict=True)))
-                cell = Cell(label, limit, window, bare.passes, mean, int(study.config.engines.batch), whole)
+                usual = BareRate(*((one + two) / 2 for one, two in zip(before, after, strict=True)))
+                cell = Cell(label, limit, window, bare.passes, usual, int(study.config.engines.batch), whole)
                 if study.config.engines.device == "cpu":
-                    again = partial(_window, endless(study, search_on), shared, sizes.length, limit)
-                    cell = replace(cell, beside=_beside(bare, again))
-                    if run:
-                        cell = replace(cell, whole_beside=_beside(bare, partial(_whole, study, shared)))
+                    again = partial(_window, _fresh(endless(study, search_on), seeds), shared, sizes.length, limit)
+                    runs = (_fresh(study, seeds) for _ in count())
+                    wholes = _wholes_beside(bare, runs, shared, sizes.length.seconds) if run else ()
+                    cell = replace(cell, beside=_beside(bare, again), wholes_beside=wholes)
                 yield cell
                 before = after
         finally:
@@ -169,21 +176,36 @@ def cells(studies: dict[str, Study], sizes: Sizes, search_on: str = "driver") ->
                 shared.close()
 
 
-def _beside(bare: Bare, run: Callable[[], T]) -> Beside[T]:
-    with bare.at_work() as found:
-        engines = run()
-    return Beside(engines, found[0])
+def _beside(bare: Bare, run: Callable[[Around], T]) -> Beside[T]:
+    engines = run(bare.at_work())
+    return Beside(engines, bare.found)
 
 
-def _window(study: Study, shared: Pool | None, length: Length, limit: int | None) -> Window:
+def _wholes_beside(
+    bare: Bare, studies: Iterator[Study], shared: Pool | None, seconds: float
+) -> tuple[Beside[Timed], ...]:
+    runs: list[Beside[Timed]] = []
+    while sum(run.engines.seconds for run in runs) < seconds:
+        runs.append(_beside(bare, partial(_whole, next(studies), shared)))
+    return tuple(runs)
+
+
+def _fresh(study: Study, seeds: Iterator[int]) -> Study:
+    """The study with noises that no engine has made before."""
+    return Study(study.config.model_copy(update={"seed": next(seeds)}))
+
+
+def _window(
+    study: Study, shared: Pool | None, length: Length, limit: int | None, around: Around | None = None
+) -> Window:
     if shared is not None:
-        return steady(study, shared, length, limit)
+        return steady(study, shared, length, limit, around)
     with closing(make_pool(study)) as pool:
-        return steady(study, pool, length)
+        return steady(study, pool, length, around=around)
 
 
-def _whole(study: Study, shared: Pool | None) -> Timed:
+def _whole(study: Study, shared: Pool | None, around: Around | None = None) -> Timed:
     if shared is None:
-        return timed(study)
+        return timed(study, around=around)
     engines = study.config.engines.model_copy(update={"search_on": "driver"})
-    return timed(Study(study.config.model_copy(update={"engines": engines})), shared)
+    return timed(Study(study.config.model_copy(update={"engines": engines})), shared, around)

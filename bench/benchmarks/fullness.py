@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Annotated, Any
@@ -17,11 +17,13 @@ import typer
 from rich.table import Table
 
 from bench.benchmarks.app import RESULTS, Batch, ChosenSearches, Output, app, numbers, out, percent, save
-from bench.benchmarks.harness import CURVE, make_study
-from bench.run.driver import Driver
+from bench.benchmarks.harness import CURVE, endless, make_study
+from bench.benchmarks.windows import FewOpen
+from bench.run.driver import Driver, RunProgress
 from bench.store.row import TrialRow
 from bench.study.study import Study
 from bench.workers.pool import WorkerReport, collect
+from tts.engine.requests import EngineCounters
 from tts.errors import SearchError
 
 SEARCHES: dict[str, dict[str, Any]] = {**CURVE, "fk": {"name": "fk", "k": 4}, "trs": {"name": "trs", "N": 16}}
@@ -31,10 +33,13 @@ UNLIMITED = 1024
 """Rows of a pass that holds all rows that wait."""
 
 
+FED = range(100, 300)
+"""Ticks in which passes are counted while other problems follow those that end."""
+
 BATCHES = (32, 24, 20, 16, 12, 10, 8, 6, 5, 4, 3, 2)
 """Rows of passes to choose from."""
 
-FILLED = 0.95
+FILLED = 0.97
 """Share of rows that are not padding in passes that count as filled."""
 
 
@@ -158,6 +163,33 @@ def counted(study: Study, late: int = 0) -> Counted:
     return Counted(study.entries[0].name, *sizes, passes, done, len(pool.computed), rows.first)
 
 
+class _Over(Exception):
+    """Enough is counted."""
+
+
+def fed(study: Study, late: int = 0, ticks: range = FED) -> float:
+    """Share of the rows of all passes that are not padding while a problem follows each that ends.
+
+    Args:
+        study: has as many problems as are open at a time.
+    """
+    with closing(LockStep(study, late)) as pool:
+        counts: list[EngineCounters] = []
+
+        def look(_: RunProgress) -> None:
+            if len(pool.computed) in (ticks.start, ticks.stop):
+                counts.append(sum((worker.load for worker in pool.workers), EngineCounters()))
+            if len(counts) == 2:
+                raise _Over
+
+        driver = Driver(endless(study), pool, _Rows(pool), progress=look)
+        driver.work = FewOpen(endless(study), pool, study.problems)
+        with suppress(_Over):
+            driver.run()
+    load = counts[1] - counts[0]
+    return load.rows / (load.batches * study.config.engines.batch)
+
+
 def best_passes(study: Study, search: str) -> int | None:
     """Passes of an engine that no order of work can do without, if problems are shared out evenly.
 
@@ -215,9 +247,10 @@ def fullness(
 ) -> None:
     """Share of rows in the passes of whole runs that are not padding, counted; nothing is timed."""
     table = Table(
-        *("search", "problems", "passes", "at least", "full", "at most", "of the time", "first row"),
+        *("search", "problems", "passes", "at least", "full", "at most", "of the time", "first row", "fed"),
         title=f"Passes of {batch} rows, {count} engines, {steps} steps",
-        caption="at least, at most: in any order; of the time: an engine without work counts; first row: after so much",
+        caption="at least, at most: in any order; of the time: an engine without work counts; first row: after so "
+        "much; fed: full while problems follow",
     )
     records = []
     for search in searches or SEARCHES:
@@ -225,10 +258,9 @@ def fullness(
             study = study_of(search, number, count, batch, steps)
             found, best = counted(study, late), best_passes(study, search)
             bound = None if best is None else sum(found.rows) / (best * count * batch)
-            records.append(
-                {**asdict(found), "best_passes": best, "full": found.full, "bound": bound, "whole": found.whole}
-            )
-            table.add_row(*_cells(found, best, bound))
+            shares = {"full": found.full, "bound": bound, "whole": found.whole, "fed": fed(study, late)}
+            records.append({**asdict(found), "best_passes": best, **shares})
+            table.add_row(*_cells(found, best, bound), percent(records[-1]["fed"]))
     out.print(table)
     save(output / "fullness.json", records)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -117,27 +117,28 @@ def _name(given: str | dict[str, Any]) -> str:
     return given if isinstance(given, str) else str(given.get("name"))
 
 
-def timed(study: Study, pool: Pool | None = None) -> Timed:
+def timed(study: Study, pool: Pool | None = None, around: AbstractContextManager[Any] | None = None) -> Timed:
     """Run a study as ``tts-bench run`` does, stored in a folder that is thrown away.
 
     Args:
         pool: that of another study with the same model, rewards and engines, if searches run in the driver; None: made,
             which is not timed.
+        around: entered when the run begins, and left when it ends.
     """
     if pool is None:
         with closing(make_pool(study)) as made:
-            return timed(study, made)
+            return timed(study, made, around)
     watched = Watched(pool)
     before = watched.settled()
     with TemporaryDirectory() as folder:
         store = Store(Path(folder) / "run", study.rewards)
         store.open(study.digest(), manifest.build(study, [str(name) for name in pool.describe()]))
         start, computing = time.perf_counter(), time.process_time()
-        with closing(Writer(store)) as writer:
+        with closing(Writer(store)) as writer, around or nullcontext():
             counts = Driver(study, watched, writer).run()
         seconds, computing = time.perf_counter() - start, time.process_time() - computing
     watched.drain()
-    after = watched.settled()
+    after = watched.told()
     loads = tuple(end.load - begin.load for begin, end in zip(before, after, strict=True))
     spent = sum(end.cpu - begin.cpu for begin, end in zip(before, after, strict=True))
     return Timed(counts.done, counts.nfe, seconds, computing, loads, spent)

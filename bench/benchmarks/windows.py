@@ -127,6 +127,10 @@ class Watched:
         self.latest.clear()
         while len(self.latest) < self.engines:
             self.wait()
+        return self.told()
+
+    def told(self) -> list[WorkerReport]:
+        """What each engine said last; with its last outcome that is all that it did, and no second of idling after."""
         return [self.latest[engine] for engine in range(self.engines)]
 
     def _note(self, report: WorkerReport) -> None:

@@ -25,10 +25,9 @@ from typer.testing import CliRunner
 
 from bench.benchmarks import encoding, on_engines, startup
 from bench.benchmarks.__main__ import app
-from bench.benchmarks.bare import BareRate
-from bench.benchmarks.efficiency import Beside, Cell, Sizes, cells
+from bench.benchmarks.efficiency import Cell, Sizes, cells
 from bench.benchmarks.encoding import WAYS, loaded
-from bench.benchmarks.harness import CURVE, Timed, endless, make_study, timed
+from bench.benchmarks.harness import CURVE, endless, make_study, timed
 from bench.benchmarks.profiling import profile, split
 from bench.benchmarks.ray_cost import RayCost
 from bench.benchmarks.shared_work import curve_config, shared_work
@@ -95,26 +94,6 @@ def test_a_real_window_is_made_of_its_parts(cell: Cell) -> None:
     record = cell.record()
     assert record["efficiency"] == pytest.approx(record["rows_per_second"] / record["bare_rows_per_second"])
     json.dumps(record)
-
-
-def test_guidance_counts_twice() -> None:
-    window = Window(1.0, 1, EngineCounters(1, 8, 1.0), 0.0, 8)
-    assert Cell("beam", None, window, 2, BareRate(32.0, 64.0), 8).efficiency == 0.5
-
-
-def test_shares_of_the_bare_networks_rows_by_wall_and_by_cpu_time() -> None:
-    """Six of eight rows are no padding; a CPU second is worth more than a second of a busy machine."""
-    window = Window(2.0, 1, EngineCounters(4, 24, 2.0), 0.0, 8, cpu=0.5)
-    loads = (EngineCounters(2, 16), EngineCounters(2, 8))
-    run = Timed(1, 24, 3.0, 9.0, loads, 0.75)
-    bare = BareRate(16.0, 99.0)
-    cell = Cell("beam", 5, window, 1, bare, 8, run)
-    assert (cell.efficiency, cell.cpu_efficiency, cell.full) == (0.75, None, 0.75)
-    assert (cell.whole_efficiency, cell.whole_cpu_efficiency, cell.whole_full) == (0.5, None, 0.75)
-    assert cell.record()["whole_least_full"] == 0.5
-    beside = BareRate(8.0, 64.0)
-    cell = Cell("beam", 5, window, 2, bare, 8, run, Beside(window, beside), Beside(run, beside))
-    assert (cell.cpu_efficiency, cell.whole_cpu_efficiency) == (1.5, 0.5)
 
 
 def test_a_window_of_engines_that_sleep() -> None:

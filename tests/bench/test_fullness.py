@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.benchmarks import fullness
-from bench.benchmarks.fullness import Counted, best_passes, counted, fewest, study_of
+from bench.benchmarks.fullness import Counted, best_passes, counted, fed, fewest, study_of
 
 STEPS, PASSES = 6, 11  # Heun's last step is one pass
 
@@ -51,6 +51,13 @@ def test_no_run_needs_many_more_passes_than_the_best_order(search: str) -> None:
     assert best is not None
     assert best <= max(found.passes) <= best + 1
     assert max(found.passes) - min(found.passes) <= 1
+
+
+@pytest.mark.parametrize("search", ["random", "eps_greedy"])
+def test_passes_stay_full_while_problems_follow(search: str) -> None:
+    """Open problems stand at different steps then; if all went on evenly, all would end together, again and again."""
+    study = study_of(search, 20, 2, 16, STEPS)
+    assert fed(study, ticks=range(100, 200)) > 0.98 > counted(study).full
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
