@@ -6,9 +6,10 @@ import ctypes
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import NamedTuple
 
 from bench.study.study import Study
@@ -30,8 +31,8 @@ class BareRate(NamedTuple):
 class Bare:
     """Processes with the bare network, as many as a study has engines, at rest until they are asked.
 
-    Each has an engine's batch and threads and calls the denoiser on one fixed batch again and again. On CPUs each has
-    cores of its own, so that engines beside them are on the same ones in equal shares; one core may be slower.
+    Each has an engine's batch and threads and calls the denoiser on one fixed batch again and again; on CPUs each has
+    cores of its own.
 
     Args:
         study: whose model, batch, threads, device and number of engines.
@@ -44,11 +45,12 @@ class Bare:
 
     def __init__(self, study: Study) -> None:
         context = multiprocessing.get_context("spawn")
+        self.cores = shares(study)
         pairs = [context.Pipe() for _ in range(study.config.engines.count)]
         self._pipes = [ours for ours, _ in pairs]
         self._loops = [
             context.Process(target=_loop, args=(study, theirs, cores), daemon=True)
-            for cores, (_, theirs) in zip(shares(study), pairs, strict=True)
+            for cores, (_, theirs) in zip(self.cores, pairs, strict=True)
         ]
         for loop, (_, theirs) in zip(self._loops, pairs, strict=True):
             loop.start()
@@ -62,8 +64,19 @@ class Bare:
         return self.found
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Let the processes work until the end of the context; their rate is :attr:`found` then."""
+    def at_work(self, beside: Sequence[int] = ()) -> Iterator[None]:
+        """Let the processes work until the end of the context; their rate is :attr:`found` then.
+
+        Args:
+            beside: process ids of engines. Each computes on the cores of a bare network meanwhile: if two of them were
+                on one core, that network would have another one for itself, and be faster there.
+        """
+        with ExitStack() as pinned:
+            for process, cores in zip(beside, self.cores, strict=False):
+                pinned.enter_context(_pinned(process, cores))
+            yield from self._working()
+
+    def _working(self) -> Iterator[None]:
         self._tell()
         try:
             yield
@@ -90,6 +103,23 @@ def shares(study: Study) -> list[list[int]]:
     if engines.device != "cpu" or engines.count * engines.threads > len(cores):
         return [cores] * engines.count
     return [cores[engine * engines.threads : (engine + 1) * engines.threads] for engine in range(engines.count)]
+
+
+@contextmanager
+def _pinned(process: int, cores: Iterable[int]) -> Iterator[None]:
+    """Keep all threads of a process on these cores."""
+    before = os.sched_getaffinity(process)
+    _move(process, cores)
+    try:
+        yield
+    finally:
+        _move(process, before)
+
+
+def _move(process: int, cores: Iterable[int]) -> None:
+    for thread in Path(f"/proc/{process}/task").iterdir():
+        with suppress(ProcessLookupError):  # it has ended
+            os.sched_setaffinity(int(thread.name), cores)
 
 
 def keep_memory() -> None:

@@ -168,7 +168,7 @@ def cells(studies: dict[str, Study], sizes: Sizes, search_on: str = "driver") ->
                     again = partial(_window, _fresh(endless(study, search_on), seeds), shared, sizes.length, limit)
                     runs = (_fresh(study, seeds) for _ in count())
                     wholes = _wholes_beside(bare, runs, shared, sizes.length.seconds) if run else ()
-                    cell = replace(cell, beside=_beside(bare, again), wholes_beside=wholes)
+                    cell = replace(cell, beside=_beside(bare, shared, again), wholes_beside=wholes)
                 yield cell
                 before = after
         finally:
@@ -176,8 +176,8 @@ def cells(studies: dict[str, Study], sizes: Sizes, search_on: str = "driver") ->
                 shared.close()
 
 
-def _beside(bare: Bare, run: Callable[[Around], T]) -> Beside[T]:
-    engines = run(bare.at_work())
+def _beside(bare: Bare, shared: Pool | None, run: Callable[[Around], T]) -> Beside[T]:
+    engines = run(bare.at_work(getattr(shared, "processes", ())))
     return Beside(engines, bare.found)
 
 
@@ -186,7 +186,7 @@ def _wholes_beside(
 ) -> tuple[Beside[Timed], ...]:
     runs: list[Beside[Timed]] = []
     while sum(run.engines.seconds for run in runs) < seconds:
-        runs.append(_beside(bare, partial(_whole, next(studies), shared)))
+        runs.append(_beside(bare, shared, partial(_whole, next(studies), shared)))
     return tuple(runs)
 
 

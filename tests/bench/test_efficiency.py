@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import pytest
 
 from bench.benchmarks import bare as bare_network
-from bench.benchmarks.bare import BareRate
+from bench.benchmarks.bare import Bare, BareRate
 from bench.benchmarks.efficiency import Beside, Cell
 from bench.benchmarks.harness import CURVE, Timed, make_study, timed
 from bench.benchmarks.windows import Watched, Window
@@ -69,3 +71,20 @@ def test_each_process_of_the_bare_network_has_cores_of_its_own(monkeypatch: pyte
         2: [[1, 3], [5, 7]],
         3: [[1, 3, 5, 7]] * 3,
     }
+
+
+def test_engines_beside_it_are_on_its_cores_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All threads of them, the second engine on the second cores; and wherever they like before and after."""
+    cores = sorted(os.sched_getaffinity(0))
+    network = Bare.__new__(Bare)
+    network.cores, network._pipes = [cores[:1], cores[-1:]], []
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        with suppress(ZeroDivisionError), network.at_work([os.getpid(), child.pid]):  # there is no rate of nothing
+            found = [os.sched_getaffinity(process) for process in (os.getpid(), child.pid)]
+        assert found == [{cores[0]}, {cores[-1]}]
+        assert [os.sched_getaffinity(process) for process in (os.getpid(), child.pid)] == [set(cores)] * 2
+    finally:
+        child.kill()
+        child.wait()
+        os.sched_setaffinity(0, cores)

@@ -221,6 +221,11 @@ class RayPool:
         return [slot.place.device if slot is not None and slot.place is not None else None for slot in slots]
 
     @property
+    def processes(self) -> list[int]:
+        """Process ids of the engines that are there, by their numbers, on whatever machines they are."""
+        return [slot.place.pid for _, slot in sorted(self._slots.items()) if slot.place is not None]
+
+    @property
     def flops(self) -> float | None:
         return next((slot.place.flops for slot in self._slots.values() if slot.place is not None), None)
 
