@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import time
@@ -15,10 +14,6 @@ from typing import NamedTuple
 from bench.study.study import Study
 
 NICE = 15  # Ray's workers run at this niceness; the bare network must not get more of a busy machine
-
-
-KEPT = ((-1, 1 << 30), (-3, 1 << 25))
-"""glibc's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD, the second at its largest."""
 
 
 class BareRate(NamedTuple):
@@ -122,21 +117,10 @@ def _move(process: int, cores: Iterable[int]) -> None:
             os.sched_setaffinity(int(thread.name), cores)
 
 
-def keep_memory() -> None:
-    """Let the C library keep freed memory, where it can be told to.
-
-    An engine holds much beside its network, so that little of the heap's end is ever free. In a process of the network
-    alone each pass would give its memory back and fault it in again, 6 % of the CPU time of the embedded network.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        for option, value in KEPT:
-            mallopt(option, value)
-
-
 def _loop(study: Study, pipe: Connection, cores: list[int]) -> None:
     import torch
 
+    from bench.workers.memory import keep_memory
     from bench.workers.rates import loaded, one_pass
 
     os.nice(max(0, NICE - os.nice(0)))

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from bench.study.config import Engines
+from bench.workers import memory
+
+
+def environment(engines: Engines) -> dict[str, str]:
+    """The variables with which a process starts that computes as a configuration says."""
+    threads = {name: str(engines.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    return threads | (memory.variables() if engines.device == "cpu" else {})
 
 
 def set_numerics(engines: Engines) -> None:
@@ -12,6 +19,8 @@ def set_numerics(engines: Engines) -> None:
     from tts.networks.attention import set_attention
     from tts.networks.placing import set_invariant
 
+    if engines.device == "cpu":
+        memory.keep_memory()
     torch.set_num_threads(engines.threads)
     set_invariant(engines.invariant)
     set_attention(engines.attention)

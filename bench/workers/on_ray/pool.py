@@ -20,6 +20,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bench.study.study import Study
+from bench.workers.numerics import environment
 from bench.workers.on_ray.actors import HOST_POLL_SECONDS, Whereabouts, WorkerActor
 from bench.workers.on_ray.cluster import check_resources, last_line, ours_in, told_by
 from bench.workers.on_ray.connecting import connect
@@ -83,7 +84,7 @@ class RayPool:
         self._expected = check_resources(engines)
         gpus = engines.gpu_share if engines.device == "cuda" and engines.simulate is None else 0
         cpus = 0 if gpus or engines.simulate is not None else engines.threads
-        variables = {name: str(engines.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        variables = environment(engines)
         if engines.stage is not None:
             variables[staging.VARIABLE] = engines.stage
         self._digest = self.study.digest()

@@ -9,6 +9,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from bench.study.config import Engines
+from bench.workers.numerics import environment
 from bench.workers.on_ray.cluster import last_line, told_by
 from bench.workers.on_ray.connecting import connect
 from bench.workers.on_ray.paths import SearchPath, call_on
@@ -31,9 +32,8 @@ def run_once(engines: Engines, what: str, function: Callable[..., T], *arguments
     connect(engines, 0)
     try:
         gpus = engines.gpu_share if engines.device == "cuda" else 0
-        variables = {name: str(engines.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         task = ray.remote(call_on).options(
-            num_cpus=0 if gpus else engines.threads, num_gpus=gpus, runtime_env={"env_vars": variables}
+            num_cpus=0 if gpus else engines.threads, num_gpus=gpus, runtime_env={"env_vars": environment(engines)}
         )
         found: T = ray.get(task.remote(path, function, *arguments))
     except RayTaskError as error:
