@@ -22,7 +22,7 @@ Array: TypeAlias = NDArray[np.float32]
 Shape: TypeAlias = tuple[int, ...]
 
 AT_ONCE = 8192
-"""Pairs that are computed at once: more of them would not stay in a core's cache, and torch would use other threads."""
+"""Pairs that are computed at once: more of them would not stay in a core's cache."""
 
 
 def derive_seed(*parts: int | str) -> int:
@@ -54,8 +54,6 @@ def uniform(seed: int, size: int) -> NDArray[np.float64]:
 
 def normal(seed: int, shape: Shape) -> Array:
     """Independent standard normals of a shape, float32."""
-    import torch  # a study is checked and planned without it
-
     size = math.prod(shape)
     pairs = -(-size // 2)
     values = uniform(seed, 2 * pairs).reshape(2, pairs)
@@ -67,12 +65,19 @@ def normal(seed: int, shape: Shape) -> Array:
         radius *= -2
         np.sqrt(radius, out=radius)
         angle *= 2 * np.pi
-        turned = torch.from_numpy(angle)
-        cosine = torch.cos(turned).numpy()  # a quarter of the time of numpy's
-        sine = turned.sin_().numpy()
-        np.multiply(radius, cosine, out=both[0, part], casting="same_kind")
-        np.multiply(radius, sine, out=both[1, part], casting="same_kind")
+        for place, value in enumerate(_circle(angle)):
+            np.multiply(radius, value, out=both[place, part], casting="same_kind")
     return both.reshape(-1)[:size].reshape(shape)
+
+
+def _circle(angle: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cosines and sines; torch takes a quarter of numpy's time, but has all its threads spin, however few there are."""
+    import torch  # a study is checked and planned without it
+
+    if torch.get_num_threads() > 1:
+        return np.cos(angle), np.sin(angle)
+    turned = torch.from_numpy(angle)
+    return torch.cos(turned).numpy(), torch.sin(turned).numpy()
 
 
 def to_length(vector: NDArray[np.floating]) -> Array:

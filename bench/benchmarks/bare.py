@@ -16,6 +16,10 @@ from bench.study.study import Study
 NICE = 15  # Ray's workers run at this niceness; the bare network must not get more of a busy machine
 
 
+PINS = hasattr(os, "sched_setaffinity")
+"""Whether processes can be kept on cores; macOS cannot."""
+
+
 class BareRate(NamedTuple):
     """Denoiser forwards of all processes: in a second, and in a second of their CPU time."""
 
@@ -67,7 +71,7 @@ class Bare:
                 on one core, that network would have another one for itself, and be faster there.
         """
         with ExitStack() as pinned:
-            for process, cores in zip(beside, self.cores, strict=False):
+            for process, cores in zip(beside if PINS else (), self.cores, strict=False):
                 pinned.enter_context(_pinned(process, cores))
             yield from self._working()
 
@@ -94,7 +98,7 @@ class Bare:
 
 def shares(study: Study) -> list[list[int]]:
     """The cores of each process: as many as it has threads, or all of them if they are too few or of no concern."""
-    engines, cores = study.config.engines, sorted(os.sched_getaffinity(0))
+    engines, cores = study.config.engines, sorted(os.sched_getaffinity(0)) if PINS else []
     if engines.device != "cpu" or engines.count * engines.threads > len(cores):
         return [cores] * engines.count
     return [cores[engine * engines.threads : (engine + 1) * engines.threads] for engine in range(engines.count)]
@@ -112,9 +116,10 @@ def _pinned(process: int, cores: Iterable[int]) -> Iterator[None]:
 
 
 def _move(process: int, cores: Iterable[int]) -> None:
-    for thread in Path(f"/proc/{process}/task").iterdir():
-        with suppress(ProcessLookupError):  # it has ended
-            os.sched_setaffinity(int(thread.name), cores)
+    with suppress(FileNotFoundError):  # it has ended
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(int(thread.name), cores)
 
 
 def _loop(study: Study, pipe: Connection, cores: list[int]) -> None:
@@ -124,7 +129,8 @@ def _loop(study: Study, pipe: Connection, cores: list[int]) -> None:
     from bench.workers.rates import loaded, one_pass
 
     os.nice(max(0, NICE - os.nice(0)))
-    os.sched_setaffinity(0, cores)
+    if cores:
+        os.sched_setaffinity(0, cores)
     keep_memory()
     engines = study.config.engines
     torch.set_num_threads(engines.threads)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -188,6 +188,7 @@ class _Look:
     watched: Watched
     length: Length
     around: AbstractContextManager[Any]
+    window: ExitStack
     start: float = field(default_factory=time.perf_counter)
     cpu: float = 0.0
 
@@ -195,9 +196,9 @@ class _Look:
         elapsed = time.perf_counter() - self.start
         if not self.watched.watching and elapsed >= self.length.warm_up:
             self.watched.watching, self.cpu = True, time.process_time()
-            self.around.__enter__()
+            self.window.enter_context(self.around)
         elif elapsed >= self.length.warm_up + self.length.seconds and self.watched.last:
-            self.around.__exit__(None, None, None)
+            self.window.close()
             self.cpu = time.process_time() - self.cpu
             raise _Over
 
@@ -221,15 +222,16 @@ def steady(
         drained: the pool is to be used again, so that what it has begun must end.
     """
     watched = Watched(pool)
-    look = _Look(watched, length, around or nullcontext())
-    driver = Driver(study, watched, Uncollected(), progress=look)
-    if open_problems is not None:
-        driver.work = FewOpen(study, watched, open_problems)
-    try:
-        driver.run()
-    except _Over:
-        found = watched.seen(look.cpu)
-        if drained and not study.beside:
-            watched.drain()
-        return found
+    with ExitStack() as window:
+        look = _Look(watched, length, around or nullcontext(), window)
+        driver = Driver(study, watched, Uncollected(), progress=look)
+        if open_problems is not None:
+            driver.work = FewOpen(study, watched, open_problems)
+        try:
+            driver.run()
+        except _Over:
+            found = watched.seen(look.cpu)
+            if drained and not study.beside:
+                watched.drain()
+            return found
     raise AssertionError("the problems came to an end")

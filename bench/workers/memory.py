@@ -15,7 +15,9 @@ _OPTIONS = {"MALLOC_TRIM_THRESHOLD_": (-1, 1 << 30), "MALLOC_MMAP_THRESHOLD_": (
 
 
 def variables() -> dict[str, str]:
-    """The environment of a process to come, in which all threads share one heap; the user's own values win."""
+    """The environment of a process to come, in which all threads share one heap; values of this environment win."""
+    if _tuned():
+        return {}
     values = {"MALLOC_ARENA_MAX": "1", **{name: str(value) for name, (_, value) in _OPTIONS.items()}}
     return {name: os.environ.get(name, value) for name, value in values.items()}
 
@@ -23,8 +25,13 @@ def variables() -> dict[str, str]:
 def keep_memory() -> None:
     """The same for the main thread's heap of this process, where the C library can be told."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
+    if mallopt is None or _tuned():
         return
     for name, (option, value) in _OPTIONS.items():
         if name not in os.environ:
             mallopt(option, value)
+
+
+def _tuned() -> bool:
+    """Whether the user has tuned it in another way."""
+    return "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")

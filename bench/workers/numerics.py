@@ -6,10 +6,14 @@ from bench.study.config import Engines
 from bench.workers import memory
 
 
+def threads_of(engines: Engines) -> dict[str, str]:
+    """The variables with which a process starts that has an engine's threads."""
+    return {name: str(engines.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+
+
 def environment(engines: Engines) -> dict[str, str]:
-    """The variables with which a process starts that computes as a configuration says."""
-    threads = {name: str(engines.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    return threads | (memory.variables() if engines.device == "cpu" else {})
+    """The variables with which an engine's process starts."""
+    return threads_of(engines) | (memory.variables() if engines.device == "cpu" else {})
 
 
 def set_numerics(engines: Engines) -> None:

@@ -82,7 +82,7 @@ class WorkerReport:
         device: the engine is there (again), on such a device, and has nothing.
         where: the machine that it is on.
         at: when its work stood so, by its own clock.
-        cpu: CPU seconds of its process by then, all threads together.
+        cpu: CPU seconds of its process by then, or by now if it has nothing to do; all threads together.
     """
 
     engine: int

@@ -9,12 +9,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import ray
 
 from bench.study.config import RunConfig
 from bench.study.study import Study
 from bench.workers.on_ray import actors
+from bench.workers.on_ray.actors import Whereabouts
 from bench.workers.on_ray.pool import ActorSlot, RayPool
-from bench.workers.pool import Worker
+from bench.workers.pool import Worker, WorkerReport
 from tts.engine.requests import EngineCounters
 
 Make = Callable[..., RunConfig]
@@ -56,7 +58,7 @@ class Actor(actors.WorkerActor):
 
 def test_a_pass_with_room_waits_until_the_driver_has_spoken(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """A poll says that there is nothing to add; for as long as the driver is at work, the batch waits."""
-    monkeypatch.setattr(actors, "ANSWER_SHARE", 1e12)
+    monkeypatch.setattr(actors, "ANSWER_SHARE", 1e8)
     study = Study(tiny())
     actor = Actor(study.config, study.digest(), 0)
     began: queue.Queue[list[Any]] = actor.worker.began  # type: ignore[attr-defined]
@@ -83,3 +85,26 @@ def test_jobs_go_with_the_poll_that_follows_a_report() -> None:
         pool.submit(0, jobs, [])
         pool.submit(1, jobs, [])  # is gone
     assert said == [("exchange", 1), ("submit", 2)]
+
+
+@pytest.mark.parametrize("arrived", [False, True])
+def test_an_answer_that_was_long_in_coming_loses_no_engine(
+    arrived: bool, tiny: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that took minutes to start, or a driver that stood still with the report before it."""
+    place = Whereabouts("cpu", "node", "host", 1)
+    polls: list[str] = []
+    actor: Any = SimpleNamespace(poll=SimpleNamespace(remote=lambda: polls.append("poll") or "later"))
+    pool = RayPool.__new__(RayPool)
+    pool.study, pool._again, pool._finished_any = Study(tiny()), {}, False
+    pending: Any = "answer"
+    pool._slots = {0: ActorSlot(actor, pending, time.monotonic() - 1e4, place if arrived else None)}
+    answers = {"answer": WorkerReport(0, ["a"]) if arrived else place}
+    monkeypatch.setattr(ray, "wait", lambda refs, **_: ([ref for ref in refs if ref in answers], []))
+    monkeypatch.setattr(ray, "get", answers.__getitem__)
+    [report] = pool.wait()
+    assert (report.lost, report.outcomes, report.device) == ((None, ["a"], None) if arrived else (None, [], "cpu"))
+    assert not polls
+    assert not pool.wait()
+    assert polls == ["poll"]
+    assert time.monotonic() - pool._slots[0].since < 60

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from tts.normals import Array, Shape, direction, normal, uniform
@@ -43,6 +45,16 @@ def same(found: NDArray[np.floating], wanted: NDArray[np.floating]) -> bool:
     return (found.shape, found.dtype, found.tobytes()) == (wanted.shape, wanted.dtype, wanted.tobytes())
 
 
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Of torch: with one of them it computes sines, with more numpy does."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_all_bits_are_those_of_the_formula(shape: Shape) -> None:
     size = math.prod(shape)

@@ -20,7 +20,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bench.study.study import Study
-from bench.workers.numerics import environment
+from bench.workers.numerics import environment, threads_of
 from bench.workers.on_ray.actors import HOST_POLL_SECONDS, Whereabouts, WorkerActor
 from bench.workers.on_ray.cluster import check_resources, last_line, ours_in, told_by
 from bench.workers.on_ray.connecting import connect
@@ -43,7 +43,7 @@ START_ATTEMPTS = 3  # of one engine, before it is given up
 class ActorSlot:
     """The place of one engine: its present actor, the answer that is waited for and since when, its failures to start.
 
-    ``place`` is None until the actor has loaded its model; ``pending`` between a report and the next message.
+    ``place`` is None until the actor has loaded its model; ``pending`` is None between a report and the next message.
     """
 
     actor: ActorHandle[Any]
@@ -84,18 +84,16 @@ class RayPool:
         self._expected = check_resources(engines)
         gpus = engines.gpu_share if engines.device == "cuda" and engines.simulate is None else 0
         cpus = 0 if gpus or engines.simulate is not None else engines.threads
-        variables = environment(engines)
-        if engines.stage is not None:
-            variables[staging.VARIABLE] = engines.stage
+        stage = {} if engines.stage is None else {staging.VARIABLE: engines.stage}
         self._digest = self.study.digest()
         self._remote = ray.remote(WorkerActor).options(
             num_cpus=cpus,
             num_gpus=gpus,
             max_concurrency=4,
             max_restarts=0,
-            runtime_env={"env_vars": variables},
+            runtime_env={"env_vars": environment(engines) | stage},
         )
-        self._scorers = start_scorers(self.study, self._digest, self._path, variables)
+        self._scorers = start_scorers(self.study, self._digest, self._path, threads_of(engines) | stage)
 
     def _spawn(self, engine: int, failures: int = 0) -> None:
         actor = self._remote.remote(self.study.config, self._digest, engine, self._path, self._scorers)
@@ -190,7 +188,7 @@ class RayPool:
         late = [
             engine
             for engine, slot in self._slots.items()
-            if slot.place is not None and time.monotonic() - slot.since > patience
+            if slot.place is not None and slot.pending is not None and time.monotonic() - slot.since > patience
         ]
         lost = [self._lose(engine, WorkerFailure(f"it has not answered for {patience:.0f} s")) for engine in late]
         return [report for report in lost if report is not None]
@@ -223,8 +221,11 @@ class RayPool:
 
     @property
     def processes(self) -> list[int]:
-        """Process ids of the engines that are there, by their numbers, on whatever machines they are."""
-        return [slot.place.pid for _, slot in sorted(self._slots.items()) if slot.place is not None]
+        """Process ids of the engines by their numbers; empty unless all of them are on this machine."""
+        here = ray.get_runtime_context().get_node_id()
+        places = [self._slots[engine].place for engine in sorted(self._slots)]
+        found = [place.pid for place in places if place is not None and place.node == here]
+        return found if len(found) == self.engines else []
 
     @property
     def flops(self) -> float | None:

@@ -93,7 +93,7 @@ def start_scorers(study: Study, digest: str, path: SearchPath, variables: dict[s
     """Start a study's scorers, if it has any, and wait until their rewards are loaded.
 
     Args:
-        variables: of their environment, as engines have them.
+        variables: of their environment.
 
     Raises:
         TTSError: a reward cannot be loaded, or the cluster has no place for them.
