@@ -21,6 +21,10 @@ STALE_SECONDS = 60.0
 """A mark in an object store that is older belongs to a driver that was killed, or whose clock is wrong."""
 
 
+BEGIN_SECONDS = 1.0
+"""A shard that begins has its folder alone for less than this; a whole run has it until it ends."""
+
+
 class Lease(ABC):
     """A driver's hold on a place."""
 
@@ -63,21 +67,28 @@ class LocalLease(Lease):
 
     def _share(self, whole: IO[str], number: str) -> None:
         """Hold the folder together with the other shards, if there are as many as this one says."""
-        try:
+        with suppress(BlockingIOError):
             fcntl.flock(whole, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock(whole, fcntl.LOCK_SH)
-            whole.seek(0)
-            others = whole.read()
-            if others != number:
-                raise SettingError(
-                    f"output {self._place}: shards of {others} are being written there, and this is one of {number}"
-                ) from None
-            return
-        whole.truncate(0)
-        whole.write(number)
-        whole.flush()
-        self._lock(whole, fcntl.LOCK_SH)
+            whole.truncate(0)  # no other shard is there
+            whole.write(number)
+            whole.flush()
+        self._lock_soon(whole, fcntl.LOCK_SH)
+        whole.seek(0)
+        others = whole.read()  # also after a number of its own: the lock was free for a moment
+        if others != number:
+            raise SettingError(
+                f"output {self._place}: shards of {others} are being written there, and this is one of {number}"
+            )
+
+    def _lock_soon(self, file: IO[str], how: int) -> None:
+        """Lock it once a shard that has it for the moment of its beginning lets it go."""
+        deadline = time.monotonic() + BEGIN_SECONDS
+        while time.monotonic() < deadline:
+            with suppress(SettingError):
+                self._lock(file, how)
+                return
+            time.sleep(0.01)
+        self._lock(file, how)
 
     def renew(self) -> None:
         """Nothing to do."""
