@@ -20,7 +20,8 @@ from tts.noise import Noise
 SHAPES = {"3x32x32": (3, 32, 32), "3x64x64": (3, 64, 64), "4x64x64": (4, 64, 64), "16x128x128": (16, 128, 128)}
 
 NEEDS = {"3x64x64": ("ADM-64", 3000.0), "4x64x64": ("SD 1.5", 250.0)}
-"""Rows/s of fast devices, each with a noise of its own: ADM-64 and Stable Diffusion 1.5 at 512 px on an H100."""
+"""Rows/s to feed, each with a noise of its own: more of ADM-64 and Stable Diffusion 1.5 at 512 px than any device was
+measured to compute."""
 
 BATCH_VALUES = 1 << 20
 """Values of a batch, in whole noises."""

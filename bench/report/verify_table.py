@@ -32,9 +32,17 @@ def render(checks: Sequence[Check]) -> Table:
 def sentence(checks: Sequence[Check]) -> str:
     """The result in a line."""
     counts = Counter(check.verdict for check in checks)
-    said = [f"{counts[Verdict.SAME]} of {len(checks)} trials are the same, pixels and rewards"]
+    said = [f"{counts[Verdict.SAME]} of {len(checks)} trials are the same, {_compared(checks)}"]
     if counts[Verdict.CLOSE]:
         said.append(f"{counts[Verdict.CLOSE]} differ as another kind of device does")
     if counts[Verdict.WRONG]:
         said.append(f"{counts[Verdict.WRONG]} are wrong: the row is not what its recipe gives")
     return "; ".join(said)
+
+
+def _compared(checks: Sequence[Check]) -> str:
+    """What was compared; a row has pixels if its image or its digest is stored."""
+    known = sum(check.pixels is not None for check in checks)
+    if known == len(checks):
+        return "pixels and rewards"
+    return "rewards only, as no pixels are stored" if not known else f"rewards, and the pixels of {known}"

@@ -15,5 +15,5 @@ def forgotten_starts(searches: Iterable[tuple[str, Search]], plan: Plan) -> list
         return []
     return [
         f"{', '.join(names)}: searches the initial noise alone, of which the sampler's first step leaves next to "
-        "nothing; set the sampler's eta (or noise.share) to 0, so that the initial noise decides the image"
+        "nothing; set the sampler's noise.share to 0, so that the initial noise decides the image"
     ]

@@ -64,7 +64,8 @@ def test_the_bare_network_works_only_while_the_run_does(monkeypatch: pytest.Monk
 
 
 def test_each_process_of_the_bare_network_has_cores_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {7, 3, 5, 1})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {7, 3, 5, 1}, raising=False)
+    monkeypatch.setattr(bare_network, "PINS", True)
     studies = {count: make_study(CURVE["naive"], 10, backend="ray", count=count, threads=2) for count in (1, 2, 3)}
     assert {count: bare_network.shares(study) for count, study in studies.items()} == {
         1: [[1, 3]],

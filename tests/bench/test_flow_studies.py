@@ -71,5 +71,5 @@ def test_a_search_of_the_initial_noise_says_where_it_is_forgotten(share: float, 
     study = Study(config(share, {"name": "test_flow_studies:OnlyInitial", "N": 2}, "naive"))
     assert study.notes() == notes * [
         "OnlyInitial: searches the initial noise alone, of which the sampler's first step leaves next to nothing; set "
-        "the sampler's eta (or noise.share) to 0, so that the initial noise decides the image"
+        "the sampler's noise.share to 0, so that the initial noise decides the image"
     ]

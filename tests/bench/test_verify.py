@@ -154,3 +154,15 @@ def test_the_line_counts_each_kind() -> None:
     assert sentence(checks).startswith("1 of 3 trials are the same")
     assert "1 differ as another kind of device does" in sentence(checks)
     assert "1 are wrong" in sentence(checks)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "said"),
+    [
+        ([True, True], "2 of 2 trials are the same, pixels and rewards"),
+        ([None, None], "2 of 2 trials are the same, rewards only, as no pixels are stored"),
+        ([True, None], "2 of 2 trials are the same, rewards, and the pixels of 1"),
+    ],
+)
+def test_the_line_claims_no_pixels_that_are_not_stored(pixels: list[bool | None], said: str) -> None:
+    assert sentence([Check("a", "cpu", Verdict.SAME, each, None, {}) for each in pixels]) == said

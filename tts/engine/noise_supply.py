@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tts.cores import usable_cores
 from tts.engine.device_queue import upload
 from tts.engine.timeline import Timeline
 from tts.errors import EngineError
@@ -57,7 +57,7 @@ def fitting(shape: tuple[int, ...]) -> Iterator[None]:
 
 def threads_for(device: str) -> int:
     """Threads that make noises for an engine: none where its device is the very CPU that they would compute on."""
-    return min(MOST_THREADS, len(os.sched_getaffinity(0)) - 1) if device.startswith("cuda") else 0
+    return min(MOST_THREADS, usable_cores() - 1) if device.startswith("cuda") else 0
 
 
 def _on_host(shape: tuple[int, ...], device: str) -> tuple[Tensor, Array]:

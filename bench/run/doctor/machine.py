@@ -14,6 +14,7 @@ from bench.run.doctor.finding import Finding, Verdict, judged
 from bench.store.manifest import versions
 from bench.store.storage import Storage
 from bench.study.config import Engines
+from tts.cores import usable_cores
 from tts.errors import TTSError, first_line
 
 GIBIBYTE = 2**30
@@ -32,7 +33,7 @@ def software() -> Iterator[Finding]:
 
 def machine(engines: Engines) -> Iterator[Finding]:
     """Processors, memory and limits, against what the engines ask for."""
-    cores, wanted = len(os.sched_getaffinity(0)), engines.count * engines.threads
+    cores, wanted = usable_cores(), engines.count * engines.threads
     yield judged(
         "machine",
         "processors",
