@@ -173,3 +173,8 @@ class CannotCount(Naive):
 class CountsHalves(Naive):
     def depth(self, plan: Plan) -> int:
         return 0.5  # type: ignore[return-value]
+
+
+class CountsNothing(Naive):
+    def nfe(self, plan: Plan) -> int:
+        return 0

@@ -49,6 +49,11 @@ class Executor(Protocol):
     shares: bool
     """Whether trials of one problem should be begun together, as they have work in common."""
 
+    @property
+    def ended(self) -> int:
+        """Trials that ended while they were begun, as their search failed at once; the next update returns them."""
+        ...
+
     def next_starved(self, among: Collection[int], left: int) -> int | None:
         """The engine that needs work most, if one does; ``left``: trials that are not begun."""
         ...
@@ -184,23 +189,36 @@ class Driver:
         self._isolate()
         free = [engine for engine in self.up if engine != self._quarantined]
         self.work.restrict_to(free or self.up or range(self.pool.engines))
-        while (left := self.queue.left) and (engine := self.work.next_starved(free, left)) is not None:
+        while (engine := self._starved(free)) is not None:
             trial = self.queue.next()
             assert trial is not None  # some are left
             self.work.start(trial, engine)
             while self.work.shares and (trial := self.queue.next_like(trial)) is not None:
                 self.work.start(trial, engine)
 
+    def _starved(self, among: Collection[int]) -> int | None:
+        """The engine for a trial to begin on; None: none needs one, none is left, or too many have failed at once."""
+        if not self.queue.left or self.work.ended > self.study.config.max_errors:
+            return None
+        return self.work.next_starved(among, self.queue.left)
+
     def _isolate(self) -> None:
-        """Keep one engine for the trials that may have killed others, once its other work is done."""
-        if self._quarantined is None and self.queue.suspects and self.up:
-            self._quarantined = min(self.up, key=lambda engine: len(self.work.trials_on(engine)))
+        """Keep one engine for the trials that may have killed others, once its other work is done.
+
+        While that engine is away, perhaps for good, the first other one that has no work takes its place.
+        """
+        if self._quarantined in self.up and self.work.trials_on(self._quarantined):
+            return
+        if not self.queue.suspects:
+            self._quarantined = None
+            return
+        if self._quarantined not in self.up:
+            trials = {engine: len(self.work.trials_on(engine)) for engine in self.up}
+            among = [engine for engine in trials if self._quarantined is None or not trials[engine]]
+            self._quarantined = min(among, key=trials.__getitem__, default=self._quarantined)
         if self._quarantined in self.up and not self.work.trials_on(self._quarantined):
-            if self.queue.suspects:
-                for trial in self.queue.next_suspects():
-                    self.work.start(trial, self._quarantined)
-            else:
-                self._quarantined = None
+            for trial in self.queue.next_suspects():
+                self.work.start(trial, self._quarantined)
 
     def update(self, report: WorkerReport) -> None:
         """Take in an engine's report."""

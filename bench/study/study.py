@@ -106,7 +106,7 @@ class Study:
                     found: object = cost(self.plan)
                 except Exception as error:
                     found = error
-                if not isinstance(found, int) or found < 0:
+                if not isinstance(found, int) or found < 1:
                     raise SettingError(
                         f"search {entry.name}: {cost.__name__}(plan) must be a number of forwards, and is {found!r}"
                     )

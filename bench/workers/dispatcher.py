@@ -19,6 +19,7 @@ class TrialDispatcher:
     def __init__(self, study: Study, pool: Pool) -> None:
         self.pool, self.nfe = pool, 0
         self.shares = False  # a host decides itself which trials it begins together
+        self.ended = 0  # trials end beside their engines only
         self._given: list[dict[str, Trial]] = [{} for _ in range(pool.engines)]
         self._new: list[list[Trial]] = [[] for _ in range(pool.engines)]
         self._wants: list[int | None] = [None] * pool.engines
@@ -47,8 +48,8 @@ class TrialDispatcher:
 
         While much is left it gets half its share, as a host keeps the trials that it has; later, what keeps it busy.
         """
-        known = len(self._speeds) == hosts and self._speed_of_all > 0
-        share = self._speeds.get(engine, 0.0) / self._speed_of_all if known else 1 / hosts
+        known = engine in self._speeds and len(self._speeds) >= hosts and self._speed_of_all > 0
+        share = self._speeds[engine] / self._speed_of_all if known else 1 / hosts
         fair, has = share * (left + self._given_to_all), len(self._given[engine])
         return has < max(fair / 2, min(self._first, math.ceil(fair)))
 

@@ -53,6 +53,11 @@ class SearchRunner:
         self._tree = TrajectoryTree(pool.engines, self.shares, engines.batch, most, target)
         self._results: list[TrialRow] = []
 
+    @property
+    def ended(self) -> int:
+        """Trials that have ended since the last update."""
+        return len(self._results)
+
     def next_starved(self, among: Collection[int], left: int = 0) -> int | None:
         """The engine with the fewest segments in flight, if it has not enough, however many trials are left."""
         return self._tree.starved(among)

@@ -14,10 +14,12 @@ import ray
 from bench.study.config import RunConfig
 from bench.study.study import Study
 from bench.workers.on_ray import actors
+from bench.workers.on_ray import pool as pools
 from bench.workers.on_ray.actors import Whereabouts
 from bench.workers.on_ray.pool import ActorSlot, RayPool
 from bench.workers.pool import Worker, WorkerReport
 from tts.engine.requests import EngineCounters
+from tts.errors import EngineError
 
 Make = Callable[..., RunConfig]
 
@@ -96,7 +98,7 @@ def test_an_answer_that_was_long_in_coming_loses_no_engine(
     polls: list[str] = []
     actor: Any = SimpleNamespace(poll=SimpleNamespace(remote=lambda: polls.append("poll") or "later"))
     pool = RayPool.__new__(RayPool)
-    pool.study, pool._again, pool._finished_any = Study(tiny()), {}, False
+    pool.study, pool._again, pool._news, pool._finished_any = Study(tiny()), {}, [], False
     pending: Any = "answer"
     pool._slots = {0: ActorSlot(actor, pending, time.monotonic() - 1e4, place if arrived else None)}
     answers = {"answer": WorkerReport(0, ["a"]) if arrived else place}
@@ -108,3 +110,28 @@ def test_an_answer_that_was_long_in_coming_loses_no_engine(
     assert not pool.wait()
     assert polls == ["poll"]
     assert time.monotonic() - pool._slots[0].since < 60
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_engines_without_a_place_keep_nobody_waiting(
+    arrives: bool, tiny: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cluster has place for three, two of which are in use; the run begins with one, and says where that is."""
+    monkeypatch.setattr(pools, "OTHERS_SECONDS", 0.2)
+    pool = RayPool.__new__(RayPool)
+    pool.study = Study(tiny(engines={"backend": "ray", "count": 3, "start_seconds": 60.0 if arrives else 0.2}))
+    pool._news, pool._expected = [], 3
+    pool._slots = {engine: ActorSlot(None, f"describe {engine}", 0.0) for engine in range(3)}  # type: ignore[arg-type]
+    answers = {"describe 1": Whereabouts("H100", "node", "north", 1)} if arrives else {}
+    monkeypatch.setattr(
+        ray, "wait", lambda refs, **_: (time.sleep(0.01), [ref for ref in refs if ref in answers], [])[1:]
+    )
+    monkeypatch.setattr(ray, "get", answers.__getitem__)
+    if not arrives:
+        with pytest.raises(EngineError, match=r"no engine for engines\.start_seconds = 0\.2: the cluster has no place"):
+            pool._wait_for_first()
+        return
+    start = time.monotonic()
+    pool._wait_for_first()
+    assert 0.2 < time.monotonic() - start < 30
+    assert [(report.engine, report.device, report.where) for report in pool.wait()] == [(1, "H100", "north")]

@@ -10,6 +10,7 @@ import pytest
 from fake_pool import TICK, FakePool, Rows, play, score, study
 from hypothesis import given
 from hypothesis import strategies as st
+from mortal_pools import MortalPool
 
 from bench.run.driver import Driver, RunProgress
 from bench.store.completed import CompletedTrials
@@ -259,6 +260,20 @@ def test_a_run_stops_when_too_many_trials_fail() -> None:
         EngineError, match=r"^6 trials failed, more than max_errors = 2; the last: search hasty: .*--retry"
     ):
         play(of, trials=hasty)
+
+
+def test_a_run_of_trials_that_fail_at_once_does_not_begin_them_all() -> None:
+    """Such a trial leaves its engine without work, so that the next one would begin, and so on to the last."""
+
+    class Broken(Hasty):
+        def run(self, problem: Problem) -> Run:
+            raise ValueError("no luck")
+            yield
+
+    of = study(max_errors=2)
+    broken = [Trial("broken", Broken(), None, "brightness", 0, 0, seed, of.context) for seed in range(99)]
+    with pytest.raises(EngineError, match=r"^3 trials failed, more than max_errors = 2; the last: search broken: V"):
+        Driver(of, MortalPool(1, of, random.Random(0), 0.0), Rows(), trials=broken).run()
 
 
 def test_an_engine_that_fails_ends_the_run() -> None:

@@ -66,7 +66,9 @@ def test_every_fault_is_a_row_that_says_what_to_do(search_on: str, tiny: Make) -
             assert error is None
 
 
-@pytest.mark.parametrize(("search", "says"), [("CannotCount", "nfe"), ("CountsHalves", "depth")])
+@pytest.mark.parametrize(
+    ("search", "says"), [("CannotCount", "nfe"), ("CountsHalves", "depth"), ("CountsNothing", "nfe")]
+)
 def test_costs_that_cannot_be_had_are_refused_at_once(search: str, says: str, tiny: Make) -> None:
     command = ["run", "quickstart", "--set", f"searches=['faulty_searches:{search}']", "--set", "engines.simulate=0"]
     refused(f"search {search}: {says}(plan)", *command)

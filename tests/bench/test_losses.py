@@ -192,3 +192,30 @@ def test_a_run_without_engines_ends_when_patience_is_over() -> None:
         EngineError, match=r"no engine for engines\.start_seconds = 0\.2 \(.*its node died\); run the same"
     ):
         Driver(of, Gone(1, of, random.Random(0), 0.0), Rows()).run()
+
+
+class OneGone(PoisonedPool):
+    """Engines that die of one condition until the one that is kept for suspects has died; that one stays away."""
+
+    gone: int | None = None
+    driver: Driver
+
+    def wait(self) -> list[WorkerReport]:
+        kept, before = self.driver._quarantined, set(self.away)
+        found = super().wait()
+        if self.gone is None and kept in self.away - before:
+            self.poison, self.gone = -1, kept
+        elif self.gone is not None:
+            found = [report for report in found if report.engine != self.gone]
+            self.away.add(self.gone)
+        return found
+
+
+def test_suspects_do_not_wait_for_an_engine_that_never_comes_back(reference: dict[str, dict[str, Any]]) -> None:
+    """Their engine's machine goes away while they are in quarantine; another engine takes its place."""
+    of, rows, looks = study(max_errors=99), Rows(), iter(range(5000))
+    pool = OneGone(3, of, random.Random(1), poison=3)
+    pool.driver = Driver(of, pool, rows)
+    counts = pool.driver.run(lambda: next(looks) and None)
+    assert [engine for engine, status in enumerate(counts.engines) if status.device is None] == [pool.gone]
+    assert (counts.failed, rows.rows) == (0, reference)

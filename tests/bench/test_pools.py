@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from contextlib import closing
@@ -17,6 +18,7 @@ from bench.study.config import Engines, RunConfig
 from bench.study.study import Study
 from bench.workers.backends import make_pool
 from bench.workers.on_ray.connecting import connect
+from bench.workers.on_ray.task import run_once
 from bench.workers.pool import LocalPool
 from tts.engine.requests import EvalRequest, EvalResult
 from tts.errors import DeviceError, EngineError, SettingError
@@ -129,6 +131,18 @@ def test_more_engines_than_the_cluster_has_place_for_are_refused(
     monkeypatch.setattr("bench.workers.on_ray.pool.connect", lambda *_: connect(shared, 0))
     with pytest.raises(EngineError, match=r"engines\.count = 99: each needs 1 GPU.*place for 0.*engines\.device=cpu"):
         make_pool(Study(tiny(engines={"backend": "ray", "count": 99, "device": "cuda"})))
+
+
+def test_a_task_runs_elsewhere_or_is_refused_in_time(ray_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray would wait for ever for a machine that a cluster has not."""
+    shared = Engines(address=ray_address)
+    assert run_once(shared, "engines.prompts", os.getpid) != os.getpid()
+    lacking = Engines(address=ray_address, device="cuda", start_seconds=0.5)
+    with pytest.raises(EngineError, match=r"engines\.prompts: the cluster has no place for its task within .* = 0\.5"):
+        run_once(lacking, "engines.prompts", os.getpid)
+    monkeypatch.setattr("bench.workers.on_ray.task.connect", lambda *_: connect(shared, 0))
+    with pytest.raises(EngineError, match=r"engines\.count = 1: each needs 1 GPU.*place for 0.*engines\.device=cpu"):
+        run_once(Engines(device="cuda"), "engines.prompts", os.getpid)
 
 
 def test_cuda_without_a_gpu_is_refused(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:

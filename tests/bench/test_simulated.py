@@ -162,14 +162,16 @@ def test_counters_tell_what_was_done_since_the_last_time(monkeypatch: pytest.Mon
     meters = actors.Meters(3)
     meters.show(WorkerReport(3, load=EngineCounters(2, 64, 0.0)))
     meters.show(WorkerReport(3, load=EngineCounters(2, 64, 0.0)))
+    meters.show(WorkerReport(3, load=EngineCounters(5, 128, 50.0)))  # a pass ended between the two numbers
     meters.show(WorkerReport(3, load=EngineCounters(5, 160, 100.0)))
     assert [found for found in seen if found[0] != "tts_busy"] == [
         ("tts_rows", 64),
         ("tts_batches", 2),
-        ("tts_rows", 96),
+        ("tts_rows", 64),
         ("tts_batches", 3),
+        ("tts_rows", 32),
     ]
-    assert [value for name, value in seen if name == "tts_busy"] == [0.0, 0.0, 1.0]
+    assert [value for name, value in seen if name == "tts_busy"] == [0.0, 0.0, 1.0, 1.0]
 
 
 def test_a_million_trials_are_not_made_before_they_are_needed() -> None:

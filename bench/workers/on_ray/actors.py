@@ -1,7 +1,7 @@
 """Workers as actors on Ray.
 
-Each actor has a device thread of its own that never waits for a message: the driver drops work into its queue and takes
-outcomes out by a long poll.
+Each actor has a device thread of its own: the driver drops work into its queue and takes outcomes out by a long poll.
+The thread waits for a message only where its next pass would have room, and for half a pass at most.
 """
 
 from __future__ import annotations
@@ -190,8 +190,11 @@ class Meters:
     def show(self, report: WorkerReport) -> None:
         """Add what was done since the last time."""
         load, now = report.load, time.monotonic()
-        if load.batches > self._last.batches:
-            self._rows.inc(load.rows - self._last.rows)
-            self._batches.inc(load.batches - self._last.batches)
+        for meter, more in (
+            (self._rows, load.rows - self._last.rows),
+            (self._batches, load.batches - self._last.batches),
+        ):
+            if more > 0:  # each by itself: a pass may end between two numbers of a report
+                meter.inc(more)
         self._busy.set(min(1.0, (load.seconds - self._last.seconds) / max(1e-6, now - self._since)))
         self._last, self._since = load, now

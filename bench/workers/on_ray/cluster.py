@@ -13,7 +13,7 @@ from tts.errors import EngineError, TTSError, first_line
 
 
 def check_resources(engines: Engines) -> int:
-    """How many engines the cluster has place for now.
+    """How many engines the machines of the cluster have place for, if nothing else uses them.
 
     Raises:
         EngineError: a cluster of this machine alone has no place for all; Ray would wait for ever.

@@ -17,7 +17,7 @@ from bench.study.config import Engines
 from bench.workers.on_ray.paths import Job
 from tts.errors import EngineError, first_line
 
-OBJECT_STORE_BYTES = 80 * 2**20  # nothing is stored there; Ray's default would take a third of the memory
+OBJECT_STORE_BYTES = 80 * 2**20  # only large messages are there, for a moment; Ray's default is a third of the memory
 ANSWER_SECONDS = 30.0  # for a cluster's head to answer at all, if engines.start_seconds is not less
 KNOCK_SECONDS = 0.5
 LONG_PATH = "AF_UNIX path length"

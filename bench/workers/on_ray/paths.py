@@ -16,7 +16,7 @@ T = TypeVar("T")
 PROJECT = Path(__file__).parents[3]
 
 
-class Job(JobConfig):  # type: ignore[misc]  # Ray's classes are not typed here  # type: ignore[misc]  # Ray's classes are not typed here
+class Job(JobConfig):  # type: ignore[misc]  # Ray's classes are not typed here
     """A driver of whose working folder Ray's workers hear nothing.
 
     Ray would search it before everything that is installed, so that a user's ``bench.py`` would hide this project.

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.5  # how often the driver looks for engines that are silent
 START_ATTEMPTS = 3  # of one engine, before it is given up
+OTHERS_SECONDS = 10.0  # least time that other engines get once one is there; later ones join the run
 
 
 @dataclass
@@ -61,6 +62,7 @@ class RayPool:
         self._slots: dict[int, ActorSlot] = {}
         self._again: dict[int, tuple[float, int]] = {}  # engines to start again: when, and failures so far
         self._finished_any = False
+        self._news: list[WorkerReport] = []  # of engines that are there before anyone waits for reports
         self._path = SearchPath.own()
         try:
             self._connect()
@@ -100,25 +102,29 @@ class RayPool:
         self._slots[engine] = ActorSlot(actor, actor.describe.remote(), time.monotonic(), failures=failures)
 
     def _wait_for_first(self) -> None:
-        """Wait until the engines that the cluster has place for are there.
+        """Wait until the engines that the cluster has place for are there, or one and as long again for the others.
+
+        What a cluster has may be in use, by this run's scorers or by others, so that not all may come.
 
         Raises:
             TTSError: one cannot be started, or none is there in time.
         """
-        deadline = time.monotonic() + self.study.config.engines.start_seconds
+        begin = time.monotonic()
+        seconds = self.study.config.engines.start_seconds
+        deadline = begin + seconds
         awaited = dict(self._slots)
-        while len(self._slots) - len(awaited) < max(1, self._expected):
-            for engine in self._ready(1.0, awaited):
+        while len(self._slots) - len(awaited) < max(1, self._expected) and time.monotonic() <= deadline:
+            for engine in self._ready(min(1.0, seconds), awaited):
                 slot = awaited.pop(engine)
-                self._arrived(slot, ray.get(slot.pending))
-            if time.monotonic() > deadline:
-                raise EngineError(
-                    f"no engine for engines.start_seconds = {self.study.config.engines.start_seconds:g}: the cluster "
-                    "has no place for one"
-                )
+                self._news.append(self._arrived(engine, slot, ray.get(slot.pending)))
+                first = time.monotonic() - begin
+                deadline = min(deadline, begin + first + max(first, OTHERS_SECONDS))
+        if not self._news:
+            raise EngineError(f"no engine for engines.start_seconds = {seconds:g}: the cluster has no place for one")
 
-    def _arrived(self, slot: ActorSlot, place: Whereabouts) -> None:
+    def _arrived(self, engine: int, slot: ActorSlot, place: Whereabouts) -> WorkerReport:
         slot.place, slot.failures, slot.pending = place, 0, None
+        return WorkerReport(engine, device=place.device, where=place.host)
 
     def submit(self, engine: int, jobs: Sequence[Any], released: Iterable[int]) -> None:
         """Send jobs to the engine's actor; those for an engine that is gone are dropped, as its loss is reported.
@@ -136,6 +142,9 @@ class RayPool:
 
     def wait(self) -> list[WorkerReport]:
         """Collect the reports of actors that have answered, and of those that have been silent too long."""
+        if self._news:
+            news, self._news = self._news, []
+            return news
         self._start_again()
         for slot in self._slots.values():
             if slot.pending is None:
@@ -165,8 +174,7 @@ class RayPool:
         except RayError as error:
             return self._lose(engine, WorkerFailure(first_line(error)))
         if slot.place is None:
-            self._arrived(slot, answer)
-            return WorkerReport(engine, device=answer.device, where=answer.host)
+            return self._arrived(engine, slot, answer)
         slot.pending = None
         report: WorkerReport = answer
         self._finished_any |= bool(report.outcomes)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TypeVar
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from bench.study.config import Engines
 from bench.workers.numerics import environment
-from bench.workers.on_ray.cluster import last_line, told_by
+from bench.workers.on_ray.cluster import check_resources, last_line, told_by
 from bench.workers.on_ray.connecting import connect
 from bench.workers.on_ray.paths import SearchPath, call_on
 from tts.errors import EngineError
@@ -29,13 +30,19 @@ def run_once(engines: Engines, what: str, function: Callable[..., T], *arguments
         TTSError: the function's own, or the cluster cannot run it.
     """
     path = SearchPath.own()
-    connect(engines, 0)
+    connect(engines, engines.count * engines.threads)
     try:
+        check_resources(engines)
         gpus = engines.gpu_share if engines.device == "cuda" else 0
         task = ray.remote(call_on).options(
             num_cpus=0 if gpus else engines.threads, num_gpus=gpus, runtime_env={"env_vars": environment(engines)}
         )
+        ray.get(task.remote(path, os.getpid), timeout=engines.start_seconds)  # as it may have to wait for a place
         found: T = ray.get(task.remote(path, function, *arguments))
+    except GetTimeoutError:
+        raise EngineError(
+            f"{what}: the cluster has no place for its task within engines.start_seconds = {engines.start_seconds:g}"
+        ) from None
     except RayTaskError as error:
         raise told_by(error) from None
     except RayError as error:
