@@ -30,10 +30,10 @@ def calibrate(
     if precisions:
         _precisions(config, overrides, trajectories)
         return
-    from bench.study.config import load
+    from bench.study.config import load, with_batch
     from bench.study.study import Study
     from bench.workers.calibration import calibrate as measure
-    from bench.workers.calibration import parse_batches, with_batch
+    from bench.workers.calibration import parse_batches
 
     sizes = None if batches is None else parse_batches(batches)
     found = measure(Study(with_batch(load(config, overrides), 1)), sizes)
@@ -44,12 +44,10 @@ def calibrate(
 def _precisions(config: str, overrides: Overrides, trajectories: int) -> None:
     from bench.report.precision_table import render
     from bench.run.precisions import effects
-    from bench.study.config import AUTO, load
+    from bench.study.config import load, with_some_batch
     from bench.study.study import Study
-    from bench.workers.calibration import with_batch
 
-    found = load(config, overrides)
-    study = Study(with_batch(found, 8) if found.engines.batch == AUTO else found)
+    study = Study(with_some_batch(load(config, overrides)))
     with out.status("drawing") as status:
         told = list(effects(study, trajectories, lambda name: status.update(f"drawing in {name}")))
     out.print(render(told, trajectories))

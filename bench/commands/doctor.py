@@ -32,10 +32,10 @@ def doctor(
     from bench.run.doctor.examination import examine
     from bench.run.doctor.finding import Verdict
     from bench.store.files import atomic_write
-    from bench.study.config import load
+    from bench.study.config import load, with_some_batch
     from bench.study.study import Study
 
-    study = Study(load(config, overrides))
+    study = Study(with_some_batch(load(config, overrides)))
     with err.status("looking") as status:
         found = list(examine(study, lambda what: status.update(f"looking at {what}")))
     out.print(render(found))

@@ -59,9 +59,9 @@ def plan(
 
 def _measured(config: RunConfig) -> float:
     """Forwards a second with the run's batch, or with the best one."""
-    from bench.study.config import AUTO
+    from bench.study.config import AUTO, with_batch
     from bench.study.study import Study
-    from bench.workers.calibration import calibrate, with_batch
+    from bench.workers.calibration import calibrate
 
     batch = config.engines.batch
     measured = calibrate(Study(with_batch(config, 1)), None if batch == AUTO else [int(batch)])

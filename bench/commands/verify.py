@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from json import dumps
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,10 +36,18 @@ def verify(
     with counted(err, "trials") as progress:
         found = list(verify_run(run, sample, seed, trust, progress))
     if as_json:
-        out.print(dumps([vars(check) for check in found], indent=2), markup=False, highlight=False, soft_wrap=True)
+        told = [_finite(vars(check)) for check in found]
+        out.print(dumps(told, indent=2, allow_nan=False), markup=False, highlight=False, soft_wrap=True)
     else:
         out.print(render(found))
         out.print(sentence(found), markup=False, highlight=False, soft_wrap=True)
     bad = {Verdict.WRONG, Verdict.CLOSE} if exact else {Verdict.WRONG}
     if any(check.verdict in bad for check in found):
         raise typer.Exit(4)
+
+
+def _finite(value: Any) -> Any:
+    """Plain values as JSON has them: a difference that is no number is null."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -92,18 +92,19 @@ def stored_study(folder: Output, trust: bool = False) -> Study:
     manifest = store.read_manifest(folder)
     if not trust:
         refuse_foreign(manifest["config"], str(folder))
-    study = Study(_without_places(parse(RunConfig, manifest["config"], str(folder))))
+    study = Study(_at_home(parse(RunConfig, manifest["config"], str(folder)), trust))
     if study.digest() != manifest["digest"]:
         raise SettingError(f"{folder}: was made with other weights or by another version than this one")
     study.check_draws()
     return study
 
 
-def _without_places(config: RunConfig) -> RunConfig:
-    """A manifest's configuration, whose folder of encoded prompts may be anywhere, and is not opened."""
-    if config.engines.prompts == "memory":
-        return config
-    return config.model_copy(update={"engines": config.engines.model_copy(update={"prompts": "cache"})})
+def _at_home(config: RunConfig, trust: bool) -> RunConfig:
+    """A manifest's configuration for this machine: its folders are not opened; nor is, without trust, its cluster."""
+    changes: dict[str, Any] = {} if config.engines.prompts == "memory" else {"prompts": "cache"}
+    if not trust:
+        changes |= {"address": "local", "stage": None}
+    return config.model_copy(update={"engines": config.engines.model_copy(update=changes)})
 
 
 def evaluate(study: Study, segment: Segment) -> EvalResult:

@@ -52,7 +52,7 @@ def tabulate(
         candidates: trajectories of each problem.
         output: the table's file; None: beside the run.
         overrides: ``key=value``, of a configuration.
-        trust: a run's manifest may name code, files and addresses.
+        trust: a run's manifest may name code, files and addresses, and its cluster is joined.
 
     Raises:
         TTSError: a setting cannot be used, the run is of another configuration, or not all of its trials are there.
@@ -63,7 +63,7 @@ def tabulate(
     given = stored_study(target, trust).config if is_run else load(target, overrides)
     if "://" in str(given.output) and output is None:
         raise SettingError("output: a table is written to a folder of this machine; give --output FILE")
-    file = output or Path(f"{target if is_run else given.output}-table") / NAME
+    file = output or Path(f"{Path(target) if is_run else given.output}-table") / NAME
     check_file(file)
     finished = run(recording(given, candidates, file.parent / FOLDER), console)
     return write(finished.study, file)

@@ -121,8 +121,9 @@ def _left(done: CompletedTrials, trials: Iterator[Trial]) -> Iterator[Trial]:
 def _count(study: Study, done: CompletedTrials, chosen: list[Trial] | None) -> tuple[int, int, int]:
     """How many trials there are, how many of them are done, and the forwards that the others take."""
     plan = study.plan
-    if chosen is None and not study.config.shard and len(done) == done.by_search.total():
-        by_search = {(entry.name, entry.algorithm.text): entry.algorithm.nfe(plan) for entry in study.entries}
+    by_search = {(entry.name, entry.algorithm.text): entry.algorithm.nfe(plan) for entry in study.entries}
+    known = len(done) == done.by_search.total() and done.by_search.keys() <= by_search.keys()
+    if chosen is None and not study.config.shard and known:
         spent = sum(by_search[search] * times for search, times in done.by_search.items())
         each = study.problems * len(study.searched)
         return study.size, len(done), each * sum(by_search.values()) - spent

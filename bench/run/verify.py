@@ -17,7 +17,7 @@ from bench.store.storage import Output, Storage, place
 from bench.study.study import Study
 from bench.workers.pool import LocalPool
 from tts.engine.requests import EvalRequest, EvalResult
-from tts.errors import DataError
+from tts.errors import DataError, EngineError
 
 PIXEL_LEVELS = 2.0
 """Mean difference of 8-bit levels up to which an image of another device is the same picture."""
@@ -81,6 +81,7 @@ def verify(
         DataError: no run, no finished trial, or a row that is no trajectory.
         UntrustedError: the manifest names code, files or addresses, and ``trust`` is not given.
         SettingError: the model or the rewards are not those of the run any more.
+        EngineError: a reward failed.
     """
     where = place(output)
     rows, study = _drawn(where, sample, seed), stored_study(where, trust)
@@ -128,6 +129,8 @@ def _check(
     device: str | None,
     spreads: dict[str, float],
 ) -> Check:
+    for error in outcome.errors.values():
+        raise EngineError(f"{where}: trial {row['trial']}: {error}")
     assert outcome.image is not None  # the segment asked for everything
     stored = row["image"] if row["image_file"] is None else where.read(row["image_file"])
     digests = {image_sha256(stored), row["image_sha256"]} - {None}

@@ -10,7 +10,7 @@ import uuid
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from tts.errors import SettingError
 
@@ -20,9 +20,17 @@ if TYPE_CHECKING:
 STALE_SECONDS = 60.0
 """A mark in an object store that is older belongs to a driver that was killed, or whose clock is wrong."""
 
-
 BEGIN_SECONDS = 1.0
 """A shard that begins has its folder alone for less than this; a whole run has it until it ends."""
+
+
+WHOLE = ".lock"
+"""The name of a whole run's lease."""
+
+
+def name_of(shard: str) -> str:
+    """The name of a lease: of a shard ``I/N``, or of the whole run, if that is empty."""
+    return f"{WHOLE}-{shard.replace('/', 'of')}" if shard else WHOLE
 
 
 class Lease(ABC):
@@ -44,12 +52,12 @@ class LocalLease(Lease):
         self._place = place
         self._files: list[IO[str]] = []
         try:
-            whole = self._open(".lock")
+            whole = self._open(WHOLE)
             if not shard:
                 self._lock(whole, fcntl.LOCK_EX)
                 return
             self._share(whole, shard.partition("/")[2])
-            self._lock(self._open(f".lock-{shard.replace('/', 'of')}"), fcntl.LOCK_EX)
+            self._lock(self._open(name_of(shard)), fcntl.LOCK_EX)
         except BaseException:
             self.release()
             raise
@@ -105,27 +113,34 @@ class ObjectLease(Lease):
     A mark from the future is of a clock that was wrong, then or now, and is held to be as old as it seems to be young:
     else a clock that is set back by a day would keep every driver away for a day.
 
-    Two drivers that start within a second could both pass; their parts have names of their own, so that even then
-    nothing is overwritten, and readers count each trial once.
+    Two drivers that start within a second could both pass, and a driver that was away until its mark was stale may meet
+    its successor. Their parts have names of their own, so that even then nothing is overwritten, and readers count each
+    trial once.
     """
 
     def __init__(self, place: ObjectStorage, name: str) -> None:
         self._place, self._name, self._owner, self._written = place, name, uuid.uuid4().hex, 0.0
-        other = self._read()
-        age = abs(time.time() - float(other.get("time", 0.0)))
-        here = other.get("host") == os.uname().nodename
-        if age < STALE_SECONDS and not (here and not _alive(int(other.get("pid", 0)))):
-            raise SettingError(
-                f"output {place}: another run is writing there (process {other.get('pid')} of {other.get('host')}, "
-                f"seen {age:.0f} s ago); if it was killed, try again in {STALE_SECONDS - age:.0f} s"
-            )
+        for other in place.names():
+            if other.startswith(WHOLE) and _excludes(other, name):
+                self._refuse(self._read(other))
         self.renew()
-        if self._read().get("owner") != self._owner:
+        if self._read(name).get("owner") != self._owner:
             raise SettingError(f"output {place}: another run has just begun to write there")
 
-    def _read(self) -> dict[str, str]:
+    def _refuse(self, other: dict[str, Any]) -> None:
+        """Refuse to begin beside a driver that lives."""
+        age = abs(time.time() - _number(other.get("time")))
+        here = other.get("host") == os.uname().nodename
+        if age < STALE_SECONDS and not (here and not _alive(int(_number(other.get("pid"))))):
+            raise SettingError(
+                f"output {self._place}: another run is writing there (process {other.get('pid')} of "
+                f"{other.get('host')}, seen {age:.0f} s ago); if it was killed, try again in "
+                f"{STALE_SECONDS - age:.0f} s"
+            )
+
+    def _read(self, name: str) -> dict[str, Any]:
         try:
-            found = json.loads(self._place.read(self._name) or b"{}")
+            found = json.loads(self._place.read(name) or b"{}")
         except ValueError:
             return {}
         return found if isinstance(found, dict) else {}
@@ -140,15 +155,27 @@ class ObjectLease(Lease):
     def release(self) -> None:
         """Remove the mark, if it is still this driver's; one that cannot be removed is soon stale."""
         with suppress(OSError):
-            if self._read().get("owner") == self._owner:
+            if self._read(self._name).get("owner") == self._owner:
                 self._place.remove(self._name)
 
 
+def _excludes(one: str, other: str) -> bool:
+    """Whether two leases cannot be held at once: all but those of two shards out of as many."""
+    return one == other or WHOLE in (one, other) or one.rpartition("of")[2] != other.rpartition("of")[2]
+
+
+def _number(value: object) -> float:
+    """A number of a mark, which anyone may have written; 0 for anything else."""
+    return float(value) if isinstance(value, int | float) and abs(value) < 2**53 else 0.0
+
+
 def _alive(pid: int) -> bool:
+    if pid <= 0:
+        return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # no system has such a number
         return False
     except PermissionError:
         return True
-    return pid > 0
+    return True

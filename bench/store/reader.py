@@ -12,6 +12,7 @@ part is whole. What is done is the set of identities in the parts; what is left 
 from __future__ import annotations
 
 import json
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,9 +44,10 @@ def check_output(output: Output) -> None:
     if isinstance(where, LocalStorage):
         check_folder(where.folder)
         return
+    probe = f".probe-{uuid.uuid4().hex}"  # of this process: shards may begin at once
     try:
-        where.write(".probe", b"")
-        where.remove(".probe")
+        where.write(probe, b"")
+        where.remove(probe)
     except (OSError, ArrowException) as error:
         raise SettingError(f"output {where}: cannot be written to ({' '.join(str(error).split())})") from None
 

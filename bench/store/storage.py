@@ -10,7 +10,7 @@ from typing import TypeAlias
 from pyarrow import ArrowException, fs
 
 from bench.store.files import atomic_write
-from bench.store.leases import Lease, LocalLease, ObjectLease
+from bench.store.leases import Lease, LocalLease, ObjectLease, name_of
 from tts.errors import DataError, SettingError, first_line
 from tts.files.addresses import refuse_secrets, shown, tidied
 
@@ -145,7 +145,7 @@ class LocalStorage(Storage):
         return LocalLease(self, shard)
 
     def sweep(self, prefix: str) -> None:
-        patterns = dict.fromkeys(("trials", "evaluations"), f".{prefix}*.tmp")
+        patterns = dict.fromkeys(("trials", "evaluations", "features"), f".{prefix}*.tmp")
         patterns |= {} if prefix else {"": ".*.tmp", "images": ".*.tmp"}
         for folder, pattern in patterns.items():
             for torn in Path(self.path(folder)).glob(pattern):
@@ -183,7 +183,7 @@ class ObjectStorage(Storage):
             self.write(name, data)
 
     def claim(self, shard: str) -> Lease:
-        return ObjectLease(self, f".lock-{shard.replace('/', 'of')}" if shard else ".lock")
+        return ObjectLease(self, name_of(shard))
 
     def sweep(self, prefix: str) -> None:
         """Nothing to do: a part that was cut off never appeared."""

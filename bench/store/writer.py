@@ -21,7 +21,7 @@ from bench.store.reader import check, done, parts, table
 from bench.store.row import TrialRow
 from bench.store.schema import TRACE, schema
 from bench.store.storage import Output, place
-from tts.errors import SettingError
+from tts.errors import SettingError, TTSError
 
 FLUSH_BYTES = 64 << 20
 """A part is written when the images that wait take more than this."""
@@ -96,7 +96,7 @@ class Store:
                 continue
             kept = rows.filter(pa.compute.is_null(rows["error"]))
             if len(kept):
-                self.place.write(f"trials/{part}", _parquet(kept.cast(self.schema)))
+                self.place.write(f"trials/{part}", _parquet(kept.select(self.schema.names).cast(self.schema)))
             else:
                 self.place.remove(f"trials/{part}")
 
@@ -144,6 +144,8 @@ class Store:
     def _with_image_file(self, row: TrialRow) -> TrialRow:
         if row.image is None:
             return row
+        if self._claim is not None:
+            self._claim.renew()  # hundreds of images may take longer than a mark stays fresh
         name = f"images/{row.trial}.png"
         self.place.write(name, row.image)
         return replace(row, image=None, image_file=name)
@@ -166,6 +168,8 @@ class Store:
     def _writing(self) -> Iterator[None]:
         try:
             yield
+        except TTSError:  # a stored part that is damaged, say, says so itself
+            raise
         except OSError as error:
             reason = error.strerror or " ".join(str(error).split())
             raise SettingError(f"output {self.place}: cannot be written to ({reason})") from None

@@ -197,3 +197,13 @@ def _override(values: dict[str, Any], override: str) -> None:
         raise SettingError(f"--set {override}: '{text}' is not a YAML value") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SettingError(f"--set {override}: '{text}' is not a YAML value ({error})") from None
+
+
+def with_batch(config: RunConfig, batch: int) -> RunConfig:
+    """The configuration with another batch."""
+    return config.model_copy(update={"engines": config.engines.model_copy(update={"batch": batch})})
+
+
+def with_some_batch(config: RunConfig, batch: int = 8) -> RunConfig:
+    """The configuration, with this batch if its own is still to be measured; for what does not depend on it."""
+    return with_batch(config, batch) if config.engines.batch == AUTO else config

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench.study.config import RunConfig
+from bench.study.config import RunConfig, with_some_batch
 from bench.study.study import Study
 from tts.errors import SettingError
 from tts.models.base import ModelSettings
@@ -30,7 +30,7 @@ def controls(config: RunConfig) -> list[RunConfig]:
     """
     if config.compute != MORE_STEPS:
         return []
-    study = Study(config)
+    study = Study(with_some_batch(config))
     own, plain = _steps(study.model), study.plan.nfe()
     budgets = sorted({entry.algorithm.nfe(study.plan) for entry in study.entries if entry.name != PLAIN})
     found = sorted({_affordable(config, budget, own) for budget in budgets if budget > plain} - {own})

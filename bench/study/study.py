@@ -21,6 +21,7 @@ from bench.study.trial import IDENTITY_VERSION, Context, Trial, text
 from tts.errors import SettingError
 from tts.metrics.base import MetricSettings
 from tts.models.base import ModelSettings
+from tts.noise import VERSION as NOISE_VERSION
 from tts.noise import derive_seed
 from tts.plan import Condition
 from tts.registry import METRICS, MODELS, REWARDS, SEARCHES
@@ -32,7 +33,6 @@ DRIVER_LIMIT = 16
 
 PROBLEMS_A_SHARD = 8
 """With fewer problems for each shard, shards are of single trials."""
-
 
 MOST_FORWARDS = 10**6  # of a trial: more are a slip of the pen, and nobody would see a plan of them
 
@@ -272,7 +272,7 @@ class Study:
     def resolved(self) -> dict[str, Any]:
         """The whole run in plain values, every default filled in, without where and how fast it is computed."""
         return {
-            "version": IDENTITY_VERSION,
+            "version": IDENTITY_VERSION if NOISE_VERSION == 1 else [IDENTITY_VERSION, NOISE_VERSION],
             "model": self.context.model,
             "rewards": self.context.rewards,
             "numerics": self.context.numerics,

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from bench.store import reader as store
 from bench.store.storage import Storage
-from bench.study.config import AUTO, RunConfig
+from bench.study.config import AUTO, RunConfig, with_batch
 from bench.study.study import Study
 from bench.workers.pool import describe_device
 from bench.workers.rates import Rate, rates_of
@@ -133,11 +133,6 @@ def recorded_batch(output: Storage) -> int | None:
     if store.begun(output) is None:
         return None
     return int(store.read_manifest(output)["config"]["engines"]["batch"])
-
-
-def with_batch(config: RunConfig, batch: int) -> RunConfig:
-    """The configuration with another batch."""
-    return config.model_copy(update={"engines": config.engines.model_copy(update={"batch": batch})})
 
 
 def calibrate(study: Study, batches: Sequence[int] | None = None) -> Calibration:

@@ -103,3 +103,10 @@ def test_a_run_has_its_control_beside_it_which_reports_find(tmp_path: Path) -> N
     assert with_controls([folder]) == [str(folder), str(control)]
     assert bench("run", file, "--no-report").code == 0  # nothing is left to do
     refused("compute", "run", file, "--set", "compute=steps")
+
+
+def test_a_batch_that_is_still_to_be_measured_changes_no_control() -> None:
+    auto = {"backend": "local", "batch": "auto"}
+    found = controls(config(engines=auto))
+    assert [control.output for control in found] == [control.output for control in controls(config())]
+    assert {control.engines.batch for control in found} == {config(engines=auto).engines.batch}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -223,6 +224,37 @@ def test_a_killed_drivers_mark_is_no_obstacle(change: dict[str, float], address:
     bucket.write(".lock", json.dumps({**mark, **change}).encode())
     Store(address, ["brightness"]).open("d", MANIFEST)
     assert json.loads(bucket.read(".lock") or b"")["owner"] != mark["owner"]
+
+
+@pytest.mark.parametrize(
+    "mark", [{"time": "soon"}, {"time": [1]}, {"time": 1e400}, {"pid": "x"}, {"pid": 10**30}, {"pid": -1}]
+)
+def test_a_mark_that_anyone_may_have_written_is_read(mark: dict[str, Any], address: str) -> None:
+    bucket, now = place(address), {"time": time.time(), "host": os.uname().nodename, "pid": 1}
+    bucket.write(".lock", json.dumps({**now, **mark}).encode())
+    session = Store(address, ["brightness"])
+    session.open("d", MANIFEST)
+    session.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [((0, 1), (0, 2), False), ((0, 2), (0, 1), False), ((0, 2), (1, 4), False), ((0, 2), (1, 2), True)],
+)
+def test_shards_share_a_bucket_with_shards_of_as_many_only(
+    first: tuple[int, int], second: tuple[int, int], together: bool, address: str
+) -> None:
+    one, other = (Store(address, ["brightness"], shard=shard) for shard in (first, second))
+    one.open("d", MANIFEST)
+    if together:
+        other.open("d", MANIFEST)
+        other.close()
+    else:
+        with pytest.raises(SettingError, match="another run is writing there"):
+            other.open("d", MANIFEST)
+    one.close()
+    other.open("d", MANIFEST)
+    other.close()
 
 
 def test_a_store_that_is_not_there_is_named(address: str, line: Line, tiny: Make, tmp_path: Path) -> None:

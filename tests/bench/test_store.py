@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from small_store import MANIFEST, REWARDS, crash, name, opened, parts, row, stor
 from bench.store import reader as store
 from bench.store.row import TrialRow
 from bench.store.schema import COLUMNS, SCHEMA_VERSION, schema
+from bench.store.storage import LocalStorage
 from bench.store.writer import Store
 from tts.errors import DataError, SettingError
 
@@ -199,3 +201,54 @@ def test_parts_of_before_and_after_recipes_had_ways_back_are_read_together(tmp_p
         recipes = {found["trial"]: found["noises"] for found in store.read(tmp_path, ["trial", "noises"]).to_pylist()}
         assert recipes == {"old": [{"seed": 5, "moves": [], "to": None}, None], row(1)["trial"]: row(1)["noises"]}
         (tmp_path / "trials" / file).unlink()
+
+
+def test_failed_trials_are_forgotten_in_parts_whose_rewards_are_in_another_order(tmp_path: Path) -> None:
+    """The order of rewards is no part of a run's identity."""
+    session = opened(tmp_path)
+    session.add(TrialRow.of_record(row(0)))
+    session.add(TrialRow.of_record({**row(1), "error": "no luck"}))
+    session.close()
+    again = Store(tmp_path, REWARDS[::-1])
+    assert set(again.open("d", MANIFEST, retry_errors=True)) == {name(0)}
+    again.close()
+    assert store.read(tmp_path).select(schema(REWARDS).names).to_pylist() == [row(0)]
+
+
+def test_a_damaged_part_is_not_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
+    session = opened(tmp_path)
+    session.add(TrialRow.of_record({**row(1), "error": "no luck"}))
+    session.close()
+    parts(tmp_path)[0].write_bytes(b"PAR1")
+    again = Store(tmp_path, REWARDS)
+    with pytest.raises(DataError, match=r"a part is damaged; delete it"):
+        again.open("d", MANIFEST, retry_errors=True)
+    again.close()
+
+
+def test_what_a_killed_driver_left_of_features_is_deleted(tmp_path: Path) -> None:
+    opened(tmp_path).close()
+    torn = tmp_path / "features" / ".part-x-00000-abcd.parquet.1.tmp"
+    torn.parent.mkdir()
+    torn.write_bytes(b"PAR1")
+    opened(tmp_path).close()
+    assert not torn.exists()
+
+
+class Bucket(LocalStorage):
+    """Objects of a store: what another driver has removed cannot be removed. Another one may come just before that."""
+
+    before_removal: Callable[[], None] | None = None
+
+    def remove(self, name: str) -> None:
+        if self.before_removal is not None:
+            self.before_removal()
+        Path(self.path(name)).unlink()
+
+
+def test_shards_that_try_a_bucket_at_once_do_not_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "LocalStorage", type(None))  # so that it is tried as a bucket is
+    first, second = Bucket(tmp_path), Bucket(tmp_path)
+    first.before_removal = lambda: store.check_output(second)
+    store.check_output(first)
+    assert not list(tmp_path.iterdir())

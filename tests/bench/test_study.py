@@ -289,3 +289,9 @@ def test_a_budget_may_begin_at_a_settings_default() -> None:
     """A default that the record omits is still a point of the curve."""
     [first, second] = entries_of({"name": "random", "N": 2, "budget": {"alpha": [0.0, 0.1]}})
     assert [first.budget, second.budget] == ["alpha", "alpha"]
+
+
+def test_another_way_to_make_noises_is_another_run(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Study(tiny()).digest()
+    monkeypatch.setattr("bench.study.study.NOISE_VERSION", 2)
+    assert Study(tiny()).digest() != before

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_study import SHIPPED, TINY
 
+from bench.run.replay import stored_study
+from bench.store import manifest
+from bench.study.config import RunConfig
+from bench.study.study import Study
 from bench.study.trust import foreign, refuse_foreign
 from tts.errors import UntrustedError
 
@@ -77,3 +83,16 @@ def test_names_of_plug_ins_are_words_whatever_lies_here(tmp_path: Path, monkeypa
 @pytest.mark.parametrize("text", ["", " ", "x" * 5000, "a\0b"])
 def test_a_text_that_can_be_no_name_is_a_word(text: str) -> None:
     refuse_foreign({"model": {"name": "dit", "variant": text}}, "run")
+
+
+@pytest.mark.parametrize("trust", [False, True])
+def test_a_manifests_cluster_is_joined_only_with_trust(trust: bool, tmp_path: Path) -> None:
+    """What joins a cluster runs what the cluster says."""
+    engines = {"backend": "ray", "address": "192.0.2.1:6379", "stage": "/somewhere", "prompts": "/elsewhere"}
+    config = RunConfig.model_validate({**TINY, "model": SHIPPED, "engines": engines, "output": str(tmp_path)})
+    study = Study(config)
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest.build(study, ["cpu"]), default=str))
+    (tmp_path / "trials").mkdir()
+    found = stored_study(tmp_path, trust).config.engines
+    expected = ("192.0.2.1:6379", "/somewhere") if trust else ("local", None)
+    assert (found.address, found.stage, found.prompts) == (*expected, "cache")

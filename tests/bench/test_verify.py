@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from bench.run.replay import stored_study
 from bench.run.verify import Check, Verdict, verify
 from bench.store import reader as store
 from bench.store.images import decoded, image_sha256
-from bench.workers.pool import LocalPool
+from bench.workers.pool import LocalPool, WorkerReport
 
 Rows = list[dict[str, Any]]
 
@@ -166,3 +167,29 @@ def test_the_line_counts_each_kind() -> None:
 )
 def test_the_line_claims_no_pixels_that_are_not_stored(pixels: list[bool | None], said: str) -> None:
     assert sentence([Check("a", "cpu", Verdict.SAME, each, None, {}) for each in pixels]) == said
+
+
+def test_a_reward_that_fails_is_no_wrong_row(
+    finished: Path, engine: LocalPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait() -> list[WorkerReport]:
+        reports = LocalPool.wait(engine)
+        for outcome in (outcome for report in reports for outcome in report.outcomes):
+            outcome.scores, outcome.errors = {}, {"brightness": "reward brightness: its server does not answer"}
+        return reports
+
+    monkeypatch.setattr(engine, "wait", wait, raising=False)
+    result = bench("verify", finished)
+    assert (result.code, result.out) == (1, "")
+    assert re.search(r"trial [0-9a-f]{32}: reward brightness: its server does not answer", result.err)
+
+
+def test_differences_that_are_no_numbers_are_null_for_programs(finished: Path, tmp_path: Path) -> None:
+    run = changed(finished, tmp_path / "copy", lambda rows: rows[0].update(score_brightness=None, image=b"no image"))
+
+    def refuse(text: str) -> None:
+        raise AssertionError(text)
+
+    said = json.loads(bench("verify", run, "--json").out, parse_constant=refuse)
+    [wrong] = [check for check in said if check["verdict"] == Verdict.WRONG]
+    assert (wrong["rewards"], wrong["levels"]) == ({"brightness": None}, None)

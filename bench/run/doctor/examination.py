@@ -12,7 +12,6 @@ from bench.run.doctor.machine import disk, machine, software
 from bench.run.doctor.noises import noises
 from bench.run.doctor.speed import speed
 from bench.store.storage import LocalStorage, place
-from bench.study.config import AUTO
 from bench.study.study import Study
 from bench.workers.numerics import set_numerics
 from tts.errors import TTSError, first_line
@@ -68,9 +67,8 @@ def _somewhere() -> str:
 
 def _numerics(study: Study) -> Iterator[Finding]:
     set_numerics(study.config.engines)
-    batch = study.config.engines.batch
-    wanted = 0 if batch == AUTO else int(batch)
-    sizes = tuple(sorted({*devices.BATCHES, wanted} - {0}))
+    wanted = int(study.config.engines.batch)
+    sizes = tuple(sorted({*devices.BATCHES, wanted}))
     for place_in_order, (precision, other) in enumerate(devices.precisions(study)):
         found = devices.numerics(other, precision, sizes)
         yield from devices.told(found, 0 if place_in_order else wanted)
