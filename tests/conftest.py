@@ -67,6 +67,7 @@ SLOW = ON_RAY | {
     "test_export",
     "test_object_store",
     "test_readme",
+    "test_scorer_processes",
     "test_scorers",  # its scorers are processes
     "test_report_browser",
     "test_report_page",

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from bench.study.config import RunConfig
@@ -58,21 +59,28 @@ class ScorerProcesses:
 
 
 class _Process:
-    """A scorer's process, replaced when it dies or falls silent."""
+    """A scorer's process, replaced when it dies, falls silent or cannot load its rewards."""
 
     def __init__(self, config: RunConfig) -> None:
         assert config.scorers is not None  # see above
         self._config, self._patience, self._over = config, config.scorers.patience, False
         self._changing = threading.Lock()
+        self._process: SpawnProcess | None = None
         self._start()
 
     def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(self._config, theirs), name="tts-scorer", daemon=True)
-        self._process.start()
-        theirs.close()  # so that its end is heard here
-        self._ready = False
+        """Start a process, unless there is one."""
+        with self._changing:
+            if self._over:
+                raise EngineError("its scorers are closed")
+            if self._process is not None:
+                return
+            context, self._ready = multiprocessing.get_context("spawn"), False
+            self._pipe, theirs = context.Pipe()
+            process = context.Process(target=serve, args=(self._config, theirs), name="tts-scorer", daemon=True)
+            process.start()
+            theirs.close()  # so that its end is heard here
+            self._process = process
 
     def started(self) -> None:
         """Wait until the rewards are loaded.
@@ -91,22 +99,23 @@ class _Process:
         self._ready = True
 
     def score(self, name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
-        """Score a batch; if the process dies over it, another one does.
+        """Score a batch; if the process dies over it, another one does. One that cannot start counts as one that died.
 
         Raises:
-            EngineError: one after another has died over it.
+            EngineError: one after another has died over it; the next batch starts a fresh one.
         """
         reason = ""
         for _ in range(ATTEMPTS):
             try:
+                self._start()
                 self.started()
                 self._pipe.send((name, images, list(conditions)))
                 if not self._pipe.poll(self._patience):
                     raise TimeoutError(f"it has not answered for scorers.patience = {self._patience:g} s")
                 answers: list[Answer] = self._answer()
-            except (OSError, EOFError) as error:
+            except (OSError, EOFError, TTSError) as error:
                 reason = str(error) or "its process died"
-                self._replace()
+                self._lose()
             else:
                 return answers
         raise EngineError(f"its scorer was lost {ATTEMPTS} times over this batch: {reason}")
@@ -117,12 +126,11 @@ class _Process:
             raise found
         return found
 
-    def _replace(self) -> None:
+    def _lose(self) -> None:
         with self._changing:
             if self._over:
                 raise EngineError("its scorers are closed")
             self._kill()
-            self._start()
 
     def end(self) -> None:
         """End the process, whatever it does, for good."""
@@ -131,8 +139,11 @@ class _Process:
             self._kill()
 
     def _kill(self) -> None:
-        self._process.kill()
-        self._process.join()
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.join()
         self._pipe.close()  # last: a thread that waits for an answer hears of the process's end
 
 
