@@ -1,4 +1,4 @@
-"""A scorer's process that is lost, whenever and however, is replaced by another one."""
+"""A scorer's process that is lost, whenever and however, is replaced; where its device fails it ends."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import mortal_scorers
-import numpy as np
 import pytest
+import torch
 from mortal_scorers import fates_left, set_fates
+from test_scorers import IMAGES, Broken, own
 
 from bench.study.config import RunConfig
 from bench.study.study import Study
 from bench.workers.scorers import processes
-from bench.workers.scorers.judge import Answer, Images
-from bench.workers.scorers.processes import ScorerProcesses
-from tts.errors import EngineError
+from bench.workers.scorers.judge import Answer, Judge
+from bench.workers.scorers.processes import ScorerProcesses, serve
+from tts.errors import DeviceError, EngineError
 
 Make = Callable[..., RunConfig]
 
-IMAGES: Images = np.zeros((2, 3, 8, 8), np.uint8)
-SCORES = [Answer(1.0)] * 2
+SCORES = [Answer(1.0)] * 5
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def study(tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 def asked(pool: ScorerProcesses) -> list[Answer]:
-    return pool.ask("brightness", IMAGES, [0, 0])
+    return pool.ask("brightness", IMAGES, [0] * 5)
 
 
 def test_one_that_cannot_load_counts_as_one_that_died(study: Study) -> None:
@@ -78,10 +78,42 @@ def test_a_closed_one_starts_no_other(study: Study, lost: bool) -> None:
         process._lose()
     pool.close()
     with pytest.raises(EngineError, match=r"^its scorers are closed$"):
-        process.score("brightness", IMAGES, [0, 0])
+        process.score("brightness", IMAGES, [0] * 5)
 
 
 def test_an_error_of_the_first_start_is_told_at_once(study: Study) -> None:
     set_fates("refuses")
     with pytest.raises(EngineError, match=r"^no such weights$"):
         ScorerProcesses(study)
+
+
+TOO_LITTLE = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+]
+
+
+@pytest.mark.parametrize("error", TOO_LITTLE)
+def test_a_scorers_device_without_memory_is_a_device_that_failed(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process says so and ends, without a traceback."""
+    judge = Judge({"big": Broken(error)}, 2)
+    monkeypatch.setattr(Judge, "of", lambda study: judge)
+    monkeypatch.setattr(processes.signal, "signal", lambda *_: None)
+    ours, theirs = multiprocessing.Pipe()
+    ours.send(("big", IMAGES, [0] * 5))
+    serve(own().config, theirs)
+    assert ours.recv() is None
+    told = ours.recv()
+    assert isinstance(told, DeviceError)
+    assert str(told) == f"reward big: {error}"
+
+
+def test_a_caller_that_is_gone_ends_a_scorer_silently(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Judge, "of", lambda study: Judge({"level": Broken([1.0] * 5)}, 2))
+    monkeypatch.setattr(processes.signal, "signal", lambda *_: None)
+    ours, theirs = multiprocessing.Pipe()
+    ours.send(("level", IMAGES, [0] * 5))
+    ours.close()
+    serve(own().config, theirs)

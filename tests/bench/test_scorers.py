@@ -20,8 +20,8 @@ from bench.workers.pool import LocalPool
 from bench.workers.scorers.batcher import Batcher
 from bench.workers.scorers.judge import Answer, Images, Judge
 from bench.workers.scorers.pooled import PooledReward, with_scorers
-from tts.engine.asking import ask_places
-from tts.errors import EngineError, SettingError
+from tts.engine.asking import ask, ask_places
+from tts.errors import EngineError, RewardError, SettingError
 from tts.plan import Condition
 from tts.rewards.brightness import Brightness
 
@@ -161,6 +161,35 @@ def test_a_scorer_gives_an_engines_values_and_its_errors() -> None:
     values, errors = ask_places("fragile", there, bad, [0] * 5, places)
     assert (values, errors) == ask_places("fragile", here, bad, [0] * 5, places)
     assert list(errors) == [3]
+
+
+class Broken:
+    """A reward that fails, or returns something else than numbers."""
+
+    host = True
+
+    def __init__(self, does: Exception | list[Any]) -> None:
+        self.does = does
+
+    def score(self, images: torch.Tensor, conditions: Sequence[Condition]) -> list[Any]:
+        if isinstance(self.does, Exception):
+            raise self.does
+        return self.does
+
+
+@pytest.mark.parametrize(
+    ("values", "words"), [(["good"] * 5, "reward odd failed: TypeError"), ([1.0], "reward odd failed: IndexError")]
+)
+def test_whatever_else_a_reward_does_is_told_of_its_images(values: list[Any], words: str) -> None:
+    answers = Judge({"odd": Broken(values)}, 2).score("odd", IMAGES, [0] * 5)
+    assert [answer.score for answer in answers] == [None] * 5
+    assert all(answer.error is not None and answer.error.startswith(words) for answer in answers)
+
+
+def test_a_failure_of_a_scorers_device_is_none_of_its_engines() -> None:
+    pool = Direct(Judge({"big": Broken(RuntimeError("CUDA error: an illegal memory access"))}, 2))
+    with pytest.raises(RewardError, match=r"^reward big failed: reward big: CUDA error: an illegal memory access$"):
+        ask("big", PooledReward("big", pool), torch.from_numpy(IMAGES), [0] * 5)
 
 
 def test_rows_are_the_same_with_scorers_one_of_which_dies() -> None:

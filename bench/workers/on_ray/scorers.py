@@ -23,6 +23,8 @@ from tts.plan import Condition
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
+STDERR = 2  # the actor's log
+
 
 class ScorerActor:
     """A scorer: Ray starts it again when it dies."""
@@ -50,7 +52,8 @@ def _or_end(judge: Judge) -> Any:
     def score(name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
         try:
             return judge.score(name, images, conditions)
-        except DeviceError:
+        except DeviceError as error:
+            os.write(STDERR, f"{error}\n".encode())
             os._exit(1)
 
     return score

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from bench.study.study import Study
 from bench.workers.numerics import set_numerics
-from tts.errors import EngineError
+from tts.errors import DeviceError, EngineError, first_line
 from tts.plan import Condition
 
 if TYPE_CHECKING:
@@ -60,16 +60,28 @@ class Judge:
         return cls(rewards, config.engines.score_batch or config.engines.batch)
 
     def score(self, name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
-        """An answer for each image.
+        """An answer for each image; whatever else a reward does wrong is an answer, too.
 
         Raises:
-            DeviceError: nothing else can be scored here either.
+            DeviceError: nothing else can be scored here either, for want of memory perhaps.
         """
         size = self._batch if not self._rewards[name].host else len(images)
         parts = [slice(at, at + size) for at in range(0, len(images), max(1, size))]
         return [answer for part in parts for answer in self._part(name, images[part], conditions[part], size)]
 
     def _part(self, name: str, images: Images, conditions: Sequence[Condition], size: int) -> list[Answer]:
+        from tts.engine.device_errors import of_the_device
+
+        try:
+            return self._asked(name, images, conditions, size)
+        except DeviceError:
+            raise
+        except Exception as error:
+            if of_the_device(error):
+                raise DeviceError(f"reward {name}: {first_line(error)}") from None
+            return [Answer(None, f"reward {name} failed: {type(error).__name__}: {first_line(error)}")] * len(images)
+
+    def _asked(self, name: str, images: Images, conditions: Sequence[Condition], size: int) -> list[Answer]:
         import torch
 
         from tts.engine.asking import ask_places

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from bench.workers.scorers.judge import Answer, Images
-from tts.errors import RewardError
+from tts.errors import RewardError, TTSError
 from tts.plan import Condition
 
 if TYPE_CHECKING:
@@ -59,8 +59,15 @@ class PooledReward:
         self.name, self.pool, self.concurrency = name, pool, AT_ONCE * pool.count
 
     def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[float | None]:
-        """The scores that the pool returns, in the order of the images."""
-        answers = self.pool.ask(self.name, images.numpy(), list(conditions))
+        """The scores that the pool returns, in the order of the images.
+
+        Raises:
+            RewardError: it has none, or one could not be had.
+        """
+        try:
+            answers = self.pool.ask(self.name, images.numpy(), list(conditions))
+        except TTSError as error:  # of a kind that no engine takes for a failure of its own device
+            raise RewardError(f"reward {self.name} failed: {error}") from None
         for answer in answers:
             if answer.error is not None:
                 raise RewardError(answer.error)

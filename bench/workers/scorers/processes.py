@@ -6,6 +6,7 @@ import multiprocessing
 import signal
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -158,13 +159,12 @@ def serve(config: RunConfig, pipe: Connection) -> None:
     except Exception as error:  # of a user's own reward, say; the caller gets it as one line
         pipe.send(EngineError(f"scorers: {type(error).__name__}: {first_line(error)}"))
         return
-    pipe.send(None)
-    while True:
-        try:
-            name, images, conditions = pipe.recv()
-        except (EOFError, OSError):
-            return
-        try:
-            pipe.send(judge.score(name, images, conditions))
-        except DeviceError:
-            return  # a fresh process may have a device that works
+    with suppress(EOFError, OSError):  # the caller is gone
+        pipe.send(None)
+        while True:
+            try:
+                answers = judge.score(*pipe.recv())
+            except DeviceError as error:
+                pipe.send(error)
+                return  # a fresh process may have a device that works
+            pipe.send(answers)
