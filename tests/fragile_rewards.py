@@ -1,4 +1,4 @@
-"""A user's own reward that fails on one kind of image, and whose process dies once when a test asks for it."""
+"""A user's own rewards: one cannot be loaded, one fails on some images, and dies once if a test asks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tts.rewards.base import Caption, Reward, RewardSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +29,14 @@ def redness(images: Tensor, conditions: Sequence[object]) -> list[float]:
     if any(bool((image == SPARED).all()) for image in images):
         raise ZeroDivisionError("a fault")
     return [float(value) / 255 for value in images[:, 0].double().mean(dim=(1, 2))]
+
+
+class Unloadable(RewardSettings):
+    """A reward with a mistake in what loads it."""
+
+    def load(self, device: str = "cpu", caption: Caption = str) -> Reward:
+        """Look for what is not there."""
+        raise KeyError("no such key")
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from bench.study.config import AUTO, RunConfig, with_batch
 from bench.study.study import Study
 from bench.workers.pool import describe_device
 from bench.workers.rates import Rate, rates_of
-from tts.errors import DeviceMemoryError, EngineError, SettingError, TTSError
+from tts.errors import DeviceMemoryError, EngineError, SettingError, TTSError, first_line
 
 TOLERANCE = 0.03
 """A batch this much slower than the best one is as good, if it is smaller: it is full sooner and needs less memory."""
@@ -169,10 +169,8 @@ def measure(study: Study, batches: Sequence[int] | None = None, seconds: float =
     if told.error is not None:
         raise told.error
     if not rates:
-        raise DeviceMemoryError(
-            f"out of memory with engines.batch = {told.trying}, the smallest that was tried; set the model's precision "
-            "to fp16, or engines.score_batch lower"
-        )
+        size = "" if told.trying is None else f" with engines.batch = {told.trying}, the smallest that was tried"
+        raise DeviceMemoryError(f"out of memory{size}; set the model's precision to fp16, or engines.score_batch lower")
     return Calibration(told.device, tuple(rates), told.trying)
 
 
@@ -227,10 +225,12 @@ def _tell_all(pipe: Connection, config: RunConfig, batches: Sequence[int] | None
         pipe.send(describe_device(config.engines.device))
         for rate in rates_of(Study(with_batch(config, 1)), batches or LADDER, seconds, pipe.send):
             pipe.send(rate)
-    except DeviceMemoryError:
+    except (DeviceMemoryError, MemoryError):
         return  # the parent knows which size it was
     except TTSError as error:
         pipe.send(error)
+    except Exception as error:  # of a user's own model or reward, say; the user gets it as one line
+        pipe.send(EngineError(f"{type(error).__name__}: {first_line(error)}"))
 
 
 def _on_cluster(config: RunConfig, batches: Sequence[int] | None) -> Calibration:

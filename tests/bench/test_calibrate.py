@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from bench.store import reader as store
 from bench.study.config import AUTO, RunConfig
 from bench.study.study import Study
 from bench.workers import calibration as calibrate
+from bench.workers import rates as measuring
 from bench.workers.calibration import Calibration, measure, no_gain, parse_batches
-from bench.workers.rates import Rate, rates_of
+from bench.workers.rates import Rate, _peak, rates_of
 from tts.errors import DeviceMemoryError, EngineError, RunMismatchError, SettingError
 
 Make = Callable[..., RunConfig]
@@ -110,9 +111,39 @@ def test_a_process_that_is_killed_ends_the_list_too(tiny: Make, monkeypatch: pyt
     assert found == Calibration("fake", (rate(1, 10.0),), limit=2)
 
 
-def test_the_smallest_size_may_be_too_large(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibrate, "_answers", lambda program, arguments, told: iter(()))
-    with pytest.raises(DeviceMemoryError, match="the smallest that was tried"):
+def test_an_error_of_a_users_own_code_is_told_and_is_no_limit(
+    tiny: Make, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = {"name": "fragile_rewards:Unloadable", "as": "own"}
+    with pytest.raises(EngineError, match=r"^KeyError: 'no such key'$"):
+        measure(Study(tiny(rewards=["brightness", given])), [1], seconds=0.01)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_machine_that_does_not_tell_its_peak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    status = tmp_path / "status"
+    monkeypatch.setattr(measuring, "Path", lambda _: status)
+    found = [_peak("cpu")]
+    for text in ("Name:\tpython\n", "Name:\tpython\nVmHWM:\t    2048 kB\n"):
+        status.write_text(text)
+        found.append(_peak("cpu"))
+    assert found[0] == found[1] > 50
+    assert found[2] == 2
+
+
+@pytest.mark.parametrize(
+    ("tried", "words"),
+    [(2, "out of memory with engines.batch = 2, the smallest that was tried; set "), (None, "out of memory; set ")],
+)
+def test_the_smallest_size_may_be_too_large_or_the_model_alone(
+    tried: int | None, words: str, tiny: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends(program: object, arguments: object, told: calibrate._Told) -> Iterator[Rate]:
+        told.trying = tried
+        return iter(())
+
+    monkeypatch.setattr(calibrate, "_answers", ends)
+    with pytest.raises(DeviceMemoryError, match=words):
         measure(Study(tiny()), [2, 4])
 
 
