@@ -44,7 +44,15 @@ settings.load_profile("repeatable")
 
 ROOT = Path(__file__).parents[1]
 
-ON_RAY = {"test_combinations", "test_families", "test_mishaps", "test_nodes", "test_pools", "test_scale"}
+ON_RAY = {
+    "test_combinations",
+    "test_families",
+    "test_mishaps",
+    "test_nodes",
+    "test_pools",
+    "test_ray_scorers",
+    "test_scale",
+}
 """Test files that start a cluster."""
 SLOW = ON_RAY | {
     # whole commands, processes that are killed, servers, browsers, shells

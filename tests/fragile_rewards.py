@@ -1,8 +1,9 @@
-"""A user's own rewards: one cannot be loaded, one fails on some images, and dies once if a test asks."""
+"""A user's own rewards: one cannot be loaded, one fails on some images, and dies or hangs once if a test asks."""
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,10 +22,13 @@ SPARED = 66
 def redness(images: Tensor, conditions: Sequence[object]) -> list[float]:
     """Mean of the red channel in [0, 1]."""
     try:
+        how = (Path(os.environ[FOLDER]) / "fragile").read_text()
         (Path(os.environ[FOLDER]) / "fragile").unlink()
     except FileNotFoundError:
         pass
     else:
+        if how == "hangs":
+            threading.Event().wait()
         os._exit(1)
     if any(bool((image == SPARED).all()) for image in images):
         raise ZeroDivisionError("a fault")
@@ -40,10 +44,10 @@ class Unloadable(RewardSettings):
 
 
 @contextmanager
-def spoil_once() -> Iterator[Callable[[], bool]]:
-    """Let the next process that scores die; the yielded function tells whether one has died."""
+def spoil_once(how: str = "dies") -> Iterator[Callable[[], bool]]:
+    """Let the next process that scores die or hang; the yielded function tells whether one has."""
     path = Path(os.environ[FOLDER]) / "fragile"
-    path.touch()
+    path.write_text(how)
     try:
         yield lambda: not path.exists()
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import random
 from collections.abc import Sequence
@@ -36,7 +37,8 @@ class ScorerActor:
         if study.digest() != digest:
             raise EngineError("scorers: a machine has other weights or another version of this package")
         batch = config.engines.score_batch or config.engines.batch
-        self._batcher = Batcher([_or_end(Judge.of(study))], batch, config.scorers.queue * batch)
+        score = _or_end(Judge.of(study), config.scorers.patience)
+        self._batcher = Batcher([score], batch, config.scorers.queue * batch)
 
     def ready(self) -> bool:
         """Answers once the rewards are loaded."""
@@ -46,15 +48,22 @@ class ScorerActor:
         return self._batcher.ask(name, images, conditions)
 
 
-def _or_end(judge: Judge) -> Any:
-    """Scores, and ends the process where its device fails: a fresh one may have a device that works."""
+def _or_end(judge: Judge, patience: float) -> Any:
+    """Scores, and ends the process where its device fails or a batch takes too long: Ray starts it again.
+
+    A batch's time begins here, as others may wait for long before it. Python's own watchdog needs no thread of Python,
+    so it also ends a reward that hangs in other code; it leaves in the actor's log where that was.
+    """
 
     def score(name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
+        faulthandler.dump_traceback_later(patience, exit=True, file=STDERR)
         try:
             return judge.score(name, images, conditions)
         except DeviceError as error:
             os.write(STDERR, f"{error}\n".encode())
-            os._exit(1)
+            os._exit(1)  # a fresh process may have a device that works
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
     return score
 
@@ -65,7 +74,7 @@ class RayScorers:
     Args:
         rewards: names of those that they compute.
         actors: all of them.
-        patience: seconds for a batch.
+        patience: seconds for a batch, after which a scorer ends itself; for messages.
     """
 
     def __init__(self, rewards: Sequence[str], actors: Sequence[ActorHandle[Any]], patience: float) -> None:
@@ -74,19 +83,16 @@ class RayScorers:
 
     def ask(self, name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
         actor = random.choice(self._actors)  # noqa: S311  (no secret; engines need not agree)
-        asked = actor.ask.remote(name, images, conditions)
-        for _ in range(ATTEMPTS):
-            try:
-                answers: list[Answer] = ray.get(asked, timeout=self._patience)
-            except GetTimeoutError:
-                ray.kill(actor, no_restart=False)  # Ray starts it again, and asks it again
-            except RayTaskError as error:
-                raise told_by(error) from None
-            except RayActorError as error:
-                raise EngineError(f"its scorer was lost {ATTEMPTS} times over this batch: {last_line(error)}") from None
-            else:
-                return answers
-        raise EngineError(f"its scorer has not answered {ATTEMPTS} times for scorers.patience = {self._patience:g} s")
+        try:
+            answers: list[Answer] = ray.get(actor.ask.remote(name, images, conditions))  # Ray asks again after a loss
+        except RayTaskError as error:
+            raise told_by(error) from None
+        except RayActorError as error:
+            raise EngineError(
+                f"its scorer was lost {ATTEMPTS} times over this batch, or has not answered for scorers.patience = "
+                f"{self._patience:g} s: {last_line(error)}"
+            ) from None
+        return answers
 
     def close(self) -> None:
         """Nothing: the driver's pool lets them go."""
