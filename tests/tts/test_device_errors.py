@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tts.engine.asking import ask
+from tts.engine.asking import ask, ask_places
 from tts.engine.batching import Engine
 from tts.engine.device_errors import named
 from tts.engine.features import extract_places
@@ -63,6 +63,27 @@ def test_a_metric_whose_device_fails_is_named_and_not_asked_again() -> None:
     with pytest.raises(DeviceError) as caught:
         extract_places("seen", metric, torch.zeros(2, 3, 4, 4, dtype=torch.uint8), [0, 1])
     assert (str(caught.value), metric.calls) == (f"metric seen: {FIRST}", 1)
+
+
+class BrokenByOne(Broken):
+    """The whole batch is too much for it; then its device fails over one image."""
+
+    def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[float | None]:
+        if self.calls == 0:
+            self.calls += 1
+            raise ValueError("too many")
+        return super().score(images, conditions)
+
+    def features(self, images: Tensor) -> Tensor:
+        return torch.tensor(self.score(images, []))
+
+
+def test_a_device_that_fails_over_one_image_is_no_error_of_the_image() -> None:
+    images, conditions = torch.zeros(2, 3, 4, 4, dtype=torch.uint8), [0, 0]
+    with pytest.raises(DeviceError, match="reward faulty"):
+        ask_places("faulty", BrokenByOne(), images, conditions, {0: 0, 1: 1})
+    with pytest.raises(DeviceError, match="metric seen"):
+        extract_places("seen", BrokenByOne(), images, [0, 1])
 
 
 def test_a_network_whose_device_fails_is_said_in_one_line() -> None:

@@ -67,6 +67,8 @@ def ask_places(
         try:
             same = alone.expand(rows, *alone.shape[1:])
             found[place] = ask(name, reward, same, [conditions[k]] * rows, [*levels[k : k + 1]] * rows)[0]
+        except DeviceError:
+            raise
         except EngineError as error:
             errors[place] = str(error)
     return found, errors

@@ -47,7 +47,11 @@ def extract(name: str, metric: Metric, images: Tensor) -> list[Features | None]:
 def extract_places(
     name: str, metric: Metric, images: Tensor, places: Sequence[int]
 ) -> tuple[dict[int, Features | None], dict[int, str]]:
-    """Features of the images at some positions, and errors; if the extractor fails, each image is tried alone."""
+    """Features of the images at some positions, and errors; if the extractor fails, each image is tried alone.
+
+    Raises:
+        DeviceError: the device failed.
+    """
     try:
         rows = extract(name, metric, images)
         return {place: rows[place] for place in places}, {}
@@ -59,6 +63,8 @@ def extract_places(
         alone = images[place : place + 1]
         try:
             found[place] = extract(name, metric, alone.expand(count, *alone.shape[1:]))[0]
+        except DeviceError:
+            raise
         except EngineError as error:
             errors[place] = str(error)
     return found, errors
