@@ -176,6 +176,39 @@ def test_of_several_that_ask_for_another_digest_each_is_refused(site: Site) -> N
     assert [DIGEST in message for message in messages] == [True] * 6
 
 
+@pytest.mark.parametrize("staged", [False, True], ids=["in the cache", "staged"])
+def test_a_cached_file_is_compared_too(
+    staged: bool, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if staged:
+        monkeypatch.setenv("TTS_STAGE", str(tmp_path / "stage"))
+    site.content = CONTENT[::-1]
+    path, known = fetch(site.url, "weights"), hashlib.sha256(CONTENT[::-1]).hexdigest()
+    assert fetch(site.url, "weights", known[:8].upper()) == path
+    with pytest.raises(WeightsError) as error:
+        fetch(site.url, "weights", DIGEST)
+    assert str(error.value) == (
+        f"weights {site.url}: the file in the cache has the SHA-256 {known}, and the right file's begins with "
+        f"{DIGEST}; delete {place(site.url)}, or correct the digest in the settings"
+    )
+    place(site.url).unlink()
+    site.content = CONTENT
+    assert fetch(site.url, "weights", DIGEST).read_bytes() == CONTENT
+
+
+def test_what_another_process_fetched_meanwhile_is_compared(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = downloads._fetch
+
+    def late(url: str, target: Path, sha256: str | None) -> None:
+        target.write_bytes(b"of another process")
+        wanted(url, target, sha256)
+
+    monkeypatch.setattr(downloads, "_fetch", late)
+    with pytest.raises(WeightsError, match="the file in the cache has the SHA-256"):
+        fetch(site.url, "weights", DIGEST)
+    assert site.asked == []
+
+
 # ---- addresses ------------------------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from urllib.request import Request, urlopen
 from filelock import FileLock
 
 from tts.errors import WeightsError
+from tts.files import digests
 from tts.files.addresses import refuse_secrets, shown
 from tts.files.homes import expanded
 from tts.files.staging import near
@@ -74,7 +75,20 @@ def fetch(url: str, setting: str, sha256: str | None = None) -> Path:
                 f"{setting} {url}: not in the cache and cannot be fetched ({error or type(error).__name__}); fetch it "
                 f"elsewhere and set {setting} to its path, or put it at {target}"
             ) from None
-    return near(target)
+    found = near(target)
+    if sha256 is not None:
+        _compare_cached(url, target, found, setting, sha256)
+    return found
+
+
+def _compare_cached(url: str, target: Path, copy: Path, setting: str, sha256: str) -> None:
+    """Raise an error if a file has another digest; this machine's copy is read, which others do not read too."""
+    found = digests.sha256(copy, setting)
+    if not found.startswith(sha256.lower()):
+        raise WeightsError(
+            f"{setting} {url}: the file in the cache has the SHA-256 {found}, and the right file's begins with "
+            f"{sha256}; delete {target}, or correct the digest in the settings"
+        )
 
 
 def _fetch(url: str, target: Path, sha256: str | None) -> None:
