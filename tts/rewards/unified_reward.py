@@ -13,6 +13,7 @@ from tts.rewards.base import Caption, Reward, RewardSettings, Score
 from tts.rewards.vlm.chat import Chat
 from tts.rewards.vlm.texts import filled
 from tts.rewards.vlm.unified import POINTS, QUESTION, UnifiedModel
+from tts.rewards.written import written
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,8 +62,4 @@ class WrittenScore:
 
     def read(self, answer: str) -> Score:
         """The number in an answer; None where there is none."""
-        found = self.pattern.search(answer)
-        try:
-            return None if found is None else float(found.group(1))
-        except ValueError:
-            return None
+        return written(self.pattern, answer)

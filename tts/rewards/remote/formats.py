@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import math
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from tts.errors import EngineError
 from tts.rewards.base import Score
 from tts.rewards.remote.numbers import numbers
 from tts.rewards.remote.wire import Service, Unreadable, printable
+from tts.rewards.written import written
 
 PROTOCOL = 1
 """Version of the protocol of ``tts-bench serve``."""
@@ -97,6 +97,8 @@ class JsonFormat(Format):
 class OpenAIFormat(Format):
     """A chat with an image, in the form of OpenAI's API (vLLM, SGLang and providers).
 
+    Words without a number where ``pattern`` looks for one give None.
+
     Args:
         model: the model's name at the service.
         template: the question; ``{caption}`` stands for what the image should show.
@@ -142,8 +144,8 @@ class OpenAIFormat(Format):
             text = choice["message"]["content"]
         except (KeyError, TypeError, ValueError, IndexError):
             raise Unreadable("its answer does not have the form of a chat") from None
-        found = re.search(self.pattern, text) if isinstance(text, str) else None
-        return None if found is None else _score(self.scale * float(found.group(1)))
+        value = written(self.pattern, text) if isinstance(text, str) else None
+        return None if value is None else _score(self.scale * value)
 
     def _probability(self, tokens: list[dict[str, Any]]) -> Score:
         wanted = {answer.lower() for answer in self.answers}
