@@ -14,6 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import register_flop_formula
 
+from tts.networks.resampling import resampling
+from tts.networks.song import Resampled
+
 
 @functools.cache
 def _kernel() -> Any:
@@ -113,8 +116,19 @@ class InvariantConv2d(nn.Conv2d):
     """A convolution whose weights have the usual shape, and the memory layout that the kernel reads."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        packed = weight.permute(2, 3, 1, 0).reshape(-1, self.out_channels)
-        found: Tensor = convolution(input, packed, bias, [*self.kernel_size], self.stride[0], [*self.padding])
+        found: Tensor = convolution(input, _packed(weight), bias, [*self.kernel_size], self.stride[0], [*self.padding])
+        return found
+
+
+class InvariantResampled(Resampled):
+    """A convolution of SongUNet at another resolution; its filter is applied in a fixed order as well."""
+
+    def _convolved(self, x: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+        found: Tensor = convolution(x, _packed(self.weight), bias, [*self.weight.shape[2:]], 1, [padding] * 2)
+        return found
+
+    def _filtered(self, x: Tensor, padding: int) -> Tensor:
+        found: Tensor = resampling(x, self.resample_filter[0, 0], self.change == "up", padding)
         return found
 
 
@@ -128,15 +142,29 @@ class InvariantLinear(nn.Linear):
         return found.reshape(*input.shape[:-1], self.out_features)
 
 
+def _packed(weight: Tensor) -> Tensor:
+    """Weights ``[O, C, h, w]`` as the kernel reads them; no copy of weights that :func:`_lay_out` has laid out."""
+    return weight.permute(2, 3, 1, 0).reshape(-1, len(weight))
+
+
+def _lay_out(weight: Tensor) -> None:
+    weight.data = weight.data.permute(2, 3, 1, 0).contiguous().permute(3, 2, 0, 1)
+
+
 def make_invariant(network: nn.Module, products: bool = False) -> None:
     """Replace a network's convolutions (and matrix products) by the invariant ones, in place.
 
-    Grouped and dilated convolutions, and those with other padding than zeros, stay as they are.
+    Replaced are the modules of exactly the classes ``nn.Conv2d``, SongUNet's ``Resampled`` and, with ``products``,
+    ``nn.Linear``. All others stay as they are: grouped, dilated and transposed convolutions, those of one or three
+    dimensions or with other padding than zeros, and those that another module computes by a function.
     """
     for module in network.modules():
         if type(module) is nn.Conv2d and _plain(module):
             module.__class__ = InvariantConv2d
-            module.weight.data = module.weight.data.permute(2, 3, 1, 0).contiguous().permute(3, 2, 0, 1)
+            _lay_out(module.weight)
+        elif type(module) is Resampled:
+            module.__class__ = InvariantResampled
+            _lay_out(module.weight)
         elif products and type(module) is nn.Linear:
             module.__class__ = InvariantLinear
             module.weight.data = module.weight.data.t().contiguous().t()

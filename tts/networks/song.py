@@ -170,12 +170,16 @@ class Resampled(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``[B, wide, h, w]`` to ``[B, out, h', w']``."""
         if not self.change:
-            return conv2d(x, self.weight, self.bias, padding=self.pad)
+            return self._convolved(x, self.bias, self.pad)
         reach = (self.resample_filter.shape[-1] - 1) // 2
         if self.fused:
-            x = conv2d(x, self.weight, padding=self.pad + reach)
+            x = self._convolved(x, None, self.pad + reach)
             return self._filtered(x, 0) + self.bias[:, None, None]
-        return conv2d(self._filtered(x, reach), self.weight, self.bias, padding=self.pad)
+        return self._convolved(self._filtered(x, reach), self.bias, self.pad)
+
+    def _convolved(self, x: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+        """Apply the learned weight; on a GPU, ``InvariantResampled`` does this and the filter in another way."""
+        return conv2d(x, self.weight, bias, padding=padding)
 
     def _filtered(self, x: Tensor, padding: int) -> Tensor:
         """Resample each channel to twice or half the resolution."""
