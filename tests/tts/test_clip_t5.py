@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import tiny_judges
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tts.errors import WeightsError
@@ -69,14 +70,19 @@ def test_an_image_is_padded_to_a_square_of_the_mean_colour() -> None:
     assert torch.equal(padded(image(8, 8), tiny_judges.MEAN), image(8, 8))
 
 
+def without_encoder(settings: dict[str, Any], folder: Path) -> str:
+    """A folder with the same weights but those of the image encoder."""
+    state = {name: each for file in make(settings)._files() for name, each in tensors.read(file, "id").items()}
+    bare = {name: each.clone() for name, each in state.items() if not name.startswith("vision_tower.")}
+    folder.mkdir()
+    save_file(bare, folder / "model.safetensors")
+    (folder / "config.json").write_bytes((Path(settings["id"]) / "config.json").read_bytes())
+    return str(folder)
+
+
 @torch.inference_mode()
 def test_files_without_an_image_encoder_take_the_towers(settings: dict[str, Any], tmp_path: Path) -> None:
-    whole = make(settings)
-    state = {name: each for file in whole._files() for name, each in tensors.read(file, "id").items()}
-    bare = {name: each.clone() for name, each in state.items() if not name.startswith("vision_tower.")}
-    save_file(bare, tmp_path / "model.safetensors")
-    (tmp_path / "config.json").write_bytes((Path(settings["id"]) / "config.json").read_bytes())
-    other = make(settings, id=str(tmp_path)).load("cpu", str)
+    whole, other = make(settings), make(settings, id=without_encoder(settings, tmp_path / "bare")).load("cpu", str)
     assert other.score(image()[None], ["a cat"]) == whole.load("cpu", str).score(image()[None], ["a cat"])
 
 
@@ -110,3 +116,23 @@ def test_identities_are_of_all_files(settings: dict[str, Any], tmp_path: Path) -
     assert make(settings, system=str(tmp_path / "system.txt")).identity() != found
     with pytest.raises(WeightsError, match="has no weights"):
         make(settings, id=str(tmp_path)).check()
+
+
+def test_identities_are_of_the_towers_weights_where_they_are_used(settings: dict[str, Any], tmp_path: Path) -> None:
+    towers = {}
+    for name in ("one", "two", "none"):
+        towers[name] = str(shutil.copytree(settings["tower"], tmp_path / name))
+    weights = load_file(tmp_path / "two" / "model.safetensors")
+    save_file({name: 2 * each for name, each in weights.items()}, tmp_path / "two" / "model.safetensors")
+    (tmp_path / "none" / "model.safetensors").unlink()
+    assert [make(settings, tower=tower).identity() for tower in towers.values()] == [make(settings).identity()] * 3
+    make(settings, tower=towers["none"]).check()
+
+    bare = without_encoder(settings, tmp_path / "bare")
+    one, two = (make(settings, id=bare, tower=towers[name]).identity() for name in ("one", "two"))
+    assert set(one["tower"]) == {"config.json", "preprocessor_config.json", "model.safetensors"}
+    assert one["tower"] != two["tower"]
+    with pytest.raises(
+        WeightsError, match=r"tower .*none: has no weights, and id .*bare has none for an image encoder"
+    ):
+        make(settings, id=bare, tower=towers["none"]).check()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def read(path: Path, setting: str, training: bool = False) -> dict[str, Tensor]:
+def read(path: Path, setting: str, training: bool = False, mapped: bool = False) -> dict[str, Tensor]:
     """The named tensors of a file, or those below its entry ``state_dict`` if there is one.
 
     Nothing in the file is executed or imported. A file that is no safetensors file is read by torch's restricted
@@ -28,6 +28,8 @@ def read(path: Path, setting: str, training: bool = False) -> dict[str, Tensor]:
         setting: the setting that names the file, for the message.
         training: whether to accept files of training programs, which hold a command line (an ``argparse.Namespace``)
             beside the weights; the tensors below ``ema`` are returned.
+        mapped: whether to read the numbers of a pickle only when they are used, for readers of names. Pickles of old
+            releases of torch, and TorchScript archives, are read whole.
 
     Raises:
         WeightsError: the file is missing or damaged, or holds anything but tensors.
@@ -45,7 +47,7 @@ def read(path: Path, setting: str, training: bool = False) -> dict[str, Tensor]:
                 warnings.simplefilter("ignore")  # torch warns of other programs' pickles; errors are handled below
                 with torch.serialization.safe_globals([argparse.Namespace] if training else []):
                     content = torch.load(
-                        path, map_location="cpu", weights_only=True, mmap=training and is_zipfile(path)
+                        path, map_location="cpu", weights_only=True, mmap=(training or mapped) and is_zipfile(path)
                     )
     except FileNotFoundError:
         raise WeightsError(f"{setting} {path}: {obstacle(path)}") from None

@@ -61,6 +61,7 @@ class VQAScoreT5(RewardSettings):
     def check(self) -> None:
         """Find all files, which are downloaded if needed; raises a ``TTSError``."""
         self._files()
+        self._tower_files()
         self._prepare()
         self._tokenizer()
         constants(self._system(), ["SYSTEM_MSG"], "system")
@@ -68,11 +69,12 @@ class VQAScoreT5(RewardSettings):
     def identity(self) -> dict[str, Any]:
         """The settings, with the digests of all files in place of names and addresses."""
         words = [file for name in WORDS for file in sorted(self._words().glob(name))]
+        seen = [*(self._tower() / name for name in EYES), *self._tower_files()]
         return {
             **self.record(),
             "id": {file.name: sha256(file, "id") for file in [self._folder() / "config.json", *self._files()]},
             "tokenizer": {file.name: sha256(file, "tokenizer") for file in words},
-            "tower": {name: sha256(self._tower() / name, "tower") for name in EYES},
+            "tower": {file.name: sha256(file, "tower") for file in seen},
             "system": sha256(self._system(), "system"),
         }
 
@@ -91,20 +93,30 @@ class VQAScoreT5(RewardSettings):
     def _network(self) -> ClipT5:
         from transformers import CLIPVisionConfig
 
-        from tts.networks.clip_t5 import TOWER, build
+        from tts.networks.clip_t5 import build
 
         found = {name: each for file in self._files() for name, each in tensors.read(file, "id").items()}
-        tower = {} if any(name.startswith(TOWER) for name in found) else self._tower_weights()
+        tower = {name: each for file in self._tower_files() for name, each in self._tower_weights(file).items()}
         config = read_json(self._folder() / "config.json", "id")
         with quiet(), explained(self.id, "id"):
             return build(found, config, tower, CLIPVisionConfig.from_pretrained(self._tower()), dtype(self.precision))
 
-    def _tower_weights(self) -> dict[str, Tensor]:
+    def _tower_files(self) -> list[Path]:
+        """The file of the image encoder's weights; none if ``id`` holds them itself."""
+        from tts.networks.clip_t5 import TOWER
+
+        names = (name for file in self._files() for name in tensors.read(file, "id", mapped=True))
+        if any(name.startswith(TOWER) for name in names):
+            return []
         place = folder(self.tower, (*EYES, *WEIGHTS), "tower")
         files = [file for kind in WEIGHTS for file in sorted(place.glob(kind))]
         if not files:
             raise WeightsError(f"tower {self.tower}: has no weights, and id {self.id} has none for an image encoder")
-        found = tensors.read(files[0], "tower")
+        return files[:1]
+
+    @staticmethod
+    def _tower_weights(file: Path) -> dict[str, Tensor]:
+        found = tensors.read(file, "tower")
         return {name: each for name, each in found.items() if name.startswith("vision_model.")} or found
 
     def _files(self) -> list[Path]:
