@@ -31,16 +31,18 @@ def doctor(
     from bench.report.doctor_table import record, render, sentence
     from bench.run.doctor.examination import examine
     from bench.run.doctor.finding import Verdict
-    from bench.store.files import atomic_write
+    from bench.store.files import check_file, write_output
     from bench.study.config import load, with_some_batch
     from bench.study.study import Study
 
+    if save is not None:
+        check_file(save, "--save")
     study = Study(with_some_batch(load(config, overrides)))
     with err.status("looking") as status:
         found = list(examine(study, lambda what: status.update(f"looking at {what}")))
     out.print(render(found))
     out.print(sentence(found), markup=False, highlight=False, soft_wrap=True)
     if save is not None:
-        atomic_write(save, json.dumps(record(found), indent=2).encode())
+        write_output(save, json.dumps(record(found), indent=2).encode(), "--save")
     if any(each.verdict is Verdict.BAD for each in found):
         raise typer.Exit(4)

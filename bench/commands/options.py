@@ -14,8 +14,8 @@ from tts.errors import SettingError
 PLAIN_WIDTH = 120  # where the output is no terminal, tables still need their columns
 
 _in_terminal = sys.stdout is not None and sys.stdout.isatty()  # it is None where it was closed
-out = Console(width=None if _in_terminal else PLAIN_WIDTH)
-err = Console(stderr=True)
+out = Console(width=None if _in_terminal else PLAIN_WIDTH, emoji=False)  # 'cuda:x:' is no picture of a cross
+err = Console(stderr=True, emoji=False)
 
 
 class Over(StrEnum):

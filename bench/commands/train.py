@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import out
+from bench.commands.options import Device, out
 from tts.errors import SettingError
 
 
@@ -19,13 +19,6 @@ class Trainable(StrEnum):
     denoiser = "denoiser"
     classifier = "classifier"
     judge = "judge"
-
-
-class TrainDevice(StrEnum):
-    """Where a network is trained."""
-
-    cpu = "cpu"
-    cuda = "cuda"
 
 
 def train(
@@ -39,7 +32,7 @@ def train(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: torch's choice.")] = None,
     bf16: Annotated[bool, typer.Option(help="Mixed precision.")] = False,
     compile: Annotated[bool, typer.Option("--compile", help="Compile the network first (needs a C compiler).")] = False,
-    device: Annotated[TrainDevice, typer.Option(help="Where the network is trained.")] = TrainDevice.cpu,
+    device: Annotated[Device, typer.Option(help="Where the network is trained.")] = Device.cpu,
     batch: Annotated[int | None, typer.Option(min=1, help="Images a step.")] = None,
     widths: Annotated[
         str, typer.Option(help="Channels of the denoiser's levels, multiples of 32: 96,160,160 for a larger one.")
@@ -51,7 +44,7 @@ def train(
     from bench.run.training import train as train_network
 
     options = TrainOptions(what.value, data, output, images, save_every, threads, bf16, compile, samples)
-    options = replace(options, device=device.value, batch=batch, widths=_numbers(widths))
+    options = replace(options, device=device.here(), batch=batch, widths=_numbers(widths))
     for name, value in train_network(options, out).items():
         out.print(f"{name}: {value}", highlight=False)
 

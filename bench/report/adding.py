@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +55,7 @@ def add_metrics(
 
     Args:
         given: the user's own, in a configuration's form, as YAML.
-        device: of extractors; ``auto``: a GPU if there is one.
+        device: of extractors, as :func:`chosen_device` takes it.
         batch: images that an extractor looks at at once.
         trust: manifests may name code, files and addresses.
         progress: told how many of how many trials are done.
@@ -74,9 +75,10 @@ def add_metrics(
     metrics |= found
     if not metrics:
         raise SettingError(f"{where}: its configuration names no metrics; name some with --add")
+    chosen = chosen_device(device)
     for metric in metrics.values():
         metric.check()
-    done = Featuring(where, metrics, chosen_device(device), batch, trust).run(progress)
+    done = Featuring(where, metrics, chosen, batch, trust).run(progress)
     if new:
         write_added(where, [*read_added(where), *new])
     values = set_metrics(where, trials, metrics, *stored_protocol(where))
@@ -112,9 +114,22 @@ def parsed(text: str) -> Any:
 
 
 def chosen_device(device: str) -> str:
-    """``auto`` looked up: a GPU if there is one."""
-    if device != "auto":
+    """Where extractors compute: ``cpu``, ``cuda``, ``cuda:N``, or ``auto``, which is a GPU if there is one.
+
+    Raises:
+        SettingError: it is none of these, or this machine has no such GPU.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:(0|[1-9][0-9]?))?", device):
+        raise SettingError(f"--device {device}: is none of auto, cpu, cuda and cuda:N")
+    if device == "cpu":
         return device
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return "cuda" if there else "cpu"
+    if not there:
+        raise SettingError(f"--device {device}: torch finds no GPU; leave it out, or give --device cpu")
+    if int(device.partition(":")[2] or 0) >= there:
+        raise SettingError(f"--device {device}: the last GPU that torch finds is cuda:{there - 1}")
+    return device

@@ -14,12 +14,13 @@ import pyarrow.parquet as pq
 from bench.run.replay import segment_of, stored_study
 from bench.store import features
 from bench.store import reader as store
+from bench.store.files import writing
 from bench.store.images import Pixels, decoded, image_sha256
 from bench.store.storage import Output, Storage, place
 from bench.workers.pool import LocalPool
 from tts.engine.features import Features, extract
 from tts.engine.requests import EvalRequest
-from tts.errors import DataError, SettingError
+from tts.errors import DataError
 from tts.metrics.base import Metric, MetricSettings
 
 COLUMNS = ("trial", "error", "image", "image_file", "image_sha256", "noises", "condition")
@@ -74,7 +75,8 @@ class Featuring:
             DataError: a part or an image is damaged.
             EngineError: an extractor failed.
         """
-        lease = self.where.claim("")
+        with writing(self.where):
+            lease = self.where.claim("")
         seen, count, total = set[str](), 0, len(store.done(self.where))
         try:
             for part in store.parts(self.where):
@@ -84,7 +86,8 @@ class Featuring:
                 trials = [trial for trial in dict.fromkeys(finished) if trial not in seen]
                 seen.update(trials)
                 self._part(part, trials)
-                lease.renew()
+                with writing(self.where):
+                    lease.renew()
                 count += len(light)
                 progress(min(count, total), total)
         finally:
@@ -182,7 +185,5 @@ def write_table(where: Storage, name: str, table: pa.Table) -> None:
     """
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
-    try:
+    with writing(where):
         where.write(name, buffer.getvalue())
-    except OSError as error:
-        raise SettingError(f"output {where}: cannot be written to ({error.strerror or error})") from None

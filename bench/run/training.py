@@ -14,7 +14,7 @@ from rich.console import Console
 from torch import nn
 
 from bench.run.progress import training_bar
-from bench.store.files import atomic_write, check_folder
+from bench.store.files import atomic_write, check_folder, writing
 from tts.errors import DataError, SettingError
 from tts.files import weights_file
 from tts.media import png
@@ -86,20 +86,23 @@ def train(options: TrainOptions, console: Console) -> dict[str, Any]:
     trainer, recipe = build(options)
     test = cifar10(options.data, "test")
     checkpoint = options.output / "checkpoint.pt"
-    options.output.mkdir(parents=True, exist_ok=True)
+    with writing(options.output):
+        options.output.mkdir(parents=True, exist_ok=True)
     if checkpoint.exists():
         trainer.load(checkpoint)
 
     def save() -> None:
-        trainer.save(checkpoint)
-        _export(options, trainer.average.module)
+        with writing(options.output):
+            trainer.save(checkpoint)
+            _export(options, trainer.average.module)
 
     with training_bar(console, options.what, recipe.schedule.images) as bar:
         for progress in acting(trainer.run(), options.save_every, save):
             bar(progress)
     save()
     if options.what == "judge":
-        _save_references(options, recipe, trainer.data)
+        with writing(options.output):
+            _save_references(options, recipe, trainer.data)
     return _figures(options, trainer, test)
 
 

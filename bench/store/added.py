@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from bench.store.files import writing
 from bench.store.plain import plain_values
 from bench.store.storage import Output, place
 from tts.errors import DataError
@@ -29,5 +30,11 @@ def read_added(output: Output) -> list[Any]:
 
 
 def write_added(output: Output, given: list[Any]) -> None:
-    """Write the list anew; raises an ``OSError`` if that cannot be."""
-    place(output).write(FILE, json.dumps(given, indent=2).encode())
+    """Write the list anew.
+
+    Raises:
+        SettingError: it cannot be written.
+    """
+    where = place(output)
+    with writing(where):
+        where.write(FILE, json.dumps(given, indent=2).encode())

@@ -6,9 +6,11 @@ import errno
 import os
 import tempfile
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from tts.errors import SettingError
+from tts.errors import SettingError, TTSError
 
 
 def atomic_write(path: Path, data: bytes) -> None:
@@ -37,21 +39,42 @@ def atomic_write(path: Path, data: bytes) -> None:
     _sync_folder(path.parent)
 
 
-def write_output(path: Path, data: bytes) -> None:
+@contextmanager
+def writing(to: object, option: str = "output") -> Iterator[None]:
+    """Turn the system's errors of writing somewhere into a :class:`SettingError` of one line.
+
+    Args:
+        to: the place, as messages show it.
+        option: what the user names it by.
+    """
+    try:
+        yield
+    except TTSError:  # some of ours are OSErrors, too, and say more
+        raise
+    except OSError as error:
+        reason = error.strerror or " ".join(str(error).split())
+        raise SettingError(f"{option} {to}: cannot be written to ({reason})") from None
+
+
+def write_output(path: Path, data: bytes, option: str = "output") -> None:
     """Write a file that a user asked for, and the folders above it.
+
+    Args:
+        option: what the user names it by.
 
     Raises:
         SettingError: it cannot be written.
     """
-    try:
+    with writing(path, option):
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, data)
-    except OSError as error:
-        raise SettingError(f"output {path}: cannot be written to ({error.strerror})") from None
 
 
-def check_folder(path: Path) -> None:
+def check_folder(path: Path, option: str = "output") -> None:
     """Check that files can be made in a folder, or the folder itself if it is missing; leaves nothing behind.
+
+    Args:
+        option: what the user names it by.
 
     Raises:
         SettingError: they cannot.
@@ -62,18 +85,21 @@ def check_folder(path: Path) -> None:
             pass
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise SettingError(f"output {path}: cannot be written to ({reason})") from None
+        raise SettingError(f"{option} {path}: cannot be written to ({reason})") from None
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path, option: str = "output") -> None:
     """Check that :func:`write_output` will succeed; leaves nothing behind.
+
+    Args:
+        option: what the user names it by.
 
     Raises:
         SettingError: it will not.
     """
-    check_folder(path.parent)
+    check_folder(path.parent, option)
     if path.is_dir():
-        raise SettingError(f"output {path}: is a folder; name a file")
+        raise SettingError(f"{option} {path}: is a folder; name a file")
 
 
 def _sync_folder(folder: Path) -> None:

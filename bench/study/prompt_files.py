@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from bench.study import delimited
-from tts.errors import DataError, SettingError
+from tts.errors import DataError, SettingError, TTSError
 
 Cell: TypeAlias = str | list[str] | None
 """A text, a plain value as a text, or several texts."""
@@ -61,24 +61,25 @@ def read(path: Path, column: str | None = None) -> PromptTable:
         DataError: it cannot be read, is not what its suffix says, or has no row.
         SettingError: its form cannot be told.
     """
-    if path.is_dir():
-        return _folder(path, column)
-    suffix = path.suffix.lower()
     try:
-        if suffix == ".parquet":
-            table = _parquet(path)
-        else:
-            text = path.read_bytes().decode("utf-8-sig")
-            table = _table(_parsed(path, suffix, text, column), "row" if suffix == ".json" else "line")
-    except SettingError:
+        table = _folder(path, column) if path.is_dir() else _file(path, column)
+    except TTSError:  # some are OSErrors or ValueErrors, too, and say more
         raise
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (ValueError, RecursionError, csv.Error) as error:  # also: not UTF-8, not JSON, not Parquet
-        raise DataError(f"{path}: is not a {suffix or 'text'} file in UTF-8 ({error})") from None
+        raise DataError(f"{path}: is not a {path.suffix.lower() or 'text'} file in UTF-8 ({error})") from None
     if not table.rows:
         raise DataError(f"{path}: has no prompts")
     return table
+
+
+def _file(path: Path, column: str | None) -> PromptTable:
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return _parquet(path)
+    text = path.read_bytes().decode("utf-8-sig")
+    return _table(_parsed(path, suffix, text, column), "row" if suffix == ".json" else "line")
 
 
 def _folder(path: Path, column: str | None) -> PromptTable:

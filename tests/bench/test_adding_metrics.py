@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -14,15 +15,19 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import torch
 from command_line import bench, refused
 from PIL import Image
 from test_metrics import stored_features
 from tiny_study import SHIPPED, TINY
 
+from bench.report.adding import chosen_device
 from bench.run import featuring as module
 from bench.store import features, writer
 from bench.store import reader as store
 from bench.store.added import FILE
+from bench.store.leases import LocalLease
+from bench.store.storage import LocalStorage
 from bench.study.named import named
 from tts.errors import EngineError
 from tts.metrics.extractors.judge import Judge
@@ -197,3 +202,57 @@ def test_mistakes_are_one_line(plain: Path, tmp_path: Path) -> None:
     refused("has another fid already", "metrics", plain, "--add", "{name: fid, features: judge, reference: x.npz}")
     assert list(named(METRICS, json.loads((plain / FILE).read_text()))) == ["fid"]
     assert os.listdir(plain / "features") != []
+
+
+@pytest.mark.parametrize(("owner", "call"), [(LocalStorage, "claim"), (LocalLease, "renew")])
+def test_a_folder_that_may_not_be_written_to_is_one_line(
+    owner: type, call: str, plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")  # root may write everywhere
+
+    monkeypatch.setattr(owner, call, denied)
+    refused(f"output {plain}: cannot be written to (Permission denied)", "metrics", plain, "--add", FID)
+
+
+def test_a_disk_that_is_full_at_the_end_is_one_line(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = LocalStorage.write
+
+    def full(self: LocalStorage, name: str, data: bytes) -> None:
+        if name == FILE:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, name, data)
+
+    monkeypatch.setattr(LocalStorage, "write", full)
+    result = bench("metrics", plain, "--add", FID)
+    assert result.code == 2
+    assert result.err.endswith(f"left\nerror: output {plain}: cannot be written to (No space left on device)\n")
+    monkeypatch.undo()
+    assert "0 computed, 24 were there" in bench("metrics", plain, "--add", FID).words
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "message"),
+    [
+        ("cuda", 0, "--device cuda: torch finds no GPU; leave it out, or give --device cpu"),
+        ("cuda:2", 2, "--device cuda:2: the last GPU that torch finds is cuda:1"),
+        ("foo", 1, "--device foo: is none of auto, cpu, cuda and cuda:N"),
+        ("cuda:x", 1, "--device cuda:x: is none of"),
+        ("meta", 1, "--device meta: is none of"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused_before_anything_is_loaded(
+    device: str, gpus: int, message: str, plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(module.Featuring, "run", lambda *_: pytest.fail("begun"))
+    refused(message, "metrics", plain, "--add", FID, "--device", device)
+
+
+def test_a_device_that_is_there_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [chosen_device(name) for name in ("auto", "cpu", "cuda", "cuda:1")] == ["cuda", "cpu", "cuda", "cuda:1"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert [chosen_device(name) for name in ("auto", "cpu")] == ["cpu", "cpu"]

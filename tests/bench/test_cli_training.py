@@ -11,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from command_line import bench, refused, size, tree
+from full_disk import Disk
 from PIL import Image
 from tiny_network import TinyNetwork
 from torch import nn
@@ -22,6 +24,7 @@ from tts.models.cifar10 import Cifar10
 from tts.networks.folded_unet import widths
 from tts.networks.precondition import EDMPrecond
 from tts.networks.small_vgg import SmallVGG
+from tts.training import frechet
 from tts.training.data import cifar10
 from tts.training.evaluate import features
 from tts.training.frechet import load, moments
@@ -131,6 +134,14 @@ def test_train_refuses_what_it_cannot_use_before_it_writes(tmp_path: Path) -> No
     assert tree(tmp_path) == before
 
 
+def test_train_refuses_a_gpu_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    data, folder = data_set(tmp_path / "data"), tmp_path / "out"
+    command = ["train", "judge", "--data", data, "--output", folder, "--device", "cuda"]
+    refused("--device cuda: torch finds no GPU", *command)
+    assert not folder.exists()
+
+
 def test_train_refuses_a_checkpoint_of_another_training(tmp_path: Path) -> None:
     data, folder = data_set(tmp_path / "data"), tmp_path / "out"
     folder.mkdir()
@@ -139,3 +150,36 @@ def test_train_refuses_a_checkpoint_of_another_training(tmp_path: Path) -> None:
     message = f"{folder / 'checkpoint.pt'}: not a checkpoint of this training; delete it to start anew"
     refused(message, "train", "denoiser", "--data", data, "--output", folder, "--images", 32)
     assert tree(folder) == before
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_is_one_line_and_leaves_nothing_behind(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, folder = data_set(tmp_path / "data"), tmp_path / "out"
+    command = ["train", "judge", "--data", data, "--output", folder, "--threads", 1, "--images", 32]
+    disk = Disk(monkeypatch, call)
+    disk.full = True
+    result = bench(*command)
+    assert (result.code, result.err) == (2, f"error: output {folder}: cannot be written to (No space left on device)\n")
+    assert disk.refused
+    assert not list(folder.iterdir())
+
+
+def test_a_disk_that_is_full_for_the_last_files_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, folder = data_set(tmp_path / "data"), tmp_path / "out"
+    disk = Disk(monkeypatch, "replace")
+    rows = frechet.save_rows
+
+    def late(*given: Any) -> None:
+        disk.full = True
+        rows(*given)
+
+    monkeypatch.setattr(frechet, "save_rows", late)
+    result = bench("train", "judge", "--data", data, "--output", folder, "--threads", 1, "--images", 32)
+    assert (result.code, result.err) == (2, f"error: output {folder}: cannot be written to (No space left on device)\n")
+    assert {path.name for path in folder.iterdir()} == {
+        "checkpoint.pt",
+        "judge.safetensors",
+        "judge-moments.safetensors",
+    }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_line import bench, refused
 from torch import Tensor
 from typer.testing import CliRunner
 
@@ -57,6 +58,21 @@ def test_the_command_tells_programs_too(quick: None, tmp_path: Path) -> None:
     found = json.loads((tmp_path / "found.json").read_text())
     assert {"topic", "subject", "seen", "verdict", "advice", "value"} == found[0].keys()
     assert "bare network" in {each["subject"] for each in found}
+
+
+def test_a_file_that_cannot_be_saved_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examined: list[object] = []
+    monkeypatch.setattr(examination, "examine", lambda *_: examined.append(1) or [])
+    (tmp_path / "file").write_text("no folder")
+    below = tmp_path / "file" / "found.json"
+    refused(f"--save {below.parent}: cannot be written to (Not a directory)", "doctor", "--save", below)
+    refused(f"--save {tmp_path}: is a folder; name a file", "doctor", "--save", tmp_path)
+    assert not examined
+    missing = tmp_path / "missing" / "found.json"
+    assert bench("doctor", "--save", missing).code == 0
+    assert json.loads(missing.read_text()) == []
 
 
 def test_rows_that_depend_on_one_another_stop_a_run(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +140,24 @@ def test_bytes_of_parquet_are_never_passed_over_for_another_column(tmp_path: Pat
         resolve({"file": path}, SD)
     with pytest.raises(SettingError, match=r"column image of .* holds no texts; those that do: name"):
         resolve({"file": path, "column": "image"}, SD)
+
+
+@pytest.mark.parametrize("call", ["is_dir", "iterdir"])
+def test_a_folder_that_may_not_be_read_is_refused_in_one_line(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x.txt").write_text("a cat")
+
+    def denied(_: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")  # root may read everything
+
+    monkeypatch.setattr(Path, call, denied)
+    with pytest.raises(DataError, match=rf"^{tmp_path}: cannot be read \(Permission denied\)$"):
+        resolve({"file": str(tmp_path)}, SD)
+
+
+def test_a_folder_tells_of_the_file_that_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a cat")
+    (tmp_path / "b.txt").write_text("")
+    with pytest.raises(DataError, match=rf"^{tmp_path}/b.txt: has no prompts$"):
+        resolve({"file": str(tmp_path)}, SD)

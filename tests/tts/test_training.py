@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,6 +115,25 @@ def test_a_saved_checkpoint_is_one_file(data: Images, tmp_path: Path) -> None:
     at.save(tmp_path / "checkpoint.pt")
     at.save(tmp_path / "checkpoint.pt")
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """Let no file grow beyond 64 KiB, as a disk does that becomes full while it is written to."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_checkpoint_that_does_not_fit_is_an_error_of_the_system_and_leaves_nothing(
+    data: Images, tmp_path: Path, small_files: None
+) -> None:
+    """Torch would tell some of these in errors of its own, according to how large the tensors are."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 512))
+    with pytest.raises(OSError, match="File too large"):
+        Trainer(network, classifier_loss, data, SCHEDULE).save(tmp_path / "checkpoint.pt")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_damaged_checkpoint_is_named(data: Images, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,16 @@ def test_a_foreign_file_without_a_digest_is_accepted(tmp_path: Path) -> None:
     foreign = nn.Sequential(nn.Linear(3, 2, bias=False))
     weights_file.load(foreign, path)
     assert torch.equal(foreign[0].weight, torch.ones(2, 3))
+
+
+def test_a_file_that_cannot_be_written_leaves_the_older_one_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        weights_file.save(network(seed=1), path)
+    assert path.read_bytes() == before
+    assert [each.name for each in path.parent.iterdir()] == [path.name]

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tts.errors import WeightsError
+from tts.files import whole
 from tts.files.reading import obstacle
 
 if TYPE_CHECKING:
@@ -29,13 +30,15 @@ def save(module: nn.Module, path: Path) -> str:
 
 
 def write(tensors: dict[str, np.ndarray], path: Path, metadata: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Write arrays as they are, with their digest among the file's metadata; returns the digest."""
+    """Write arrays as they are, with their digest among the file's metadata; returns the digest.
+
+    Raises:
+        OSError: the file could not be written; the older one, if any, is still there.
+    """
     from safetensors.numpy import save as serialize
 
     digest = _digest(sorted(tensors.items()))
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(serialize(tensors, metadata={"sha256": digest, **metadata}))
-    temporary.replace(path)
+    whole.write(path, serialize(tensors, metadata={"sha256": digest, **metadata}))
     return digest
 
 

@@ -6,7 +6,7 @@ Everything random in step ``k`` (the images, their augmentation, the noise) is d
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from tts.errors import DataError, WeightsError
+from tts.files import whole
 from tts.training.data import Images
 
 WorkerFailure = Callable[[Callable[..., Tensor], Images, torch.Generator], Tensor]
@@ -144,19 +145,20 @@ class Trainer:
         return Images(self.data.pixels[chosen].to(self.device), self.data.labels[chosen].to(self.device))
 
     def save(self, path: Path) -> None:
-        """Write everything that :meth:`load` needs; the file is whole or is the old one."""
+        """Write everything that :meth:`load` needs; the file is whole or is the old one.
+
+        Raises:
+            OSError: it could not be written.
+        """
         state = {
             "step": self.step,
             "network": self.network.state_dict(),
             "average": self.average.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        temporary = path.with_name(f".{path.name}.tmp")
-        with temporary.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        content = io.BytesIO()
+        torch.save(state, content)  # not to the file: of a full disk, torch tells by errors of many kinds
+        whole.write(path, content.getbuffer())
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint.
