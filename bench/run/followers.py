@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -93,10 +93,15 @@ class Followers:
         }
 
 
-def _stored(where: Storage) -> Iterable[dict[str, Any]]:
-    """The counted columns of the stored rows, each trial once."""
-    found = store.table(where, COLUMNS)
-    return {row["trial"]: row for row in ([] if found is None else found.to_pylist())}.values()
+def _stored(where: Storage) -> Iterator[dict[str, Any]]:
+    """The counted columns of the stored rows, each trial once, the first one; at any time a batch of them is held."""
+    seen = set[bytes]()
+    for batch in store.batches(where, COLUMNS):
+        for row in batch.to_pylist():
+            key = row["trial"].encode()  # smaller than a text
+            if key not in seen:
+                seen.add(key)
+                yield row
 
 
 class _Beside:

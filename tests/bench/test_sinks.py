@@ -138,6 +138,33 @@ def test_a_trial_that_is_stored_twice_counts_once(tmp_path: Path, told: list[tup
     assert told[-3][2]["cost/nfe"] == costs["cost/nfe"] == store.read(tmp_path)["nfe"].to_numpy().sum()
 
 
+def test_stored_rows_are_counted_batch_by_batch(
+    tmp_path: Path, told: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of a million trials goes on without a list of them."""
+    config = configured(tmp_path, "own_sinks:Kept")
+    run(config, Console(quiet=True))
+    costs, events = told[-3][2], list[str]()
+    read, add = store.batches, Tally.add
+
+    def batches(*given: Any) -> Iterator[Any]:
+        for batch in read(*given):
+            for start in range(0, len(batch), 10):
+                events.append("batch")
+                yield batch.slice(start, 10)
+
+    def counted(self: Tally, row: Any) -> Any:
+        events.append("row")
+        return add(self, row)
+
+    monkeypatch.setattr(store, "batches", batches)
+    monkeypatch.setattr(Tally, "add", counted)
+    with Followers(Study(config), place(tmp_path), lambda line: None).told(RunProgress(done=24)):
+        pass
+    assert events == [event for rows in (10, 10, 4) for event in ("batch", *["row"] * rows)]
+    assert told[-3][2]["cost/nfe"] == costs["cost/nfe"]
+
+
 def test_numbers_are_made_only_for_a_sink_whose_time_has_come(told: list[tuple[Any, ...]]) -> None:
     """A run reports at each wait of its driver, which is far more often than a sink needs."""
     asked = list[int]()
