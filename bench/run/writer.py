@@ -20,6 +20,9 @@ LOOK_SECONDS = 0.5
 MOST_WAITING = 4096
 """Rows that may wait for a broken store before no more trials are begun."""
 
+MOST_BYTES = 512 << 20
+"""Bytes of the images and features of these rows, likewise: large images fill the memory long before many rows wait."""
+
 
 class Writer:
     """Takes rows immediately and stores them soon.
@@ -34,6 +37,7 @@ class Writer:
         self._store, self._patience, self._warn = store, patience, warn
         self._changed = threading.Condition()
         self._rows: deque[TrialRow] = deque()
+        self._bytes = 0
         self._ending = False
         self._failure: TTSError | None = None
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
@@ -41,13 +45,14 @@ class Writer:
 
     @property
     def full(self) -> bool:
-        """Whether so many rows wait that no trial should be begun."""
-        return len(self._rows) >= MOST_WAITING
+        """Whether so many rows wait, or so large ones, that no trial should be begun."""
+        return len(self._rows) >= MOST_WAITING or self._bytes >= MOST_BYTES
 
     def add(self, row: TrialRow) -> None:
         """Take a row."""
         with self._changed:
             self._rows.append(row)
+            self._bytes += row.nbytes
             self._changed.notify_all()
 
     def tick(self) -> None:
@@ -95,13 +100,19 @@ class Writer:
                 with self._changed:
                     self._changed.wait_for(lambda: self._rows or self._ending, timeout=self._pause())
                 while self._rows:
-                    self._insist(lambda: self._store.add(self._rows.popleft()))
+                    self._insist(lambda: self._store.add(self._next()))
                 self._insist(self._store.tick)
             self._insist(self._store.flush)
         except TTSError as error:
             self._failure = error
         except Exception as error:  # else the run would go on for days and store nothing
             self._failure = TTSError(f"rows cannot be stored ({type(error).__name__}: {' '.join(str(error).split())})")
+
+    def _next(self) -> TrialRow:
+        with self._changed:  # the driver adds to both
+            row = self._rows.popleft()
+            self._bytes -= row.nbytes
+        return row
 
     def _pause(self) -> float:
         return min(1.0, max(0.05, self._store.flush_seconds))

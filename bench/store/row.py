@@ -56,6 +56,11 @@ class TrialRow:
     evaluations: Sequence[Mapping[str, Any]] = ()
     features: Mapping[str, NDArray[np.float32] | None] = field(default_factory=dict)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the image and the features, beside which the rest is small."""
+        return len(self.image or b"") + sum(each.nbytes for each in self.features.values() if each is not None)
+
     def record(self) -> dict[str, Any]:
         """The columns of the trials' table by their names."""
         scores = {f"{SCORE}{name}": value for name, value in self.scores.items()}

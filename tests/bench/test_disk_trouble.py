@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from full_disk import Disk, free, opened_while_full, until
 from small_store import MANIFEST, REWARDS, crash, name, opened, parts, row, stored
@@ -173,6 +175,25 @@ def test_it_is_full_when_very_many_rows_wait(tmp_path: Path, disk: Disk, monkeyp
     until(lambda: not writing.full)
     writing.close()
     assert len(stored(tmp_path)) == 11
+
+
+def test_it_is_full_when_few_large_rows_wait(tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row of 60 bytes of image and 40 of features, of which one may be no numbers."""
+    monkeypatch.setattr(writer, "MOST_BYTES", 300)
+    vectors = {"a": np.zeros(10, np.float32), "b": None}
+    rows = [replace(TrialRow.of_record({**row(k), "image": b"x" * 60}), features=vectors) for k in range(4)]
+    writing = Writer(opened_while_full(tmp_path, disk), 60.0)
+    writing.add(rows[0])
+    until(lambda: disk.refused)  # by now the store has that row
+    for each in rows[1:]:
+        assert not writing.full
+        writing.add(each)
+    assert writing.full
+    disk.full = False
+    until(lambda: not writing.full)
+    writing.close()
+    assert len(stored(tmp_path)) == 4
+    assert writing._bytes == 0
 
 
 class Mark:
