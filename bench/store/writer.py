@@ -103,7 +103,7 @@ class Store:
     def add(self, row: TrialRow) -> None:
         """Store a row with the trial's evaluations and features; they are safe once its part is written."""
         self._rows.append(row)
-        self._bytes += len(row.image or b"") + sum(each.nbytes for each in row.features.values() if each is not None)
+        self._bytes += row.nbytes
         if len(self._rows) >= self.flush_rows or self._bytes >= FLUSH_BYTES:
             self.flush()
 

@@ -58,7 +58,7 @@ SMALL: dict[str, Any] = {
 FIXTURES = {
     "generate": ["--threads", "1"],  # like engines in tests: on a busy machine, two threads would wait for each other
     "--class": ["--set", "model.sampler={steps: 3, S_churn: 40}"],
-    "stable-diffusion": ["--set", "model.id=sd", "--set", "model.steps=3", "--set", "K=1"],
+    "stable-diffusion": ["--set", "model.id=sd", "--set", "model.sampler.steps=3", "--set", "K=1"],
     "sd": ["--set", "model.id=sd", "--set", "model.steps=3", "--K", "1"],
     "clip": ["--set", "reward.model=clip"],
     "problems.seeds=50": ["--set", "engines.simulate=0"],
