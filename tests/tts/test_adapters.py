@@ -11,6 +11,7 @@ import tiny_flux
 import tiny_pipelines
 import torch
 from safetensors.torch import save_file
+from tiny_flows import FAMILIES
 from torch import Tensor
 
 from tts.engine.batching import flops_of, rows_are_independent
@@ -101,6 +102,28 @@ def test_a_store_has_prompts_by_the_encoders_with_their_lora(saved: dict[str, Pa
     with prompts_from(store):
         stored = made.load()
     assert torch.equal(denoised(stored), denoised(made.load()))
+
+
+@pytest.mark.parametrize("name", ["auraflow", "flux2", "lumina2", "qwen-image", "sana", "z-image-turbo"])
+def test_a_lora_of_a_transformer_alone_stops_no_encoding(name: str, tmp_path: Path) -> None:
+    """The pipelines of these families take LoRAs for no text encoder, and only those are loaded to fill a store."""
+    family = FAMILIES[name]
+    pipeline = family.make()
+    attends = [layer for layer, _ in pipeline.transformer.named_modules() if layer.endswith("to_q")]
+    layer = f"transformer.{attends[-1]}"
+    file, _ = lora_file(tmp_path / "it.safetensors", {layer: tuple(weight_of(pipeline, layer).shape)})
+    given = {"name": family.name, "id": str(tiny_pipelines.save(pipeline, tmp_path / "it")), "size": family.pixels}
+    plain, made = (
+        MODELS.make({**given, "precision": "fp32", "sampler": {"steps": 3}, "loras": loras})[1]
+        for loras in ([], [{"weights": str(file)}])
+    )
+    store = PromptStore(tmp_path / "store", {"device": "cpu"})
+    made.check()
+    assert encode_lacking(made, ["a cat", "a dog"], store, "cpu") == 3
+    with prompts_from(store):
+        stored = denoised(made.load())
+    assert torch.equal(stored, denoised(made.load()))
+    assert not torch.equal(stored, denoised(plain.load()))
 
 
 def refused(match: str, make: Any, kind: type[TTSError] = WeightsError) -> None:

@@ -111,6 +111,8 @@ def _fuse(pipeline: Any, lora: Lora, network: str, parts: Collection[str]) -> No
         _load_into_encoders(pipeline, of_text, encoders)
         _check_whole(of_text, [getattr(pipeline, part) for part in encoders], "text encoders")
     fused = [part for part in pipeline._lora_loadable_modules if part in parts]
+    if not fused:  # text encoders alone are loaded to fill a store, and many pipelines add LoRAs to none of them
+        return
     pipeline.fuse_lora(components=fused, lora_scale=lora.scale, safe_fusing=True)
     pipeline.unload_lora_weights()
 
