@@ -83,6 +83,17 @@ def test_equals_diffusers_steps(spacing: Any, kind: Any, one: bool) -> None:
     assert float((found - x).abs().max() / x.abs().max()) == CHECKS["ddim"].near(0)
 
 
+@pytest.mark.parametrize("steps", [61, 103, 121, 500, 985, 1000])
+def test_trailing_steps_are_as_many_as_asked_for(steps: int) -> None:
+    """diffusers has one more for some numbers of steps, at time -1, as its quotient 1000 / steps is rounded."""
+    sampler = ddim(SCHEDULE, steps, 1.0, "trailing")
+    expected = [round(1000 - k * 1000 / steps) - 1 for k in range(steps)]
+    assert list(sampler.times) == expected
+    assert min(expected) >= 0
+    assert list(sampler.alphas) == sorted(sampler.alphas)
+    assert sampler.plan.steps == steps
+
+
 def ideal(s: float, sampler: DDIM) -> Any:
     """The exact denoiser of data N(0, s^2 I)."""
     alphas = dict(zip(sampler.times, sampler.alphas, strict=True))

@@ -53,7 +53,8 @@ class CheckpointSchedule(Times):
         if steps > train:
             raise SettingError(f"steps = {steps}: the checkpoint's schedule has only {train}")
         scheduler.set_timesteps(steps)
-        times = [int(time) for time in scheduler.timesteps]
+        # the spacing "trailing" gives one more at time -1 for some numbers of steps (61, 103), as floats are rounded
+        times = [int(time) for time in scheduler.timesteps[:steps]]
         before = [time - train // steps for time in times]  # as in diffusers, for every spacing
         levels = scheduler.alphas_cumprod.double().tolist()
         return Grid(
