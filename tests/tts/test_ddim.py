@@ -197,6 +197,12 @@ def test_every_prediction_stands_for_its_clean_state(kind: Any) -> None:
         ),
         ({**LINEAR, "thresholding": True}, 5, WeightsError, "thresholds"),
         ({**LINEAR, "num_train_timesteps": 10}, 11, SettingError, "steps = 11: the checkpoint's schedule has only 10"),
+        (
+            SCHEDULE,
+            1000,
+            SettingError,
+            "^steps = 1000: .* from 1000 on, .* ends at 999; set fewer, or spacing: trailing$",
+        ),
     ],
 )
 def test_schedules_that_cannot_be_used_are_refused(

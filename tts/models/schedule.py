@@ -43,7 +43,7 @@ class CheckpointSchedule(Times):
             spacing: how they are spaced; None: as the checkpoint's scheduler says.
 
         Raises:
-            SettingError: the network was trained with fewer.
+            SettingError: the network was trained with fewer, or with no time step as late as the first one.
             WeightsError: the schedule has no betas, or predictions are thresholded.
         """
         if spacing == "lcm":
@@ -55,6 +55,11 @@ class CheckpointSchedule(Times):
         scheduler.set_timesteps(steps)
         # the spacing "trailing" gives one more at time -1 for some numbers of steps (61, 103), as floats are rounded
         times = [int(time) for time in scheduler.timesteps[:steps]]
+        if max(times) >= train:  # an offset is added to all times, also if no room is left for it
+            raise SettingError(
+                f"steps = {steps}: its time steps fall from {max(times)} on, and the checkpoint's schedule ends at "
+                f"{train - 1}; set fewer, or spacing: trailing"
+            )
         before = [time - train // steps for time in times]  # as in diffusers, for every spacing
         levels = scheduler.alphas_cumprod.double().tolist()
         return Grid(
