@@ -158,11 +158,9 @@ class LatentEDM(PixelEDM):
 
     def decode(self, x: Tensor, preview: bool = False) -> media.Media:
         """Clean states as images, rounded to the nearest level; published programs round down."""
-        import torch
+        from tts.networks.constants import constants
 
-        scale, bias = (
-            torch.tensor(each, device=x.device).view(-1, 1, 1) for each in (self.latents.scale, self.latents.bias)
-        )
+        scale, bias = (constants(each, x.device).view(-1, 1, 1) for each in (self.latents.scale, self.latents.bias))
         z = (x - bias) / scale
         if preview and self.preview is not None:
             return media.quantised_as_diffusers(2 * self.preview(z * self.vae.config.scaling_factor).float() - 1)

@@ -41,6 +41,8 @@ def one_step(scheduler: Any) -> Any:
     """A copy of a scheduler that has settable ``times`` and whose step ends the pipeline's call."""
     import torch
 
+    from tts.networks.constants import constants
+
     kind = type(scheduler)
 
     class OneStep(kind):  # type: ignore[misc,valid-type]
@@ -58,7 +60,8 @@ def one_step(scheduler: Any) -> Any:
         ) -> None:
             self.given = {"sigmas": sigmas is not None, "mu": mu, "timesteps": timesteps is not None}
             whole = not hasattr(self, "sigma_min")
-            self.timesteps = torch.tensor(self.times, device=device).to(torch.int64 if whole else torch.float32)
+            times = constants(self.times, torch.device(device or "cpu"))
+            self.timesteps = times.to(torch.int64 if whole else torch.float32, copy=True)
             self.num_inference_steps = len(self.times)
 
         def scale_model_input(self, sample: Any, *_: Any) -> Any:

@@ -52,7 +52,7 @@ class PipelineCalls:
         self._recent = Recent(KEPT_BYTES)
         self._waiting: list[Any] = []
         self._times: Tensor | None = None
-        self._told: list[tuple[float, int]] = []
+        self._told: list[tuple[float, int]] | None = None
         self.scheduler = pipeline.scheduler
         pipeline.encode_prompt = self._next
         self.module.register_forward_pre_hook(self._tell, with_kwargs=True)
@@ -68,10 +68,12 @@ class PipelineCalls:
         """
         found = []
         for time in PROBES:
-            self._told = []
+            told: list[tuple[float, int]] = []
+            self._told = told
             with explained():
                 answered = self._asked([None], None, time)
-            found.append((self._told[0][0], sum(rows for _, rows in self._told), answered.state))
+            found.append((told[0][0], sum(rows for _, rows in told), answered.state))
+        self._told = None  # later times are not noted: to read them waits for all work that is queued on a GPU
         (first, passes, state), (second, _, _) = found
         slope = (first - second) / (PROBES[0] - PROBES[1])
         return slope, first - slope * PROBES[0], passes, state
@@ -109,13 +111,14 @@ class PipelineCalls:
         return call(self.pipeline, self.arguments, prompts, x, output_type)
 
     def _tell(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Note the time and the rows of a call of the network, and replace the time with each row's own."""
+        """Replace the time of a call of the network with each row's own; for a probe, note its time and its rows."""
         import torch
 
         at, given = ("timestep", kwargs["timestep"]) if "timestep" in kwargs else (1, args[1])
         states = next(iter(kwargs.values())) if not args else args[0]
         rows = len(states)
-        self._told.append((float(torch.as_tensor(given).flatten()[0]), rows))
+        if self._told is not None:
+            self._told.append((float(torch.as_tensor(given).flatten()[0]), rows))
         if self._times is None:
             return None
         told = self._times.to(torch.int64 if not torch.as_tensor(given).is_floating_point() else torch.float32)

@@ -71,11 +71,11 @@ class StableDiffusionXL(PromptedSettings):
 
         Sizes are float32 in every precision, as bfloat16 cannot represent 2056.
         """
-        import torch
+        from tts.networks.constants import constants
 
         texts = stacked(encoded)
         pooled = texts["pooled"]
-        sizes = torch.tensor([*self.pixels, 0, 0, *self.pixels], dtype=torch.float32, device=pooled.device)
+        sizes = constants((*self.pixels, 0, 0, *self.pixels), pooled.device)
         return {
             "encoder_hidden_states": texts["tokens"],
             "added_cond_kwargs": {"text_embeds": pooled, "time_ids": sizes.expand(len(encoded), -1)},

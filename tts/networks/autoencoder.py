@@ -27,7 +27,7 @@ WEIGHTS = re.compile(r"diffusion_pytorch_model(-\d+-of-\d+)?\.safetensors")
 
 def decoder(vae: Any) -> Callable[[Tensor], Tensor]:
     """Clean latents ``[B, C, h, w]`` float32 to images ``[B, 3, H, W]`` in about [-1, 1]; undoes their scaling."""
-    import torch
+    from tts.networks.constants import constants
 
     config = vae.config
     mean, std = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
@@ -38,9 +38,8 @@ def decoder(vae: Any) -> Callable[[Tensor], Tensor]:
         if shift:
             x = x + shift
         if mean is not None and std is not None:
-            x = x * torch.tensor(std, device=x.device).view(-1, 1, 1) + torch.tensor(mean, device=x.device).view(
-                -1, 1, 1
-            )
+            scale, offset = (constants(tuple(each), x.device).view(-1, 1, 1) for each in (std, mean))
+            x = x * scale + offset
         images: Tensor = vae.decode(x.to(vae.dtype)).sample
         return images
 
@@ -49,13 +48,13 @@ def decoder(vae: Any) -> Callable[[Tensor], Tensor]:
 
 def film_decoder(vae: Any) -> Callable[[Tensor], Tensor]:
     """:func:`decoder` of a video autoencoder, whose latents are normalised per channel; decodes one frame."""
-    import torch
+    from tts.networks.constants import constants
 
-    mean, std = (torch.tensor(vae.config[name]).view(-1, 1, 1, 1) for name in ("latents_mean", "latents_std"))
+    mean, std = (tuple(vae.config[name]) for name in ("latents_mean", "latents_std"))
 
     def decode(x: Tensor) -> Tensor:
-        latents = x[:, :, None] * std.to(x.device) + mean.to(x.device)
-        images: Tensor = vae.decode(latents.to(vae.dtype)).sample[:, :, 0]
+        scale, offset = (constants(each, x.device).view(-1, 1, 1, 1) for each in (std, mean))
+        images: Tensor = vae.decode((x[:, :, None] * scale + offset).to(vae.dtype)).sample[:, :, 0]
         return images
 
     return decode

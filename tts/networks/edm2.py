@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, scaled_dot_product_attention, silu
 
 from tts.errors import WeightsError
+from tts.networks.constants import Exact
 from tts.networks.edm2_shape import BlockShape, EDM2Shape, blocks
 
 EPSILON = 1e-4
@@ -82,17 +83,20 @@ class EDM2(nn.Module):
         return torch.cat([ours * x, theirs * kept], dim=1)
 
 
-class Waves(nn.Module):
+class Waves(Exact):
     """Cosines of the noise level, of unit deviation (Eq. 75), in float32."""
+
+    freqs: Tensor
+    phases: Tensor
 
     def __init__(self, freqs: Tensor, phases: Tensor) -> None:
         super().__init__()
-        self.freqs, self.phases = freqs.float(), phases.float()  # not buffers: a lower precision would round those
+        self.register_buffer("freqs", freqs.float(), persistent=False)
+        self.register_buffer("phases", phases.float(), persistent=False)
 
     def forward(self, c_noise: Tensor) -> Tensor:
         """``[B]`` to ``[B, waves]`` float32."""
-        freqs, phases = self.freqs.to(c_noise.device), self.phases.to(c_noise.device)
-        return math.sqrt(2) * (c_noise[:, None].float() * freqs + phases).cos()
+        return math.sqrt(2) * (c_noise[:, None].float() * self.freqs + self.phases).cos()
 
 
 class Block(nn.Module):

@@ -21,7 +21,7 @@ def guidance_embedding(scale: Tensor, width: int) -> Tensor:
         ``[B, width]`` float32; an odd width ends with a zero.
     """
     half = width // 2
-    exponent = torch.tensor(10000.0, device=scale.device).log() / (half - 1)
+    exponent = torch.full((), 10000.0, device=scale.device).log() / (half - 1)  # filled there: no copy from the host
     frequencies = (-exponent * torch.arange(half, dtype=torch.float32, device=scale.device)).exp()
     angles = (1000 * (scale.double() - 1).float())[:, None] * frequencies
     return pad(torch.cat([angles.sin(), angles.cos()], dim=1), (0, width % 2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, one_hot, scaled_dot_product_attention, silu
 
 from tts.files.tensors import fill
+from tts.networks.constants import Exact
 from tts.settings import Settings
 
 HALF = math.sqrt(0.5)
@@ -123,7 +124,7 @@ class Positional(nn.Module):
         return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
-class Fourier(nn.Module):
+class Fourier(Exact):
     """Sines, then cosines, of random frequencies, which are weights and stay float32 in any precision.
 
     Frequencies reach about 60 and angles about 600: half precision would change an angle by whole radians.
@@ -134,13 +135,6 @@ class Fourier(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.register_buffer("freqs", torch.empty(width // 2))
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Fourier:
-        """Move to another device, but not to another precision."""
-        exact = self.freqs
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self.freqs = exact.to(self.freqs.device)
-        return self
 
     def forward(self, c_noise: Tensor) -> Tensor:
         """``[B]`` to ``[B, width]``."""
