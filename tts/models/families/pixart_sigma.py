@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 
 class PixArtSigma(TextToImageSettings, LatentSettings):
-    """PixArt-Sigma: text-to-image diffusion by a transformer, DDIM with noise; 1024x1024 by default."""
+    """PixArt-Sigma: text-to-image diffusion by a transformer, DDIM with noise; 1024x1024 by default.
+
+    Prompts are read in lower case and are not cleaned (``clean_caption=False``); the pipeline's call cleans them where
+    bs4 and ftfy are installed.
+    """
 
     PIPELINE: ClassVar[str] = "PixArtSigmaPipeline"
     COMPONENTS: ClassVar[dict[str, str]] = {
