@@ -81,12 +81,13 @@ def gemma(width: int) -> tuple[Any, Any]:
 
 
 def qwen_tokenizer() -> Any:
-    """A token for each byte, and a template of chats."""
+    """A token for each byte, and a template of chats, whose answers may begin with an end of thoughts."""
     words = [*sorted(bytes_to_unicode().values()), "<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     found = Qwen2Tokenizer(vocab={word: place for place, word in enumerate(words)}, merges=[])
     found.chat_template = (
         "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' "
-        "}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+        "}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% if enable_thinking is false %}"
+        "{{ '<think>\n\n</think>\n\n' }}{% endif %}{% endif %}"
     )
     return found
 

@@ -58,7 +58,7 @@ class TextToImageSettings(EncodedPromptSettings):
             x: latents, ``[B, C, h, w]`` in the network's precision.
             s: noise levels of a flow, or time steps, ``[B]`` float32.
             texts: prompts as :meth:`collate` has made them.
-            scale: the guidance scale, ``[B]`` float32, for networks that are told it; else None.
+            scale: the guidance scale, ``[B]`` float64, for networks that are told it; else None.
 
         Returns:
             ``[B, C, h, w]``.
@@ -157,9 +157,9 @@ class TextToImageSettings(EncodedPromptSettings):
         )
 
 
-def chat(tokenizer: Any, prompt: str) -> list[int]:
-    """Tokens of a chat whose only turn is the prompt, up to where the answer would begin."""
+def chat(tokenizer: Any, prompt: str, thinks: bool) -> list[int]:
+    """Tokens of a chat whose only turn is the prompt, up to where the answer would begin, with thoughts or without."""
     lines = [{"role": "user", "content": prompt}]
-    text = tokenizer.apply_chat_template(lines, tokenize=False, add_generation_prompt=True)
+    text = tokenizer.apply_chat_template(lines, tokenize=False, add_generation_prompt=True, enable_thinking=thinks)
     found: list[int] = tokenizer(text)["input_ids"]
     return found

@@ -32,8 +32,8 @@ class Flux2Klein(Flux2):
         return Unguided()
 
     def tokens(self, tokenizer: Any, prompt: str) -> list[int]:
-        """Tokens of a chat with the prompt."""
-        return chat(tokenizer, prompt)
+        """Tokens of a chat with the prompt, whose answer begins without thoughts."""
+        return chat(tokenizer, prompt, thinks=False)
 
     def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
         """States of three layers of the text encoder, concatenated."""

@@ -36,7 +36,7 @@ class ZImage(FlowSettings):
 
     def tokens(self, tokenizer: Any, prompt: str) -> list[int]:
         """Tokens of a chat with the prompt."""
-        return chat(tokenizer, prompt)
+        return chat(tokenizer, prompt, thinks=True)
 
     def encode(self, pipeline: Any, prompt: str | None, device: str) -> Encoded:
         """Qwen3's next-to-last states, one for each token of the prompt."""
