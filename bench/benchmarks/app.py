@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from bench.store.files import atomic_write
 from bench.store.manifest import commit, versions
+from tts.files.whole import atomic_write
 
 app = typer.Typer(
     add_completion=False,

@@ -23,8 +23,8 @@ from bench.report.emphasis import in_front
 from bench.report.grid import figure_images
 from bench.report.palette import INK, CurveStyle, curve_styles
 from bench.statistics.curves import count_text
-from bench.store.files import atomic_write
 from tts.errors import SettingError
+from tts.files.whole import atomic_write
 
 if os.environ.get("MATPLOTLIBRC") == os.devnull:  # the command line's own process, but a file in its folder came first
     rcdefaults()

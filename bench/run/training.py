@@ -14,9 +14,10 @@ from rich.console import Console
 from torch import nn
 
 from bench.run.progress import training_bar
-from bench.store.files import atomic_write, check_folder, writing
+from bench.store.files import check_folder, writing
 from tts.errors import DataError, SettingError
 from tts.files import weights_file
+from tts.files.whole import atomic_write
 from tts.media import png
 from tts.metrics.references.sample import drawn
 from tts.models.cifar10 import CLASSES

@@ -1,42 +1,14 @@
-"""Write files whole or not at all."""
+"""Files that a user asked for: checked before the work, written whole, and refused in a line."""
 
 from __future__ import annotations
 
-import errno
-import os
 import tempfile
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tts.errors import SettingError, TTSError
-
-
-def atomic_write(path: Path, data: bytes) -> None:
-    """Write a file so that no reader, crash or power cut ever meets half of it.
-
-    The bytes go to a hidden temporary file in the same folder (a rename across file systems is not atomic),
-    reach the disk, and only then take the name.
-
-    Args:
-        path: the file; an older one of this name is replaced. Its folder must exist.
-        data: the whole content.
-
-    Raises:
-        OSError: the file could not be written; the older one, if any, is still there.
-    """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)  # noqa: PTH105  (the call that the contract names)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+from tts.files.whole import atomic_write
 
 
 @contextmanager
@@ -100,15 +72,3 @@ def check_file(path: Path, option: str = "output") -> None:
     check_folder(path.parent, option)
     if path.is_dir():
         raise SettingError(f"{option} {path}: is a folder; name a file")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the folder's names, not only its files' contents, reach the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # CIFS and folders shared with a virtual machine
-            raise
-    finally:
-        os.close(descriptor)

@@ -9,10 +9,10 @@ from typing import TypeAlias
 
 from pyarrow import ArrowException, fs
 
-from bench.store.files import atomic_write
 from bench.store.leases import Lease, LocalLease, ObjectLease, name_of
 from tts.errors import DataError, SettingError, first_line
 from tts.files.addresses import refuse_secrets, shown, tidied
+from tts.files.whole import atomic_write
 
 Output: TypeAlias = "Storage | Path | str"
 """A run's files: a storage, or the folder or the address, such as ``s3://bucket/path``, that :func:`place` opens.

@@ -6,8 +6,7 @@ import io
 import json
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,12 +15,12 @@ import pyarrow.parquet as pq
 
 from bench.store import features
 from bench.store.completed import CompletedTrials
+from bench.store.files import writing
 from bench.store.leases import Lease
 from bench.store.reader import check, done, parts, table
 from bench.store.row import TrialRow
 from bench.store.schema import TRACE, schema
 from bench.store.storage import Output, place
-from tts.errors import SettingError, TTSError
 
 FLUSH_BYTES = 64 << 20
 """A part is written when the images that wait take more than this."""
@@ -73,14 +72,14 @@ class Store:
             SettingError: the folder cannot be written to, or another driver holds it.
         """
         check(self.output, digest)
-        with self._writing():
+        with writing(self.place):
             self._claim = self.place.claim("" if self._number == 1 else f"{self._shard}/{self._number}")
         check(self.output, digest)  # another driver may have been here since
-        with self._writing():
+        with writing(self.place):
             self.place.sweep(f"part-{self._prefix}" if self._prefix else "")
             self.place.create("manifest.json", json.dumps(manifest, indent=2, default=str).encode())
         check(self.output, digest)  # another shard may have been faster, with another batch that it measured
-        with self._writing():
+        with writing(self.place):
             for orphan in features.orphans(self.place, self._prefix):
                 self.place.remove(f"{features.FOLDER}/{orphan}")
             if retry_errors:
@@ -110,7 +109,7 @@ class Store:
     def tick(self) -> None:
         """Write a part if rows have waited long enough."""
         if self._claim is not None:
-            with self._writing():
+            with writing(self.place):
                 self._claim.renew()
         if self._rows and time.monotonic() - self._flushed >= self.flush_seconds:
             self.flush()
@@ -129,7 +128,7 @@ class Store:
         self._flushed = time.monotonic()
         if not self._rows:
             return
-        with self._writing():
+        with writing(self.place):
             rows = [self._with_image_file(row) for row in self._rows] if self.image_files else self._rows
             part = f"part-{self._prefix}{self._writer}-{self._parts:05}.parquet"
             evaluations = [evaluation for row in rows for evaluation in row.evaluations]
@@ -161,18 +160,8 @@ class Store:
         """Let the folder go, whatever waits."""
         claim, self._claim = self._claim, None
         if claim is not None:
-            with self._writing():
+            with writing(self.place):
                 claim.release()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except TTSError:  # a stored part that is damaged, say, says so itself
-            raise
-        except OSError as error:
-            reason = error.strerror or " ".join(str(error).split())
-            raise SettingError(f"output {self.place}: cannot be written to ({reason})") from None
 
 
 def _parquet(rows: pa.Table) -> bytes:

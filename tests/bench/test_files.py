@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.store.files import atomic_write, check_file, check_folder, write_output
+from bench.store.files import check_file, check_folder, write_output
 from tts.errors import SettingError
+from tts.files.whole import atomic_write
 
 
 def test_replaces_an_older_file_and_leaves_nothing_else(tmp_path: Path) -> None:

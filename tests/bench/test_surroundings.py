@@ -14,10 +14,10 @@ import pytest
 import yaml
 from tiny_study import TINY
 
-from bench.store.files import atomic_write
 from bench.study.config import RunConfig
 from tts.errors import WeightsError
 from tts.files.reading import obstacle
+from tts.files.whole import atomic_write
 from tts.models.checkpoint import check_safetensors
 from tts.settings import parse
 

@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tts.errors import WeightsError
-from tts.files import whole
 from tts.files.reading import obstacle
+from tts.files.whole import atomic_write
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,7 @@ def write(tensors: dict[str, np.ndarray], path: Path, metadata: Mapping[str, str
     from safetensors.numpy import save as serialize
 
     digest = _digest(sorted(tensors.items()))
-    whole.write(path, serialize(tensors, metadata={"sha256": digest, **metadata}))
+    atomic_write(path, serialize(tensors, metadata={"sha256": digest, **metadata}))
     return digest
 
 

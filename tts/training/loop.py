@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from tts.errors import DataError, WeightsError
-from tts.files import whole
+from tts.files.whole import atomic_write
 from tts.training.data import Images
 
 WorkerFailure = Callable[[Callable[..., Tensor], Images, torch.Generator], Tensor]
@@ -158,7 +158,7 @@ class Trainer:
         }
         content = io.BytesIO()
         torch.save(state, content)  # not to the file: of a full disk, torch tells by errors of many kinds
-        whole.write(path, content.getbuffer())
+        atomic_write(path, content.getbuffer())
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint.
