@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bench.report.manifest_diff import Difference, differences
 from bench.report.outcomes import outcomes
 from bench.statistics.intervals import estimates
-from bench.statistics.significance import holm, sign_flip
+from bench.statistics.significance import LEAST, holm, sign_flip
 from bench.store import reader as store
 from bench.store.schema import TIMED
 from bench.store.storage import Output, place
@@ -138,9 +138,9 @@ class Comparison:
     def too_few(self) -> list[Point]:
         """The points that differ, with too few problems for any difference to be beyond noise.
 
-        The least p that flipping the signs of n differences can give is 2 / 2^n.
+        The least p that flipping the signs of n differences can give is 2 / 2^n; where signs are drawn, 1 / 20001.
         """
-        return [p for p in self.points if self.tested * 2.0 ** (1 - p.n) >= SIGNIFICANCE]
+        return [p for p in self.points if self.tested * max(2.0 ** (1 - p.n), LEAST) >= SIGNIFICANCE]
 
     @property
     def verdict(self) -> Verdict:

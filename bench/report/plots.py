@@ -91,6 +91,7 @@ def figure_curves(
     title: str = "Reward against compute",
     value: str = "mean reward, 95 % interval",
     markers: bool = True,
+    counted: str = "problem",
 ) -> Figure:
     """One panel a reward, one line a curve; see :func:`plot_curves`.
 
@@ -100,9 +101,10 @@ def figure_curves(
         curves: ``reward``, ``search``, ``curve``, the axis' column, ``n``, ``mean``, ``low`` and ``high``; points that
             are ``derived`` are drawn hollow.
         axis: the horizontal one.
-        title: what is drawn; the number of problems is added.
+        title: what is drawn; the number of what is counted is added.
         value: what ``mean`` is.
         markers: whether points are marked.
+        counted: what ``n`` counts, one of it.
 
     Raises:
         SettingError: there is no point with a mean and a place on the axis.
@@ -125,7 +127,7 @@ def figure_curves(
         panel.remove()
     for panel in panels[: len(rewards) : across]:
         panel.set_ylabel(value, color=INK, fontsize=9)
-    figure.suptitle(f"{title}, {count_text(curves)}", fontsize=13, color=INK)
+    figure.suptitle(f"{title}, {count_text(curves, counted)}", fontsize=13, color=INK)
     _legend(figure, curves, looks, width)
     return figure
 

@@ -12,7 +12,7 @@ import pandas as pd
 from bench.statistics.intervals import Estimate, Labels, Over, Vector, effective_n, estimate, estimates
 from bench.statistics.observations import PROBLEM, observations
 from bench.statistics.panel import Panel, panels
-from bench.statistics.significance import effect, holm, sign_flip
+from bench.statistics.significance import effect, holm, sign_flip, totals
 from tts.errors import SettingError
 from tts.settings import nearest
 
@@ -85,7 +85,7 @@ def compare_pairs(
     Args:
         pairs: values of a and of b by problem, [problems] each; NaN: unscored or not run.
         conditions: of each problem, [problems].
-        over: what the bootstrap draws.
+        over: what the bootstrap draws, and of what the test flips signs.
 
     Returns:
         For each pair the numbers of PAIRED and OUTCOMES.
@@ -94,7 +94,8 @@ def compare_pairs(
     differences = [(a - b)[both] for (a, b), both in zip(pairs, shared, strict=True)]
     where = [conditions[both] for both in shared]
     intervals = estimates(differences, where if over == "conditions" else None)
-    p = np.asarray(sign_flip(differences), np.float64)
+    flipped = list(map(totals, differences, where)) if over == "conditions" else differences
+    p = np.asarray(sign_flip(flipped), np.float64)
     return [
         {
             "n": found.n,

@@ -70,11 +70,11 @@ def parquet(frame: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def count_text(frame: pd.DataFrame) -> str:
-    """``n = 12 problems``, or a range where the points have different numbers of scored problems."""
+def count_text(frame: pd.DataFrame, counted: str = "problem") -> str:
+    """``n = 12 problems``, or a range where the points have different numbers of what is counted."""
     fewest, most = int(frame["n"].min()), int(frame["n"].max())
     number = str(most) if fewest == most else f"{fewest} to {most}"
-    return f"n = {number} problem{'' if most == 1 else 's'}"
+    return f"n = {number} {counted}{'' if most == 1 else 's'}"
 
 
 def _statistics(groups: list[pd.DataFrame], over: Over) -> list[dict[str, float]]:

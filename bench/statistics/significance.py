@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.statistics.intervals import CELLS, ROUNDING, SEED, Vector
+from bench.statistics.intervals import CELLS, ROUNDING, SEED, Labels, Vector
 
 EXACT = 14
 """Differences up to which all 2^n assignments of signs are tried."""
 FLIPS = 20_000
+LEAST = 1 / (FLIPS + 1)
+"""The least p of drawn signs."""
 
 
 def sign_flip(samples: Sequence[Vector]) -> list[float]:
@@ -40,6 +42,13 @@ def sign_flip(samples: Sequence[Vector]) -> list[float]:
         for k, p in zip(places, _two_sided(differences), strict=True):
             found[k] = float(p)
     return found
+
+
+def totals(differences: Vector, conditions: Labels) -> Vector:
+    """Each condition's sum of differences: its problems share a sign where signs of whole conditions are flipped."""
+    places = np.unique(conditions, return_inverse=True)[1]
+    sums: Vector = np.bincount(places, weights=differences).astype(np.float64)
+    return sums
 
 
 def holm(p: Vector) -> Vector:

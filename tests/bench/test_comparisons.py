@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from synthetic_trials import naive, trials
 
-from bench.statistics.comparisons import COLUMNS, compare_to, paired_difference
+from bench.statistics.comparisons import COLUMNS, compare_pairs, compare_to, paired_difference
 from bench.statistics.intervals import estimate
 from bench.statistics.observations import observations
 from bench.statistics.significance import holm
@@ -129,3 +129,14 @@ def test_a_point_with_two_trials_of_a_problem_is_refused() -> None:
     run = naive([0.1, 0.2])
     with pytest.raises(SettingError, match="several trials of one problem"):
         compare_to(pd.concat([run, run.assign(trial=["a", "b"])]))
+
+
+def test_signs_of_whole_conditions_are_flipped_where_they_are_drawn() -> None:
+    """A difference that each of four conditions has its own of, whatever the seed, says little of other conditions."""
+    conditions = np.repeat(["a", "b", "c", "d"], 50)
+    values = np.repeat([3.0, 2.0, 4.0, -1.0], 50)
+    [alone] = compare_pairs([(values, np.zeros(200))], conditions)
+    [drawn] = compare_pairs([(values, np.zeros(200))], conditions, "conditions")
+    assert alone["p"] < 0.001
+    assert drawn["p"] == pytest.approx(4 / 16)  # sums of 8 and 10 and their opposites are as far from 0 as 8
+    assert drawn["low"] < 0.5 < alone["low"]

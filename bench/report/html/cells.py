@@ -21,7 +21,7 @@ LEVEL = 0.05
 
 NUMBER = "mean over problems and its 95 % interval"
 
-HOLM = "after Holm's correction over all comparisons of the reward; bold below 0.05"
+HOLM = "after Holm's correction over this table's comparisons of the reward; bold below 0.05"
 
 
 def value(number: Any, digits: int = 3) -> str:

@@ -46,7 +46,8 @@ def _size(analysis: Analysis) -> list[Said]:
     missing = ("Unfinished", f"{found:,} of {planned:,} planned trials are done; what is missing may change this.")
     spread = (
         "Intervals",
-        "They are over conditions, each with all its seeds: they speak of other conditions like these.",
+        "Those of rewards, and the tests, are over conditions, each with all its seeds: they speak of other conditions "
+        "like these. Those of rewards against one another, of evaluations and of fitted curves are over problems.",
     )
     over = [spread] if analysis.over == "conditions" else []
     return [("Basis", said), *([missing] if found < planned else []), *over]
@@ -157,8 +158,8 @@ def _other_rewards(analysis: Analysis) -> list[Said]:
         said.append(
             (
                 about,
-                f"With {by}, it moves by {signed(own['gain'])} standard deviations of naive's images; what the search "
-                f"did not see moves too: {listed(parts)}.",
+                f"With {by}, it moves by {signed(own['gain'])} standard deviations of naive's images; the other "
+                f"rewards move too: {listed(parts)}.",
             )
         )
     return said

@@ -135,12 +135,14 @@ def _tables(across: AcrossModels, score: str, axis: CostAxis, folded: bool) -> l
     if len(best):
         caption = f"The best at each cost, in {axis.unit}; scored on {on}"
         rows = [_best(across, row, axis) for row in best.to_dict("records")]
-        tables.append(shortened(rows, _best_columns(axis), caption, files=["frontier.csv"], folded=folded))
+        tables.append(shortened(rows, _best_columns(axis, across), caption, files=["frontier.csv"], folded=folded))
     changes = _picked(across.crossovers, pick)
     if len(changes):
         caption = f"Where the best changes, in {axis.unit}; scored on {on}"
         rows = [_change(across, row, axis) for row in changes.to_dict("records")]
-        tables.append(shortened(rows, _change_columns(axis), caption, files=["crossovers.csv"], folded=folded))
+        tables.append(
+            shortened(rows, _change_columns(axis, across.over), caption, files=["crossovers.csv"], folded=folded)
+        )
     return tables
 
 
@@ -150,16 +152,16 @@ def _picked(frame: pd.DataFrame, by: dict[str, str]) -> pd.DataFrame:
     return frame
 
 
-def _best_columns(axis: CostAxis) -> list[Column]:
+def _best_columns(axis: CostAxis, across: AcrossModels) -> list[Column]:
     return [
         Column("searched on"),
         Column(axis.unit, RIGHT),
         Column("best"),
-        Column("mean", RIGHT, "over problems, and its 95 % interval"),
+        Column("mean", RIGHT, f"its 95 % interval is over {across.over}"),
         Column("runner-up"),
         Column("lead", RIGHT, "on the same problems, with its 95 % interval"),
         Column("p", RIGHT, HOLM),
-        Column("over no search", RIGHT, "lead over the best plain samples of any model at that cost"),
+        Column(f"over {words(across.baseline)}", RIGHT, "lead over its best on any model at that cost"),
     ]
 
 
@@ -176,12 +178,12 @@ def _best(across: AcrossModels, row: dict[Any, Any], axis: CostAxis) -> list[Cel
     ]
 
 
-def _change_columns(axis: CostAxis) -> list[Column]:
+def _change_columns(axis: CostAxis, over: str) -> list[Column]:
     return [
         Column("searched on"),
         Column("up to here"),
         Column("from here on"),
-        Column(axis.unit, RIGHT, "where the second overtakes the first, and the 95 % interval over problems"),
+        Column(axis.unit, RIGHT, f"where the second overtakes the first, and the 95 % interval over {over}"),
         Column("crosses in", RIGHT, "resamples of the problems in which the two cross within what was measured"),
         Column("problems", RIGHT),
     ]

@@ -24,7 +24,6 @@ from bench.report.html.names import point_name
 from bench.report.html.page_data import Page
 from bench.report.multiples import figure_groups
 from bench.report.plots import NFE, figure_curves
-from bench.statistics.curves import count_text
 
 
 def section(analysis: Analysis, page: Page) -> Section:
@@ -34,9 +33,9 @@ def section(analysis: Analysis, page: Page) -> Section:
     names = [*(f"curves-{axis.column}" for axis in kinds), *(f"curves-on-{key}" for key in analysis.scored)]
     names = [name.replace("_", "-") for name in names if name != f"curves-on-{SEARCHED}"]
     caption = (
-        "Mean of the final images' reward with its 95 % interval over problems (BCa bootstrap). Touch a point, or "
-        "reach the panel by the tab key and go on with the arrow keys. Hollow points on a filled curve were not run: "
-        "they are best of k, estimated from the N samples of best-of-N."
+        f"Mean of the final images' reward with its 95 % interval over {analysis.over} (BCa bootstrap). Touch a point, "
+        "or reach the panel by the tab key and go on with the arrow keys. Hollow points on a filled curve were not "
+        "run: they are best of k, estimated from the N samples of best-of-N."
     )
     crowded = is_crowded(analysis.curves)
     if crowded:
@@ -89,7 +88,7 @@ def files(analysis: Analysis) -> Iterator[File]:
     ]
     yield "curves.csv", csv(pd.concat(scored).drop_duplicates(["reward", "search", "settings", "budget", "scored_on"]))
     for axis in axes(analysis.curves):
-        title = f"Reward against {axis.short}, {count_text(analysis.curves)}"
+        title = f"Reward against {axis.short}"
         yield from figure(f"curves-{axis.column.replace('_', '-')}", figure_curves(analysis.curves, axis, title))
     for reward in analysis.rewards if is_crowded(analysis.curves) else []:
         title = f"Searched on {words(reward)}"

@@ -112,11 +112,14 @@ def files(analysis: Analysis) -> Iterator[File]:
     yield from _traced("gain", found.gain, steps, "Where the gain arises", "rise of the best reward")
     shares = local_share(found.wins)
     if len(shares):
-        yield from _traced("wins-by-step", shares, steps, "How often a moved noise wins", "local share of wins")
+        title = "How often a moved noise wins"
+        yield from _traced("wins-by-step", shares, steps, title, "local share of wins", counted="win")
     if len(found.all_wins):
         yield "trace-wins.csv", csv(found.all_wins)
 
 
-def _traced(name: str, frame: pd.DataFrame, axis: Axis, title: str, value: str, markers: bool = True) -> Iterator[File]:
+def _traced(
+    name: str, frame: pd.DataFrame, axis: Axis, title: str, value: str, markers: bool = True, counted: str = "problem"
+) -> Iterator[File]:
     yield f"trace-{name}.csv", csv(frame)
-    yield from figure(f"trace-{name}", figure_curves(frame, axis, title, value, markers))
+    yield from figure(f"trace-{name}", figure_curves(frame, axis, title, value, markers, counted))
