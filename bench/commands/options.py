@@ -49,7 +49,7 @@ Spread = Annotated[
     Over,
     typer.Option(
         "--over",
-        help="What is drawn: single problems, or conditions with all their seeds (wider, for other conditions like these).",
+        help="What is drawn: single problems, or conditions with all their seeds: wider, for others like these.",
     ),
 ]
 Overrides = Annotated[

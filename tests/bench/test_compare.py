@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,7 @@ def test_a_shift_of_one_search_is_more_than_noise(tmp_path: Path) -> None:
         expected = estimate(np.array([b[k]["value"] - many[k]["value"] for k in mine]))
         assert (point.n, point.mean) == (expected.n, pytest.approx(expected.mean))
     assert found.too_few == []
+    assert replace(found, tested=2000).too_few == found.points  # drawn signs give no p below 1 / 20001
     assert compare(*runs, tolerance=0.06).verdict is Verdict.WITHIN_NOISE
 
 

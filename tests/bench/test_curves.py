@@ -121,6 +121,7 @@ def test_count_text_gives_the_range() -> None:
     run = pd.concat([naive([0.1, 0.2]), naive([0.1, None], reward="compressibility")])
     assert count_text(curves(run)) == "n = 1 to 2 problems"
     assert count_text(curves(naive([0.1]))) == "n = 1 problem"
+    assert count_text(curves(naive([0.1, 0.2])), "win") == "n = 2 wins"
 
 
 def test_costs_are_means_and_unknown_ones_are_nan() -> None:
