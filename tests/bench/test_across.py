@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -233,3 +234,16 @@ def test_without_a_price_there_is_no_money_and_why(runs: list[Path]) -> None:
     assert [axis.column for axis in models.axes] == ["flops", "device_seconds"]
     assert comparable_models(analyses[:1]) == []
     refused("--price dear: expected a number", "report", *runs, "--price", "dear")
+
+
+def test_of_a_model_with_several_numerics_the_first_is_compared(runs: list[Path], tmp_path: Path) -> None:
+    again = Path(shutil.copytree(runs[0], tmp_path / "again"))
+    manifest = json.loads((again / "manifest.json").read_text())
+    manifest["resolved"]["numerics"]["batch"] = 1
+    (again / "manifest.json").write_text(json.dumps(manifest))
+    analyses = load([*runs, again], "naive", features=False)
+    assert len(analyses) == 3  # sections of their own
+    [group] = comparable_models(analyses)
+    assert group == analyses[:2]
+    assert set(AcrossModels(group, Prices()).points) == {"searched", "brightness", "compressibility"}
+    assert comparable_models([analyses[0], analyses[2]]) == []

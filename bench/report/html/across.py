@@ -48,14 +48,17 @@ COST_AXES = (
 
 
 def comparable_models(analyses: Sequence[Analysis]) -> list[list[Analysis]]:
-    """Those of several models that have the same rewards and the same seed, so that their problems are the same."""
-    groups: dict[str, list[Analysis]] = {}
+    """Those of several models that have the same rewards and the same seed, so that their problems are the same.
+
+    Of a model that was run with several numerics the first is taken: curves of both would have one name.
+    """
+    groups: dict[str, dict[str, Analysis]] = {}
     for analysis in analyses:
         resolved = analysis.runs[0].manifest["resolved"]
         key = canonical({name: resolved.get(name) for name in ("rewards", "seed")})
         if len(analysis.finished):
-            groups.setdefault(key, []).append(analysis)
-    return [group for group in groups.values() if len(group) > 1]
+            groups.setdefault(key, {}).setdefault(canonical(resolved["model"]), analysis)
+    return [list(models.values()) for models in groups.values() if len(models) > 1]
 
 
 class AcrossModels:
