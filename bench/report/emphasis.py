@@ -12,16 +12,20 @@ CROWDED = 9
 
 IN_FRONT = 3
 
+LEAST = 1e-300
+"""Stands for a cost of 0 on a logarithmic axis."""
 
-def in_front(curves: pd.DataFrame, column: str = "nfe", number: int = IN_FRONT) -> list[str]:
+
+def in_front(curves: pd.DataFrame, column: str = "nfe", log: bool = True, number: int = IN_FRONT) -> list[str]:
     """The best curves of one panel, best first; all of them where there are few.
 
-    Curves are held against each other at a cost that half of them reach, read between their points on a logarithmic
-    axis; a curve that ends before stays at its last point, and one that begins later stands behind.
+    Curves are held against each other at a cost that half of them reach, read between their points as the axis has
+    them; a curve that ends before stays at its last point, and one that begins later stands behind.
 
     Args:
         curves: of one panel: ``curve``, the cost's column and ``mean``.
         column: the cost.
+        log: whether its axis is logarithmic.
         number: how many.
     """
     known = curves[curves["mean"].notna() & curves[column].notna()]
@@ -29,15 +33,17 @@ def in_front(curves: pd.DataFrame, column: str = "nfe", number: int = IN_FRONT) 
     if len(labels) < CROWDED:
         return labels
     cost = known.groupby("curve")[column].max().median()
-    begun = {str(label): _at(cost, points, column) for label, points in known.groupby("curve")}
+    begun = {str(label): _at(cost, points, column, log) for label, points in known.groupby("curve")}
     return sorted((label for label in begun if not math.isnan(begun[label])), key=lambda label: -begun[label])[:number]
 
 
-def _at(cost: float, points: pd.DataFrame, column: str) -> float:
+def _at(cost: float, points: pd.DataFrame, column: str, log: bool) -> float:
     """A curve's mean at a cost; NaN before it begins."""
     line = points.sort_values(column)
-    costs = np.log(line[column].to_numpy(float).clip(min=1e-300))
-    return float(np.interp(math.log(cost), costs, line["mean"].to_numpy(float), left=math.nan))
+    costs, means = line[column].to_numpy(float), line["mean"].to_numpy(float)
+    if log:
+        cost, costs = math.log(max(cost, LEAST)), np.log(costs.clip(min=LEAST))
+    return float(np.interp(cost, costs, means, left=math.nan))
 
 
 def is_crowded(curves: pd.DataFrame) -> bool:

@@ -135,7 +135,7 @@ def figure_curves(
 def _panel(panel: Axes, curves: pd.DataFrame, axis: Axis, looks: dict[str, CurveStyle], markers: bool) -> None:
     if axis.log:
         panel.set_xscale("log")
-    front = in_front(curves, axis.column)
+    front = in_front(curves, axis.column, axis.log)
     behind = {label: look for label, look in looks.items() if label not in front}
     for curve, look in behind.items():
         points = curves[curves["curve"] == curve].sort_values(axis.column).rename(columns={axis.column: "x"})

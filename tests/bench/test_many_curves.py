@@ -11,7 +11,7 @@ from bench.report.emphasis import CROWDED, IN_FRONT, in_front, is_crowded
 from bench.report.html.charts import by_group, chart, curve_chart
 from bench.report.multiples import figure_groups
 from bench.report.palette import LOOKS, curve_styles
-from bench.report.plots import BEHIND, NFE, figure_curves
+from bench.report.plots import BEHIND, NFE, Axis, figure_curves
 from tts.errors import SettingError
 
 
@@ -43,6 +43,26 @@ def test_of_many_the_best_at_a_cost_that_half_of_them_reach() -> None:
     assert in_front(many) == [names[19], names[17], names[16]]  # search 18 costs too much
     assert is_crowded(many)
     assert len(in_front(many)) == IN_FRONT
+
+
+def test_of_many_the_best_at_the_start_of_a_linear_axis() -> None:
+    """Whole samples begin at step 0; one curve goes on to step 4."""
+    many = curves(CROWDED).drop_duplicates("curve").assign(step=0)
+    late = many.iloc[[0]].assign(step=4, mean=9.0)
+    names = list(many["curve"])
+    found = pd.concat([many, late])
+    assert in_front(found, "step", log=False) == names[:-4:-1]
+    figure_curves(found, Axis("step", "steps done before", "steps done", log=False))
+
+
+def test_between_points_curves_are_read_as_their_axis_has_them() -> None:
+    """At cost 10 a line from 1 to 100 is halfway up on a logarithmic axis, but not on a linear one."""
+    others = [{"curve": f"curve {k}", "cost": 10.0, "mean": 0.3 - k / 100} for k in range(CROWDED - 1)]
+    rising = [{"curve": "rising", "cost": cost, "mean": mean} for cost, mean in ((1.0, 0.0), (100.0, 1.0))]
+    found = pd.DataFrame([*others, *rising])
+    assert in_front(found, "cost")[0] == "rising"
+    assert in_front(found, "cost", log=False)[0] == "curve 0"
+    assert len(in_front(found.assign(cost=0.0), "cost")) == IN_FRONT
 
 
 def test_curves_behind_are_grey_lines_without_a_band() -> None:
