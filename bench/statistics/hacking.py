@@ -24,7 +24,9 @@ DIVERSITY = [*NAMED, "images", "conditions", "pairs", "distance", "low", "high",
 FRECHET = [*NAMED, "n", "distance", "floor", "warning"]
 GAP = ["n", "predicted", "final", "gap", "low", "high", "size"]
 FLOOR_DRAWS = 4
-PREFIX, NAIVE = "score_", "_naive"
+PREFIX = "score_"
+NAIVE = " of naive"
+"""Ends the names of naive's scores; no reward's name, which is an identifier, ends so."""
 
 
 def score_matrix(trials: pd.DataFrame) -> pd.DataFrame:

@@ -71,6 +71,12 @@ def test_gains_are_of_problems_that_both_have() -> None:
     assert row["gain"] * row["naive_std"] == pytest.approx(pairs["random"] - pairs["naive"])
 
 
+def test_a_rewards_name_may_end_like_a_searchs() -> None:
+    given = scored().rename(columns={"score_judge": "score_brightness_naive"})
+    table = score_matrix(given)
+    pd.testing.assert_frame_equal(table.replace("brightness_naive", "judge"), score_matrix(scored()))
+
+
 @pytest.mark.parametrize("kept", [["random"], ["naive", "random"]])
 def test_without_naives_spread_there_is_no_gain(kept: list[str]) -> None:
     given = scored()
