@@ -78,8 +78,8 @@ class Analysis:
         frames = [run.trials.assign(run=place) for place, run in enumerate(runs)]
         everything = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
         everything = everything.sort_values("error", na_position="first", kind="stable")
-        self.trials = everything.drop_duplicates("trial", ignore_index=True)
-        """Every trial once, the failed among them; ``run`` is the place of its run."""
+        self.trials = _each_once(everything)
+        """Every trial once on each of its curves, the failed among them; ``run`` is the place of its run."""
         self.finished = self.trials[self.trials["error"].isna()]
         self.failed = self.trials[self.trials["error"].notna()]
 
@@ -194,7 +194,7 @@ class Analysis:
     def matrix(self) -> pd.DataFrame:
         """What the largest point of each curve does to every reward."""
         plain = self.finished[self.finished["search"] == "naive"]
-        return score_matrix(pd.concat([self.shown, plain]).drop_duplicates("trial"))
+        return score_matrix(pd.concat([self.shown, plain]).drop_duplicates(["trial", "budget"]))
 
     @cached_property
     def best_scores(self) -> pd.DataFrame:
@@ -206,11 +206,11 @@ class Analysis:
     @cached_property
     def evaluations(self) -> pd.DataFrame | None:
         """The traces of :attr:`shown`; None where no run has one."""
-        frames = []
+        frames, shown = [], self.shown.drop_duplicates("trial")
         for place, run in enumerate(self.runs):
             if trace.names(run.output):
                 found = trace.read(run.output, [*trace_analysis.COLUMNS, "stop"])
-                frames.append(found[found["trial"].isin(self.shown.loc[self.shown["run"] == place, "trial"])])
+                frames.append(found[found["trial"].isin(shown.loc[shown["run"] == place, "trial"])])
         return pd.concat(frames, ignore_index=True) if sum(map(len, frames)) else None
 
     @cached_property
@@ -225,7 +225,7 @@ class Analysis:
             by_step,
             trace_analysis.all_wins(by_step),
         )
-        labels = self.largest.set_index(POINT)["curve"]
+        labels = self.largest[[*POINT, "curve"]]
         return Traces(*(_labelled(frame, labels) for frame in found))
 
     @cached_property
@@ -281,6 +281,14 @@ SEARCHED = "searched"
 """The key of curves that are scored by the reward they searched on."""
 
 
-def _labelled(frame: pd.DataFrame, labels: pd.Series[Any]) -> pd.DataFrame:
-    keys = pd.MultiIndex.from_frame(frame[POINT])
-    return frame.assign(curve=labels.reindex(keys).to_numpy())
+def _each_once(trials: pd.DataFrame) -> pd.DataFrame:
+    """Finished trials once on each of their curves, and those once that failed and are finished nowhere."""
+    failed = trials["error"].notna()
+    finished = trials[~failed].drop_duplicates(["trial", "budget"])
+    others = trials[failed & ~trials["trial"].isin(finished["trial"])].drop_duplicates("trial")
+    return pd.concat([finished, others], ignore_index=True) if len(others) else finished.reset_index(drop=True)
+
+
+def _labelled(frame: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
+    """Rows of points with their curves; those of a point that ends two curves once for each."""
+    return frame.merge(labels, "left", POINT)

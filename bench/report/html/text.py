@@ -31,11 +31,11 @@ def summary(analysis: Analysis) -> list[Said]:
 
 def _size(analysis: Analysis) -> list[Said]:
     """How much there is, and how much is missing."""
-    finished = analysis.finished
+    finished = analysis.finished.drop_duplicates("trial")
     problems = len(finished[["condition", "seed"]].drop_duplicates())
     unscored = int(finished["value"].isna().sum())
     said = (
-        f"{count(len(analysis.trials), 'trial')}: {count(problems, 'problem')}, "
+        f"{count(analysis.trials['trial'].nunique(), 'trial')}: {count(problems, 'problem')}, "
         f"{count(finished['search'].nunique(), 'search', 'searches')} at all budgets, "
         f"{count(len(analysis.rewards), 'reward')} searched on; "
         f"{f'{len(analysis.failed):,}' if len(analysis.failed) else 'none'} failed"

@@ -13,10 +13,10 @@ from bench.report.html.page_data import Page
 
 def section(analysis: Analysis, page: Page) -> Section:
     """The section on the page."""
-    finished = analysis.finished
+    finished = analysis.finished.drop_duplicates("trial")
     items = [
         ("problems", f"{len(finished[['condition', 'seed']].drop_duplicates()):,}"),
-        ("trials", f"{len(analysis.trials):,}"),
+        ("trials", f"{analysis.trials['trial'].nunique():,}"),
         ("failed", f"{len(analysis.failed):,}"),
         ("searches", f"{finished['search'].nunique():,}"),
         ("rewards", f"{len(analysis.scores):,}"),

@@ -71,7 +71,7 @@ def step_axis(levels: list[float]) -> Axis:
 def local_share(wins: pd.DataFrame) -> pd.DataFrame:
     """Local noises' share of the wins of each step, of searches that use both kinds; ``mean`` is the share."""
     both = wins[wins.groupby(POINT)["kind"].transform("nunique") == 2]
-    total = both.groupby([*POINT, "step"])["wins"].transform("sum")
+    total = both.groupby([*POINT, "curve", "step"])["wins"].transform("sum")
     frame = both.assign(n=total, mean=both["share"], low=float("nan"), high=float("nan"))
     return frame[(frame["kind"] == "local") & (total > 0)]
 

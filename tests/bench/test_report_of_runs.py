@@ -1,0 +1,50 @@
+"""Reports of several runs that share trials, or of which some have less to show than others."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from report_runs import rewrite, small_run
+
+from bench.report.html.analysis import load
+from bench.report.html.page import render
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_run(tmp_path_factory.mktemp("runs") / "run")
+
+
+def test_a_trial_of_two_curves_counts_on_both(run: Path, tmp_path: Path) -> None:
+    """One run has a point on its curve over K, the other, with the same trials, on its curve over N."""
+    other = Path(shutil.copytree(run, tmp_path / "other"))
+
+    def over_n(trials: pd.DataFrame) -> pd.DataFrame:
+        mine = trials["search"] == "eps_greedy"
+        return trials.assign(
+            budget=trials["budget"].mask(mine, "N"), budget_value=trials["budget_value"].mask(mine, 4.0)
+        )
+
+    rewrite(other, over_n)
+    [one] = load([run], "naive", features=False)
+    [both] = load([run, other], "naive", features=False)
+    mine = both.curves[both.curves["search"] == "eps_greedy"]
+    assert mine.groupby("budget")["settings"].nunique().to_dict() == {"K": 2, "N": 2}
+    assert mine["n"].eq(20).all()
+    assert both.trials["trial"].nunique() == len(one.trials) == 100
+    assert both.evaluations is not None
+    assert not both.evaluations.duplicated(["trial", "round", "candidate"]).any()
+    assert both.trace is not None
+    assert both.trace.gain["curve"].notna().all()
+    assert set(both.largest["curve"]) == set(both.trace.gain["curve"]) == set(both.matrix["curve"])
+    assert "100 trials: 20 problems" in render([both])
+
+
+def test_a_trial_that_failed_on_one_curve_and_is_finished_on_another_is_no_failure(run: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(run, tmp_path / "other"))
+    rewrite(other, lambda trials: trials.assign(budget="N", error="out of memory"))
+    [both] = load([run, other], "naive", features=False)
+    assert (len(both.trials), len(both.failed)) == (100, 0)
