@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from matplotlib.figure import Figure
 from report_runs import rewrite, small_run
 
 from bench.report.html.analysis import load
-from bench.report.html.page import render
+from bench.report.html.page import render, write_report
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +53,27 @@ def test_a_trial_that_failed_on_one_curve_and_is_finished_on_another_is_no_failu
     rewrite(other, lambda trials: trials.assign(budget="N", error="out of memory"))
     [both] = load([run, other], "naive", features=False)
     assert (len(both.trials), len(both.failed)) == (100, 0)
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_a_run_in_which_nothing_could_be_scored_is_reported(
+    traced: bool, tmp_path: Path, undrawn: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Figure, "savefig", undrawn)
+    run = small_run(tmp_path / "run")
+
+    def unscored(trials: pd.DataFrame) -> pd.DataFrame:
+        return trials.assign(value=None, score_brightness=None, score_compressibility=None, samples=None)
+
+    rewrite(run, unscored)
+    for part in (run / "evaluations").iterdir():
+        evaluations = pq.read_table(part)
+        part.unlink()
+        if traced:
+            empty = evaluations.to_pandas().assign(reward=None, best=None)
+            pq.write_table(pa.Table.from_pandas(empty, evaluations.schema, preserve_index=False), part)
+    write_report([run], features=False)
+    page = (run / "report.html").read_text()
+    assert "100 could not be scored" in page
+    linked = set(re.findall('href="(report/[^"]*)"', page))
+    assert linked == {f"report/{path.name}" for path in (run / "report").iterdir()}

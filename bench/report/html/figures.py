@@ -8,10 +8,15 @@ from typing import TypeAlias
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.report.plots import png, svg
+from bench.report.plots import NFE, Axis, png, svg
 
 File: TypeAlias = tuple[str, bytes]
 """Name and content."""
+
+
+def is_drawn(curves: pd.DataFrame, axis: Axis = NFE) -> bool:
+    """Whether some point has a mean and a place on the axis, so that there is something to draw."""
+    return bool((curves["mean"].notna() & curves[axis.column].notna()).any())
 
 
 def figure(name: str, drawn: Figure) -> Iterator[File]:

@@ -19,7 +19,7 @@ from bench.report.html.cells import (
     with_interval,
 )
 from bench.report.html.charts import AXES, axes, by_group, curve_chart, words
-from bench.report.html.figures import File, csv, figure
+from bench.report.html.figures import File, csv, figure, is_drawn
 from bench.report.html.names import point_name
 from bench.report.html.page_data import Page
 from bench.report.multiples import figure_groups
@@ -30,8 +30,9 @@ def section(analysis: Analysis, page: Page) -> Section:
     """The section on the page."""
     kinds = axes(analysis.curves)
     data = curve_chart(analysis.scored, analysis.looks, analysis.about, kinds)
-    names = [*(f"curves-{axis.column}" for axis in kinds), *(f"curves-on-{key}" for key in analysis.scored)]
-    names = [name.replace("_", "-") for name in names if name != f"curves-on-{SEARCHED}"]
+    names = [f"curves-{axis.column}" for axis in kinds if is_drawn(analysis.curves, axis)]
+    names += [f"curves-on-{key}" for key, frame in analysis.scored.items() if key != SEARCHED and is_drawn(frame)]
+    names = [name.replace("_", "-") for name in names]
     caption = (
         f"Mean of the final images' reward with its 95 % interval over {analysis.over} (BCa bootstrap). Touch a point, "
         "or reach the panel by the tab key and go on with the arrow keys. Hollow points on a filled curve were not "
@@ -43,7 +44,8 @@ def section(analysis: Analysis, page: Page) -> Section:
     files = [f"{name}.{kind}" for name in names for kind in ("png", "svg")]
     charts: list[Block] = [page.chart("curves", data, caption, files)]
     if crowded:
-        groups = [f"{_of_groups(reward)}.{kind}" for reward in analysis.rewards for kind in ("png", "svg")]
+        drawn = [reward for reward in analysis.rewards if is_drawn(_searched_on(analysis, reward))]
+        groups = [f"{_of_groups(reward)}.{kind}" for reward in drawn for kind in ("png", "svg")]
         again = "The same curves, each group of searches in front in a panel of its own."
         charts.append(page.chart("groups", by_group(data, analysis.looks), again, groups))
     return Section("curves", "Reward against compute", "Curves", [*charts, _points(analysis)])
@@ -51,6 +53,10 @@ def section(analysis: Analysis, page: Page) -> Section:
 
 def _of_groups(reward: str) -> str:
     return f"groups-{reward.replace('_', '-')}"
+
+
+def _searched_on(analysis: Analysis, reward: str) -> pd.DataFrame:
+    return analysis.curves[analysis.curves["reward"] == reward]
 
 
 def _points(analysis: Analysis) -> Table:
@@ -88,15 +94,16 @@ def files(analysis: Analysis) -> Iterator[File]:
     ]
     yield "curves.csv", csv(pd.concat(scored).drop_duplicates(["reward", "search", "settings", "budget", "scored_on"]))
     for axis in axes(analysis.curves):
-        title = f"Reward against {axis.short}"
-        yield from figure(f"curves-{axis.column.replace('_', '-')}", figure_curves(analysis.curves, axis, title))
+        if is_drawn(analysis.curves, axis):
+            title = f"Reward against {axis.short}"
+            yield from figure(f"curves-{axis.column.replace('_', '-')}", figure_curves(analysis.curves, axis, title))
     for reward in analysis.rewards if is_crowded(analysis.curves) else []:
         title = f"Searched on {words(reward)}"
-        mine = analysis.curves[analysis.curves["reward"] == reward]
-        if mine["mean"].notna().any():
+        mine = _searched_on(analysis, reward)
+        if is_drawn(mine):
             yield from figure(_of_groups(reward), figure_groups(mine, NFE, title))
     for name, frame in analysis.scored.items():
-        if name != SEARCHED and frame["mean"].notna().any():
+        if name != SEARCHED and is_drawn(frame):
             title = f"Scored on {words(name)}: searched on ..."
             value = f"mean {words(name)}, 95 % interval"
             yield from figure(f"curves-on-{name.replace('_', '-')}", figure_curves(frame, NFE, title, value))

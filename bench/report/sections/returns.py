@@ -16,7 +16,7 @@ from bench.report.html.cells import (
     with_interval,
 )
 from bench.report.html.charts import line_chart, words
-from bench.report.html.figures import File, csv, figure
+from bench.report.html.figures import File, csv, figure, is_drawn
 from bench.report.html.page_data import Page
 from bench.report.plots import NFE, figure_curves
 
@@ -27,8 +27,10 @@ def section(analysis: Analysis, page: Page) -> Section:
     if analysis.returns.empty:
         return Section("returns", title, short, [], "No curve has two points.")
     caption = "What a doubling of the denoiser calls brings, between a point and the one before it; 95 % intervals."
-    data = line_chart(doublings(analysis), NFE, "gain per doubling", analysis.looks)
-    blocks: list[Block] = [page.chart("returns", data, caption, ["returns.png", "returns.svg", "returns.csv"])]
+    gains = doublings(analysis)
+    names = [*(["returns.png", "returns.svg"] if is_drawn(gains) else []), "returns.csv"]
+    data = line_chart(gains, NFE, "gain per doubling", analysis.looks)
+    blocks: list[Block] = [page.chart("returns", data, caption, names)]
     if len(analysis.saturation):
         blocks.append(_saturation(analysis))
     return Section("returns", title, short, blocks)
@@ -77,5 +79,5 @@ def files(analysis: Analysis) -> Iterator[File]:
     yield "returns.csv", csv(analysis.returns)
     title = "What a doubling of the compute brings"
     gains = doublings(analysis)
-    if len(gains):
+    if is_drawn(gains):
         yield from figure("returns", figure_curves(gains, NFE, title, "gain per doubling"))

@@ -15,7 +15,7 @@ from bench.report.html.cells import (
     shortened,
 )
 from bench.report.html.charts import line_chart, words
-from bench.report.html.figures import File, csv, figure
+from bench.report.html.figures import File, csv, figure, is_drawn
 from bench.report.html.page_data import Page
 from bench.report.plots import NFE, Axis, figure_curves
 
@@ -28,20 +28,19 @@ def section(analysis: Analysis, page: Page) -> Section:
         absent = "There is no trace of single evaluations; runs with trace: true have one."
         return Section("trace", title, short, [], absent)
     steps = step_axis(analysis.levels)
-    names = [f"trace-so-far.{kind}" for kind in ("png", "svg", "csv")]
     so_far = page.chart(
         "so-far",
         line_chart(found.so_far, NFE, "best reward so far", analysis.looks, bare=True),
         "Best reward of the (predicted) images so far against denoiser calls, inside the trials of each search at its "
         "largest budget; mean over trials and its 95 % interval.",
-        names,
+        _names("so-far", found.so_far, NFE),
     )
     gain = page.chart(
         "gain",
         line_chart(found.gain, steps, "rise of the best reward", analysis.looks),
         "Where in the trajectory the gain arises: rise of the best reward so far during each step. Whole trajectories "
         "(best of N) count at their start.",
-        [name.replace("so-far", "gain") for name in names],
+        _names("gain", found.gain, steps),
     )
     blocks: list[Block] = [so_far, gain]
     both = local_share(found.wins)
@@ -51,13 +50,18 @@ def section(analysis: Analysis, page: Page) -> Section:
                 "wins",
                 line_chart(both, steps, "share of wins", analysis.looks),
                 "How often a moved (local) noise wins rather than a fresh (global) one, by step; n counts wins.",
-                [name.replace("so-far", "wins-by-step") for name in names],
+                _names("wins-by-step", both, steps),
             )
         )
     if len(found.all_wins):
         mixed = found.all_wins.groupby(POINT)["kind"].transform("nunique") == 2
         blocks.append(_wins(analysis, found.all_wins[mixed] if mixed.any() else found.all_wins))
     return Section("trace", title, short, blocks)
+
+
+def _names(name: str, frame: pd.DataFrame, axis: Axis) -> list[str]:
+    """The files of a chart: the curves, and their pictures where there is something to draw."""
+    return [f"trace-{name}.{kind}" for kind in (["png", "svg", "csv"] if is_drawn(frame, axis) else ["csv"])]
 
 
 def step_axis(levels: list[float]) -> Axis:
@@ -122,4 +126,5 @@ def _traced(
     name: str, frame: pd.DataFrame, axis: Axis, title: str, value: str, markers: bool = True, counted: str = "problem"
 ) -> Iterator[File]:
     yield f"trace-{name}.csv", csv(frame)
-    yield from figure(f"trace-{name}", figure_curves(frame, axis, title, value, markers, counted))
+    if is_drawn(frame, axis):
+        yield from figure(f"trace-{name}", figure_curves(frame, axis, title, value, markers, counted))
