@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +17,7 @@ from report_runs import rewrite, small_run
 
 from bench.report.html.analysis import load
 from bench.report.html.page import render, write_report
+from bench.statistics.features import Features
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +79,19 @@ def test_a_run_in_which_nothing_could_be_scored_is_reported(
     assert "100 could not be scored" in page
     linked = set(re.findall('href="(report/[^"]*)"', page))
     assert linked == {f"report/{path.name}" for path in (run / "report").iterdir()}
+
+
+def test_a_run_without_a_shown_trial_leaves_the_features_of_others(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def features_of(output: object, trials: pd.DataFrame) -> Features | str:
+        values = np.random.default_rng(0).normal(size=(len(trials), 4)).astype(np.float32)
+        return Features(values, "a judge") if len(trials) else "the run kept no images"
+
+    monkeypatch.setattr("bench.report.html.analysis.image_features", features_of)
+    less = small_run(tmp_path / "less", searches=[{"name": "best_of_n", "budget": {"N": [2]}}])
+    for runs in ([less, run], [run, less]):
+        [analysis] = load(runs, "naive")
+        assert analysis.shown["run"].nunique() == 1
+        assert not isinstance(analysis.features, str)
+        assert set(analysis.features.diversity["curve"]) == set(analysis.largest["curve"])

@@ -262,7 +262,8 @@ class Analysis:
             return f"There are more than {FEATURE_IMAGES:,} images; bench.statistics.features computes their features."
         if not any(self.images.values()):
             return "No images are stored."
-        groups = [(run, self.shown[self.shown["run"] == place]) for place, run in enumerate(self.runs)]
+        parts = [(run, self.shown[self.shown["run"] == place]) for place, run in enumerate(self.runs)]
+        groups = [(run, trials) for run, trials in parts if len(trials)]
         found = [image_features(run.output, trials) for run, trials in groups]
         known = [features for features in found if not isinstance(features, str)]
         if len(known) < len(found):
