@@ -20,7 +20,7 @@ from bench.statistics.intervals import Over
 from bench.store import reader as store
 from bench.store.images import opened
 from bench.store.reader import check_output
-from bench.store.schema import without_images
+from bench.store.schema import known, without_images
 from bench.store.storage import Output, Storage, place
 from tts.errors import DataError, SettingError
 from tts.settings import canonical
@@ -78,12 +78,12 @@ def failures(output: Output) -> int:
 
 
 def read_trials(output: Output) -> pd.DataFrame:
-    """A run's trials without their images and recipes, each once.
+    """A run's trials without their images and recipes, each once; columns that no run of ours has are left out.
 
     Raises:
         DataError: there is no run, or no finished trial.
     """
-    names = [name for name in without_images(store.columns(output)) if name != "noises"]
+    names = [name for name in without_images(known(store.columns(output))) if name != "noises"]
     frame: pd.DataFrame = store.read(output, names).to_pandas()
     return frame.drop_duplicates("trial", ignore_index=True)
 

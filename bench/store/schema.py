@@ -147,6 +147,12 @@ def recipe_column(noises: Sequence[Action]) -> list[dict[str, Any] | None]:
     return [to_record(action) for action in noises]
 
 
+def known(names: Iterable[str]) -> list[str]:
+    """Those columns that a run has: what else stands in a foreign part means nothing to a statistic."""
+    ours = {column.name for column in COLUMNS}
+    return [name for name in names if name in ours or name.startswith("score_")]
+
+
 def without_images(names: Iterable[str]) -> list[str]:
     """All columns but the one that makes a large run too large to be read whole."""
     return [name for name in names if name != "image"]

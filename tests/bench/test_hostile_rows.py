@@ -12,6 +12,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -112,6 +113,16 @@ def test_two_columns_of_one_name(run: Path) -> None:
     pq.write_table(table.append_column("value", table["value"]), part)
     with pytest.raises(DataError, match=r"a part is damaged.*duplicate field names"):
         store.read(run)
+
+
+@pytest.mark.parametrize("name", ["derived", "left_out", "flops"])
+def test_columns_of_no_run_are_left_out(name: str, run: Path) -> None:
+    """A table with ``derived`` would count as one whose failed trials are left out already."""
+    [part] = (run / "trials").iterdir()
+    table = pq.read_table(part)
+    before = curves(read_trials(run))
+    pq.write_table(table.append_column(name, pa.array([True] * len(table))), part)
+    pd.testing.assert_frame_equal(curves(read_trials(run)), before)
 
 
 def test_texts_are_printed_without_what_a_terminal_obeys(run: Path) -> None:
