@@ -28,7 +28,8 @@ SHOWN = ("search", "budget", "label", "error", "device")
 """Texts that are printed as they are."""
 
 COUNTS: Mapping[str, tuple[int, int]] = {
-    **dict.fromkeys(("seed", "nfe", "decodes", "reward_calls", "shared_nfe"), (0, LARGEST_COUNT)),
+    **dict.fromkeys(("seed", "decodes", "reward_calls", "shared_nfe"), (0, LARGEST_COUNT)),
+    "nfe": (1, LARGEST_COUNT),  # costs are compared by their ratio; a failed trial has none
     "problem_seed": (0, 2**63 - 1),
 }
 NUMBERS: Mapping[str, tuple[float, float]] = {

@@ -46,6 +46,7 @@ BAD: dict[str, tuple[str, Any, pa.DataType | None]] = {
     **{
         f"{name} no number": (name, NAN, None) for name in ("value", "budget_value", "wall_seconds", "score_brightness")
     },
+    "a trial without a forward": ("nfe", 0, None),
     "a value whose square is infinite": ("value", 1e200, None),
     "a value that is a text": ("value", "x", pa.string()),
     "counts that are fractions": ("nfe", 1.5, pa.float64()),
@@ -253,7 +254,9 @@ def test_prompts_stay_as_they_are() -> None:
     assert plain(prompt) == prompt
 
 
-@pytest.mark.parametrize("attack", [("image", EPS), ("value", INF), ("condition", "[1]"), ("settings", "{")])
+@pytest.mark.parametrize(
+    "attack", [("image", EPS), ("value", INF), ("nfe", 0), ("condition", "[1]"), ("settings", "{")]
+)
 def test_commands_say_so_in_one_line(attack: tuple[str, Any], tmp_path: Path) -> None:
     run = small_run(tmp_path / "run", 20)
     put(run, *attack)
