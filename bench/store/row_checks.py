@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bench.store.plain import CONTROL, REPLACEMENT, plain_values
+from bench.store.plain import CONTROL, REPLACEMENT, SURROGATE, plain_values
 from tts.errors import DataError
 
 SCORE = "score_"
@@ -115,7 +116,9 @@ def _is_condition(text: str) -> bool:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return False
-    return isinstance(value, str) or (type(value) is int and abs(value) < 2**63)
+    if isinstance(value, str):
+        return re.search(SURROGATE, value) is None
+    return type(value) is int and abs(value) < 2**63
 
 
 TEXTS: Mapping[str, tuple[Callable[[str], bool], str]] = {

@@ -61,6 +61,9 @@ BAD: dict[str, tuple[str, Any, pa.DataType | None]] = {
     "settings that are no mapping": ("settings", "[1]", None),
     "settings with a number that is none": ("settings", '{"N": NaN}', None),
     "settings that a terminal obeys": ("settings", '{"N": "\\u001b[2J"}', None),
+    "settings with half a character": ("settings", '{"N": "\\ud800"}', None),
+    "settings named by half a character": ("settings", '{"\\udfff": 1}', None),
+    "a condition with half a character": ("condition", '"\\ud800"', None),
     "settings of many digits": ("settings", '{"N": ' + "9" * 9999 + "}", None),
     "a condition that is a list": ("condition", "[1]", None),
     "a condition that is code": ("condition", "__import__('os')", None),
@@ -246,6 +249,14 @@ def test_a_manifest_without_a_resolved_configuration(run: Path) -> None:
     (run / "manifest.json").write_text(json.dumps(manifest))
     assert comparable([run, run]) == [[0, 1]]
     refused("does not say what was run", "report", run)
+
+
+def test_half_a_character_of_a_manifest_is_replaced(run: Path) -> None:
+    """JSON can hold what no page and no terminal can."""
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["resolved"]["model"]["note \udfff"] = ["\ud800x", "\U0001f468"]
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    assert store.read_manifest(run)["resolved"]["model"]["note \ufffd"] == ["\ufffdx", "\U0001f468"]
 
 
 def test_prompts_stay_as_they_are() -> None:
