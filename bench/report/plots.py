@@ -226,7 +226,7 @@ def strokes(look: CurveStyle) -> dict[str, Any]:
 
 def _ticks(panel: Axes, axis: Axis) -> None:
     """An axis' own ticks; else, if it is logarithmic, 1, 2, 5, 10, ... while they fit, or the powers of ten."""
-    if axis.ticks is not None:
+    if axis.ticks:
         places = list(axis.ticks)[:: math.ceil(len(axis.ticks) / 8)]
         panel.set_xticks(places, [axis.ticks[place] for place in places])
     if not axis.log:

@@ -274,3 +274,11 @@ def test_a_foul_metric_is_a_note_and_no_table(tmp_path: Path) -> None:
     assert result.code == 0
     assert "no metrics: " in result.words
     assert "a part is damaged" in result.words
+
+
+def test_a_single_noise_level_names_no_step(tmp_path: Path) -> None:
+    run = small_run(tmp_path / "run", 20)
+    manifest = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps({**manifest, "levels": [1.0]}))
+    assert bench("report", run, "--no-features").code == 0
+    assert "steps done before" in (run / "report.html").read_text()

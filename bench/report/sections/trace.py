@@ -66,7 +66,7 @@ def _names(name: str, frame: pd.DataFrame, axis: Axis) -> list[str]:
 
 def step_axis(levels: list[float]) -> Axis:
     """Steps of the trajectory, named by their noise level where that is known."""
-    if not levels:
+    if len(levels) < 2:  # the last one is after the last step
         return Axis("step", "steps done before", "steps done", log=False)
     ticks = {step: f"{level:.3g}" for step, level in enumerate(levels[:-1])}
     return Axis("step", "noise level σ before the step", "σ", log=False, ticks=ticks)
