@@ -54,9 +54,10 @@ def checked_trace(table: pa.Table, columns: Sequence[str] | None, where: object)
         where: the part, for messages.
 
     Raises:
-        DataError: a column is missing or of another kind, or a value is none that an evaluation has.
+        DataError: a column is missing, there twice or of another kind, or a value is none that an evaluation has.
     """
     wanted = [field for field in EVALUATION_COLUMNS if columns is None or field.name in columns]
+    _check_names(table.column_names, [field.name for field in wanted], where)
     table = _typed(table, [field for field in wanted if field.name != "noise"], where)
     for field in wanted:
         values = table[field.name]
@@ -75,12 +76,13 @@ def checked_features(schema: pa.Schema, where: object) -> int:
     """The numbers of an image in a part of features.
 
     Raises:
-        DataError: a column is missing or of another kind, or there are too many numbers.
+        DataError: a column is missing, there twice or of another kind, or there are too many numbers.
     """
+    _check_names(schema.names, ["trial", "extractor", "features"], where)
     for name in ("trial", "extractor"):
-        if name not in schema.names or _kind(schema.field(name).type) != "text":
+        if _kind(schema.field(name).type) != "text":
             raise DataError(f"{where}: has no column {name} of texts")
-    kind = schema.field("features").type if "features" in schema.names else pa.null()
+    kind = schema.field("features").type
     if not pa.types.is_fixed_size_list(kind) or _kind(kind.value_type) != "number":
         raise DataError(f"{where}: has no column features of lists of as many numbers each")
     if not 0 < kind.list_size <= LARGEST_FEATURE:
@@ -88,10 +90,16 @@ def checked_features(schema: pa.Schema, where: object) -> int:
     return int(kind.list_size)
 
 
+def _check_names(names: Sequence[str], wanted: Sequence[str], where: object) -> None:
+    for name in wanted:
+        if name not in names:
+            raise DataError(f"{where}: has no column {name}")
+        if names.count(name) > 1:
+            raise DataError(f"{where}: has several columns {name}")
+
+
 def _typed(table: pa.Table, fields: Iterable[Field], where: object) -> pa.Table:
     for field in fields:
-        if field.name not in table.column_names:
-            raise DataError(f"{where}: has no column {field.name}")
         place, found = table.column_names.index(field.name), table[field.name]
         if _kind(found.type) != _kind(field.type):
             raise DataError(f"{where}: {field.name} is of type {str(found.type)[:100]}, and not {field.type}")

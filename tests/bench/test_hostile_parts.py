@@ -45,7 +45,13 @@ def without(name: str) -> Attack:
     return lambda table: table.drop_columns([name])
 
 
+def twice(name: str) -> Attack:
+    """Append a column once more."""
+    return lambda table: table.append_column(name, table[name])
+
+
 TRACES: dict[str, Attack] = {
+    **{f"{name} twice": twice(name) for name in ("trial", "reward", "kind")},
     **{f"no {name}": without(name) for name in COLUMNS},
     **{f"null in {name}": put(name, None) for name in ("trial", "round", "first", "kind", "chosen", "nfe_so_far")},
     "trials that are numbers": put("trial", 3, pa.int64()),
@@ -73,6 +79,7 @@ VECTOR = pa.list_(pa.float32(), 4)
 
 FEATURES: dict[str, Attack] = {
     **{f"no {name}": without(name) for name in ("trial", "extractor", "features")},
+    **{f"{name} twice": twice(name) for name in ("trial", "extractor", "features")},
     "trials that are numbers": put("trial", 3, pa.int64()),
     "an extractor that is a number": put("extractor", 3, pa.int64()),
     "features that are a text": put("features", "__import__('os')", pa.string()),
@@ -140,6 +147,14 @@ def test_features_are_checked(attack: Attack, run: Path) -> None:
         list(features.read(run, EXTRACTOR))
     assert str(caught.value).startswith(f"{run}: features/part-")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("attack", [twice("noise"), without("noise")], ids=["noise twice", "no noise"])
+def test_noises_are_there_once_where_they_are_read(attack: Attack, run: Path) -> None:
+    attacked(run, "evaluations", attack)
+    assert len(trace.read(run, COLUMNS)) == len(store.read(run))
+    with pytest.raises(DataError, match=r"evaluations/part-\S+: has (no|several) columns? noise$"):
+        trace.read(run)
 
 
 def test_narrow_types_of_the_same_kind_are_read(run: Path) -> None:

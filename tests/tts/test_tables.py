@@ -239,6 +239,15 @@ def test_a_wrong_header_is_refused(tmp_path: Path, changes: dict[str, Any], mess
         read(path)
 
 
+@pytest.mark.parametrize("name", ["problem", "image_sha256", f"reward_{REWARD}"])
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path, name: str) -> None:
+    path = saved(tmp_path / "table.parquet", EVERY)
+    found = pq.read_table(path)
+    pq.write_table(found.append_column(name, found[name]), path)
+    with pytest.raises(DataError, match=rf"has several columns {name}$"):
+        read(path)
+
+
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="No such file"):
         Table(path=tmp_path / "none.parquet").plan()

@@ -135,6 +135,9 @@ def _rows(file: pq.ParquetFile, header: HeaderForm, where: str) -> pa.Table:
     missing = next((name for name in wanted.names if name not in file.schema_arrow.names), None)
     if missing is not None:
         raise DataError(f"{where}: has no column {missing}")
+    twice = next((name for name in wanted.names if file.schema_arrow.names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{where}: has several columns {twice}")
     try:
         rows = (
             file.read(wanted.names).select(wanted.names).cast(pa.schema([field.remove_metadata() for field in wanted]))
