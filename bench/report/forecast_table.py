@@ -8,6 +8,7 @@ from datetime import timedelta
 import pandas as pd
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from bench.report.html.names import search_name, settings_text
 from bench.run.forecast import Forecast
@@ -30,8 +31,8 @@ def points_table(found: Forecast) -> Table:
         about = "" if point.exact else "about "
         numbers = (point.decodes, point.reward_calls)
         table.add_row(
-            search_name(point.search),
-            settings_text(point.settings),
+            Text(search_name(point.search)),
+            Text(settings_text(point.settings)),
             f"{point.trials:,}",
             f"{about}{point.nfe:,.0f}",
             *(f"{number:,.0f}" for number in numbers),
@@ -118,5 +119,6 @@ def problems_table(needed: pd.DataFrame, difference: float) -> Table:
     for row in needed.to_dict("records"):
         budget = "" if pd.isna(row["budget_value"]) else f"{row['budget']} = {row['budget_value']:g}"
         numbers = (f"{row['n']}", f"{row['difference']:+.3g}", f"{row['spread']:.3g}", f"{row['problems']:,}")
-        table.add_row(str(row["reward"]), str(row["curve"]), budget, *numbers)
+        names = (str(row["reward"]), str(row["curve"]), budget)
+        table.add_row(*map(Text, names), *numbers)
     return table

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from bench.report.adding import Added
 from bench.report.done import about
@@ -22,13 +23,15 @@ def render(values: pd.DataFrame, metrics: Mapping[str, MetricSettings]) -> Table
         values: as :func:`bench.statistics.set_metrics.set_metrics` gives them.
         metrics: their names, in the columns' order.
     """
-    table = Table("searched on", "search", "images", *metrics, title="metrics of sets", title_justify="left")
+    columns = [Column(Text(name)) for name in metrics]
+    table = Table("searched on", "search", "images", *columns, title="metrics of sets", title_justify="left")
     points = values.groupby(["reward", "search", "settings"], sort=False)
     for (reward, _, _), point in points:
         rows: dict[str, Any] = {row["metric"]: row for row in point.to_dict("records")}
         first = next(iter(rows.values()))
         cells = [_cell(rows[name]) if name in rows else "" for name in metrics]
-        table.add_row(str(reward), _name(first), f"{max(row['n'] for row in rows.values()):,}", *cells)
+        names = (Text(str(reward)), Text(_name(first)))
+        table.add_row(*names, f"{max(row['n'] for row in rows.values()):,}", *(Text(cell) for cell in cells))
     return table
 
 

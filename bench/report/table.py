@@ -54,9 +54,8 @@ def render_gains(compared: pd.DataFrame, baseline: str) -> Table:
     for point in _points(compared):
         found = {row["reward"]: row for row in point.to_dict("records")}
         cells = [_gain(found.get(reward)) for reward in rewards]
-        table.add_row(
-            Text(str(point["curve"].iloc[0])), _budget(point.iloc[0]), _number(point["nfe"].mean(), 0), *cells
-        )
+        first = point.iloc[0]
+        table.add_row(Text(str(first["curve"])), Text(_budget(first)), _number(point["nfe"].mean(), 0), *cells)
     about = f"gain over {baseline} on the same problems [95 % interval]; bold: p < 0.05 after Holm's correction"
     table.caption = Text(about, style="dim", no_wrap=True, overflow="ignore")
     return table
