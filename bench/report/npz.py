@@ -34,27 +34,37 @@ def export_npz(run: Output, folder: Path) -> dict[Path, int]:
         How many images each file has.
 
     Raises:
-        DataError: ``run`` is no run, or has images that are damaged or not kept.
+        DataError: ``run`` is no run, or has images that are damaged or not kept, or two points of one name.
         SettingError: the folder cannot be written to, or has a file of such a name.
     """
     where = place(run)
     trials = read_trials(where)
     trials = trials[trials["error"].isna()].sort_values("trial")
     check_folder(folder)
-    labels = curve_labels(trials)
-    points = {}
-    for key, part in trials.groupby(POINT, dropna=False):
-        point = dict(zip(POINT, key, strict=True))
-        points[folder / f"{_name(point, label(labels, point))}.npz"] = part
+    points = {folder / name: part for name, part in _named(trials, where).items()}
     for path in points:
         if path.exists():
             raise SettingError(f"output {path}: is there already; choose another folder, or delete it")
     return {path: _write(where, part, path) for path, part in points.items()}
 
 
+def _named(trials: pd.DataFrame, where: Output) -> dict[str, pd.DataFrame]:
+    """The trials of each point by the name of its file."""
+    labels = curve_labels(trials)
+    points: dict[str, pd.DataFrame] = {}
+    for key, part in trials.groupby(POINT, dropna=False):
+        point = dict(zip(POINT, key, strict=True))
+        name = f"{_name(point, label(labels, point))}.npz"
+        if name in points:
+            raise DataError(f"{where}: two points of its curves would have one file, {name}")
+        points[name] = part
+    return points
+
+
 def _name(point: dict[Any, Any], curve: str) -> str:
-    budget = "" if pd.isna(point["budget_value"]) else f"-{point['budget']}-{point['budget_value']:g}"
-    return re.sub(r"[^A-Za-z0-9_.]+", "-", f"{point['reward']}-{curve}{budget}").strip("-.")
+    """A point's words; the signs of its numbers stay, so that -1 is not 1."""
+    budget = "" if pd.isna(point["budget_value"]) else f"-{point['budget']}-{point['budget_value']:.15g}"
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "-", f"{point['reward']}-{curve}{budget}").strip("-.")
 
 
 def _write(where: Output, trials: pd.DataFrame, path: Path) -> int:

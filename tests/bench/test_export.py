@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
+from stored_runs import picture, stored
+from synthetic_trials import trial
 from tiny_study import SHIPPED, TINY
 
 from bench.report import npz
@@ -77,3 +80,23 @@ def test_images_as_guided_diffusion_s_evaluator_takes_them(
     with pytest.raises(DataError, match=r"was not kept; run it with images: true"):
         npz.export_npz(tmp_path / "bare", tmp_path / "more")
     assert list((tmp_path / "more").iterdir()) == []
+
+
+def of_settings(folder: Path, *settings: dict[str, Any]) -> Path:
+    """A run of a trial for each of several settings of one search."""
+    rows = [trial(search="mine", settings=each, image=picture(k), noises=None) for k, each in enumerate(settings)]
+    return stored(folder, [{**row, "trial": row["trial"][:32]} for row in rows])
+
+
+def test_points_that_differ_by_a_sign_have_a_file_each(tmp_path: Path) -> None:
+    run = of_settings(tmp_path / "run", {"x": 1}, {"x": -1}, {"x": 1e-06}, {"x": 1e16})
+    found = npz.export_npz(run, tmp_path / "out")
+    assert sorted(path.stem.partition("mine-")[2] for path in found) == ["x--1", "x-1", "x-1e+16", "x-1e-06"]
+    assert list(found.values()) == [1] * 4
+
+
+def test_points_of_one_name_are_refused(tmp_path: Path) -> None:
+    run = of_settings(tmp_path / "run", {"x": "a/b"}, {"x": "a b"})
+    with pytest.raises(DataError, match=r"run: two points of its curves would have one file, \w+-mine-x-a-b\.npz$"):
+        npz.export_npz(run, tmp_path / "out")
+    assert not list(tmp_path.glob("out/*"))
