@@ -224,6 +224,7 @@ def test_a_wrong_row_is_refused(tmp_path: Path, change: Any, message: str) -> No
         ({"version": 2}, "its header is wrong in version"),
         ({"plan": {"nfe_per_step": [1, 1], "injects": [True]}}, "its header is wrong in plan: .*as many steps"),
         ({"plan": {"nfe_per_step": [-1], "injects": [True]}}, "its header is wrong in plan.nfe_per_step.0"),
+        ({"plan": {"nfe_per_step": [0], "injects": [True]}}, "its header is wrong in plan: .*take a denoiser forward"),
         ({"rewards": {}}, "its header is wrong in rewards"),
         ({"rewards": {"a b": header_of(EVERY)["rewards"][REWARD]}}, "'a b' is no name of a reward"),
         ({"candidates": 1 << 40}, "its header is wrong in candidates"),

@@ -64,6 +64,8 @@ class PlanForm(_Form):
         steps = len(self.nfe_per_step)
         if len(self.injects) != steps or len(self.leaps) not in (0, steps) or len(self.levels) not in (0, steps + 1):
             raise ValueError("injects, leaps and levels must be of as many steps as nfe_per_step")
+        if not self.initial_nfe + sum(self.nfe_per_step):
+            raise ValueError("a trajectory must take a denoiser forward")
         return self
 
     def plan(self) -> Plan:
