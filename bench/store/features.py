@@ -129,6 +129,7 @@ def read(output: Output, extractor: str) -> Iterator[tuple[list[str], Vectors]]:
 
 
 def _new(batch: pa.RecordBatch, extractor: str, seen: set[bytes], where: str) -> Iterator[tuple[list[str], Vectors]]:
+    batch.validate(full=True)  # Parquet may hold texts that are none
     trials, extractors = batch["trial"].to_pylist(), batch["extractor"].to_pylist()
     there = batch["features"].is_valid().to_pylist()
     kept = []

@@ -55,8 +55,10 @@ def checked_trace(table: pa.Table, columns: Sequence[str] | None, where: object)
 
     Raises:
         DataError: a column is missing, there twice or of another kind, or a value is none that an evaluation has.
+        ArrowInvalid: a text is no UTF-8.
     """
     wanted = [field for field in EVALUATION_COLUMNS if columns is None or field.name in columns]
+    table.validate(full=True)
     _check_names(table.column_names, [field.name for field in wanted], where)
     table = _typed(table, [field for field in wanted if field.name != "noise"], where)
     for field in wanted:

@@ -8,7 +8,7 @@ from typing import Any
 CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 """Control characters but tabs and line feeds, other ends of lines, and marks that turn the order of letters round."""
 SURROGATE = "[\ud800-\udfff]"
-"""Halves of a character: JSON can hold one alone, but no file and no terminal can. Arrow's texts have none."""
+"""Halves of a character: JSON can hold one alone, but no file and no terminal can. Rows have none."""
 REPLACEMENT = "\ufffd"
 
 

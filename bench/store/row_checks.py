@@ -61,7 +61,9 @@ def checked_rows(rows: Rows, where: object) -> Rows:
 
     Raises:
         DataError: a value is none that a row has.
+        ArrowInvalid: a text is no UTF-8.
     """
+    rows.validate(full=True)  # Parquet may hold texts that are none
     names = rows.schema.names
     for name in names:
         if name in NEVER_NULL and rows[name].null_count:

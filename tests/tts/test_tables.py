@@ -249,6 +249,17 @@ def test_a_column_that_is_there_twice_is_refused(tmp_path: Path, name: str) -> N
         read(path)
 
 
+@pytest.mark.parametrize("name", ["condition", "label", "image_sha256"])
+def test_a_text_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
+    path = saved(tmp_path / "table.parquet", EVERY)
+    found = pq.read_table(path)
+    raw = pa.array([b"\xed\xa0\x80"] * len(found), pa.binary())
+    text = pa.Array.from_buffers(pa.string(), len(raw), raw.buffers())
+    pq.write_table(found.set_column(found.column_names.index(name), name, text), path)
+    with pytest.raises(DataError, match=r"a damaged one \([^\n]*UTF8[^\n]*\)$"):
+        read(path)
+
+
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="No such file"):
         Table(path=tmp_path / "none.parquet").plan()

@@ -144,6 +144,7 @@ def _rows(file: pq.ParquetFile, header: HeaderForm, where: str) -> pa.Table:
         )
     except pa.ArrowInvalid as error:
         raise DataError(f"{where}: a column is of another type ({first_line(error)})") from None
+    rows.validate(full=True)  # Parquet may hold texts that are none
     for name in wanted.names:
         may_be_null = name == "image_sha256" or name.startswith(REWARD)
         if rows[name].null_count and not may_be_null:

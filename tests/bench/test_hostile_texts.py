@@ -1,0 +1,55 @@
+"""Texts of a foreign run that are no UTF-8: Parquet keeps them as they are, and a reader refuses them in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from stored_runs import rows, stored, with_trace
+from test_hostile_parts import EXTRACTOR, featured
+
+from bench.store import features, trace
+from bench.store import reader as store
+from tts.errors import DataError
+
+FOUL = b"\xed\xa0\x80"
+"""Half a character."""
+
+ROWS = ("trial", "search", "settings", "condition", "label", "reward", "error", "device", "image_sha256")
+COLUMNS = [
+    *(("trials", name) for name in ROWS),
+    *(("evaluations", name) for name in ("trial", "kind")),
+    *(("features", name) for name in ("trial", "extractor")),
+]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return featured(with_trace(stored(tmp_path / "run", rows(1))))
+
+
+def foul(run: Path, folder: str, name: str) -> None:
+    """Set a column of texts to bytes that are none."""
+    for part in (run / folder).iterdir():
+        table = pq.read_table(part)
+        raw = pa.array([FOUL] * len(table), pa.binary())
+        texts = pa.Array.from_buffers(pa.string(), len(raw), raw.buffers())
+        pq.write_table(table.set_column(table.column_names.index(name), name, texts), part)
+
+
+@pytest.mark.parametrize(("folder", "name"), COLUMNS)
+def test_a_text_that_is_none_is_refused(folder: str, name: str, run: Path) -> None:
+    foul(run, folder, name)
+    with pytest.raises(DataError, match=r"^[^\n]*a part is damaged[^\n]*UTF8[^\n]*$"):
+        read(run, folder)
+
+
+def read(run: Path, folder: str) -> None:
+    if folder == "trials":
+        store.read(run)
+    elif folder == "evaluations":
+        trace.read(run)
+    else:
+        list(features.read(run, EXTRACTOR))
