@@ -76,8 +76,10 @@ def test_it_renders_offline_and_runs_nothing_of_the_run(page: Page) -> None:
 def test_a_point_tells_its_number_of_problems_and_interval(page: Page) -> None:
     mark = page.locator(f"{CURVES} >> .panel >> nth=0 >> .mark").nth(2)
     mark.scroll_into_view_if_needed()
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")  # scrolling hides it
     assert page.locator(".tooltip").is_hidden()
     mark.hover(force=True)
+    page.locator(".tooltip").wait_for(state="visible")  # what is hidden yet has a text without lines
     text = page.locator(".tooltip").inner_text()
     for fact in ("mean", " [", "n\n19 (effective", "settings\nN = 8", "NFE\n280", "FLOPs", "device-seconds"):
         assert fact in text
