@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from json import dumps
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -32,11 +31,12 @@ def verify(
     from bench.run.progress import counted
     from bench.run.verify import Verdict
     from bench.run.verify import verify as verify_run
+    from bench.store.plain import finite
 
     with counted(err, "trials") as progress:
         found = list(verify_run(run, sample, seed, trust, progress))
     if as_json:
-        told = [_finite(vars(check)) for check in found]
+        told = finite([vars(check) for check in found])
         out.print(dumps(told, indent=2, allow_nan=False), markup=False, highlight=False, soft_wrap=True)
     else:
         out.print(render(found))
@@ -44,10 +44,3 @@ def verify(
     bad = {Verdict.WRONG, Verdict.CLOSE} if exact else {Verdict.WRONG}
     if any(check.verdict in bad for check in found):
         raise typer.Exit(4)
-
-
-def _finite(value: Any) -> Any:
-    """Plain values as JSON has them: a difference that is no number is null."""
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -18,7 +18,7 @@ from bench.report.outcomes import outcomes
 from bench.statistics.intervals import estimates
 from bench.statistics.significance import LEAST, holm, sign_flip
 from bench.store import reader as store
-from bench.store.schema import TIMED
+from bench.store.schema import SCORE, TIMED
 from bench.store.storage import Output, place
 
 WHAT = ["search", "settings", "reward", "condition", "problem_seed"]
@@ -241,7 +241,7 @@ def _column(name: str, pairs: pd.DataFrame, different: NDArray[np.bool_]) -> Col
 
 
 def _is_score(name: str) -> bool:
-    return name == "value" or name.startswith("score_")
+    return name == "value" or name.startswith(SCORE)
 
 
 def _points(pairs: pd.DataFrame, measures: list[str]) -> list[Point]:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from bench.report.compare import SIGNIFICANCE, Column, Comparison, Point, Verdict
 from bench.report.manifest_diff import Difference
+from bench.store.plain import finite
 from tts.settings import canonical
 
 ROWS, LETTERS = 20, 70
@@ -161,12 +162,4 @@ def to_json(comparison: Comparison, code: int) -> str:
         **asdict(comparison),
         "settings": [difference._asdict() for difference in comparison.settings],
     }
-    return json.dumps(_plain(values), indent=2, ensure_ascii=False, allow_nan=False)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return json.dumps(finite(values), indent=2, ensure_ascii=False, allow_nan=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from numpy.lib import format as npy
 from bench.report.summary import read_images, read_trials
 from bench.statistics.curves import curve_labels, label
 from bench.statistics.observations import POINT
-from bench.store.files import check_folder
+from bench.store.files import check_folder, writing
 from bench.store.images import decoded
 from bench.store.storage import Output, place
 from tts.errors import DataError, SettingError
@@ -70,26 +70,27 @@ def _name(point: dict[Any, Any], curve: str) -> str:
 def _write(where: Output, trials: pd.DataFrame, path: Path) -> int:
     temporary = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(temporary, "w") as archive, archive.open("arr_0.npy", "w", force_zip64=True) as file:
-            shape: tuple[int, ...] | None = None
-            for start in range(0, len(trials), BATCH):
-                images = _images(where, trials.iloc[start : start + BATCH])
-                if shape is None:
-                    shape = images.shape[1:]
-                    header = {"descr": "|u1", "fortran_order": False, "shape": (len(trials), *shape)}
-                    npy.write_array_header_1_0(file, header)
-                if images.shape[1:] != shape:
-                    raise DataError(f"{where}: its images are of several sizes")
-                file.write(images.tobytes())
-        temporary.replace(path)
-    except OSError as error:
-        if isinstance(error, DataError):
-            raise
-        raise SettingError(f"output {path}: cannot be written ({error.strerror or error})") from None
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with zipfile.ZipFile(temporary, "w") as archive, archive.open("arr_0.npy", "w", force_zip64=True) as file:
+                _fill(file, where, trials)
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     return len(trials)
+
+
+def _fill(file: IO[bytes], where: Output, trials: pd.DataFrame) -> None:
+    shape: tuple[int, ...] | None = None
+    for start in range(0, len(trials), BATCH):
+        images = _images(where, trials.iloc[start : start + BATCH])
+        if shape is None:
+            shape = images.shape[1:]
+            header = {"descr": "|u1", "fortran_order": False, "shape": (len(trials), *shape)}
+            npy.write_array_header_1_0(file, header)
+        if images.shape[1:] != shape:
+            raise DataError(f"{where}: its images are of several sizes")
+        file.write(images.tobytes())
 
 
 def _images(where: Output, trials: pd.DataFrame) -> Any:

@@ -9,6 +9,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.statistics.protocol_numbers import protocol_numbers
+from bench.store.schema import SCORE
 from bench.study.published import EVERY, PROTOCOLS, Published
 from tts.settings import canonical
 
@@ -47,7 +48,7 @@ class Stated:
         found = self.protocol
         if found.scorers is not None:
             return protocol_numbers(trials, self.groups, self.scorers, found.number, found.scale)
-        names = sorted(name.removeprefix("score_") for name in trials.columns if name.startswith("score_"))
+        names = sorted(name.removeprefix(SCORE) for name in trials.columns if name.startswith(SCORE))
         parts = [protocol_numbers(trials, self.groups, {EVERY: name}, found.number, found.scale) for name in names]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 

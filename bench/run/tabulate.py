@@ -20,6 +20,7 @@ from bench.run.start import run
 from bench.store import reader as store
 from bench.store import trace
 from bench.store.files import check_file, write_output
+from bench.store.schema import SCORE
 from bench.store.storage import Storage, place
 from bench.study.config import RunConfig, load
 from bench.study.study import Study
@@ -83,7 +84,7 @@ def write(study: Study, file: Path) -> Tabulated:
         DataError: not all of its trials are there.
     """
     where = place(study.config.output)
-    trials = store.read(where, [*_TRIAL, *(f"score_{name}" for name in study.rewards)])
+    trials = store.read(where, [*_TRIAL, *(f"{SCORE}{name}" for name in study.rewards)])
     if trials.num_rows < study.size:
         raise DataError(f"{where}: {study.size - trials.num_rows} trials are not there yet; run the same command again")
     header = _header(study, store.read_manifest(where))
@@ -180,7 +181,7 @@ def _trajectory(
     for step in range(0 if study.plan.predicts(()) else 1, steps + 1):
         last = step == steps
         seen = {name: predicted[trial["trial"]][step] for name, trial in of.items()}
-        scores = {name: any_trial[f"score_{name}"] if last else seen.get(name) for name in study.rewards}
+        scores = {name: any_trial[f"{SCORE}{name}"] if last else seen.get(name) for name in study.rewards}
         yield {
             "problem": problem,
             **common,

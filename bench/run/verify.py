@@ -13,6 +13,7 @@ import pyarrow.dataset as ds
 from bench.run.replay import segment_of, stored_study
 from bench.store import reader as store
 from bench.store.images import decoded, image_sha256
+from bench.store.schema import SCORE
 from bench.store.storage import Output, Storage, place
 from bench.study.study import Study
 from bench.workers.pool import LocalPool
@@ -116,9 +117,9 @@ def _drawn(where: Storage, sample: int, seed: int) -> list[dict[str, Any]]:
 
 def _spreads(where: Storage, rewards: list[str]) -> dict[str, float]:
     """The standard deviation of each reward over the run's final images."""
-    names = [f"score_{name}" for name in rewards if f"score_{name}" in store.columns(where)]
+    names = [f"{SCORE}{name}" for name in rewards if f"{SCORE}{name}" in store.columns(where)]
     scores = store.read(where, ["trial", *names]).to_pandas()
-    return {name.removeprefix("score_"): float(scores[name].std(ddof=0)) for name in names}
+    return {name.removeprefix(SCORE): float(scores[name].std(ddof=0)) for name in names}
 
 
 def _check(
@@ -136,7 +137,7 @@ def _check(
     digests = {image_sha256(stored), row["image_sha256"]} - {None}
     pixels = digests == {image_sha256(outcome.image)} if digests else None
     levels = None if stored is None else _levels(stored, outcome.image)
-    rewards = {name: _difference(outcome.scores.get(name), row.get(f"score_{name}")) for name in study.rewards}
+    rewards = {name: _difference(outcome.scores.get(name), row.get(f"{SCORE}{name}")) for name in study.rewards}
     same = pixels is not False and not any(rewards.values())
     near = (levels is None or levels <= PIXEL_LEVELS) and all(
         abs(difference) <= SPREADS * spreads.get(name, 0.0) for name, difference in rewards.items()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bench.statistics.curves import curve_labels, label
 from bench.statistics.intervals import estimates
 from bench.statistics.observations import POINT, PROBLEM
+from bench.store.schema import SCORE
 from tts.training.frechet import Moments, frechet_distance, moments
 
 NAMED = ["reward", "search", "curve", "budget", "budget_value", "settings"]
@@ -24,7 +25,6 @@ DIVERSITY = [*NAMED, "images", "conditions", "pairs", "distance", "low", "high",
 FRECHET = [*NAMED, "n", "distance", "floor", "warning"]
 GAP = ["n", "predicted", "final", "gap", "low", "high", "size"]
 FLOOR_DRAWS = 4
-PREFIX = "score_"
 NAIVE = " of naive"
 """Ends the names of naive's scores; no reward's name, which is an identifier, ends so."""
 
@@ -42,7 +42,7 @@ def score_matrix(trials: pd.DataFrame) -> pd.DataFrame:
         (``naive_std``), with its 95 % interval; ``naive`` is naive's mean on the same problems. NaN: cannot be said.
     """
     trials = _finished(trials)
-    names = [str(name) for name in trials.columns if str(name).startswith(PREFIX)]
+    names = [str(name) for name in trials.columns if str(name).startswith(SCORE)]
     plain = trials[trials["search"] == "naive"].drop_duplicates(PROBLEM)[[*PROBLEM, *names]]
     groups = [(point, group.merge(plain, "left", PROBLEM, suffixes=("", NAIVE))) for point, group in _points(trials)]
     cells = [(point, name, group) for point, group in groups for name in names if group[name].notna().any()]
@@ -52,8 +52,8 @@ def score_matrix(trials: pd.DataFrame) -> pd.DataFrame:
     rows = [
         {
             **point,
-            "scored_on": name.removeprefix(PREFIX),
-            "held_out": name.removeprefix(PREFIX) not in searched,
+            "scored_on": name.removeprefix(SCORE),
+            "held_out": name.removeprefix(SCORE) not in searched,
             "n": int(group[name].notna().sum()),
             "mean": float(group[name].mean()),
             "naive": float(group.loc[group[name].notna(), name + NAIVE].mean()),

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.statistics.curves import curve_labels, label
 from bench.statistics.observations import POINT
+from bench.store.schema import SCORE
 
 COLUMNS = [*POINT, "curve", "nfe", "group", "score", "prompts", "n", "unscored", "value", "low", "high"]
 ALL = "all"
@@ -85,7 +86,7 @@ def _score(group: str, scorers: Mapping[str, str]) -> str | None:
 
 def _group(rows: pd.DataFrame, score: str | None, by_prompt: bool = False) -> Group:
     """A group's mean over images, or over prompts' means."""
-    column = f"score_{score}"
+    column = f"{SCORE}{score}"
     if score is None or column not in rows:
         return Group(math.nan, math.nan, rows["condition"].nunique(), 0, len(rows))
     values = rows[column].astype(float)

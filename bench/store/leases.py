@@ -23,7 +23,6 @@ STALE_SECONDS = 60.0
 BEGIN_SECONDS = 1.0
 """A shard that begins has its folder alone for less than this; a whole run has it until it ends."""
 
-
 WHOLE = ".lock"
 """The name of a whole run's lease."""
 

@@ -1,7 +1,8 @@
-"""Texts of a results folder as they may be printed: a terminal obeys control characters."""
+"""Values of a results folder as they may be printed: a terminal obeys control characters, JSON has no NaN."""
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -26,3 +27,12 @@ def plain_values(value: Any) -> Any:
     if isinstance(value, dict):
         return {plain(key): plain_values(each) for key, each in value.items()}
     return value
+
+
+def finite(value: Any) -> Any:
+    """Nested plain values as JSON has them: a number that is none, or infinite, is null."""
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from bench.store.digests import recipe_hash
-from bench.store.row_checks import SCORE
-from bench.store.schema import recipe_column
+from bench.store.schema import SCORE, recipe_column
 from bench.study.trial import Trial, text
 from tts.recipe import Action
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bench.store.plain import CONTROL, REPLACEMENT, SURROGATE, plain_values
+from bench.store.schema import SCORE
 from tts.errors import DataError
 
-SCORE = "score_"
 LARGEST_COUNT = 10**12
 """Sums over a run's rows stay whole numbers of 64 bits."""
 LARGEST_VALUE = 1e100

@@ -13,6 +13,9 @@ from tts.recipe import Action, to_record
 SCHEMA_VERSION = 4
 """Of the trials' columns; a reader takes columns that a part of an older version lacks as null."""
 
+SCORE = "score_"
+"""Begins the names of columns of scores; a reward's name follows."""
+
 MOVE = pa.struct(
     [
         ("seed", pa.int64()),
@@ -131,12 +134,12 @@ def schema(rewards: Iterable[str]) -> pa.Schema:
 
 def score_columns(rewards: Iterable[str]) -> list[Field]:
     """The columns that final rewards have."""
-    return [Field(f"score_{name}", pa.float64(), f"{name} of the final image") for name in rewards]
+    return [Field(f"{SCORE}{name}", pa.float64(), f"{name} of the final image") for name in rewards]
 
 
 def of_row(field: pa.Field) -> pa.Field:
     """A column of a part of any version with today's type; recipes, and columns that are not known, as they are."""
-    if field.name.startswith("score_"):
+    if field.name.startswith(SCORE):
         return field.with_type(pa.float64())
     types = {column.name: column.type for column in COLUMNS if column.name != "noises"}
     return field.with_type(types.get(field.name, field.type))
@@ -150,7 +153,7 @@ def recipe_column(noises: Sequence[Action]) -> list[dict[str, Any] | None]:
 def known(names: Iterable[str]) -> list[str]:
     """Those columns that a run has: what else stands in a foreign part means nothing to a statistic."""
     ours = {column.name for column in COLUMNS}
-    return [name for name in names if name in ours or name.startswith("score_")]
+    return [name for name in names if name in ours or name.startswith(SCORE)]
 
 
 def without_images(names: Iterable[str]) -> list[str]:

@@ -28,11 +28,11 @@ from bench.statistics.returns import returns
 from bench.statistics.saturation import saturation
 from bench.statistics.sensitivity import sensitivity
 from bench.store import trace
+from bench.store.schema import SCORE
 from bench.store.storage import Output
 from tts.errors import SettingError
 from tts.settings import nearest
 
-SCORE = "score_"
 TIMES = ("device_seconds", "wall_seconds")
 POINT = ["reward", "search", "settings"]
 
