@@ -77,8 +77,10 @@ def _circle(angle: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
 
     if torch.get_num_threads() > 1:
         return np.cos(angle), np.sin(angle)
-    turned = torch.from_numpy(angle)
-    return torch.cos(turned).numpy(), torch.sin(turned).numpy()
+    turned, found = torch.from_numpy(angle), np.empty((2, len(angle)))
+    torch.cos(turned, out=torch.from_numpy(found[0]))  # what torch allocates takes three operations to numpy
+    torch.sin(turned, out=torch.from_numpy(found[1]))
+    return found[0], found[1]
 
 
 def to_length(vector: NDArray[np.floating]) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -140,25 +141,46 @@ def test_what_is_seen_ahead_is_what_one_sees_alone(name: str) -> None:
     assert all(same(engine.states[k], alone(model, each)[0]) for k, each in enumerate(wanted))
 
 
-@pytest.mark.parametrize("batch", [16, 64, 256])
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_a_pass_asks_for_as_many_operations_whatever_the_batch(name: str, batch: int) -> None:
-    """Rows at all steps, some ending and others beginning in most passes; their noises are made beside the device."""
-    engine = Engine(Lookup(SAMPLERS[name], SHAPE), {}, batch, noise_threads=1)
+PASSES = 8
+
+
+def operations(name: str, batch: int, threads: int) -> Counter[str]:
+    """Operations of eight passes with rows at all steps, some ending and others beginning in most of them.
+
+    Args:
+        threads: that make noises; 0: the engine's own does.
+    """
+    engine = Engine(Lookup(SAMPLERS[name], SHAPE), {}, batch, noise_threads=threads)
     engine._rows.pool._host = False  # states are read and written as on a GPU
     engine.submit([EvalRequest(k, each) for k, each in enumerate(segments(SAMPLERS[name], 3 * batch, ahead=False))])
     for _ in range(4):
         engine.advance()
-    passes = 8
-    counts = 0
-    for _ in range(passes):
+    counts = Counter[str]()
+    for _ in range(PASSES):
         engine.noises.settle()
         with Counting(NOTHING) as counting:
             engine.advance()
-        counts += sum(counting.counts.values())
+        counts += counting.counts
     engine.close()
     assert engine.load.rows == engine.load.batches * batch
-    assert counts / passes <= 40
+    return counts
+
+
+@pytest.mark.parametrize("batch", [16, 64, 256])
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_pass_asks_for_as_many_operations_whatever_the_batch(name: str, batch: int) -> None:
+    """Noises are made beside the device, as with a GPU."""
+    assert operations(name, batch, threads=1).total() / PASSES <= 40
+
+
+@pytest.mark.parametrize("batch", [16, 64])
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_noises_in_the_engines_own_thread_ask_for_two_operations_each(name: str, batch: int) -> None:
+    """A sine and a cosine: these grow with the rows, nothing else does."""
+    own, beside = (operations(name, batch, threads) for threads in (0, 1))
+    noises = own["aten.sin.out"]
+    assert 0 < noises <= PASSES * batch
+    assert own.total() == beside.total() + 2 * noises
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
