@@ -173,6 +173,7 @@ def test_a_pass_asks_for_as_many_operations_whatever_the_batch(name: str, batch:
     assert operations(name, batch, threads=1).total() / PASSES <= 40
 
 
+@pytest.mark.usefixtures("one_thread")  # with more, sines are numpy's
 @pytest.mark.parametrize("batch", [16, 64])
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_noises_in_the_engines_own_thread_ask_for_two_operations_each(name: str, batch: int) -> None:
