@@ -36,11 +36,8 @@ UNLIMITED = 1024
 FED = range(100, 300)
 """Ticks in which passes are counted while other problems follow those that end."""
 
-BATCHES = (32, 24, 20, 16, 12, 10, 8, 6, 5, 4, 3, 2)
+BATCHES = (40, 32, 24, 20, 16, 12, 10, 8, 6, 5, 4, 3, 2, 1)
 """Rows of passes to choose from."""
-
-FILLED = 0.97
-"""Share of rows that are not padding in passes that count as filled."""
 
 
 @dataclass(frozen=True)
@@ -208,9 +205,8 @@ def best_passes(study: Study, search: str) -> int | None:
 
 
 def filled_batch(search: str, problems: int, engines: int, steps: int) -> int:
-    """The largest batch that so few problems fill in a whole run."""
-    sizes = (batch for batch in BATCHES if counted(study_of(search, problems, engines, batch, steps)).full >= FILLED)
-    return next(sizes, 1)
+    """The batch that so few problems fill best in a whole run, to a percent; the largest one of several."""
+    return max(BATCHES, key=lambda batch: round(counted(study_of(search, problems, engines, batch, steps)).full, 2))
 
 
 def fewest(rows: list[int], batch: int) -> int:

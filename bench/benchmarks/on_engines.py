@@ -104,7 +104,7 @@ def efficiency(
         typer.Option(help="Searches of which whole runs are made as well, or all; left out: eps_greedy."),
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Rows of a pass; left out: at most 32, and what so few problems fill.")
+        int | None, typer.Option(min=1, help="Rows of a pass; left out: at most 40, what so few problems fill best.")
     ] = None,
     count: Count = 2,
     steps: Steps = STEPS,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.benchmarks import fullness
-from bench.benchmarks.fullness import Counted, best_passes, counted, fed, fewest, study_of
+from bench.benchmarks.fullness import Counted, best_passes, counted, fed, fewest, filled_batch, study_of
 
 STEPS, PASSES = 6, 11  # Heun's last step is one pass
 
@@ -65,3 +65,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     [record] = json.loads((tmp_path / "fullness.json").read_bytes())["records"]
     assert (record["passes"], record["best_passes"], record["full"], record["bound"]) == ([PASSES], PASSES, 0.75, 0.75)
     assert "75.0 %" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("search", "batch"), [("naive", 3), ("best_of_n", 12)])
+def test_the_batch_that_problems_fill_is_the_largest_of_those_without_padding(search: str, batch: int) -> None:
+    assert filled_batch(search, 3, 1, STEPS) == batch
