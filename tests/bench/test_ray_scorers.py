@@ -11,15 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ray
 from fragile_rewards import spoil_once
 
 from bench.study.config import Engines, RunConfig
 from bench.study.study import Study
 from bench.workers.numerics import environment
+from bench.workers.on_ray import scorers
 from bench.workers.on_ray.connecting import connect
 from bench.workers.on_ray.paths import SearchPath
 from bench.workers.on_ray.scorers import RayScorers, start_scorers
-from bench.workers.scorers.judge import Answer, Images
+from bench.workers.scorers.judge import Answer, Images, Judge
 from tts.errors import EngineError
 from tts.plan import Condition
 
@@ -55,8 +57,6 @@ def test_an_actor_that_hangs_or_whose_device_fails_ends(does: str, code: int, sa
 @pytest.fixture
 def engines(ray_address: str) -> Iterator[Engines]:
     """Those of a driver on the cluster, which it leaves again."""
-    import ray
-
     engines = Engines.model_validate({"backend": "ray", "address": ray_address, "threads": 1})
     connect(engines, 0)
     yield engines
@@ -65,8 +65,7 @@ def engines(ray_address: str) -> Iterator[Engines]:
 
 def test_one_that_hangs_is_started_again_and_its_images_are_scored(tiny: Make, engines: Engines) -> None:
     rewards = [{"name": "fragile_rewards:redness", "as": "fragile"}]
-    scorers = {"rewards": ["fragile"], "patience": 2.0}
-    study = Study(tiny(rewards=rewards, scorers=scorers, engines=engines.record()))
+    study = Study(tiny(rewards=rewards, scorers={"rewards": ["fragile"], "patience": 2.0}, engines=engines.record()))
     pool = start_scorers(study, study.digest(), SearchPath.own(), environment(engines))
     assert pool is not None
     with spoil_once("hangs") as spoilt:
@@ -74,26 +73,79 @@ def test_one_that_hangs_is_started_again_and_its_images_are_scored(tiny: Make, e
         assert spoilt()
 
 
-def actor(score: Callable[[], None]) -> Any:
-    """An actor that calls a function before it answers, and is started again as scorers are."""
-    import ray
+def actor(score: Callable[[], None], begin: Callable[[], None] = lambda: None, cpus: int = 0) -> Any:
+    """An actor that calls a function before it answers, and is started again as scorers are.
+
+    Args:
+        begin: called by its constructor.
+        cpus: that it needs.
+    """
 
     class Actor:
+        def __init__(self) -> None:
+            begin()
+
+        def ready(self) -> bool:
+            return True
+
         def ask(self, name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
             score()
             return [Answer(1.0)] * len(images)
 
-    return ray.remote(Actor).options(max_restarts=-1, max_task_retries=3).remote()
+    return ray.remote(Actor).options(num_cpus=cpus, max_concurrency=2, max_restarts=-1, max_task_retries=3).remote()
 
 
 @pytest.mark.usefixtures("engines")
 def test_one_that_is_busy_with_batches_of_others_is_not_taken_for_a_silent_one() -> None:
-    busy = actor(lambda: time.sleep(0.5))
-    assert RayScorers(["a"], [busy], 0.05).ask("a", IMAGES, [0, 0]) == [Answer(1.0)] * 2
+    busy = actor(lambda: time.sleep(2.5))
+    ray.get(busy.ready.remote())
+    assert RayScorers(["a"], [busy], 0.05, 2.0).ask("a", IMAGES, [0, 0]) == [Answer(1.0)] * 2
 
 
 @pytest.mark.usefixtures("engines")
 def test_a_batch_that_ends_one_after_another_is_given_up() -> None:
     deadly = actor(lambda: os._exit(1))
     with pytest.raises(EngineError, match=r"its scorer was lost 4 times over this batch.* scorers\.patience = 9 s"):
-        RayScorers(["a"], [deadly], 9.0).ask("a", IMAGES, [0, 0])
+        RayScorers(["a"], [deadly], 9.0, 60.0).ask("a", IMAGES, [0, 0])
+
+
+def no_memory() -> None:
+    raise EngineError("no memory left")
+
+
+@pytest.mark.usefixtures("engines")
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        (lambda: actor(time.time, no_memory), "^no memory left$"),
+        (lambda: actor(time.time, cpus=1000), "the cluster has no place for it any more$"),
+    ],
+)
+def test_one_that_does_not_come_back_leaves_its_images_to_the_others(gone: Callable[[], Any], said: str) -> None:
+    lost, whole = gone(), actor(time.time)
+    ray.get(whole.ready.remote())  # it answers sooner than the other one is given up
+    pool = RayScorers(["a"], [lost, whole], 9.0, 1.0)
+    assert [pool.ask("a", IMAGES, [0, 0]) for _ in range(8)] == [[Answer(1.0)] * 2] * 8
+    with pytest.raises(EngineError, match=said):
+        RayScorers(["a"], [lost], 9.0, 1.0).ask("a", IMAGES, [0, 0])
+
+
+def test_rewards_that_cannot_be_loaded_are_tried_again_for_some_time(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tiny: Make
+) -> None:
+    attempts, judge = [], Judge({}, 1)
+
+    def third_time(_: Study) -> Judge:
+        attempts.append(time.monotonic())
+        if len(attempts) < 3:
+            no_memory()
+        return judge
+
+    monkeypatch.setattr(scorers, "AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(Judge, "of", third_time)
+    study = Study(tiny())
+    with pytest.raises(EngineError, match="no memory left"):
+        scorers.loaded(study, 0.0)
+    assert len(attempts) == 1
+    assert scorers.loaded(study, 60.0) is judge
+    assert capfd.readouterr().err == "EngineError: no memory left; it is tried again\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import random
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,14 @@ from bench.workers.on_ray.paths import SearchPath
 from bench.workers.scorers.batcher import Batcher
 from bench.workers.scorers.judge import Answer, Images, Judge
 from bench.workers.scorers.pooled import AT_ONCE, ATTEMPTS
-from tts.errors import DeviceError, EngineError
+from tts.errors import DeviceError, EngineError, first_line
 from tts.plan import Condition
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
 STDERR = 2  # the actor's log
+AGAIN_SECONDS = 5.0  # between attempts to load rewards
 
 
 class ScorerActor:
@@ -37,7 +39,9 @@ class ScorerActor:
         if study.digest() != digest:
             raise EngineError("scorers: a machine has other weights or another version of this package")
         batch = config.engines.score_batch or config.engines.batch
-        score = _or_end(Judge.of(study), config.scorers.patience)
+        again = ray.get_runtime_context().was_current_actor_reconstructed
+        judge = loaded(study, config.engines.start_seconds if again else 0.0)
+        score = _or_end(judge, config.scorers.patience)
         self._batcher = Batcher([score], batch, config.scorers.queue * batch)
 
     def ready(self) -> bool:
@@ -46,6 +50,23 @@ class ScorerActor:
 
     def ask(self, name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
         return self._batcher.ask(name, images, conditions)
+
+
+def loaded(study: Study, seconds: float) -> Judge:
+    """The rewards; Ray gives up an actor whose constructor fails, so one that was lost tries for some time.
+
+    Args:
+        seconds: in which another attempt may begin; memory of a GPU, for one, is not free as soon as its process ends.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return Judge.of(study)
+        except Exception as error:
+            if time.monotonic() + AGAIN_SECONDS > deadline:
+                raise
+            os.write(STDERR, f"{type(error).__name__}: {first_line(error)}; it is tried again\n".encode())
+        time.sleep(AGAIN_SECONDS)
 
 
 def _or_end(judge: Judge, patience: float) -> Any:
@@ -75,23 +96,49 @@ class RayScorers:
         rewards: names of those that they compute.
         actors: all of them.
         patience: seconds for a batch, after which a scorer ends itself; for messages.
+        start_seconds: in which one that was lost has a place again, and tries to load its rewards.
     """
 
-    def __init__(self, rewards: Sequence[str], actors: Sequence[ActorHandle[Any]], patience: float) -> None:
-        self.rewards, self.count, self._patience = rewards, len(actors), patience
-        self._actors = list(actors)
+    def __init__(
+        self, rewards: Sequence[str], actors: Sequence[ActorHandle[Any]], patience: float, start_seconds: float
+    ) -> None:
+        self.rewards, self.count = rewards, len(actors)
+        self._actors, self._patience, self._start_seconds = list(actors), patience, start_seconds
 
     def ask(self, name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
-        actor = random.choice(self._actors)  # noqa: S311  (no secret; engines need not agree)
-        try:
-            answers: list[Answer] = ray.get(actor.ask.remote(name, images, conditions))  # Ray asks again after a loss
-        except RayTaskError as error:
-            raise told_by(error) from None
-        except RayActorError as error:
-            raise EngineError(
-                f"its scorer was lost {ATTEMPTS} times over this batch, or has not answered for scorers.patience = "
-                f"{self._patience:g} s: {last_line(error)}"
-            ) from None
+        while True:
+            actor = random.choice(self._actors)  # noqa: S311  (no secret; engines need not agree)
+            try:
+                return self._answer(actor, name, images, conditions)
+            except RayTaskError as error:
+                raise told_by(error) from None
+            except RayActorError as error:
+                if not error.actor_init_failed:
+                    raise EngineError(
+                        f"its scorer was lost {ATTEMPTS} times over this batch, or has not answered for "
+                        f"scorers.patience = {self._patience:g} s: {last_line(error)}"
+                    ) from None
+                # Ray starts no actor again whose constructor has failed
+                gone = ours_in(error) or EngineError(f"its scorer could not be started again: {last_line(error)}")
+            except GetTimeoutError:
+                gone = EngineError("its scorer was lost, and the cluster has no place for it any more")
+            others = [each for each in self._actors if each is not actor]
+            if not others:
+                raise gone
+            self._actors = others
+
+    def _answer(
+        self, actor: ActorHandle[Any], name: str, images: Images, conditions: Sequence[Condition]
+    ) -> list[Answer]:
+        """Ray asks again by itself if the actor is lost; of one that is at work, an answer may take long.
+
+        Raises:
+            GetTimeoutError: the actor is not there, and does not come back.
+        """
+        pending = actor.ask.remote(name, images, conditions)
+        while not ray.wait([pending], timeout=self._start_seconds)[0]:
+            ray.get(actor.ready.remote(), timeout=2 * self._start_seconds)
+        answers: list[Answer] = ray.get(pending)
         return answers
 
     def close(self) -> None:
@@ -128,7 +175,7 @@ def start_scorers(study: Study, digest: str, path: SearchPath, variables: dict[s
         ) from None
     except RayError as error:
         raise ours_in(error) or EngineError(f"scorers: they could not be started ({last_line(error)})") from None
-    return RayScorers(config.rewards, actors, config.patience)
+    return RayScorers(config.rewards, actors, config.patience, engines.start_seconds)
 
 
 def _needs(gpus: float, threads: int) -> str:
