@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,8 +16,8 @@ def model_names(manifests: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]
     """For each run the name of its model with its sampler, and that name without the number of steps.
 
     A name is the model's and those settings that are not the same in all runs, as the resolved configuration has them;
-    of weights it has the file's name, or the first digits of their digest. A model's own weights have no name where all
-    runs that name no file have the same.
+    of weights it has the file's name, the first digits of their digest, or both where files of one name differ. A
+    model's own weights have no name where all runs that name no file have the same.
 
     Args:
         manifests: as the store reads them.
@@ -26,7 +27,7 @@ def model_names(manifests: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]
     telling = [key for key in keys if len({str(each.get(key)) for each in found}) > 1]
     given = [_flat(manifest.get("config", {}).get("model")) for manifest in manifests]
     named = [
-        [_part(key, each, files, _own(key, found, given)) for key in telling]
+        [_part(key, each, files, _own(key, found, given), _shared(key, found, given)) for key in telling]
         for each, files in zip(found, given, strict=True)
     ]
     return [
@@ -54,12 +55,23 @@ def _own(key: str, found: Sequence[Mapping[str, Any]], given: Sequence[Mapping[s
     return values if len(values) == 1 else set()
 
 
-def _part(key: str, settings: Mapping[str, Any], given: Mapping[str, Any], own: set[Any]) -> str:
+def _shared(key: str, found: Sequence[Mapping[str, Any]], given: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Names of files that have different weights in different runs."""
+    named = {(_stem(files[key]), each.get(key)) for each, files in zip(found, given, strict=True) if files.get(key)}
+    return {stem for stem, times in Counter(stem for stem, _ in named).items() if times > 1}
+
+
+def _stem(file: Any) -> str:
+    return PurePosixPath(str(file)).stem
+
+
+def _part(key: str, settings: Mapping[str, Any], given: Mapping[str, Any], own: set[Any], shared: set[str]) -> str:
     """What a name says of one setting; empty: nothing."""
     value = settings.get(key)
     if isinstance(value, str) and HEX.fullmatch(value):
         if given.get(key):
-            return PurePosixPath(str(given[key])).stem
+            stem = _stem(given[key])
+            return f"{stem} {value[:6]}" if stem in shared else stem
         return "" if value in own else value[:6]
     if value is None:
         return ""
