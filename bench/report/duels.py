@@ -15,9 +15,9 @@ from bench.report.summary import read_images, read_trials
 from bench.statistics.curves import curve_labels, label
 from bench.statistics.intervals import estimates
 from bench.statistics.observations import POINT, PROBLEM
-from bench.store.images import decoded
+from bench.store.images import Pixels, pixels_of
 from bench.store.storage import Output, place
-from tts.errors import DataError, SettingError
+from tts.errors import SettingError
 from tts.rewards.pairs import Pair, PairJudge
 
 if TYPE_CHECKING:
@@ -65,12 +65,10 @@ def _judged(run: Output, part: pd.DataFrame, trials: pd.DataFrame, judge: PairJu
     for at in range(0, len(part), BATCH):
         some = part.iloc[at : at + BATCH]
         images = read_images(run, trials[trials["trial"].isin([*some["trial"], *some["trial_base"]])])
+        seen = {key: _tensor(pixels_of(place(run), key, image)) for key, image in images.items() if image is not None}
         rows = zip(some["trial_base"], some["trial"], some["label"], strict=True)
-        known = [(images.get(a), images.get(b), str(prompt)) for a, b, prompt in rows]
-        pairs = [
-            Pair(_pixels(run, a), _pixels(run, b), prompt) for a, b, prompt in known if a is not None and b is not None
-        ]
-        missing += len(known) - len(pairs)
+        pairs = [Pair(seen[a], seen[b], str(prompt)) for a, b, prompt in rows if a in seen and b in seen]
+        missing += len(some) - len(pairs)
         found += judge.preferences(pairs) if pairs else []
     values = np.array([value for value in found if value is not None], np.float64)
     [estimate] = estimates([values])
@@ -78,14 +76,11 @@ def _judged(run: Output, part: pd.DataFrame, trials: pd.DataFrame, judge: PairJu
     return {"n": len(values), "undecided": len(found) - len(values), "missing": missing, **numbers}
 
 
-def _pixels(run: Output, image: bytes) -> Tensor:
+def _tensor(image: Pixels) -> Tensor:
     """``[3, H, W]`` uint8."""
     import torch
 
-    try:
-        return torch.from_numpy(decoded(image).copy()).permute(2, 0, 1)
-    except OSError as error:
-        raise DataError(f"{place(run)}: an image is damaged ({error})") from None
+    return torch.from_numpy(image.copy()).permute(2, 0, 1)
 
 
 def render(found: pd.DataFrame, baseline: str) -> Table:

@@ -12,6 +12,7 @@ from bench.report.metrics import write_metrics
 from bench.report.summary import write_curves_and_pictures
 from bench.store import reader as store
 from bench.store.files import check_folder, write_output
+from bench.store.images import kept
 from bench.store.schema import without_images
 from bench.store.storage import LocalStorage, Output, Storage, place
 from tts.errors import SettingError
@@ -40,8 +41,8 @@ def export(run: Output, folder: Path, images: bool) -> int:
     check_folder(folder)
     if (folder / "manifest.json").exists():
         raise SettingError(f"output {folder}: holds a run already; choose another folder, or delete it")
-    kept = _with_images(rows, where) if images else _without_images(rows)
-    write_output(folder / "trials" / PART, _parquet(kept))
+    whole = _with_images(rows, where) if images else _without_images(rows)
+    write_output(folder / "trials" / PART, _parquet(whole))
     write_curves_and_pictures(rows.select(without_images(rows.column_names)).to_pandas(), where, LocalStorage(folder))
     write_metrics(rows.select(without_images(rows.column_names)).to_pandas(), where, LocalStorage(folder))
     # The manifest makes the folder a run, and so comes last.
@@ -51,8 +52,7 @@ def export(run: Output, folder: Path, images: bool) -> int:
 
 def _with_images(rows: pa.Table, where: Storage) -> pa.Table:
     """Rows with the images that lie in files of their own."""
-    pairs = zip(rows["image"].to_pylist(), rows["image_file"].to_pylist(), strict=True)
-    return _with(rows, [image if name is None else where.read(name) for image, name in pairs])
+    return _with(rows, [kept(where, row) for row in rows.select(["image", "image_file"]).to_pylist()])
 
 
 def _without_images(rows: pa.Table) -> pa.Table:

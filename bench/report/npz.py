@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import re
+import tempfile
 import zipfile
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import numpy as np
 import pandas as pd
 from numpy.lib import format as npy
 
-from bench.report.summary import read_images, read_trials
+from bench.report.summary import each_image, read_trials
 from bench.statistics.curves import curve_labels, label
 from bench.statistics.observations import POINT
 from bench.store.files import check_folder, writing
-from bench.store.images import decoded
+from bench.store.images import Pixels, pixels_of
 from bench.store.storage import Output, place
 from tts.errors import DataError, SettingError
-
-BATCH = 500
-"""Images that are held at once."""
 
 
 def export_npz(run: Output, folder: Path) -> dict[Path, int]:
     """Write the images of each point of a run's curves, in the order of their trials' identities.
+
+    Each part of the run is read once. Until the last file is whole, the folder needs place for all images twice.
 
     Args:
         run: its folder or address; not changed.
@@ -45,7 +44,12 @@ def export_npz(run: Output, folder: Path) -> dict[Path, int]:
     for path in points:
         if path.exists():
             raise SettingError(f"output {path}: is there already; choose another folder, or delete it")
-    return {path: _write(where, part, path) for path, part in points.items()}
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as made:
+            for path, array in _arrays(where, trials, points, Path(made)).items():
+                _zip(array, path)
+    return {path: len(part) for path, part in points.items()}
 
 
 def _named(trials: pd.DataFrame, where: Output) -> dict[str, pd.DataFrame]:
@@ -67,44 +71,44 @@ def _name(point: dict[Any, Any], curve: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.+-]+", "-", f"{point['reward']}-{curve}{budget}").strip("-.")
 
 
-def _write(where: Output, trials: pd.DataFrame, path: Path) -> int:
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with zipfile.ZipFile(temporary, "w") as archive, archive.open("arr_0.npy", "w", force_zip64=True) as file:
-                _fill(file, where, trials)
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return len(trials)
+class _Array:
+    """An array of numpy in a file, ``[N, H, W, 3]`` uint8, whose images may come in any order.
+
+    It is no memory map, as a full disk would then end the process.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        self.path, self.shape = path, shape
+        with path.open("wb") as file:
+            npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            self._start = file.tell()
+
+    def put(self, at: int, image: Pixels) -> None:
+        """Write one image."""
+        with self.path.open("r+b") as file:  # of many arrays: the system bounds the files that are open
+            file.seek(self._start + at * image.size)
+            file.write(image.tobytes())
 
 
-def _fill(file: IO[bytes], where: Output, trials: pd.DataFrame) -> None:
-    shape: tuple[int, ...] | None = None
-    for start in range(0, len(trials), BATCH):
-        images = _images(where, trials.iloc[start : start + BATCH])
-        if shape is None:
-            shape = images.shape[1:]
-            header = {"descr": "|u1", "fortran_order": False, "shape": (len(trials), *shape)}
-            npy.write_array_header_1_0(file, header)
-        if images.shape[1:] != shape:
-            raise DataError(f"{where}: its images are of several sizes")
-        file.write(images.tobytes())
-
-
-def _images(where: Output, trials: pd.DataFrame) -> Any:
-    """``[n, H, W, 3]`` uint8."""
-    found = read_images(where, trials)
-    images = []
-    for trial in trials["trial"]:
-        data = found[trial]
+def _arrays(where: Output, trials: pd.DataFrame, points: dict[Path, pd.DataFrame], folder: Path) -> dict[Path, Path]:
+    """The images of each point as a file of numpy, all of them filled side by side."""
+    places = {trial: (path, at) for path, part in points.items() for at, trial in enumerate(part["trial"])}
+    arrays: dict[Path, _Array] = {}
+    for trial, data in each_image(where, trials):
         if data is None:
             raise DataError(f"{where}: the image of trial {trial} was not kept; run it with images: true")
-        try:
-            images.append(decoded(data))
-        except OSError as error:
-            raise DataError(f"{where}: the image of trial {trial} is damaged ({error})") from None
-    if len({image.shape for image in images}) > 1:
-        raise DataError(f"{where}: its images are of several sizes")
-    return np.stack(images)
+        image, (path, at) = pixels_of(where, trial, data), places[trial]
+        if path not in arrays:
+            arrays[path] = _Array(folder / f"{len(arrays)}.npy", (len(points[path]), *image.shape))
+        if image.shape != arrays[path].shape[1:]:
+            raise DataError(f"{where}: its images are of several sizes")
+        arrays[path].put(at, image)
+    return {path: array.path for path, array in arrays.items()}
+
+
+def _zip(array: Path, path: Path) -> None:
+    whole = array.with_suffix(".npz")
+    with zipfile.ZipFile(whole, "w") as archive:
+        archive.write(array, "arr_0.npy")
+    array.unlink()
+    whole.replace(path)

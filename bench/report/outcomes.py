@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from bench.store import reader as store
 from bench.store.digests import fingerprints, recipe_hash
-from bench.store.images import image_sha256
+from bench.store.images import image_sha256, kept
 from bench.store.schema import TIMED
 from bench.store.storage import Output, Storage, place
 from tts.errors import DataError
@@ -87,4 +87,4 @@ def _digests(name: str, columns: dict[str, pa.Array], where: Storage) -> pa.Arra
 def _images(inside: pa.Array, files: pa.Array, where: Storage) -> Iterable[bytes | None]:
     """The images in the rows, and those in files of their own, one after another."""
     for image, name in zip(inside, files.to_pylist(), strict=True):
-        yield image.as_py() if name is None else where.read(name)
+        yield kept(where, {"image": image.as_py(), "image_file": name})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 import pyarrow as pa
@@ -18,7 +18,7 @@ from bench.statistics.comparisons import compare_to
 from bench.statistics.curves import curves, parquet
 from bench.statistics.intervals import Over
 from bench.store import reader as store
-from bench.store.images import opened
+from bench.store.images import kept, opened
 from bench.store.reader import check_output
 from bench.store.schema import known, without_images
 from bench.store.storage import Output, Storage, place
@@ -163,19 +163,27 @@ def shown_images(source: Output, trials: pd.DataFrame) -> dict[str, bytes | None
 
 
 def read_images(source: Output, trials: pd.DataFrame) -> dict[str, bytes | None]:
-    """Images of some trials of a run, from their rows or their files; only the parts that hold them are read.
+    """Images of some trials of a run; arguments and errors are those of :func:`each_image`."""
+    return dict(each_image(source, trials))
+
+
+def each_image(source: Output, trials: pd.DataFrame) -> Iterator[tuple[str, bytes | None]]:
+    """Images of some trials of a run, from their rows or their files, in the order of its parts; None: not kept.
+
+    Only the parts that hold them are read, each once.
 
     Args:
         source: the run.
-        trials: ``trial`` and ``image_file``.
+        trials: ``trial``.
+
+    Raises:
+        DataError: a file cannot be read.
     """
     where, wanted = place(source), pa.array(trials["trial"], pa.string())
-    images: dict[str, bytes | None] = {}
     for part in store.parts(where):
         names = store.table(source, ["trial"], of=[part])
         if names is not None and pc.any(pc.is_in(names["trial"], wanted)).as_py():
-            found = store.table(source, ["trial", "image"], pc.field("trial").isin(wanted), of=[part])
+            found = store.table(source, ["trial", "image", "image_file"], pc.field("trial").isin(wanted), of=[part])
             assert found is not None  # it has just been read
-            images |= zip(found["trial"].to_pylist(), found["image"].to_pylist(), strict=True)
-    files = trials.loc[trials["image_file"].notna(), ["trial", "image_file"]]
-    return images | {key: where.read(name) for key, name in files.itertuples(index=False)}
+            for row in found.to_pylist():
+                yield row["trial"], kept(where, row)

@@ -15,7 +15,7 @@ from bench.run.replay import segment_of, stored_study
 from bench.store import features
 from bench.store import reader as store
 from bench.store.files import writing
-from bench.store.images import Pixels, decoded, image_sha256
+from bench.store.images import Pixels, image_sha256, kept, pixels_of
 from bench.store.storage import Output, Storage, place
 from bench.workers.pool import LocalPool
 from tts.engine.features import Features, extract
@@ -122,17 +122,9 @@ class Featuring:
             table = store.table(self.where, list(COLUMNS), pa.compute.field("trial").isin(some), of=[part])
             assert table is not None  # the part is there
             rows = list({row["trial"]: row for row in table.to_pylist() if row["error"] is None}.values())
-            kept = [row["image"] if row["image_file"] is None else self.where.read(row["image_file"]) for row in rows]
-            bare = [row for row, image in zip(rows, kept, strict=True) if image is None]
-            again = self._replayed(bare)
-            images = [again[row["trial"]] if image is None else image for row, image in zip(rows, kept, strict=True)]
-            yield [row["trial"] for row in rows], [self._decoded(image) for image in images]
-
-    def _decoded(self, image: bytes) -> Pixels:
-        try:
-            return decoded(image)
-        except OSError as error:
-            raise DataError(f"{self.where}: an image is damaged ({error})") from None
+            images = {row["trial"]: kept(self.where, row) for row in rows}
+            images |= self._replayed([row for row in rows if images[row["trial"]] is None])
+            yield list(images), [pixels_of(self.where, trial, image or b"") for trial, image in images.items()]
 
     def _replayed(self, rows: Sequence[dict[str, Any]]) -> dict[str, bytes]:
         """Images from recipes, by trial."""

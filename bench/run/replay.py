@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.store import reader as store
-from bench.store.images import image_sha256
+from bench.store.images import image_sha256, kept
 from bench.store.storage import Output, place
 from bench.study.config import RunConfig
 from bench.study.study import Study
@@ -55,8 +55,7 @@ def replay(folder: Output, trial: str, trust: bool = False) -> Replay:
     row, study = store.find(where, trial), stored_study(where, trust)
     if row["error"] is not None:
         raise DataError(f"{where}: trial {row['trial']} has failed: {row['error']}")
-    if row["image_file"] is not None:
-        row["image"] = where.read(row["image_file"])
+    row["image"] = kept(where, row)
     outcome = evaluate(study, segment_of(row, study.plan.steps, where))
     assert outcome.image is not None  # the segment asked for everything
     return Replay(row, outcome.scores, outcome.image)

@@ -12,7 +12,7 @@ import pyarrow.dataset as ds
 
 from bench.run.replay import segment_of, stored_study
 from bench.store import reader as store
-from bench.store.images import decoded, image_sha256
+from bench.store.images import decoded, image_sha256, kept
 from bench.store.schema import SCORE
 from bench.store.storage import Output, Storage, place
 from bench.study.study import Study
@@ -133,7 +133,7 @@ def _check(
     for error in outcome.errors.values():
         raise EngineError(f"{where}: trial {row['trial']}: {error}")
     assert outcome.image is not None  # the segment asked for everything
-    stored = row["image"] if row["image_file"] is None else where.read(row["image_file"])
+    stored = kept(where, row)
     digests = {image_sha256(stored), row["image_sha256"]} - {None}
     pixels = digests == {image_sha256(outcome.image)} if digests else None
     levels = None if stored is None else _levels(stored, outcome.image)

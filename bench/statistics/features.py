@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.store import features as stored_features
 from bench.store import reader as store
-from bench.store.images import Pixels, decoded
+from bench.store.images import Pixels, kept, pixels_of
 from bench.store.storage import Output, place
 from bench.study.trust import foreign
 from tts.errors import DataError, SettingError, TTSError
@@ -180,10 +180,10 @@ def _pictures(output: Output, wanted: dict[str, list[int]]) -> Iterator[tuple[st
     where, left = place(output), set(wanted)
     for batch in store.batches(output, ["trial", "image", "image_file"]):
         for row in batch.to_pylist():
-            data = row["image"] if row["image_file"] is None else where.read(row["image_file"])
-            if row["trial"] in left and data is not None:
+            data = kept(where, row) if row["trial"] in left else None
+            if data is not None:
                 left.remove(row["trial"])
-                yield row["trial"], decoded(data).transpose(2, 0, 1)
+                yield row["trial"], pixels_of(where, row["trial"], data).transpose(2, 0, 1)
 
 
 def _batches(pictures: Iterator[tuple[str, Pixels]]) -> Iterator[tuple[list[str], Pixels]]:

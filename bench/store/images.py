@@ -5,18 +5,51 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tts.errors import first_line
+from tts.errors import DataError, first_line
 from tts.files.digests import pixels_sha256
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from bench.store.storage import Storage
+
 Pixels: TypeAlias = NDArray[np.uint8]
+
+
+def kept(where: Storage, row: Mapping[str, Any]) -> bytes | None:
+    """A trial's image file, which its row holds or names; None: the run did not keep it.
+
+    Args:
+        row: ``image`` and ``image_file``.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    name = row["image_file"]
+    if name is None:
+        return row["image"]  # type: ignore[no-any-return]  # bytes, by the schema
+    try:
+        return where.read(name)
+    except OSError as error:
+        raise DataError(f"{where}: {name} cannot be read ({error.strerror or first_line(error)})") from None
+
+
+def pixels_of(where: object, trial: str, data: bytes) -> Pixels:
+    """The pixels of a trial's image file, ``[H, W, 3]`` uint8.
+
+    Raises:
+        DataError: it is no image, or damaged.
+    """
+    try:
+        return decoded(data)
+    except OSError as error:
+        raise DataError(f"{where}: the image of trial {trial} is damaged ({error})") from None
 
 
 def decoded(data: bytes) -> Pixels:

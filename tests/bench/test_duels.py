@@ -86,7 +86,7 @@ def test_images_of_another_form_are_not_opened(run: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(
         "bench.report.duels.read_images", lambda run, trials: dict.fromkeys(trials["trial"], bitmap.getvalue())
     )
-    with pytest.raises(DataError, match=r"run: an image is damaged \(no image \(not a PNG\)\)"):
+    with pytest.raises(DataError, match=r"run: the image of trial \w+ is damaged \(no image \(not a PNG\)\)"):
         duels(str(run), Brighter())
 
 

@@ -18,6 +18,7 @@ from bench.run.replay import replay
 from bench.run.start import run
 from bench.store import reader as store
 from bench.store.images import decoded
+from bench.store.storage import place
 from bench.study.config import RunConfig
 from tts.errors import DataError, SettingError
 from tts.settings import parse
@@ -60,10 +61,7 @@ def test_export_leaves_another_run_alone(finished: Path, tmp_path: Path) -> None
     assert store.read(finished).num_rows == 12
 
 
-def test_images_as_guided_diffusion_s_evaluator_takes_them(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(npz, "BATCH", 2)
+def test_images_as_guided_diffusion_s_evaluator_takes_them(finished: Path, tmp_path: Path) -> None:
     found = npz.export_npz(finished, tmp_path / "out")
     rows = {row["trial"]: row for row in store.read(finished).to_pylist()}
     assert sum(found.values()) == len(rows) == 12
@@ -73,7 +71,7 @@ def test_images_as_guided_diffusion_s_evaluator_takes_them(
             images = file["arr_0"]
         assert (images.shape, images.dtype) == ((count, 32, 32, 3), np.uint8)
         mine = sorted(trial for trial, row in rows.items() if path.stem.startswith(f"{row['reward']}-{row['search']}"))
-        np.testing.assert_array_equal(images[0], decoded(rows[mine[0]]["image"]))
+        np.testing.assert_array_equal(images, [decoded(rows[trial]["image"]) for trial in mine])
     with pytest.raises(SettingError, match="is there already; choose another folder"):
         npz.export_npz(finished, tmp_path / "out")
     export(finished, tmp_path / "bare", images=False)
@@ -86,6 +84,33 @@ def of_settings(folder: Path, *settings: dict[str, Any]) -> Path:
     """A run of a trial for each of several settings of one search."""
     rows = [trial(search="mine", settings=each, image=picture(k), noises=None) for k, each in enumerate(settings)]
     return stored(folder, [{**row, "trial": row["trial"][:32]} for row in rows])
+
+
+def test_an_image_is_read_once_whatever_point_it_is_of(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, table = 0, store.table
+
+    def counted(source: Path, columns: list[str], *given: Any, **of: Any) -> Any:
+        nonlocal read
+        found = table(source, columns, *given, **of)
+        read += found.num_rows if found is not None and "image" in columns else 0
+        return found
+
+    monkeypatch.setattr(store, "table", counted)
+    found = npz.export_npz(finished, tmp_path / "out")
+    assert (len(found) > 1, len(store.parts(place(finished))) > 1, read) == (True, True, 12)
+
+
+def test_an_image_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    row = trial(image=picture(0), noises=None)
+    run = stored(tmp_path / "run", [{**row, "trial": row["trial"][:32]}], image_files=True)
+    [image] = (run / "images").iterdir()
+    image.unlink()
+    image.mkdir()
+    with pytest.raises(DataError, match=rf"run: images/{image.name} cannot be read \("):
+        npz.export_npz(run, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_points_that_differ_by_a_sign_have_a_file_each(tmp_path: Path) -> None:
