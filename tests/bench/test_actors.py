@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 import ray
+from ray.exceptions import RayActorError
 
 from bench.study.config import RunConfig
 from bench.study.study import Study
 from bench.workers.on_ray import actors
 from bench.workers.on_ray import pool as pools
 from bench.workers.on_ray.actors import Whereabouts
+from bench.workers.on_ray.paths import SearchPath
 from bench.workers.on_ray.pool import ActorSlot, RayPool
+from bench.workers.on_ray.scorers import ScorerActor
 from bench.workers.pool import Worker, WorkerReport
 from tts.engine.requests import EngineCounters
 from tts.errors import EngineError
@@ -56,6 +59,13 @@ class Actor(actors.WorkerActor):
     def _made_worker(self, scorers: object) -> Worker:
         worker: Any = OneByOne()
         return worker  # type: ignore[no-any-return]
+
+
+def test_a_machine_with_other_weights_computes_nothing(tiny: Make) -> None:
+    with pytest.raises(EngineError, match="engine 3: its machine has other weights or another version"):
+        Actor(tiny(), "another", 3)
+    with pytest.raises(EngineError, match="scorers: a machine has other weights or another version"):
+        ScorerActor(tiny(scorers={"rewards": ["brightness"]}), "another", SearchPath.own())
 
 
 def test_a_pass_with_room_waits_until_the_driver_has_spoken(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,3 +145,16 @@ def test_engines_without_a_place_keep_nobody_waiting(
     pool._wait_for_first()
     assert 0.2 < time.monotonic() - start < 30
     assert [(report.engine, report.device, report.where) for report in pool.wait()] == [(1, "H100", "north")]
+
+
+@pytest.mark.parametrize(
+    ("said", "preempted", "innocent"),
+    [
+        ("The actor died because its node has died. Node Id: ab", False, True),
+        ("The actor is dead because its worker process has died. It ran on node ab", False, False),
+        ("gone", True, True),
+        ("gone", False, False),
+    ],
+)
+def test_no_trial_is_to_blame_for_a_node_that_goes_away(said: str, preempted: bool, innocent: bool) -> None:
+    assert pools._is_of_the_machine(RayActorError(error_msg=said, preempted=preempted)) is innocent

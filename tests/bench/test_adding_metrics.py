@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -116,6 +117,16 @@ def test_images_that_were_not_kept_are_made_again(with_features: Path, bare: Pat
     assert found.keys() == expected.keys()
     for trial, row in expected.items():
         assert found[trial] == pytest.approx(row, rel=1e-4, abs=1e-5)
+
+
+def test_images_that_come_out_otherwise_are_told(bare: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(bare, tmp_path / "run", ignore=shutil.ignore_patterns("features", FILE)))
+    part = sorted((run / "trials").iterdir())[0]
+    table = pq.read_table(part)
+    digests = pa.array(["0" * 64, *table["image_sha256"].to_pylist()[1:]])
+    pq.write_table(table.set_column(table.column_names.index("image_sha256"), "image_sha256", digests), part)
+    result = bench("metrics", run, "--add", "frechet_judge")
+    assert "24 images were made again from their recipes; 1 have other pixels than the run's" in result.words
 
 
 @pytest.fixture

@@ -209,6 +209,17 @@ def test_trials_are_opened_no_earlier_than_needed(monkeypatch: pytest.MonkeyPatc
     assert 2 * 4 <= most < 2 * (4 + 5)
 
 
+def test_no_trial_is_begun_while_the_store_is_full() -> None:
+    of, rows = study(searches=["naive"]), Rows()
+    rows.full = True
+    driver = Driver(of, FakePool(2, of, random.Random(0)), rows)
+    driver.schedule()
+    assert not driver.work.open
+    rows.full = False
+    driver.schedule()
+    assert driver.work.open
+
+
 def test_new_trajectories_go_to_the_engine_with_the_least_to_do() -> None:
     of = study(1.0, searches=[{"name": "best_of_n", "N": 8}], problems={"conditions": "all"})
     pool = FakePool(4, of, random.Random(0))

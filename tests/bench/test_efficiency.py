@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 
@@ -79,13 +80,17 @@ def test_engines_beside_it_are_on_its_cores_meanwhile(monkeypatch: pytest.Monkey
     cores = sorted(os.sched_getaffinity(0))
     network = Bare.__new__(Bare)
     network.cores, network._pipes = [cores[:1], cores[-1:]], []
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    child, end = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]), threading.Event()
+    thread = threading.Thread(target=end.wait)
+    thread.start()
+    assert thread.native_id is not None
     try:
         with suppress(ZeroDivisionError), network.at_work([os.getpid(), child.pid]):  # there is no rate of nothing
-            found = [os.sched_getaffinity(process) for process in (os.getpid(), child.pid)]
-        assert found == [{cores[0]}, {cores[-1]}]
+            found = [os.sched_getaffinity(each) for each in (os.getpid(), thread.native_id, child.pid)]
+        assert found == [{cores[0]}, {cores[0]}, {cores[-1]}]
         assert [os.sched_getaffinity(process) for process in (os.getpid(), child.pid)] == [set(cores)] * 2
     finally:
+        end.set()
         child.kill()
         child.wait()
         os.sched_setaffinity(0, cores)

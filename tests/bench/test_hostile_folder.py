@@ -13,15 +13,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from command_line import bench, refused, tree
+from fuzz.folders import read_files, unread
 from report_runs import rewrite, small_run
 
 Attack = Callable[[Path, Path], None]
 """Function of a run's folder and a folder outside of it; it changes the run."""
-
-OPENED: list[str] = []
-"""Every file that Python has opened, as the interpreter's audit events report them."""
-
-sys.addaudithook(lambda event, arguments: OPENED.append(str(arguments[0])) if event == "open" else None)
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +36,9 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setattr("subprocess.getoutput", lambda cmd: (folder / "ran").touch())
     before = tree(folder)
-    OPENED.clear()
+    unread(folder)
     yield folder
-    assert [path for path in OPENED if str(folder) in path] == []
+    assert read_files(folder) == []
     assert tree(folder) == before
     assert "trap" not in sys.modules
 

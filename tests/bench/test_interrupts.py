@@ -77,7 +77,8 @@ def test_a_run_that_is_stopped_stores_what_is_finished_and_resumes(
     number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
     config, folder = tmp_path / "study.yaml", tmp_path / "run"
-    config.write_text(yaml.safe_dump({**STUDY, "output": str(folder)}))
+    slow = {**STUDY["engines"], "simulate": 0.05}  # there is time to stop it
+    config.write_text(yaml.safe_dump({**STUDY, "engines": slow, "output": str(folder)}))
     driver = DriverProcess(config, said=tmp_path)
     until(lambda: list(folder.glob("trials/part-*.parquet")), driver)
     driver.send_signal(number)
@@ -92,7 +93,7 @@ def test_a_run_that_is_stopped_stores_what_is_finished_and_resumes(
     stored, status = set(store.done(folder)), json.loads((folder / "status.json").read_text())
     assert 0 < len(stored) < 150
     assert (status["state"], status["done"]) == ("stopped", len(stored))
-    result = bench("run", config)
+    result = bench("run", config, "--set", "engines.simulate=0")
     assert (result.code, result.err) == (0, "")
     assert f"resuming: {len(stored)} of 150 trials are done" in result.out
     keys = store.read(folder)["trial"].to_pylist()
@@ -207,7 +208,7 @@ def test_a_local_engine_lets_its_driver_look_for_signals_between_passes(monkeypa
     begin = time.monotonic()
     found = pool.wait()
     assert (found, worker.passes > 1) == ([(0, [])], True)
-    assert WAIT_SECONDS <= time.monotonic() - begin < 1
+    assert WAIT_SECONDS <= time.monotonic() - begin < AT_ONCE
 
 
 class Mortal:

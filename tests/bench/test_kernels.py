@@ -16,6 +16,7 @@ from bench.workers.kernels import with_kernels
 from bench.workers.numerics import set_numerics
 from bench.workers.rates import loaded
 from tts.errors import EngineError, SettingError
+from tts.networks import placing
 from tts.settings import parse
 from tts.testing.toy_model import ToyModel
 
@@ -27,6 +28,8 @@ CHANGES: list[dict[str, Any]] = [
     {"attention": "diffusers:native"},
     {"channels_last": True},
     {"channels_last": False},
+    {"invariant": "none", "device": "cuda"},
+    {"invariant": "all", "device": "cuda"},
 ]
 
 
@@ -47,6 +50,16 @@ def test_each_is_part_of_the_identity_and_nothing_is_by_default() -> None:
 def test_what_cannot_be_is_refused(engines: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         parse(Engines, engines, "engines")
+
+
+@pytest.mark.parametrize("which", ["none", "convolutions", "all"])
+def test_kernels_of_a_gpu_repeat(which: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    monkeypatch.setattr(placing, "_invariant", "")
+    set_numerics(Engines(device="cuda", invariant=which, threads=torch.get_num_threads()))
+    cudnn = torch.backends.cudnn
+    assert (cudnn.deterministic, cudnn.benchmark, placing._invariant) == (True, False, which)
 
 
 @pytest.mark.parametrize("wanted", [True, False])

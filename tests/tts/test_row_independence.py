@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+import torch
 from torch import Tensor
 
 from tts.engine.batching import rows_are_independent
+from tts.engine.score_checks import first_dependent_score
 from tts.errors import EngineError
+from tts.plan import Condition
+from tts.rewards.brightness import Brightness
 from tts.testing.toy_model import BrokenModel, ConvModel, CrowdedModel, ToyModel
 
 
@@ -21,6 +25,19 @@ def test_rows_of_good_models_are_independent(batch: int) -> None:
 @pytest.mark.parametrize("batch", [2, 5, 8])
 def test_rows_of_a_faulty_model_are_not_independent(batch: int) -> None:
     assert not rows_are_independent(CrowdedModel(), batch, 1)
+
+
+class PlacedModel(ToyModel):
+    """A faulty model: the last bits of a batch's second row are others."""
+
+    def denoise(self, x: Tensor, levels: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        second = torch.arange(len(x)) == 1
+        return super().denoise(x, levels, conditions) + 1e-6 * second.float().view(-1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("batch", [4, 5, 8])  # in a batch of three it stays where it is
+def test_rows_that_depend_on_their_place_are_not_independent(batch: int) -> None:
+    assert not rows_are_independent(PlacedModel(), batch, 1)
 
 
 class PaddingModel(ToyModel):
@@ -39,3 +56,38 @@ def test_rows_that_are_padded_to_the_longest_prompt_are_not_independent(batch: i
 def test_a_broken_model_is_found_at_the_start() -> None:
     with pytest.raises(EngineError, match="NaN"):
         rows_are_independent(BrokenModel(), 4, 1)
+
+
+class Relative:
+    """A faulty reward: how much brighter an image is than the first one beside it."""
+
+    def __init__(self, host: bool) -> None:
+        self.host = host
+
+    def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[float | None]:
+        values = images.double().mean(dim=(1, 2, 3))
+        return [float(value) for value in values - values[0]]
+
+
+@pytest.mark.parametrize("host", [True, False])
+def test_a_reward_that_looks_at_its_neighbours_is_named(host: bool) -> None:
+    rewards = {"fine": Brightness().load(), "mine": Relative(host)}
+    assert first_dependent_score(ToyModel(), rewards, 4, 1) == "reward mine"
+
+
+class CrowdedDecoder(ToyModel):
+    """A faulty model: it decodes images, or previews, as differences to the first one."""
+
+    previews = True
+
+    def __init__(self, preview: bool) -> None:
+        super().__init__()
+        self.faulty = preview
+
+    def decode(self, x: Tensor, preview: bool = False) -> Tensor:
+        return super().decode(x - x[:1] if preview == self.faulty else x)
+
+
+@pytest.mark.parametrize(("preview", "name"), [(False, "the decoder"), (True, "the decoder of previews")])
+def test_a_decoder_that_does_is_named(preview: bool, name: str) -> None:
+    assert first_dependent_score(CrowdedDecoder(preview), {}, 4, 1) == name

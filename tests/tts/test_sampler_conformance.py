@@ -78,6 +78,9 @@ class Walk:
             x = x + torch.randn(x.shape)
         D = yield Call(x.double() if self.fault == "dtype" else x, 3.0 - index)
         self.memory = 0.0 if self.fault == "remembers" and index == 2 else self.memory
+        if self.fault == "multistep":
+            previous, self.memory = self.memory, float(D.mean())
+            x = x + (0.1 * previous if index else 0.0)
         x = x + 0.3 * (D - x)
         return Position(x, x if index == 2 and self.fault != "end" else D)
 
@@ -94,6 +97,7 @@ FAULTY_SAMPLERS = {
     "predicts": ("back", "back() makes 1 calls where plan.back says 0"),
     "stays": ("back", "back() from step 1 to 0 does not use its noise"),
     "dtype": ("form", "a call is torch.float64 where states are torch.float32"),
+    "multistep": ("parts", "a trajectory that goes on from step 1 ends elsewhere than one in one piece"),
     "end": ("end", "the last position's 'predicted' is not its 'x'"),
 }
 

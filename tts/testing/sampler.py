@@ -217,6 +217,7 @@ class SamplerConformance:
         whole = drive(follow(found, self.drawn(0), noises), wavy)
         for stop in range(steps + 1):
             middle = drive(follow(found, self.drawn(0), noises[:stop]), wavy)
+            drive(follow(found, self.drawn(9), self.noises(found, 900)), wavy)  # another one comes between them
             end = drive(follow(found, middle, noises[stop:], stop), wavy)
             require(
                 torch.equal(end.x, whole.x),
