@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
-from tts.noise import Noise
+import numpy as np
+
+from tts.noise import Band, Mixture, Move, Noise, Turn
 from tts.plan import Plan
+from tts.recipe import Back
 from tts.search.naive import Naive
 from tts.search.segment import Segment, State
 
@@ -178,3 +183,106 @@ class CountsHalves(Naive):
 class CountsNothing(Naive):
     def nfe(self, plan: Plan) -> int:
         return 0
+
+
+class YieldsNone(Naive):
+    def run(self, problem: Any) -> Any:
+        yield None
+
+
+class YieldsZero(Naive):
+    def run(self, problem: Any) -> Any:
+        yield 0
+
+
+class ListsNoises(Naive):
+    """Gives a list, which has no hash; unscored, so that nothing else is made of it before trials are compared."""
+
+    def run(self, problem: Any) -> Any:
+        [end] = yield [Segment(problem.noise(-1), [*problem.trajectory().noises], problem.condition)]  # type: ignore[arg-type]
+        return end
+
+
+class Begins(Naive):
+    """Base of searches that begin with a noise that cannot be."""
+
+    first: ClassVar[Any]
+
+    def run(self, problem: Any) -> Any:
+        [end] = yield [Segment(self.first, problem.trajectory().noises, problem.condition, problem.reward)]
+        return end
+
+
+class ListsMoves(Begins):
+    first = Noise(5, [Move(6, 0.1)])  # type: ignore[arg-type]
+
+
+class ListsSeeds(Begins):
+    first = Noise(5).with_move(Mixture([1, 2], (0.5, 0.5)))  # type: ignore[arg-type]
+
+
+class ListsWeights(Begins):
+    first = Noise(5).with_move(Mixture((1, 2), [0.5, 0.5]))  # type: ignore[arg-type]
+
+
+class ListsValues(Begins):
+    first = Noise(5).with_move(Band(1, [0.5]))  # type: ignore[arg-type]
+
+
+class MixesUnequally(Begins):
+    first = Noise(5).with_move(Mixture((1, 2), (0.5,)))
+
+
+class SeedsBelowZero(Begins):
+    first = Noise(-1)
+
+
+class SeedsBeyondRows(Begins):
+    first = Noise(5, (Move(1 << 63, 0.1),))
+
+
+class SeedsByHalves(Begins):
+    first = Noise(0.5)  # type: ignore[arg-type]
+
+
+class SeedsOfNumpy(Begins):
+    first = Noise(np.int64(5))  # type: ignore[arg-type]
+
+
+class MovesByNumpy(Begins):
+    first = Noise(5).moved(6, np.float32(0.1))  # type: ignore[arg-type]
+
+
+class TurnsTooFar(Begins):
+    first = Noise(5).with_move(Turn(6, 1.5))
+
+
+class MovesNowhere(Begins):
+    first = Noise(5).moved(6, math.nan)
+
+
+class SinksTooDeep(Begins):
+    first = Noise(5).with_move(Band(1000, (0.5,)))
+
+
+class MakesMoves(Begins):
+    first = Noise(5, ("move",))  # type: ignore[arg-type]
+
+
+class GoesBackByHalves(Naive):
+    def run(self, problem: Any) -> Any:
+        actions = (None, Back(Noise(5), 0.5), *problem.trajectory().noises)  # type: ignore[arg-type]
+        [end] = yield [Segment(problem.noise(-1), actions, problem.condition, problem.reward)]
+        return end
+
+
+class GoesBackByNothing(Naive):
+    def run(self, problem: Any) -> Any:
+        actions = (None, Back(None, 0), *problem.trajectory().noises)  # type: ignore[arg-type]
+        [end] = yield [Segment(problem.noise(-1), actions, problem.condition, problem.reward)]
+        return end
+
+
+class SuitsNobody(Naive):
+    def suits(self, plan: Plan, rewards: Sequence[str]) -> None:
+        raise KeyError("steps")

@@ -7,10 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+from tts.errors import SettingError
 from tts.recipe import Action, Back, after
 
 Condition: TypeAlias = int | str
 """What an image must show: a class index or a prompt."""
+
+NO_LEAPS = (
+    "looks ahead, and this sampler takes no coarser steps; set the search's number of steps to look ahead to 0, or "
+    "take a sampler that has leap()"
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,12 @@ class Plan:
 
         k leaps cost k forwards, or k - 1 if a state has its prediction already. If at most k steps are left, the cost
         is that of the steps: up to 2 k - 1 with Heun's sampler.
+
+        Raises:
+            SettingError: the sampler takes no leaps.
         """
+        if ahead and not self.leaps:
+            raise SettingError(NO_LEAPS)
         if ahead >= self.steps - step:
             return self.nfe(step)
         return sum(self.leaps[stop - 1] for stop in self.grid_ahead(step, ahead)[1:])

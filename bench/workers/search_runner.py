@@ -195,7 +195,7 @@ class SearchRunner:
             opened.spend(answers)
         holds = partial(self._tree.holds, opened)
         try:
-            while not (segments := opened.send(answers)):
+            while _is_empty(segments := opened.send(answers)):
                 opened.spend([])
                 answers = []
         except StopIteration as stop:
@@ -241,3 +241,8 @@ class SearchRunner:
         trial = opened.trial
         self._end(opened)
         self._results.append(error_row(trial, self.study.model.label(trial.condition), reason))
+
+
+def _is_empty(yielded: object) -> bool:
+    """Whether a search asks for nothing now; what is no list at all is a fault."""
+    return isinstance(yielded, list | tuple) and not yielded

@@ -11,8 +11,9 @@ from typing import Any
 
 from tts.errors import SearchError
 from tts.noise import Noise
-from tts.plan import Plan
-from tts.recipe import Back, fault
+from tts.plan import NO_LEAPS, Plan
+from tts.recipe import fault
+from tts.search.action_rules import check_action, check_noise, short
 from tts.search.base import Problem, Run, Search
 from tts.search.segment import Evaluation, Segment, State
 
@@ -31,7 +32,7 @@ def begin(search: Search, problem: Problem) -> Run:
     run: Any = search.run(problem)
     if not isinstance(run, Generator):
         raise SearchError(
-            f"run() returned {_short(run)}; it must be a generator of lists of segments, as in {EXAMPLE}, or return one"
+            f"run() returned {short(run)}; it must be a generator of lists of segments, as in {EXAMPLE}, or return one"
         )
     return run
 
@@ -48,7 +49,7 @@ def checked(yielded: object, problem: Problem, held: Callable[[State], bool]) ->
         SearchError: they cannot be evaluated; the message says what a search must yield.
     """
     if not isinstance(yielded, list | tuple):
-        raise SearchError(f"yielded {_short(yielded)}; a search yields lists of segments, as in {EXAMPLE}")
+        raise SearchError(f"yielded {short(yielded)}; a search yields lists of segments, as in {EXAMPLE}")
     for segment in yielded:
         _check(segment, problem)
         if isinstance(segment.start, State) and not held(segment.start):
@@ -67,7 +68,7 @@ def chosen(returned: object, problem: Problem) -> Evaluation:
     """
     if not isinstance(returned, Evaluation):
         raise SearchError(
-            f"ended with {_short(returned)}; a search must return the evaluation that it chose, as in "
+            f"ended with {short(returned)}; a search must return the evaluation that it chose, as in "
             "'return best(candidates)'"
         )
     if returned.state.step != problem.plan.steps:
@@ -109,16 +110,10 @@ class Meter:
 def _check(segment: Any, problem: Problem) -> None:
     """Refuse a segment that no engine could evaluate for this problem."""
     if not isinstance(segment, Segment):
-        raise SearchError(
-            f"yielded a list with {_short(segment)} in it; every entry must be a Segment, as in {EXAMPLE}"
-        )
+        raise SearchError(f"yielded a list with {short(segment)} in it; every entry must be a Segment, as in {EXAMPLE}")
     if not isinstance(segment.start, State | Noise):
-        raise SearchError(f"starts a segment from {_short(segment.start)}; start from a state or from an initial noise")
-    wrong = next((action for action in segment.noises if not isinstance(action, Noise | Back | None)), None)
-    if wrong is not None:
-        raise SearchError(f"has {_short(wrong)} among a segment's noises; each is a Noise, a Back or None")
-    if (reason := fault(segment.first, segment.noises, problem.plan.steps)) is not None:
-        raise SearchError(reason)
+        raise SearchError(f"starts a segment from {short(segment.start)}; start from a state or from an initial noise")
+    _check_actions(segment, problem.plan)
     if segment.condition != problem.condition:
         raise SearchError(f"draws {segment.condition!r}; a search draws its problem's condition, {problem.condition!r}")
     _check_look(segment.ahead, segment, problem.plan)
@@ -133,22 +128,23 @@ def _check(segment: Any, problem: Problem) -> None:
             raise SearchError(f"asks for the reward {name!r}; it may search on {known} only")
 
 
+def _check_actions(segment: Segment, plan: Plan) -> None:
+    """Refuse noises that cannot be made or compared, and ways that lead off the trajectory."""
+    if isinstance(segment.start, Noise):
+        check_noise(segment.start)
+    if not isinstance(segment.noises, tuple):
+        raise SearchError(f"has {short(segment.noises)} for a segment's noises; give a tuple")
+    for action in segment.noises:
+        check_action(action)
+    if (reason := fault(segment.first, segment.noises, plan.steps)) is not None:
+        raise SearchError(reason)
+
+
 def _check_look(ahead: Any, segment: Segment, plan: Plan) -> None:
     """Refuse a look ahead that cannot be taken, or whose image no reward is asked for."""
     if not isinstance(ahead, int) or isinstance(ahead, bool) or ahead < 0:
-        raise SearchError(f"looks ahead by {_short(ahead)}; ahead is a number of steps, 0 or more")
+        raise SearchError(f"looks ahead by {short(ahead)}; ahead is a number of steps, 0 or more")
     if ahead and not segment.rewards:
         raise SearchError("looks ahead and asks for no reward; give scored=True, or leave 'ahead' out")
     if ahead and not plan.leaps:
-        raise SearchError(
-            "looks ahead, and this sampler takes no coarser steps; set the search's number of steps to look ahead to "
-            "0, or take a sampler that has leap()"
-        )
-
-
-def _short(value: object) -> str:
-    """A value as a few words."""
-    if value is None:
-        return "None"
-    text = repr(value)
-    return f"a {type(value).__name__}" + (f" ({text})" if len(text) <= 40 else "")
+        raise SearchError(NO_LEAPS)
