@@ -116,7 +116,10 @@ class Registry(Generic[T]):
         found = self._object(name, name)
         if self._wrapper is not None and not isinstance(found, type) and not getattr(found, MARK, False):
             return None
-        file = inspect.getsourcefile(found)
+        try:
+            file = inspect.getsourcefile(found)
+        except (TypeError, OSError):  # it was made by no file
+            file = None
         return {"target": name, "source": "" if file is None else sha256(Path(file), self.kind)}
 
     def identified(self, given: Any, identity: dict[str, Any]) -> dict[str, Any]:

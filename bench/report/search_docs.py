@@ -66,6 +66,8 @@ def _costs(search: type[Search]) -> Iterator[str]:
     yield f"* **Forwards**: {_doc(search.nfe)}"
     yield f"* **One after another**: {_doc(search.depth)}"
     needs = "has nothing to choose" if search.needs_injection else "works as well"
+    if search.played is not Search.played:
+        needs = "is of use where the search that it plays is"
     yield f"* With a sampler that injects no noise, it {needs}."
 
 

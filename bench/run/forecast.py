@@ -202,7 +202,7 @@ def _point(study: Study, entry: Entry, rows: Sequence[TrialRow], share: float) -
         decodes=sum(row.decodes or 0 for row in rows) / number,
         reward_calls=sum(row.reward_calls or 0 for row in rows) / number,
         depth=algorithm.depth(study.plan),
-        exact=algorithm.exact,
+        exact=algorithm.played.exact,
     )
 
 

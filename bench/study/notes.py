@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
+from bench.study.entries import Entry
 from tts.plan import Plan
-from tts.search.base import Search
 
 
-def forgotten_starts(searches: Iterable[tuple[str, Search]], plan: Plan) -> list[str]:
+def notes_of(entries: Sequence[Entry], plan: Plan) -> list[str]:
+    """A line for each kind of search that does not do on these steps what it is there for."""
+    own = [(entry.name, entry.algorithm.played.note(plan)) for entry in entries]
+    told = [f"{name}: {note}" for name, note in own if note is not None]
+    return [*forgotten_starts(entries, plan), *dict.fromkeys(told)]
+
+
+def forgotten_starts(entries: Sequence[Entry], plan: Plan) -> list[str]:
     """A line where the initial noise is searched and the sampler replaces it."""
-    names = sorted({name for name, search in searches if search.only_initial})
+    names = sorted({entry.name for entry in entries if entry.algorithm.played.only_initial})
     if not (names and plan.forgets_start):
         return []
     return [

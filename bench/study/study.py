@@ -15,8 +15,10 @@ from bench.study.config import AUTO, Engines, RunConfig
 from bench.study.entries import distinct, entries_of
 from bench.study.following import Following, following
 from bench.study.named import named, without_alias
-from bench.study.notes import forgotten_starts
+from bench.study.notes import notes_of
 from bench.study.published import published
+from bench.study.search_checks import check_costs, check_injection, check_suits
+from bench.study.search_codes import codes_of, identities_of
 from bench.study.trial import IDENTITY_VERSION, Context, Trial, text
 from tts.errors import SettingError
 from tts.metrics.base import MetricSettings
@@ -24,7 +26,7 @@ from tts.models.base import ModelSettings
 from tts.noise import VERSION as NOISE_VERSION
 from tts.noise import derive_seed
 from tts.plan import Condition
-from tts.registry import METRICS, MODELS, REWARDS, SEARCHES
+from tts.registry import METRICS, MODELS, REWARDS
 from tts.rewards.base import RewardSettings, reward_notes
 from tts.settings import canonical
 
@@ -33,8 +35,6 @@ DRIVER_LIMIT = 16
 
 PROBLEMS_A_SHARD = 8
 """With fewer problems for each shard, shards are of single trials."""
-
-MOST_FORWARDS = 10**6  # of a trial: more are a slip of the pen, and nobody would see a plan of them
 
 
 class Study:
@@ -60,14 +60,14 @@ class Study:
         if config.scorers is not None:
             config.scorers.check(self.rewards)
         self.metrics = named(METRICS, config.metrics)
-        self._codes()  # refuses two of one name
-        self.entries = distinct([entry for given in config.searches for entry in entries_of(given)])
+        entries = [entry for given in config.searches for entry in entries_of(given)]
+        codes_of(config.searches)  # refuses two of one name
+        self.entries = distinct(entries)
         self.conditions = self._conditions()
         self.plan = self.model.plan()
-        self._check_costs()
-        self._refuse_idle_searches()
-        for entry in self.entries:
-            entry.algorithm.suits(self.plan, self.searched)
+        check_costs(self.entries, self.plan)
+        check_injection(self.entries, self.plan, self.model_name)
+        check_suits(self.entries, self.plan, self.searched)
         self.model.judged(self.rewards, self.given_rewards, self.metrics)
         judges: list[RewardSettings | MetricSettings] = [*self.rewards.values(), *self.metrics.values()]
         for judge in judges if not self.model.recorded else ():
@@ -97,29 +97,6 @@ class Study:
         if not self.model.conditions():
             raise SettingError(f"problems.conditions: model {self.model_name} has no list of conditions; name some")
         return list(self.model.conditions())
-
-    def _check_costs(self) -> None:
-        """Refuse searches that do not know what they cost, before anything relies on it."""
-        for entry in self.entries:
-            for cost in (entry.algorithm.nfe, entry.algorithm.depth):
-                try:
-                    found: object = cost(self.plan)
-                except Exception as error:
-                    found = error
-                if not isinstance(found, int) or found < 1:
-                    raise SettingError(
-                        f"search {entry.name}: {cost.__name__}(plan) must be a number of forwards, and is {found!r}"
-                    )
-                if found > MOST_FORWARDS:
-                    raise SettingError(f"search {entry.name}: {found:,} forwards a trial; at most {MOST_FORWARDS:,}")
-
-    def _refuse_idle_searches(self) -> None:
-        idle = next((entry.name for entry in self.entries if entry.algorithm.needs_injection), None)
-        if idle and not self.plan.noisy_steps:
-            raise SettingError(
-                f"model {self.model_name}: its sampler injects no noise at any step, so that search {idle} over noises "
-                "would change nothing; raise the sampler's noise (S_churn, eta, noise.share)"
-            )
 
     @property
     def given_rewards(self) -> dict[str, str | dict[str, Any]]:
@@ -151,7 +128,7 @@ class Study:
             model={"name": self.model_name, **MODELS.identified(self.config.model, model)},
             rewards=dict(sorted(rewards.items())),
             numerics=self.config.engines.numerics(),
-            searches=self._search_codes(),
+            searches=identities_of(self.config.searches, self.entries),
         )
 
     def _identity(self, reward: str) -> dict[str, Any]:
@@ -170,28 +147,6 @@ class Study:
         other.config = self.config.model_copy(update={"engines": engines})
         return other
 
-    def _codes(self) -> dict[str, Any]:
-        """The code of the searches that are not registered, by name.
-
-        Raises:
-            SettingError: two of one name are different code.
-        """
-        codes: dict[str, Any] = {}
-        for given in self.config.searches:
-            name = str(given if isinstance(given, str) else given.get("name"))
-            code, short = SEARCHES.origin(name), name.partition(":")[2] or name
-            if codes.setdefault(short, code) != code:
-                raise SettingError(f"searches: two are called {short}, and are different code; rename one of them")
-        return {name: code for name, code in codes.items() if code is not None}
-
-    def _search_codes(self) -> dict[str, Any]:
-        """The identity of searches beyond names and settings, by name: their code, and a version other than 1."""
-        codes = self._codes()
-        for entry in self.entries:
-            if entry.algorithm.version != 1:
-                codes[entry.name] = {**codes.get(entry.name, {}), "version": entry.algorithm.version}
-        return codes
-
     @cached_property
     def following(self) -> Following | None:
         """Which published protocol the run follows, and what differs; None: it names none."""
@@ -204,10 +159,10 @@ class Study:
         """Notes for the user before the run, a line each."""
         given, drawn = self.config.model, self.conditions
         old = [] if isinstance(given, str) else self.model.old_keys(given)
-        starts = forgotten_starts(((entry.name, entry.algorithm) for entry in self.entries), self.plan)
+        searches = notes_of(self.entries, self.plan)
         of_rewards = reward_notes(self.rewards if self.computes_rewards else {}, drawn, self.model.caption)
         protocol = [] if self.following is None else [f"protocol: {self.following.statement}"]
-        return [*protocol, *old, *starts, *self.model.notes(drawn), *of_rewards]
+        return [*protocol, *old, *searches, *self.model.notes(drawn), *of_rewards]
 
     @property
     def problems(self) -> int:

@@ -16,6 +16,11 @@ IDENTITY_VERSION = 1
 """Changes whenever the same trial would give another row."""
 
 
+def code_key(search: str, settings: str) -> str:
+    """The key of a search whose code depends on its settings, as they name another search."""
+    return f"{search} {settings}"
+
+
 @dataclass(frozen=True)
 class Context:
     """The facts that all trials of a run share and that change their results.
@@ -24,7 +29,8 @@ class Context:
         model: name and identity of the model.
         rewards: names and identities of the rewards.
         numerics: batch, threads and device of an engine; they can change the last bit.
-        searches: which code those searches are that are not registered, and versions other than 1, by name.
+        searches: which code those searches are that are not registered, and versions other than 1, by name, or by
+            :func:`code_key` where these depend on the settings, too.
     """
 
     model: dict[str, Any]
@@ -37,6 +43,10 @@ class Context:
         """The canonical JSON of the shared parts: before the problem's and between the reward's and the search's."""
         before = canonical({"model": self.model, "numerics": self.numerics})[:-1]
         return before, canonical({"rewards": self.rewards})[1:-1]
+
+    def code_of(self, search: str, settings: str) -> Any:
+        """What :attr:`searches` has of a search with these settings; None: nothing."""
+        return self.searches.get(code_key(search, settings), self.searches.get(search))
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,8 @@ def identity(context: Context, search: str, settings: str, reward: str, conditio
     that is not registered, or of a version other than 1, has a third entry, which says so.
     """
     before, rewards = context.texts
-    code = f",{canonical(context.searches[search])}" if search in context.searches else ""
+    found = context.code_of(search, settings) if context.searches else None
+    code = "" if found is None else f",{canonical(found)}"
     content = (
         f'{before},"problem":[{_quoted(condition)},{problem_seed}],"reward":{_quoted(reward)},{rewards},'
         f'"search":[{_quoted(search)},{_quoted(settings)}{code}],"version":[{IDENTITY_VERSION},{NOISE_VERSION}]}}'

@@ -58,18 +58,19 @@ def test_rows_of_a_flow_replay_and_cost_what_is_said(tmp_path: Path) -> None:
     assert all(replay.replay(tmp_path, row["trial"], trust=True).identical for row in rows)
 
 
-def test_an_ode_leaves_nothing_to_a_search_over_noises() -> None:
-    with pytest.raises(
-        SettingError, match=r"injects no noise at any step.*random.*raise the sampler's noise \(S_churn"
-    ):
-        Study(config(0, {"name": "random", "N": 3}))
+@pytest.mark.parametrize("search", [{"name": "random", "N": 3}, {"name": "rank_ensemble", "search": "random"}])
+def test_an_ode_leaves_nothing_to_a_search_over_noises(search: dict[str, Any]) -> None:
+    told = rf"injects no noise at any step.*{search['name']}.*raise the sampler's noise \(S_churn"
+    with pytest.raises(SettingError, match=told):
+        Study(config(0, search))
     assert Study(config(0, {"name": "best_of_n", "N": 3})).plan.noisy_steps == ()
 
 
 @pytest.mark.parametrize(("share", "notes"), [(1.0, 1), (0.5, 0), (0.0, 0)])
 def test_a_search_of_the_initial_noise_says_where_it_is_forgotten(share: float, notes: int) -> None:
-    study = Study(config(share, {"name": "test_flow_studies:OnlyInitial", "N": 2}, "naive"))
+    ranked = {"name": "rank_ensemble", "search": {"name": "zero_order_initial", "N": 2}, "size": 1}
+    study = Study(config(share, {"name": "test_flow_studies:OnlyInitial", "N": 2}, ranked, "naive"))
     assert study.notes() == notes * [
-        "OnlyInitial: searches the initial noise alone, of which the sampler's first step leaves next to nothing; set "
-        "the sampler's noise.share to 0, so that the initial noise decides the image"
+        "OnlyInitial, rank_ensemble: searches the initial noise alone, of which the sampler's first step leaves next "
+        "to nothing; set the sampler's noise.share to 0, so that the initial noise decides the image"
     ]

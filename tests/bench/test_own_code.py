@@ -17,7 +17,11 @@ from tts.errors import SettingError
 
 Make = Callable[..., RunConfig]
 
-SEARCH = "from tts.search.naive import Naive\n\nclass Mine(Naive):\n    '''A search.'''\n"
+SEARCH = (
+    "from tts.search.best_of_n import BestOfN\nfrom tts.search.naive import Naive\n\n"
+    "class Mine(Naive):\n    '''A search.'''\n\n"
+    "class Pick(BestOfN):\n    '''Another.'''\n"
+)
 REWARD = "from tts.rewards.brightness import Brightness\n\nclass Light(Brightness):\n    '''A reward.'''\n"
 MODEL = "from tts.models.cifar10 import Cifar10\n\nclass Small(Cifar10):\n    '''A model.'''\n"
 
@@ -41,6 +45,7 @@ def keys(config: RunConfig) -> set[str]:
 
 OWN: dict[str, Callable[[str], dict[str, Any]]] = {
     "search": lambda module: {"searches": [f"{module}:Mine"]},
+    "inner search": lambda module: {"searches": [{"name": "rank_ensemble", "search": f"{module}:Pick"}]},
     "reward": lambda module: {"rewards": [f"{module}:Light"], "searches": ["naive"]},
     "model": lambda module: {"model": {"name": f"{module}:Small", "sampler": {"steps": 4}}, "searches": ["naive"]},
     "member": lambda module: {
@@ -62,8 +67,9 @@ def test_where_it_is_and_what_stands_there_is_part_of_the_identity(
 
 
 def test_registered_searches_keep_their_identity_beside_one_of_a_users_own(folder: Path, tiny: Make) -> None:
-    plain = keys(tiny(searches=["naive"]))
-    assert plain < keys(tiny(searches=["naive", "one_own:Mine"]))
+    plain = keys(tiny(searches=["naive", "rank_ensemble"]))
+    around = {"name": "rank_ensemble", "search": "one_own:Pick"}
+    assert plain < keys(tiny(searches=["naive", "rank_ensemble", "one_own:Mine", around]))
 
 
 def test_two_of_one_name_are_told_apart_or_refused(folder: Path, tiny: Make) -> None:

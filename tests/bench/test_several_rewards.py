@@ -73,7 +73,7 @@ def test_what_is_held_out_is_not_among_a_problem_s_rewards(tiny: Make, tmp_path:
 def test_a_version_is_part_of_the_identity_unless_it_is_the_first(
     tiny: Make, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = small(tiny, str(tmp_path), searches=["naive", "best_of_n", PARETO])
+    config = small(tiny, str(tmp_path), searches=["naive", "best_of_n", "rank_ensemble", PARETO])
 
     def keys() -> dict[str, set[str]]:
         study = Study(config)
@@ -88,4 +88,5 @@ def test_a_version_is_part_of_the_identity_unless_it_is_the_first(
     assert after["naive"] == before["naive"]
     assert after["ParetoPick"] == before["ParetoPick"]
     assert not after["best_of_n"] & before["best_of_n"]
+    assert not after["rank_ensemble"] & before["rank_ensemble"]  # which plays best_of_n
     assert Study(config).context.searches["best_of_n"] == {"version": 2}

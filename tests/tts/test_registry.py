@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -183,3 +185,10 @@ def test_a_name_that_is_taken_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     kind: Registry[Any] = Registry("toy", "toys", {"ours": "tts.search.beam:Beam"})
     with pytest.raises(SettingError, match=r"toy 'ours' is registered twice.*elsewhere:Thing"):
         _ = kind.targets
+
+
+def test_code_that_is_in_no_file_has_no_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    module: Any = ModuleType("unfiled")
+    module.Made = type("Made", (Naive,), {"__module__": "unfiled"})
+    monkeypatch.setitem(sys.modules, "unfiled", module)
+    assert SEARCHES.origin("unfiled:Made") == {"target": "unfiled:Made", "source": ""}

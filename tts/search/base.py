@@ -172,8 +172,24 @@ class Search(Settings):
         """Whether it only asks which evaluations are best (``best``, ``top``), never by how much."""
         return False
 
+    @property
+    def played(self) -> Search:
+        """The search whose needs and bounds hold: itself, or the one that it plays."""
+        return self
+
+    def inner_code(self) -> dict[str, Any]:
+        """What identifies a search that the settings name, beyond these; empty: they name none, or they say it all."""
+        return {}
+
     def suits(self, plan: Plan, rewards: Sequence[str]) -> None:
         """Refuse a sampler's steps, or the rewards that a run searches on; raises a ``SettingError``."""
+
+    def fits(self, shape: tuple[int, ...]) -> None:
+        """Refuse the shape of a model's states, ``[C, H, W]``; raises a ``SettingError``."""
+
+    def note(self, plan: Plan) -> str | None:
+        """What a user should know before it runs on such steps, as the end of a sentence; None: nothing."""
+        return None
 
     @abstractmethod
     def run(self, problem: Problem) -> Run:

@@ -29,7 +29,6 @@ class RankEnsemble(Search):
         "the others. The rewards that it ranks by are those of the run, or some of them."
     )
     budget: ClassVar[str] = "size"
-    needs_injection: ClassVar[bool] = False
     search: str | dict[str, Any] = Field("best_of_n", description="a name, or {name: ..., setting: value}")
     of: list[str] = Field([], description="rewards that rank, all of them searched on in the run; empty: all of these")
     size: int = Field(4, ge=0, description="value of the other search's own budget setting, as N of best_of_n")
@@ -64,12 +63,24 @@ class RankEnsemble(Search):
         """False, so that a rank ensemble takes no other one as its search."""
         return False
 
+    @property
+    def played(self) -> Search:
+        """The other search."""
+        return self.inner.played
+
+    def inner_code(self) -> dict[str, Any]:
+        """The other search's code if it is not registered, and its version if that is not 1."""
+        code, version = SEARCHES.origin(self.search), self.inner.version
+        return ({} if code is None else {"code": code}) | ({} if version == 1 else {"version": version})
+
     def suits(self, plan: Plan, rewards: Sequence[str]) -> None:
         """Refuse rewards that the run does not search on, and what the other search refuses."""
         self._names(rewards)
-        if self.inner.needs_injection and not plan.noisy_steps:
-            raise SettingError(f"search rank_ensemble: {self._name} has nothing to choose, as no step injects a noise")
         self.inner.suits(plan, rewards)
+
+    def fits(self, shape: tuple[int, ...]) -> None:
+        """Refuse what the other search refuses."""
+        self.inner.fits(shape)
 
     def run(self, problem: Problem) -> Run:
         """Plays the inner rounds with candidates ranked by every reward; the best mean rank wins."""

@@ -30,7 +30,7 @@ class SearchConformance:
     def worlds(self, search: Search, score: Score = chaotic, keep: bool = True) -> Iterator[tuple[str, int, World]]:
         """A new world for each plan and seed; none without noise for a search that has nothing to choose there."""
         for name, plan in self.plans.items():
-            if plan.noisy_steps or not search.needs_injection:
+            if plan.noisy_steps or not search.played.needs_injection:
                 for seed in self.seeds:
                     yield f"plan '{name}', seed {seed}", seed, World(plan, score, keep)
 
@@ -151,8 +151,8 @@ def _score(chosen: Evaluation, finished: list[Evaluation]) -> float | None:
 
 
 def _compare(search: Search, name: str, does: str, spent: int, says: int, where: str) -> None:
-    limit = "" if search.exact else "at most "
+    limit = "" if search.played.exact else "at most "
     difference = f"{does} {spent} forwards where {name}(plan) says {limit}{says} ({where}); correct {name}()"
     require(spent <= says, difference)
-    if search.exact:
+    if search.played.exact:
         require(spent == says, f"{difference}, or set 'exact = False' if the search decides on its way what to spend")
