@@ -111,8 +111,11 @@ def test_losses_of_what_failed_are_those_of_the_worst() -> None:
     ],
 )
 def test_unknown_methods_are_told(settings: dict[str, object], message: str) -> None:
+    search = parse(AskTell, settings, "ask_tell")
     with pytest.raises(SearchError, match=message):
-        World(EVERY).play(parse(AskTell, settings, "ask_tell"))
+        World(EVERY).play(search)
+    with pytest.raises(SettingError, match=f"^search ask_tell: .*{message}"):
+        search.suits(EVERY, ())
     with pytest.raises(SettingError, match="optimiser = 'hyperopt'"):
         parse(AskTell, {"optimiser": "hyperopt"}, "ask_tell")
 
@@ -121,6 +124,8 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "cma", None)
     with pytest.raises(SearchError, match=r"needs the package cma; pip install it, or .* \[optimisers\]"):
         World(EVERY).play(AskTell(optimiser="cma"))
+    with pytest.raises(SettingError, match=r"^search ask_tell: optimiser = cma: needs the package cma"):
+        AskTell(optimiser="cma").suits(EVERY, ())
 
 
 def test_other_packages_are_imported_when_they_are_used() -> None:

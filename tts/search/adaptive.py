@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from tts.errors import SearchError
+from tts.errors import SearchError, SettingError
 from tts.noise import Noise
 from tts.plan import Plan
 from tts.search.base import Problem, Run, Search, step_by_step
@@ -43,6 +44,20 @@ class Adaptive(Search):
     eps: float = Field(1.0, ge=0, le=1, description="probability of a fresh noise; 1: no moves")
     lambda_: float = Field(0.15, gt=0, alias="lambda", description="largest move, relative to the noise's length")
     stop_early: bool = Field(False, description="end a step whose rounds gain little; later steps get the rest")
+
+    @model_validator(mode="after")
+    def _rises(self) -> Adaptive:
+        if self.low > self.high:
+            raise ValueError("low must be at most high")
+        return self
+
+    def suits(self, plan: Plan, rewards: Sequence[str]) -> None:
+        """Refuse steps of which none would have more than one candidate, whatever the budget."""
+        if not self._shares(plan):
+            raise SettingError(
+                "search adaptive: no step that costs forwards has a weight above 0; set low and high around the noise "
+                "levels of some steps, or weights to equal"
+            )
 
     def run(self, problem: Problem) -> Run:
         """At each step rounds of N candidates until the step's share of the budget is spent."""
@@ -89,12 +104,17 @@ class Adaptive(Search):
         """
         steps = plan.noisy_steps
         weights = self._weights(plan)
-        shares = sum(weight * plan.nfe_per_step[step] for weight, step in zip(weights, steps, strict=True))
+        shares = self._shares(plan)
         rest = max(0, self.NFE - plan.nfe())
         return {
             step: 1 + (int(rest * weight / shares + 1e-9) if shares else 0)
             for step, weight in zip(steps, weights, strict=True)
         }
+
+    def _shares(self, plan: Plan) -> float:
+        """What a candidate more for each unit of weight would cost."""
+        weights = self._weights(plan)
+        return sum(weight * plan.nfe_per_step[step] for weight, step in zip(weights, plan.noisy_steps, strict=True))
 
     def _weights(self, plan: Plan) -> tuple[float, ...]:
         steps = plan.noisy_steps

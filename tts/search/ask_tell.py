@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from tts.errors import SearchError, SettingError
 from tts.noise import Mixture, Noise
 from tts.plan import Plan
 from tts.search.base import INITIAL, Problem, Run, Search
 from tts.search.initial import whole
-from tts.search.optimisers import OPTIMISERS
+from tts.search.optimisers import OPTIMISERS, Optimiser
 from tts.search.segment import Evaluation, best
 
 
@@ -32,14 +34,27 @@ class AskTell(Search):
     needs_injection: ClassVar[bool] = False
     only_initial: ClassVar[bool] = True
     optimiser: Literal["own", "cma", "nevergrad", "optuna"] = Field("own", description="which package's")
-    method: str | None = Field(None, description="which of the package's; left out: TwoPointsDE, tpe")
+    method: str | None = Field(None, description="which of nevergrad's or optuna's; left out: TwoPointsDE, tpe")
     M: int = Field(8, ge=2, description="noises in a mixture, and so weights")
     N: int = Field(4, ge=1, description="trajectories a batch")
     K: int = Field(4, ge=1, description="batches")
 
+    @model_validator(mode="after")
+    def _takes_method(self) -> AskTell:
+        if self.method is not None and self.optimiser not in ("nevergrad", "optuna"):
+            raise ValueError(f"method is for nevergrad and optuna; leave it out with optimiser = {self.optimiser}")
+        return self
+
+    def suits(self, plan: Plan, rewards: Sequence[str]) -> None:
+        """Refuse an optimiser whose package, or method, is not there."""
+        try:
+            self._optimiser(random.Random(0))  # noqa: S311  (not for secrets)
+        except SearchError as error:
+            raise SettingError(f"search ask_tell: {error}") from None
+
     def run(self, problem: Problem) -> Run:
         """Asks the optimiser for mixtures of noises, plays them and tells it their rewards, K times."""
-        optimiser = OPTIMISERS[self.optimiser](self.M, self.N, problem.coins(), self.method, self.K)
+        optimiser = self._optimiser(problem.coins())
         seeds = [problem.noise(INITIAL, k).seed for k in range(self.M)]
         winner: Evaluation | None = None
         for _ in range(self.K):
@@ -50,6 +65,9 @@ class AskTell(Search):
             winner = best([*([winner] if winner else []), *found])
         assert winner is not None  # K >= 1
         return winner
+
+    def _optimiser(self, coins: random.Random) -> Optimiser:
+        return OPTIMISERS[self.optimiser](self.M, self.N, coins, self.method, self.K)
 
     def nfe(self, plan: Plan) -> int:
         """K N C T."""

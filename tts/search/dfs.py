@@ -30,6 +30,15 @@ class DFS(Search):
     back: int = Field(4, ge=1, description="steps to go back")
     tries: int = Field(4, ge=0, description="times to go back, in all")
 
+    def note(self, plan: Plan) -> str | None:
+        """Whether it looks at no prediction."""
+        if self.every < plan.steps:
+            return None
+        return (
+            f"looks at no prediction and so is plain sampling, as every = {self.every} and the sampler has "
+            f"{plan.steps} steps; set every lower"
+        )
+
     def run(self, problem: Problem) -> Run:
         """Continue where the prediction is good enough; else go back some steps, while tries last."""
         plan, turn = problem.plan, 0

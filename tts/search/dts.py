@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -50,7 +50,9 @@ class DTS(Search):
     exact: ClassVar[bool] = False
     needs_injection: ClassVar[bool] = False  # the initial noises differ
     NFE: int = Field(512, ge=1, description="denoiser forwards in all; never less than a trajectory's")
-    branch: tuple[float, ...] = Field((0.2, 0.4, 0.6, 0.8), description="branching steps, as shares of all steps")
+    branch: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(
+        (0.2, 0.4, 0.6, 0.8), description="branching steps, as shares of all steps"
+    )
     star: bool = Field(True, description="descend to the most promising child (DTS*); else to a random one (DTS)")
     lambda_: float = Field(20.0, gt=0, alias="lambda", description="weight of the reward, in units of 1 / reward")
     C_w: float = Field(1.0, gt=0, description="factor of the number of children")

@@ -61,6 +61,16 @@ class FK(Search):
     gamma: float = Field(0.0, ge=0, description="tempering: lambda ((1 + gamma)^t - 1) after t steps; 0: none")
     sample: bool = Field(False, description="draw the final image by its weight; else take the best")
 
+    def note(self, plan: Plan) -> str | None:
+        """Whether it never resamples."""
+        if self.looks(plan):
+            return None
+        end = "on" if self.last is None else f"to last = {self.last}"
+        return (
+            f"resamples nowhere and so is best of k, as no step from first = {self.first} {end} injects a noise; set "
+            "first lower, or take a sampler that injects noise later"
+        )
+
     def run(self, problem: Problem) -> Run:
         """Step all particles, and resample them by their potentials at the chosen steps."""
         plan, coins = problem.plan, problem.coins()
