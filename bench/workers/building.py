@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from bench.study.search_checks import check_shape
 from bench.study.study import Study
 from bench.workers.kernels import with_kernels
 from bench.workers.numerics import set_numerics
@@ -55,6 +56,7 @@ def _build(study: Study, batches: Sequence[int], scorers: ScorerPool | None) -> 
 
     engines, condition = study.config.engines, study.conditions[0]
     model = load_model(study)
+    check_shape(study.entries, model.shape)
     flops = flops_of(model, condition, engines.device)
     model = with_kernels(model, engines)
     second = engines.reward_device

@@ -133,6 +133,14 @@ def test_more_engines_than_the_cluster_has_place_for_are_refused(
         make_pool(Study(tiny(engines={"backend": "ray", "count": 99, "device": "cuda"})))
 
 
+@pytest.mark.parametrize("backend", ["local", "ray"])
+def test_a_search_of_another_shape_ends_a_run_at_its_start(backend: str, tiny: Make, ray_address: str) -> None:
+    searches = ["naive", {"name": "ses", "shape": [3, 64, 64]}]
+    told = r"^search ses: shape = \[3, 64, 64\], and the model's states are \[3, 32, 32\] .*; set shape to these"
+    with pytest.raises(SettingError, match=told):
+        make_pool(Study(tiny(searches=searches, engines={"backend": backend, "address": ray_address, "count": 1})))
+
+
 def test_a_task_runs_elsewhere_or_is_refused_in_time(ray_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray would wait for ever for a machine that a cluster has not."""
     shared = Engines(address=ray_address)

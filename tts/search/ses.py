@@ -6,6 +6,8 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
+from tts.errors import SettingError
+from tts.moves import check_band
 from tts.noise import Band
 from tts.plan import Plan
 from tts.search.base import INITIAL, Problem, Run, Search
@@ -49,6 +51,16 @@ class SES(Search):
     def dimension(self) -> int:
         """Coefficients of the band."""
         return self.shape[0] * (self.shape[1] >> self.level) * (self.shape[2] >> self.level)
+
+    def fits(self, shape: tuple[int, ...]) -> None:
+        """Refuse states that have no such band."""
+        try:
+            check_band(shape, self.level, self.dimension)
+        except ValueError as error:
+            raise SettingError(
+                f"search ses: shape = {[*self.shape]}, and the model's states are {[*shape]} ({error}); set shape to "
+                "these, and level to fit them"
+            ) from None
 
     def run(self, problem: Problem) -> Run:
         """Generations of low bands of the initial noise, judged by previews; then the winner in full."""
