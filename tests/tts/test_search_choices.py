@@ -117,6 +117,10 @@ def test_a_tree_with_many_simulations_finds_the_best_path(seed: int) -> None:
     assert World(TWO, hidden).play(MCTS(N=3, S=1500, c=0.5), seed).state.noises == max(every, key=hidden)
 
 
+def test_simulations_that_reuse_known_rewards_do_not_end_a_tree() -> None:
+    assert World(LATE).play(MCTS(N=2, S=20_000)).state.noises == World(LATE).play(MCTS(N=2, S=2)).state.noises
+
+
 def test_a_tree_backs_up_through_every_node_of_its_path() -> None:
     """The root's mean is over all simulations below it, so a higher S can change the next choice."""
     few, many = (World(EVERY).play(MCTS(N=2, S=s), seed=1).state.noises for s in (2, 64))

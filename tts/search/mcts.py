@@ -85,13 +85,15 @@ class MCTS(Search):
         """Expand, roll out and back up. A node at the end of its trajectory only backs up."""
         steps = problem.plan.steps
         expanded = [path for path in paths if path[-1].state.step < steps]
-        states = yield [self._child(problem, path[-1], k) for k, path in enumerate(expanded)]
+        asked = [self._child(problem, path[-1], k) for k, path in enumerate(expanded)]
+        states = (yield asked) if asked else []
         new = [Node(evaluation.state) for evaluation in states]
         for node, evaluation in zip(new, states, strict=True):
             if node.state.step == steps:
                 node.end = evaluation
         open_ends = [node for node in new if node.end is None]
-        ends = yield [problem.advance(node.state, scored=True) for node in open_ends]
+        rollouts = [problem.advance(node.state, scored=True) for node in open_ends]
+        ends = (yield rollouts) if rollouts else []
         for node, end in zip(open_ends, ends, strict=True):
             node.end = end
         for path, node in zip(expanded, new, strict=True):
