@@ -29,6 +29,7 @@ def test_branches_go_back_and_the_best_stay(seed: int) -> None:
     search = Paths(N=2, M=3, first=0.5, back=0.25, on=0.5)
     assert search.rounds(EVERY) == [(2, 1, 3), (3, 2, 4)]
     chosen = world.play(search, seed)
+    assert [segment.rewards for segment in world.rounds[0]] == [(), ()]  # nothing is chosen among them
     for before, segments in zip(world.answers, world.rounds[1:], strict=False):
         parents = before if len(before) == 2 else sorted(before, key=lambda answer: -answer.value)[:2]
         assert [segment.start for segment in segments] == [parent.state for parent in parents for _ in range(3)]

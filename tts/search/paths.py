@@ -44,8 +44,9 @@ class Paths(Search):
     def run(self, problem: Problem) -> Run:
         """Start the paths, then re-noise and prune them in rounds until they end."""
         plan = problem.plan
-        paths = yield [problem.trajectory(k, stop=self._first(plan)) for k in range(self.N)]
-        for turn, (_, goal, stop) in enumerate(self.rounds(plan)):
+        first, turns = self._first(plan), self.rounds(plan)
+        paths = yield [problem.trajectory(k, scored=not turns, stop=first) for k in range(self.N)]
+        for turn, (_, goal, stop) in enumerate(turns):
             found = yield [
                 self._branch(problem, path.state, goal, stop, turn, n * self.M + m)
                 for n, path in enumerate(paths)
