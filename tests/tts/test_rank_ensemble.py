@@ -17,7 +17,7 @@ from tts.search.rank_ensemble import RankEnsemble
 from tts.search.segment import Evaluation, State, best, rank_sums, top
 from tts.search.zero_order_initial import ZeroOrderInitial
 from tts.settings import parse
-from tts.testing.toy import GAPPY
+from tts.testing.toy import EVERY, GAPPY, World
 
 
 def scored(key: int, **rewards: float | None) -> Evaluation:
@@ -90,6 +90,14 @@ def test_of_one_reward_it_is_the_other_search() -> None:
     wrapped = RankEnsemble(search={"name": "zero_order_initial", "N": 2}, size=2, of=["a"])
     assert play(wrapped.run(problem()), values)[0].state == play(inner.run(problem()), values)[0].state
     assert (wrapped.nfe(GAPPY), wrapped.depth(GAPPY)) == (inner.nfe(GAPPY), inner.depth(GAPPY))
+
+
+@pytest.mark.parametrize("name", ["dsearch", "paths", "pruned"])
+def test_of_one_reward_it_chooses_as_the_other_search_does(name: str) -> None:
+    search = RankEnsemble(search=name, size=3)
+    for seed in range(5):
+        ranked, plain = World(EVERY).play(search, seed), World(EVERY).play(search.inner, seed)
+        assert ranked.state.noises == plain.state.noises
 
 
 def test_its_size_is_the_other_searchs_budget() -> None:

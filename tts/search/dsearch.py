@@ -29,6 +29,11 @@ class DSearch(Search):
     b0: int = Field(5, ge=1, description="states at first")
     always: bool = Field(False, description="search every step")
 
+    @property
+    def ordinal(self) -> bool:
+        """True: it only needs the best candidates."""
+        return True
+
     def run(self, problem: Problem) -> Run:
         """At each step every beam tries its candidates, and as many of the best beams as scheduled continue."""
         plan, coins = problem.plan, problem.coins()

@@ -37,6 +37,11 @@ class Pruned(Search):
             raise ValueError("keep and at must be of one length, and at must rise")
         return self
 
+    @property
+    def ordinal(self) -> bool:
+        """True: it only needs the best candidates."""
+        return True
+
     def run(self, problem: Problem) -> Run:
         """Runs all trajectories to each pruning step and keeps the best share of them."""
         parts = self.parts(problem.plan)
