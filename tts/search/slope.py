@@ -35,9 +35,11 @@ class Slope(Search):
     second candidate is then the opposite of the first noise. The better of these two gains .80 standard deviations, the
     better of two independent noises .56.
 
-    ``trust`` stops mixtures that do not win: they are tried only while their share of wins at the last steps (each step
-    back counts ``memory`` times less) is at least this value. Otherwise, and if all rewards are equal or fewer than two
-    candidates could be scored, all candidates are fresh noises, as in per-step random search.
+    ``trust`` stops mixtures that do not win: they are tried only while (wins + 1) / (tries + 1) is at least this value.
+    Both are counted over the steps before, each step back ``memory`` times less. As both fade, mixtures that were
+    stopped are tried again after some steps. Where none is tried, and if all rewards are equal or fewer than two
+    candidates could be scored, all candidates are fresh noises, as in per-step random search, but for the opposite of
+    the first one where ``opposite`` holds.
     """
 
     advice: ClassVar[str] = (
@@ -51,8 +53,10 @@ class Slope(Search):
     opposite: bool | None = Field(
         None, description="the second candidate is the opposite of the first noise; default: if N < 4"
     )
-    trust: float = Field(0.4, ge=0, le=1, description="share of wins below which no mixture is tried; 0: always tried")
-    memory: float = Field(0.7, ge=0, le=1, description="weight of a step's win against the next one's")
+    trust: float = Field(
+        0.4, ge=0, le=1, description="least (wins + 1) / (tries + 1) with which mixtures are tried; 0: always tried"
+    )
+    memory: float = Field(0.7, ge=0, le=1, description="weight of a step's tries and wins against the next one's")
 
     @model_validator(mode="after")
     def _fits(self) -> Slope:
