@@ -88,7 +88,8 @@ def _folder(path: Path, column: str | None) -> PromptTable:
     if not files:
         raise DataError(f"{path}: the folder has no file of prompts ({', '.join(SUFFIXES)})")
     tables = [(file.stem, read(file, column)) for file in files]
-    rows = [{**row, "file": name} for name, table in tables for row in table.rows]
+    empty: dict[str, Cell] = dict.fromkeys(name for _, table in tables for name in table.columns)
+    rows = [{**empty, **row, "file": name} for name, table in tables for row in table.rows]
     lines = [line for _, table in tables for line in table.lines]
     texts, plain, others = (
         list(dict.fromkeys(name for _, table in tables for name in getattr(table, kind)))

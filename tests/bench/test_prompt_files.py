@@ -161,3 +161,10 @@ def test_a_folder_tells_of_the_file_that_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_text("")
     with pytest.raises(DataError, match=rf"^{tmp_path}/b.txt: has no prompts$"):
         resolve({"file": str(tmp_path)}, SD)
+
+
+def test_a_row_of_a_folder_that_lacks_another_files_column_has_no_prompt(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"prompt": "a cat"}\n')
+    (tmp_path / "b.jsonl").write_text('{"caption": "a dog"}\n')
+    with pytest.raises(DataError, match=rf"^{tmp_path}, line 1: has no prompt$"):
+        resolve({"file": str(tmp_path), "column": "prompt"}, SD)
