@@ -28,6 +28,11 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     ({"name": "adaptive", "weights": [1.0]}, {}, "search adaptive: has 1 weights for"),
     ({"name": "ask_tell", "method": "tpe"}, {}, "method is for nevergrad and optuna; leave it out with"),
     ({"name": "ask_tell", "optimiser": "optuna", "method": "tpee"}, {}, "search ask_tell: method = tpee: no sampler"),
+    (
+        {"name": "ask_tell", "optimiser": "nevergrad", "method": "DiscreteDoerrOnePlusOne"},
+        {},
+        "search ask_tell: optimiser = nevergrad, method = DiscreteDoerrOnePlusOne, N = 4: Doerr mutation is",
+    ),
     ("ses", NO_LEAPS, f"search ses: {LOOKS}"),
     ({"name": "ses", "preview": 9}, NO_LEAPS, f"search ses: {LOOKS}"),
     ({"name": "beam", "lookahead": 2}, NO_LEAPS, f"search beam: {LOOKS}"),

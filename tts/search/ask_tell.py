@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from tts.errors import SearchError, SettingError
+from tts.errors import SearchError, SettingError, first_line
 from tts.noise import Mixture, Noise
 from tts.plan import Plan
 from tts.search.base import INITIAL, Problem, Run, Search
@@ -51,6 +51,9 @@ class AskTell(Search):
             self._optimiser(random.Random(0))  # noqa: S311  (not for secrets)
         except SearchError as error:
             raise SettingError(f"search ask_tell: {error}") from None
+        except Exception as error:  # the package's own: some methods take one point at a time, or need more packages
+            given = f"optimiser = {self.optimiser}, method = {self.method}, N = {self.N}"
+            raise SettingError(f"search ask_tell: {given}: {first_line(error)}") from None
 
     def run(self, problem: Problem) -> Run:
         """Asks the optimiser for mixtures of noises, plays them and tells it their rewards, K times."""
