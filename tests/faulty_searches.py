@@ -160,6 +160,14 @@ class WillNotClose(Naive):
             raise OSError("still here")
 
 
+class ExitsWhenClosed(Naive):
+    def run(self, problem: Any) -> Any:
+        try:
+            yield 3
+        finally:
+            raise SystemExit(3)
+
+
 class KeepsCopies(Naive):
     """Breaks no rule: a copy of a state counts as the state."""
 

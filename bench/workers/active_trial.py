@@ -112,5 +112,5 @@ class ActiveTrial:
         self.answers.clear()
         self.asked.clear()
         if self._search is not None:
-            with suppress(Exception):  # a search may refuse to be closed, or fail at it
+            with suppress(Exception, SystemExit):  # a search may refuse to be closed, or fail at it
                 self._search.close()

@@ -37,6 +37,7 @@ SAYS = {
     "Raises": "KeyError: 'mine'",
     "Exits": "SystemExit: 3",
     "WillNotClose": "a search yields lists of segments",
+    "ExitsWhenClosed": "a search yields lists of segments",
     "YieldsNone": "yielded None; a search yields lists of segments",
     "YieldsZero": "a search yields lists of segments",
     "ListsNoises": "for a segment's noises; give a tuple",
