@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -118,7 +120,11 @@ class LocalStorage(Storage):
         path = self.folder / name
         try:
             inside = path.resolve().is_relative_to(self.folder.resolve())
-        except (OSError, RuntimeError):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                path.stat()  # since Python 3.13 a link that leads round to itself passes the line above
+        except (OSError, RuntimeError) as error:
+            if isinstance(error, OSError) and error.errno != errno.ELOOP:
+                raise
             raise DataError(f"{self}: {name or 'its name'!r} is a link that leads round to itself") from None
         if not inside:
             raise DataError(f"{self}: {name!r} is a link that leads out of the run's folder")

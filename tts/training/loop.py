@@ -158,7 +158,8 @@ class Trainer:
         }
         content = io.BytesIO()
         torch.save(state, content)  # not to the file: of a full disk, torch tells by errors of many kinds
-        atomic_write(path, content.getbuffer())
+        with content.getbuffer() as data:
+            atomic_write(path, data)
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint.
