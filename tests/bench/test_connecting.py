@@ -112,6 +112,27 @@ def test_where_rays_logs_are_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     )
 
 
+@pytest.mark.parametrize(
+    ("mode", "kept", "made"), [("token", None, 64), ("token", "\n", 64), ("token", "mine", 0), ("disabled", None, 0)]
+)
+def test_the_token_of_a_cluster_of_its_own_is_for_nobody_else(
+    mode: str, kept: str | None, made: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray would write a new one into a file that everybody may read."""
+    monkeypatch.delenv("RAY_AUTH_TOKEN")
+    monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / ".ray" / "auth_token"
+    if kept is not None:
+        file.parent.mkdir()
+        file.write_text(kept)
+        file.chmod(0o644)  # as Ray creates it
+    monkeypatch.setattr(ray, "init", lambda **_: None)
+    connect(engines("local", 60), 1)
+    assert len(os.environ.get("RAY_AUTH_TOKEN", "")) == made
+    assert [path.stat().st_mode & 0o777 for path in tmp_path.rglob("auth_token")] == [0o600] * (kept is not None)
+
+
 def test_without_docstrings_ray_is_not_even_started() -> None:
     code = (
         "from bench.study.config import Engines; from bench.workers.on_ray.connecting import connect\n"

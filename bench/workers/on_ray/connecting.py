@@ -14,6 +14,7 @@ from pathlib import Path
 import ray
 
 from bench.study.config import Engines
+from bench.workers.on_ray.auth import have_token
 from bench.workers.on_ray.paths import Job
 from tts.errors import EngineError, first_line
 
@@ -42,6 +43,7 @@ def connect(engines: Engines, cpus: int) -> None:
 
 def _start(cpus: int) -> None:
     _check_docstrings()
+    have_token()
     try:
         ray.init(
             address="local",
