@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from bench.study.config import RunConfig
 from bench.study.study import Study
 from bench.workers.backends import make_pool
 from bench.workers.pool import LocalPool
-from bench.workers.scorers.batcher import Batcher
+from bench.workers.scorers.batcher import Batcher, _Wanted
 from bench.workers.scorers.judge import Answer, Images, Judge
 from bench.workers.scorers.pooled import PooledReward, with_scorers
 from tts.engine.asking import ask, ask_places
@@ -117,6 +118,21 @@ def test_a_worker_that_gives_up_fails_only_its_own_batch() -> None:
     batcher.close()
     with pytest.raises(EngineError, match="closed"):
         batcher.ask("good", IMAGES, [0] * 5)
+
+
+def test_a_batch_that_does_not_fit_in_memory_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error there must not end the thread, for which others would wait for ever."""
+
+    def concatenate(_: object) -> None:
+        raise MemoryError
+
+    batcher, wanted = Batcher([level], batch=4, most=8), _Wanted("a", IMAGES, [0] * 5, Future())
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "concatenate", concatenate)
+        batcher._score(level, [wanted])
+    with pytest.raises(MemoryError):
+        wanted.answers.result(timeout=0)
+    batcher.close()
 
 
 class Direct:

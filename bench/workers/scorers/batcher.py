@@ -93,11 +93,11 @@ class Batcher:
         return together
 
     def _score(self, work: Work, together: list[_Wanted]) -> None:
-        images = np.concatenate([wanted.images for wanted in together])
-        conditions = [condition for wanted in together for condition in wanted.conditions]
         try:
+            images = np.concatenate([wanted.images for wanted in together])
+            conditions = [condition for wanted in together for condition in wanted.conditions]
             answers = work(together[0].name, images, conditions)
-        except BaseException as error:
+        except BaseException as error:  # too little memory for the images, too: the next ones may fit
             for wanted in together:
                 wanted.answers.set_exception(error)
             return

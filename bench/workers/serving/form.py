@@ -6,6 +6,8 @@ import base64
 import binascii
 import io
 import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -53,12 +55,26 @@ class Asked(NamedTuple):
     captions: list[str]
 
 
-def read(body: bytes) -> Asked:
+def read(body: bytes, most_pixels: int) -> Asked:
     """What a request asks for.
+
+    Args:
+        most_pixels: of all its images together.
 
     Raises:
         Refusal: it has another form, or one of its images cannot be read.
     """
+    form = _form(body)
+    opened = [_opened(place, image.png) for place, image in enumerate(form.images)]
+    pixels = sum(image.width * image.height for image in opened)
+    if pixels > most_pixels:
+        words = f"the images have {pixels} pixels, and {most_pixels} are the most"
+        raise Refusal(413, f"{words}; send fewer images, or serve with more --megabytes")
+    images = [_pixels(place, image) for place, image in enumerate(opened)]
+    return Asked([image.id for image in form.images], images, [image.caption for image in form.images])
+
+
+def _form(body: bytes) -> _Form:
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
@@ -69,26 +85,38 @@ def read(body: bytes) -> Asked:
         raise Refusal(400, str(error)) from None
     if form.protocol != PROTOCOL:
         raise Refusal(400, f"the request has protocol {form.protocol}, but must have {PROTOCOL}")
-    pixels = [_pixels(place, image.png) for place, image in enumerate(form.images)]
-    return Asked([image.id for image in form.images], pixels, [image.caption for image in form.images])
+    return form
 
 
-def _pixels(place: int, text: str) -> Images:
-    """An 8-bit RGB image; of other kinds of PNG files none is made, for that would change what is scored."""
-    from PIL import Image, UnidentifiedImageError
+def _opened(place: int, text: str) -> Image:
+    """An 8-bit RGB image of which only the header is read: a small file may hold far more pixels than bytes.
 
-    try:
-        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"]) as image:
-            _check(place, image)
-            return np.ascontiguousarray(np.asarray(image, np.uint8).transpose(2, 0, 1))
-    except binascii.Error:
-        raise Refusal(400, f"images.{place}.png: no base64") from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise Refusal(400, f"images.{place}.png: no PNG file that can be read") from None
+    Of other kinds of PNG files none is made, for that would change what is scored.
+    """
+    from PIL import Image
 
-
-def _check(place: int, image: Image) -> None:
+    with _readable(place):
+        image = Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"])
     if image.mode != "RGB":
         raise Refusal(400, f"images.{place}.png: a PNG file of 8-bit RGB is wanted, and this is {image.mode}")
     if image.width * image.height > MOST_PIXELS:
         raise Refusal(400, f"images.{place}.png: {image.width} x {image.height} are more than {MOST_PIXELS} pixels")
+    return image
+
+
+def _pixels(place: int, image: Image) -> Images:
+    """An image's values; it is closed, as it holds a copy of them."""
+    with _readable(place), closing(image):
+        return np.ascontiguousarray(np.asarray(image, np.uint8).transpose(2, 0, 1))
+
+
+@contextmanager
+def _readable(place: int) -> Iterator[None]:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        yield
+    except binascii.Error:
+        raise Refusal(400, f"images.{place}.png: no base64") from None
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise Refusal(400, f"images.{place}.png: no PNG file that can be read") from None

@@ -29,7 +29,7 @@ class Served:
         batch: images that rewards of a device always get; missing ones are padding.
         threads: of the CPU.
         token: what requests must bear; None: nothing.
-        most_bytes: of a request.
+        most_bytes: of a request; its images together have as many pixels at most.
     """
 
     rewards: Sequence[str | dict[str, Any]]

@@ -65,6 +65,8 @@ class RewardService:
             found = self._answered(method, path.partition("?")[0].strip("/").split("/"), body)
         except Refusal as refusal:
             return refusal.status, _json({"error": str(refusal)})
+        except MemoryError:
+            return 503, _json({"error": "the server has too little memory for the request at present"})
         return 200, _json(found)
 
     def _admit(self, bearer: str | None) -> None:
@@ -86,7 +88,7 @@ class RewardService:
             return self._health(name)
         if name is None:
             raise Refusal(400, f"several rewards are served; ask /NAME/score of {', '.join(self._said)}")
-        return self._score(name, read(body))
+        return self._score(name, read(body, self._served.most_bytes))
 
     def _health(self, name: str | None) -> dict[str, Any]:
         said: Mapping[str, Any] = {} if name is None else self._said[name]
