@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.commands.options import Device, err, out
+from tts.errors import SettingError
 
 if TYPE_CHECKING:
     from bench.workers.serving.served import Served
@@ -35,6 +37,7 @@ def serve(
     """Serve rewards to other programs and environments, for the reward remote, until interrupted."""
     from bench.workers.serving.served import Served, entries, token_in
 
+    _check_cluster(address, port, device, replicas, gpus)
     on = device.here() if address is None else device.value  # a cluster's GPUs are elsewhere
     served = Served(entries(rewards), on, batch, threads, token_in(key), megabytes << 20)
     if host not in ("127.0.0.1", "::1", "localhost") and key is None:
@@ -44,6 +47,17 @@ def serve(
         _here(served, host, port)
     else:
         _on_ray(served, address, host, port, replicas, gpus)
+
+
+def _check_cluster(address: str | None, port: int, device: Device, replicas: int, gpus: float) -> None:
+    if address is None and replicas != 1:
+        raise SettingError(f"--replicas {replicas}: only a Ray cluster has copies; set --address, or leave it out")
+    if address is None and gpus:
+        raise SettingError(f"--gpus {gpus:g}: only a Ray cluster reserves GPUs; set --address, or leave it out")
+    if address is not None and not port:
+        raise SettingError("--port 0: clients of a Ray cluster need to know its port; set one, or leave --address out")
+    if gpus and device is Device.cpu:
+        raise SettingError(f"--gpus {gpus:g}: with --device cpu they would be idle; set --device cuda, or leave it out")
 
 
 def _here(served: Served, host: str, port: int) -> None:
@@ -61,11 +75,15 @@ def _here(served: Served, host: str, port: int) -> None:
 def _on_ray(served: Served, address: str, host: str, port: int, replicas: int, gpus: float) -> None:
     from contextlib import suppress
 
-    from bench.workers.on_ray.serving import deploy, stay
+    from bench.workers.on_ray.serving import deployed, stay
 
-    _say(served, deploy(served, address, host, port, replicas, gpus))
-    with suppress(KeyboardInterrupt):
-        stay()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, for nothing may stay on the cluster
+    try:
+        with suppress(KeyboardInterrupt), deployed(served, address, host, port, replicas, gpus) as url:
+            _say(served, url)
+            stay()
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _say(served: Served, address: str) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import io
 import re
 import shlex
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,20 @@ def test_what_cannot_be_served_is_told() -> None:
     assert entries(["clip", "{name: clip, as: judge}"]) == ["clip", {"name": "clip", "as": "judge"}]
 
 
+@pytest.mark.parametrize(
+    ("message", "options"),
+    [
+        ("--replicas 2: only a Ray cluster has copies; set --address", "--replicas 2"),
+        ("--gpus 0.5: only a Ray cluster reserves GPUs; set --address", "--gpus 0.5"),
+        ("--gpus 1: with --device cpu they would be idle; set --device cuda", "--address auto --gpus 1"),
+        ("--port 0: clients of a Ray cluster need to know its port; set one", "--address auto --port 0"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(message: str, options: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Server, "serve_forever", _interrupted)
+    refused(message, "serve", "brightness", *options.split())
+
+
 def test_the_command_says_what_clients_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command serves until it is interrupted."""
     monkeypatch.setattr(Server, "serve_forever", _interrupted)
@@ -51,6 +66,7 @@ def test_the_command_says_what_clients_set(monkeypatch: pytest.MonkeyPatch) -> N
     assert result.code == 0
     assert result.out.startswith("brightness: {name: remote, url: http://127.0.0.1:")
     two = bench("serve", "brightness", "compressibility", "--port", 0, "--host", "0.0.0.0")  # noqa: S104
+    assert f"url: http://{socket.gethostname()}:" in two.out  # 0.0.0.0 is no address that other machines can ask
     assert "/compressibility}" in two.out
     assert "whoever reaches it may ask; set --key" in two.err
     taken = Server(RewardService(Served(["brightness"])), "127.0.0.1", 0, 1)

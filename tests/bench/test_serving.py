@@ -27,7 +27,7 @@ from bench.workers.serving.http import Server
 from bench.workers.serving.served import Served, token_in
 from bench.workers.serving.service import RewardService
 from tts.engine.asking import ask_places
-from tts.errors import EngineError, SettingError
+from tts.errors import EngineError
 from tts.media import png
 from tts.registry import REWARDS
 from tts.rewards.base import Reward, RewardSettings
@@ -164,6 +164,23 @@ def test_an_image_of_too_many_pixels_is_not_unpacked(several: str, monkeypatch: 
     assert (status, found["error"]) == (400, "images.0.png: 8 x 8 are more than 63 pixels")
 
 
+def test_images_of_too_many_pixels_together_are_not_unpacked(several: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small request may hold images that need far more memory than it has bytes."""
+    monkeypatch.setattr("bench.workers.serving.form._pixels", None)
+    flat = base64.b64encode(png(torch.zeros(3, 200, 251, dtype=torch.uint8))).decode()
+    status, found = asked(several, "/brightness/score", {"protocol": 1, "images": [{"id": "1", "png": flat}] * 2})
+    assert (status, found["error"].partition(";")[0]) == (413, "the images have 100400 pixels, and 100000 are the most")
+
+
+def test_too_little_memory_is_told(several: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("bench.workers.serving.service.read", read)
+    status, found = asked(several, "/brightness/score", question())
+    assert (status, found["error"]) == (503, "the server has too little memory for the request at present")
+
+
 def test_a_request_whose_length_is_unknown_is_refused(several: str) -> None:
     found = urllib3.PoolManager().request("POST", f"{several}/score", body=iter([b"{}"]), retries=False)
     assert (found.status, found.json()["error"]) == (411, "the request does not say how long it is")
@@ -226,44 +243,3 @@ def test_a_replica_answers_as_the_plain_server_does(several: str, starlette: Non
     assert answer("POST", "/score", body) == asked(several, "/score", body)
     assert answer("POST", "/score", body, **{"content-length": "100001"})[0] == 413
     assert answer("POST", "/score", body, **{"content-length": ""})[0] == 411
-
-
-class Deployments(types.ModuleType):
-    """A stand-in for the part of Ray Serve that is called."""
-
-    def __init__(self) -> None:
-        super().__init__("ray.serve")
-        self.calls: list[Any] = []
-
-    def start(self, **options: Any) -> None:
-        self.calls.append(options)
-
-    def deployment(self, kind: type, **options: Any) -> Any:
-        self.calls.append((kind, options))
-        return types.SimpleNamespace(bind=lambda *arguments: arguments)
-
-    def run(self, application: Any, **options: Any) -> None:
-        self.calls.append((application[0], options))
-
-
-def test_replicas_are_deployed_on_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    import ray
-
-    served, fake, joined = Served(["brightness"], threads=3), Deployments(), list[str]()
-    monkeypatch.setattr(on_ray, "connect", lambda engines, _: joined.append(engines.address))
-    monkeypatch.setitem(sys.modules, "ray.serve", fake)
-    monkeypatch.setattr(ray, "serve", fake, raising=False)
-    assert on_ray.deploy(served, "head:6379", "0.0.0.0", 8700, 2, 0.0) == "http://0.0.0.0:8700"  # noqa: S104
-    assert joined == ["head:6379"]
-    http, (kind, options), (bound, named) = fake.calls
-    assert http == {"http_options": {"host": "0.0.0.0", "port": 8700}}  # noqa: S104
-    assert kind is on_ray.Replica
-    assert options["num_replicas"] == 2
-    assert options["ray_actor_options"] == {"num_cpus": 3, "num_gpus": 0.0}
-    assert (bound, named["route_prefix"]) == (served, "/")
-
-
-def test_ray_serve_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray.serve", None)
-    with pytest.raises(SettingError, match=r"--address: Ray Serve is not installed .* pip install .*serve"):
-        on_ray.deploy(Served(["brightness"]), "auto", "127.0.0.1", 8700, 1, 0.0)

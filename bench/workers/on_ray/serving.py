@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from bench.study.config import Engines
 from bench.workers.on_ray.connecting import connect
 from bench.workers.on_ray.paths import SearchPath
+from bench.workers.serving.http import EVERY
 from bench.workers.serving.served import Served
 from bench.workers.serving.service import RewardService
 from tts.errors import EngineError, SettingError, first_line
 
+NAME = "tts-bench-rewards"
 LOOK_SECONDS = 5.0
 
 
@@ -44,22 +48,42 @@ class Replica:
         return Response(content, status_code=status, media_type="application/json")
 
 
-def deploy(served: Served, address: str, host: str, port: int, replicas: int, gpus: float) -> str:
-    """Deploy on a cluster; the application stays there until it is deleted.
+@contextmanager
+def deployed(served: Served, address: str, host: str, port: int, replicas: int, gpus: float) -> Iterator[str]:
+    """Serve on a cluster within this context, whose value is what clients set as ``url``; it ends with the application.
 
     Args:
         address: the cluster's, as ``engines.address``.
-        host, port: where its proxies listen.
+        host, port: where its proxies listen; those of the head and of every machine that has a replica.
         replicas: how many.
         gpus: of each.
 
-    Returns:
-        What clients set as ``url``, on the machines that have a proxy.
-
     Raises:
-        SettingError: Ray Serve is not installed.
-        EngineError: the cluster does not answer, or the deployment failed.
+        SettingError: Ray Serve is not installed, or listens elsewhere already.
+        EngineError: the cluster does not answer, the deployment failed, or it could not be removed.
     """
+    serve = _library()
+    connect(Engines(address=address), 0)
+    with _told(address, "start"):
+        serve.start(http_options={"host": host, "port": port})
+        found = _listens()
+    if found != (host, port):
+        raise SettingError(
+            f"--host {host} --port {port}: Ray Serve runs on this cluster already, with --host {found[0]} --port "
+            f"{found[1]}; give these, or end it for all its applications (serve shutdown)"
+        )
+    try:
+        with _told(address, "deploy"):
+            options = {"num_cpus": 0 if gpus else served.threads, "num_gpus": gpus}
+            deployment = serve.deployment(Replica, name="rewards", num_replicas=replicas, ray_actor_options=options)
+            serve.run(deployment.bind(served, SearchPath.own()), name=NAME, route_prefix="/")
+        yield f"http://{_head() if host in EVERY else host}:{port}"
+    finally:
+        with _told(address, f"remove its application {NAME}"):
+            serve.delete(NAME)
+
+
+def _library() -> Any:
     try:
         from ray import serve
     except ImportError as error:
@@ -67,23 +91,33 @@ def deploy(served: Served, address: str, host: str, port: int, replicas: int, gp
             f"--address: Ray Serve is not installed ({first_line(error)}); pip install 'diffusion-tts-bench[serve]', "
             "or leave --address out"
         ) from None
-    connect(Engines(address=address), 0)
-    options = {"num_cpus": 0 if gpus else served.threads, "num_gpus": gpus}
+    return serve
+
+
+@contextmanager
+def _told(address: str, what: str) -> Iterator[None]:
     try:
-        serve.start(http_options={"host": host, "port": port})
-        deployment = serve.deployment(Replica, name="rewards", num_replicas=replicas, ray_actor_options=options)
-        serve.run(deployment.bind(served, SearchPath.own()), name="tts-bench-rewards", route_prefix="/")
+        yield
     except Exception as error:  # Ray Serve's own are of no common kind
-        raise EngineError(f"--address {address}: Ray Serve could not deploy ({first_line(error)})") from None
-    return f"http://{host}:{port}"
+        raise EngineError(f"--address {address}: Ray Serve could not {what} ({first_line(error)})") from None
+
+
+def _listens() -> tuple[str, int]:
+    """Where the proxies listen: Ray Serve outlives its applications, and does not take other options then."""
+    from ray.serve.context import _get_global_client
+
+    options = _get_global_client().http_config
+    return options.host, options.port
+
+
+def _head() -> str:
+    """The head's address, as other machines know it."""
+    import ray
+
+    return str(ray.get_runtime_context().gcs_address).rpartition(":")[0]
 
 
 def stay() -> None:
-    """Wait until the process is interrupted; then delete the application."""
-    from ray import serve
-
-    try:
-        while True:
-            time.sleep(LOOK_SECONDS)
-    finally:
-        serve.delete("tts-bench-rewards")
+    """Wait until the process is interrupted."""
+    while True:
+        time.sleep(LOOK_SECONDS)

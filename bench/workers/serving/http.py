@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -14,6 +15,9 @@ IDLE_SECONDS = 120.0
 
 DISCARDED, CHUNK = 16, 1 << 20
 """Longest request that is read and dropped, in longest requests; and bytes of it at a time."""
+
+EVERY = ("0.0.0.0", "::")  # noqa: S104  (users say where it listens)
+"""Hosts that stand for all addresses of a machine, and are none that others can ask."""
 
 
 class Server(ThreadingHTTPServer):
@@ -42,7 +46,7 @@ class Server(ThreadingHTTPServer):
         """What clients set as ``url``."""
         host, port, *_ = self.server_address
         name = host.decode() if isinstance(host, bytes | bytearray) else host
-        return f"http://{name}:{port}"
+        return f"http://{socket.gethostname() if name in EVERY else name}:{port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Do nothing: clients may go away."""
