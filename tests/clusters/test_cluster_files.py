@@ -43,7 +43,7 @@ SBATCH_OPTIONS = {
     "open-mode": r"append",
     "output": r"[\w%-]+\.log",
     "requeue": None,
-    "signal": r"B:TERM@\d+",
+    "signal": r"B:USR1@\d+",
     "time": r"\d+:\d\d:\d\d",
 }
 """Directives of sbatch that these files use, and patterns of their values; None: they take no value."""

@@ -49,12 +49,13 @@ def test_a_shards_exit_code_is_the_runs(shard_job: Site, code: int) -> None:
 
 
 def test_a_shard_that_is_out_of_time_queues_again(shard_job: Site) -> None:
-    assert signalled(shard_job, ARRAY, signal.SIGTERM, 130)[0] == 130
+    assert signalled(shard_job, ARRAY, signal.SIGUSR1, 130)[0] == 130
     assert shard_job.calls()[-2:] == [["tts-bench", "TERM"], ["scontrol", "requeue", "82"]]
 
 
-def test_a_shard_that_is_stopped_by_hand_stays_stopped(shard_job: Site) -> None:
-    assert signalled(shard_job, ARRAY, signal.SIGINT, 130)[0] == 130
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_shard_that_is_stopped_by_hand_stays_stopped(shard_job: Site, kind: signal.Signals) -> None:
+    assert signalled(shard_job, ARRAY, kind, 130)[0] == 130
     assert shard_job.calls("scontrol") == []
 
 

@@ -92,7 +92,7 @@ def test_one_node_has_no_workers(cluster_job: Site) -> None:
 
 
 def test_out_of_time_queues_again(cluster_job: Site) -> None:
-    code, output = signalled(cluster_job, CLUSTER, signal.SIGTERM, 130)
+    code, output = signalled(cluster_job, CLUSTER, signal.SIGUSR1, 130)
     assert code == 130
     assert "queues again" in output
     assert cluster_job.calls()[-2:] == [["tts-bench", "TERM"], ["scontrol", "requeue", "71"]]
@@ -101,12 +101,13 @@ def test_out_of_time_queues_again(cluster_job: Site) -> None:
 
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_run_that_is_done_in_time_does_not_queue_again(cluster_job: Site, code: int) -> None:
-    assert signalled(cluster_job, CLUSTER, signal.SIGTERM, code)[0] == code
+    assert signalled(cluster_job, CLUSTER, signal.SIGUSR1, code)[0] == code
     assert cluster_job.calls()[-1] == ["tts-bench", "TERM"]
 
 
-def test_stopped_by_hand_stays_stopped(cluster_job: Site) -> None:
-    assert signalled(cluster_job, CLUSTER, signal.SIGINT, 130)[0] == 130
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_by_hand_stays_stopped(cluster_job: Site, kind: signal.Signals) -> None:
+    assert signalled(cluster_job, CLUSTER, kind, 130)[0] == 130
     assert cluster_job.calls()[-1] == ["tts-bench", "TERM"]  # shells start background children that ignore INT
 
 
@@ -114,7 +115,7 @@ def test_out_of_time_before_the_nodes_are_up(cluster_job: Site) -> None:
     cluster_job.mark("ray-is-slow")
     process = cluster_job.start(CLUSTER)
     until(lambda: (cluster_job.state / "auth").exists(), "Ray did not start")
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGUSR1)
     assert cluster_job.end(process)[0] == 143
     assert cluster_job.calls("tts-bench") == []
     assert cluster_job.calls("scontrol") == [["scontrol", "requeue", "71"]]
