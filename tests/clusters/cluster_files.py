@@ -21,7 +21,7 @@ TEXT = ("README.md",)
 READY_MADE = (*AUTOSCALER, *RAYJOB, *SHELL)
 ALL = (*READY_MADE, *TEXT)
 
-COMMAND = r"(?<![\w/.\[\"=-]){program} (?=[a-z])((?:(?!  )[^\n`#;&|])*)"
+COMMAND = r"(?<![\w/.\[\"=-]){program} (?=[a-z])((?:(?!  )[^\n`#;&|>])*)"
 """A program's name and its words, up to a shell operator or the column of remarks."""
 
 

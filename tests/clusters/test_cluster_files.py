@@ -105,6 +105,12 @@ def test_launched_nodes_set_the_authentication(name: str) -> None:
     assert "/home/ubuntu/.ray/auth_token" in config["file_mounts"]
 
 
+@pytest.mark.parametrize("name", AUTOSCALER)
+def test_a_new_token_is_not_printed(name: str) -> None:
+    (line,) = [line for line in (CLUSTERS / name).read_text().splitlines() if "get-auth-token" in line]
+    assert "--generate >/dev/null && chmod 600 ~/.ray/auth_token" in line
+
+
 # Ray's cluster launcher
 
 

@@ -41,26 +41,30 @@ def package() -> Any:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-def context() -> Iterator[Path]:
-    """The files that a build sees; the last rule of .dockerignore that matches a path decides."""
+def seen(path: Path) -> bool:
+    """Whether a build sees a file; the last rule of .dockerignore that matches its path decides."""
     rules = [line for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line[:1] != "#"]
-    for path in map(Path, subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()):
-        names = [str(path), *(str(parent) for parent in path.parents)]
-        decisive = [rule for rule in rules if any(fnmatch(name, rule.lstrip("!")) for name in names)]
-        if decisive and decisive[-1].startswith("!"):
-            yield path
+    names = [str(path), *(str(parent) for parent in path.parents)]
+    decisive = [rule for rule in rules if any(fnmatch(name, rule.lstrip("!")) for name in names)]
+    return bool(decisive) and decisive[-1].startswith("!")
+
+
+def context() -> Iterator[Path]:
+    """The files of the repository that a build sees."""
+    listed = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()
+    return filter(seen, map(Path, listed))
 
 
 @pytest.fixture(scope="module")
 def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The build's folder with everything that the first stage copies from the build context."""
     folder = tmp_path_factory.mktemp("src")
-    seen = list(context())
+    given = list(context())
     for words in map(shlex.split, arguments("COPY")):
         if words[0].startswith("--from"):
             continue
         for source in words[:-1]:
-            found = [path for path in seen if source in (str(path), path.parts[0])]
+            found = [path for path in given if source in (str(path), path.parts[0])]
             assert found, f"COPY {source} finds nothing"
             for path in found:
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -102,6 +106,12 @@ def test_a_build_sees_the_package_alone() -> None:
     assert {path.parts[0] for path in context()} == {
         *("LICENSE", "README.md", "bench", "constraints.txt", "pyproject.toml", "tts")
     }
+
+
+def test_a_build_of_the_image_for_kubernetes_sees_what_it_copies() -> None:
+    readme = (ROOT / "clusters" / "README.md").read_text(encoding="utf-8")
+    (sources,) = re.findall(r"^COPY --chown=ray (.+) \S+$", readme, re.MULTILINE)
+    assert [name for name in sources.split() if not seen(Path(name))] == []
 
 
 def test_all_that_the_package_is_made_of_is_copied(copied: Path) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from cluster_files import (
+    CLUSTERS,
     RAYJOB,
+    ROOT,
     documents,
     pinned_ray,
 )
@@ -22,6 +26,19 @@ def test_pods_set_the_authentication() -> None:
     cluster = job["spec"]["rayClusterSpec"]
     assert cluster["authOptions"] == {"mode": "token"}
     assert cluster["rayVersion"] == pinned_ray()  # the operator reads it: tokens need Ray 2.52
+
+
+def test_no_ray_without_tokens_is_installed() -> None:
+    packages = "\n".join(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"])
+    (minor,) = re.findall(r"^ray>=2\.(\d+),<3$", packages, re.MULTILINE)
+    assert int(minor) >= 52
+
+
+@pytest.mark.parametrize("name", ["README.md", *RAYJOB])
+def test_how_a_job_that_has_ended_goes_on_is_told(name: str) -> None:
+    job = documents("kubernetes.yaml")[1]["metadata"]["name"]
+    again = f"kubectl delete rayjob {job} && kubectl apply -f clusters/kubernetes.yaml"
+    assert again in (CLUSTERS / name).read_text()
 
 
 @pytest.mark.parametrize("name", RAYJOB)
