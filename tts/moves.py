@@ -7,12 +7,16 @@ a line in :data:`KINDS`; rows that were written before it keep their meaning. Mo
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from tts.normals import Array, direction, normal, to_length, uniform
+
+DEEPEST = 16
+"""Greatest level of a band: a block of it has more values than any model has."""
 
 
 class Move(NamedTuple):
@@ -35,7 +39,7 @@ class Move(NamedTuple):
     @classmethod
     def of(cls, record: dict[str, Any]) -> Move:
         """The move of :meth:`record`."""
-        return cls(record["seed"], record["radius"])
+        return cls(seed_of(record["seed"]), _number(record["radius"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Turn:
     @classmethod
     def of(cls, record: dict[str, Any]) -> Turn:
         """The move of :meth:`record`."""
-        return cls(record["seed"], record["radius"])
+        return cls(seed_of(record["seed"]), _number(record["radius"], 0, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,10 @@ class Mixture:
     @classmethod
     def of(cls, record: dict[str, Any]) -> Mixture:
         """The move of :meth:`record`."""
-        return cls(tuple(record["seeds"]), tuple(record["values"]), record["radius"])
+        seeds, weights = tuple(map(seed_of, record["seeds"])), tuple(map(_number, record["values"]))
+        if len(seeds) != len(weights):
+            raise ValueError(f"a recipe mixes {len(seeds)} noises by {len(weights)} weights")
+        return cls(seeds, weights, _number(record["radius"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +132,8 @@ class Box:
     @classmethod
     def of(cls, record: dict[str, Any]) -> Box:
         """The move of :meth:`record`."""
-        return cls(record["seed"], record["radius"], record["values"][0])
+        [share] = map(_number, record["values"])
+        return cls(seed_of(record["seed"]), _number(record["radius"]), share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +172,10 @@ class Band:
     @classmethod
     def of(cls, record: dict[str, Any]) -> Band:
         """The move of :meth:`record`."""
-        return cls(int(record["radius"]), tuple(record["values"]))
+        level = _number(record["radius"], 1, DEEPEST)
+        if level % 1:
+            raise ValueError(f"a recipe has a band of level {level}, which is no integer")
+        return cls(int(level), tuple(map(_number, record["values"])))
 
 
 def band(noise: Array, level: int) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -183,10 +194,9 @@ def check_band(shape: tuple[int, ...], level: int, values: int | None = None) ->
     Raises:
         ValueError: the level or the number does not fit.
     """
-    size = 2**level
-    if level < 1 or len(shape) != 3 or shape[1] % size or shape[2] % size:
+    if not 1 <= level <= DEEPEST or len(shape) != 3 or any(edge % 2**level for edge in shape[1:]):
         raise ValueError(f"noises of shape {shape} have no band of level {level}")
-    if values is not None and values != math.prod(shape) // size**2:
+    if values is not None and values != math.prod(shape) // 4**level:
         raise ValueError(f"a band of level {level} of {shape} has not {values} values")
 
 
@@ -205,12 +215,34 @@ KINDS: dict[str | None, type[AnyMove]] = {None: Move, "turn": Turn, "mixture": M
 
 
 def from_record(record: dict[str, Any]) -> AnyMove:
-    """The move of a record; entries that another kind needs may be null.
+    """The move of a record, which is data from anywhere; entries that another kind needs may be null.
 
     Raises:
-        ValueError: there is no such kind.
+        ValueError: there is no such kind, or a number of it is none that such a move can have.
+        TypeError, LookupError, ArithmeticError: an entry is no number, or missing, or too large.
     """
     kind = KINDS.get(record.get("kind"))
     if kind is None:
         raise ValueError(f"a recipe has a move of an unknown kind, {record.get('kind')!r}")
     return kind.of(record)
+
+
+def seed_of(value: Any) -> int:
+    """A record's seed.
+
+    Raises:
+        TypeError: it is no integer.
+        ValueError: it is none that a noise can have.
+    """
+    seed = operator.index(value)
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"a recipe has the seed {seed}; seeds are integers from 0 to 2^63 - 1")
+    return seed
+
+
+def _number(value: Any, least: float = -math.inf, most: float = math.inf) -> float:
+    number = float(value)
+    if not (math.isfinite(number) and least <= number <= most):
+        limits = "a finite number" if most == math.inf else f"from {least:g} to {most:g}"
+        raise ValueError(f"a recipe has a move by {number:g}, which must be {limits}")
+    return number

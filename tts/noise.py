@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from tts.moves import AnyMove, Band, Box, Mixture, Move, Turn
+from tts.moves import AnyMove, Band, Box, Mixture, Move, Turn, seed_of
 from tts.moves import from_record as move_from_record
 from tts.normals import Array, derive_seed, direction, normal
 
@@ -120,7 +120,7 @@ def to_record(noise: Noise | None) -> dict[str, Any] | None:
 
 
 def from_record(record: dict[str, Any] | None) -> Noise | None:
-    """The recipe of :func:`to_record`."""
+    """The recipe of :func:`to_record`; raises what :func:`tts.moves.from_record` does."""
     if record is None:
         return None
-    return Noise(record["seed"], tuple(move_from_record(move) for move in record["moves"]))
+    return Noise(seed_of(record["seed"]), tuple(move_from_record(move) for move in record["moves"]))

@@ -262,7 +262,10 @@ def _action(entry: Any) -> Action:
             f"recipe: seed {entry['seed']!r} is no integer; read rows by pyarrow and to_pylist(), as pandas makes "
             "floats of integers beside nulls"
         )
-    return from_record(dict(entry))
+    try:
+        return from_record(dict(entry))
+    except ValueError as error:
+        raise SettingError(f"recipe: {error}") from None
 
 
 def _evaluate(engine: Engine, segments: Sequence[Segment]) -> list[EvalResult]:

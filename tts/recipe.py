@@ -7,10 +7,12 @@ a fold over its actions (:func:`end`), not their number.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeAlias
 
 from tts import noise as noises
+from tts.errors import first_line
 from tts.noise import Noise
 
 
@@ -62,6 +64,13 @@ def to_record(action: Action) -> dict[str, Any] | None:
 
 
 def from_record(record: dict[str, Any] | None) -> Action:
-    """The action of a record made by :func:`to_record`; a record without ``to`` is a step."""
-    found, to = noises.from_record(record), None if record is None else record.get("to")
-    return found if found is None or to is None else Back(found, to)
+    """The action of a record made by :func:`to_record`, which is data from anywhere; one without ``to`` is a step.
+
+    Raises:
+        ValueError: it is the record of no action.
+    """
+    try:
+        found, to = noises.from_record(record), None if record is None else record.get("to")
+        return found if found is None or to is None else Back(found, operator.index(to))
+    except (TypeError, AttributeError, LookupError, ArithmeticError) as error:
+        raise ValueError(f"a recipe has an entry that is none ({first_line(error)})") from None

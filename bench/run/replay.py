@@ -71,7 +71,7 @@ def segment_of(row: dict[str, Any], steps: int, folder: Output) -> Segment:
     try:
         actions = [from_record(record) for record in row["noises"] or []]
         condition = json.loads(row["condition"])
-    except (TypeError, ValueError, KeyError, RecursionError):
+    except (TypeError, ValueError, RecursionError):
         raise DataError(f"{where} has a recipe or a condition that cannot be read") from None
     first, *others = actions or [None]
     if not isinstance(first, Noise):

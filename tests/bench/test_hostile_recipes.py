@@ -20,14 +20,30 @@ from tts.errors import DataError, UntrustedError
 NOISE = {"seed": 1, "moves": []}
 ROW: dict[str, Any] = {"trial": "a1", "noises": [NOISE, NOISE, None], "condition": "3"}
 
+MOVES: dict[str, Any] = {
+    "no move": None,
+    "a move of an unknown kind": {"kind": "os:system"},
+    "a move without its numbers": {"kind": None},
+    "a move of a seed below 0": {"kind": None, "seed": -1, "radius": 1.0},
+    "a move without end": {"kind": None, "seed": 1, "radius": float("inf")},
+    "a turn by more than all": {"kind": "turn", "seed": 1, "radius": 2.0},
+    "a box without a share": {"kind": "box", "seed": 1, "radius": 1.0, "values": []},
+    "a box of two shares": {"kind": "box", "seed": 1, "radius": 1.0, "values": [0.5, 0.5]},
+    "a mixture without weights": {"kind": "mixture", "seeds": [1, 2], "radius": 1.0, "values": [0.5]},
+    "a band of an endless level": {"kind": "band", "radius": float("inf"), "values": []},
+    "a band of a huge level": {"kind": "band", "radius": 1e12, "values": []},
+    "a band between two levels": {"kind": "band", "radius": 1.5, "values": []},
+    "a band of no numbers": {"kind": "band", "radius": 1.0, "values": [None, float("nan")]},
+}
+
 BAD: dict[str, dict[str, Any]] = {
+    **{name: {"noises": [{"seed": 1, "moves": [move]}, None, None]} for name, move in MOVES.items()},
     "no recipe": {"noises": None},
     "an empty recipe": {"noises": []},
     "no initial noise": {"noises": [None, NOISE, NOISE]},
     "too short": {"noises": [NOISE]},
     "too long": {"noises": [NOISE] * 9},
-    "a move of an unknown kind": {"noises": [{"seed": 1, "moves": [{"kind": "os:system"}]}, None, None]},
-    "a move without its numbers": {"noises": [{"seed": 1, "moves": [{"kind": None}]}, None, None]},
+    "a seed below 0": {"noises": [{**NOISE, "seed": -1}, None, None]},
     "moves that are none": {"noises": [{"seed": 1, "moves": None}, None, None]},
     "a noise that is a text": {"noises": ["x", None, None]},
     "a way back that leads out": {"noises": [NOISE, {**NOISE, "to": 5}, None, None]},

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from bench.store.schema import MOVE
-from tts.moves import KINDS, AnyMove, Band, Box, Mixture, Move, Turn, band, from_record
+from tts.moves import KINDS, AnyMove, Band, Box, Mixture, Move, Turn, band, check_band, from_record
 from tts.noise import Array, Noise, NoiseBank, normal
 
 SHAPE = (4, 64, 64)
@@ -130,6 +130,11 @@ def test_the_present_band_changes_nothing(z: Array) -> None:
 def test_a_band_that_does_not_fit_is_refused(level: int, values: tuple[float, ...], shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="band of level"):
         Band(level, values).applied(normal(1, shape))
+
+
+def test_no_band_is_deeper_than_any_image() -> None:
+    with pytest.raises(ValueError, match="have no band of level 17"):
+        check_band((3, 2**17, 2**17), 17)
 
 
 def test_a_recipe_may_have_moves_of_all_kinds_in_any_bank() -> None:

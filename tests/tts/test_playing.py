@@ -171,6 +171,8 @@ def test_other_mistakes_are_named(model: tts.LoadedModel, engine: tts.Engine) ->
         tts.replay([], 3, engine)
     with pytest.raises(SettingError, match=r"seed 1\.5 is no integer; read rows by pyarrow"):
         tts.replay([{"seed": 1.5, "moves": []}] * 5, 3, engine)
+    with pytest.raises(SettingError, match=r"recipe: a recipe has a move by 2, which must be from 0 to 1"):
+        tts.replay([{"seed": 1, "moves": [{"kind": "turn", "seed": 1, "radius": 2}]}] * 5, 3, engine)
     with pytest.raises(EngineError, match="batch = 4: on this device a row's result depends on the rows beside it"):
         tts.play("naive", Problem(1, 0, ToyModel().sampler.plan, "brightness"), toy_engine(CrowdedModel(), 4))
     elsewhere = tts.Engine(tts.LoadedModel("x", model.settings, model.model, "cuda"), engine.rewards, 8)

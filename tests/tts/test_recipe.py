@@ -11,7 +11,7 @@ from torch import Tensor
 from toy_engine import SAMPLER, Player, toy_engine
 
 from tts.errors import SearchError
-from tts.noise import Move, Noise, normal
+from tts.noise import Band, Box, Mixture, Move, Noise, Turn, normal
 from tts.plan import Plan
 from tts.recipe import Action, Back, end, fault, from_record, to_record
 from tts.samplers.base import Call, Position, Renoise, Sampler, drive, follow
@@ -22,6 +22,7 @@ from tts.search.segment import ALL, Segment, State
 from tts.testing.toy import AHEAD, GAPPY
 
 MIXED: tuple[Action, ...] = (Noise(1), None, Noise(2), Back(Noise(3), 1), Noise(4), Back(Noise(5), 2), None)
+EXTREMES = Mixture((0, 2**63 - 1), (0.0, -1e9), 0.0), Turn(0, 0.0), Turn(1, 1.0), Box(0, 1e9, 1.0), Band(8, (-9.0,))
 DDIM = ddim(SCHEDULE, 7, 1.0, None)
 SAMPLERS: dict[str, Sampler] = {"heun": SAMPLER, "ddim": DDIM, "ddim-250": ddim(SCHEDULE, 250, 0.3, None)}
 
@@ -64,7 +65,10 @@ def test_what_no_trajectory_can_do_is_said(actions: list[Action], reason: str) -
     assert fault(0, MIXED, 3) is None
 
 
-@pytest.mark.parametrize("action", [None, Noise(5), Noise(5, (Move(1, 0.5),)), Back(Noise(7, (Move(2, 0.1),)), 0)])
+@pytest.mark.parametrize(
+    "action",
+    [None, Noise(5), Noise(2**63 - 1, EXTREMES), Noise(5, (Move(1, 0.5),)), Back(Noise(7, (Move(2, 0.1),)), 0)],
+)
 def test_records_give_back_their_action(action: Action) -> None:
     assert from_record(to_record(action)) == action
 

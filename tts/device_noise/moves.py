@@ -79,8 +79,9 @@ def _box(before: Tensor, moves: Sequence[Box]) -> Tensor:
 
 def _band(before: Tensor, moves: Sequence[Band]) -> Tensor:
     """The noises with these coefficients in the lowest Haar band; sums are pairwise, in float64."""
-    level, size = moves[0].level, 2 ** moves[0].level
+    level = moves[0].level
     check_band(tuple(before.shape[1:]), level, len(moves[0].values))
+    size = 2**level
     rows, channels, height, width = before.shape
     blocks = before.double().view(rows, channels, height // size, size, width // size, size)
     sums = blocks
