@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from tts.errors import DataError, SettingError, TTSError
+from tts.errors import DataError, SettingError, first_line
 from tts.files import downloads
 from tts.files.digests import sha256
 from tts.metrics.extractors.base import ExtractorSettings
 from tts.metrics.references import images
+from tts.metrics.references.faults import told
 from tts.metrics.references.sample import drawn
 from tts.training.frechet import Moments
 
@@ -25,15 +27,21 @@ BATCH = 64
 
 
 def digest(path: Path, setting: str = "reference") -> str:
-    """SHA-256 of a file, or of the names and contents of a folder's images."""
-    if not path.is_dir():
-        return sha256(path, setting)
-    found = hashlib.sha256()
-    for file in sorted(file for file in path.rglob("*") if file.suffix.lower() in images.SUFFIXES):
-        found.update(f"{file.relative_to(path)}\0".encode())
-        with file.open("rb") as content:
-            found.update(hashlib.file_digest(content, "sha256").digest())
-    return found.hexdigest()
+    """SHA-256 of a file, or of the names and contents of a folder's images.
+
+    Raises:
+        DataError: an image of the folder cannot be read.
+        WeightsError: the file cannot be read.
+    """
+    with told(f"{setting} {path}", "its images cannot be read"):
+        if not path.is_dir():
+            return sha256(path, setting)
+        found = hashlib.sha256()
+        for file in images.files(path):
+            found.update(f"{file.relative_to(path)}\0".encode())
+            with file.open("rb") as content:
+                found.update(hashlib.file_digest(content, "sha256").digest())
+        return found.hexdigest()
 
 
 def moments(path: Path, features: ExtractorSettings, layer: str) -> Moments:
@@ -95,17 +103,31 @@ def _kept(
     """Arrays from the cache, or made and put there; of processes that need the same ones, one makes them."""
     key = f"{digest(path)} {features.about()} {layer} {kind}"
     target = downloads.folder() / "references" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(target.with_name(f".{target.name}.lock")):
-            if not target.exists():
-                _write(target, make())
-            with np.load(target, allow_pickle=False) as file:
+    with ExitStack() as held:
+        with _cached(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(FileLock(target.with_name(f".{target.name}.lock")))
+            there = target.exists()
+        made = None if there else make()
+        with _cached(target):
+            if made is not None:
+                _write(target, made)
+            with (
+                target.open("rb") as opened,
+                np.load(opened, allow_pickle=False) as file,
+            ):  # numpy leaves a damaged one open
                 return {name: file[name] for name in file.files}
-    except TTSError:
-        raise
-    except (OSError, ValueError) as error:
-        raise SettingError(f"TTS_CACHE: {target} cannot be used ({error}); delete it, or set another folder") from None
+
+
+@contextmanager
+def _cached(target: Path) -> Iterator[None]:
+    """Context that reads or writes a file of the cache, and names it where that fails."""
+    try:
+        yield
+    except Exception as error:  # a damaged .npz file has a dozen kinds
+        raise SettingError(
+            f"TTS_CACHE: {target} cannot be used ({first_line(error)}); delete it, or set another folder"
+        ) from None
 
 
 def _write(target: Path, arrays: dict[str, NDArray[Any]]) -> None:

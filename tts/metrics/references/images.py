@@ -6,7 +6,7 @@ import io
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from tts.errors import DataError
+from tts.metrics.references.faults import told
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 ARRAY = "arr_0.npy"
@@ -28,27 +29,28 @@ Read = Callable[[int], NDArray[np.uint8]]
 def opened(path: Path, setting: str = "reference") -> Iterator[tuple[int, Read]]:
     """How many images there are, and what reads one by its number, ``[H, W, 3]`` uint8; members stay in the archive.
 
-    They are in the order of their names, in an array in its own. Numbers must grow from one reading to the next.
+    They are in the order of their names, in an array in its own. Numbers must grow from one reading to the next. What
+    the caller raises meanwhile passes as it is.
 
     Raises:
         DataError: missing, damaged, or without images.
     """
-    try:
-        with _source(path) as found:
-            yield found
-    except FileNotFoundError:
-        raise DataError(f"{setting} {path}: no such file or folder") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, tarfile.TarError, Image.DecompressionBombError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{setting} {path}: its images cannot be read ({error})") from None
+    fault = f"{setting} {path}", "its images cannot be read"
+    with ExitStack() as held:
+        with told(*fault):
+            count, read = held.enter_context(_source(path))
+
+        def one(number: int) -> NDArray[np.uint8]:
+            with told(*fault):
+                return read(number)
+
+        yield count, one
 
 
 @contextmanager
 def _source(path: Path) -> Iterator[tuple[int, Read]]:
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-        yield _many(path, [str(file) for file in files], lambda name: Path(name).read_bytes())
+        yield _many(path, [str(file) for file in files(path)], lambda name: Path(name).read_bytes())
     elif path.suffix == ".npz":
         with zipfile.ZipFile(path) as archive, _member(archive, path) as file:
             yield _array(file, path)
@@ -59,6 +61,11 @@ def _source(path: Path) -> Iterator[tuple[int, Read]]:
         with tarfile.open(path) as tar:
             members = {member.name: member for member in tar.getmembers() if member.isfile()}
             yield _many(path, list(members), lambda name: _of_tar(tar, members[name]))
+
+
+def files(folder: Path) -> list[Path]:
+    """The images below a folder, by path."""
+    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
 
 
 def _many(path: Path, names: list[str], read: Callable[[str], bytes]) -> tuple[int, Read]:

@@ -12,6 +12,7 @@ import numpy as np
 from tts.errors import DataError, SettingError
 from tts.files import numpy_pickle
 from tts.metrics.extractors.base import POOLED, SPATIAL, ExtractorSettings
+from tts.metrics.references.faults import told
 from tts.training.frechet import Moments
 
 INCEPTION, DINOV2 = "inception-v3-compat", "dinov2-vit-l-14"
@@ -37,13 +38,8 @@ def names(path: Path) -> list[str]:
     Raises:
         DataError: missing or damaged.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return [name.removesuffix(".npy") for name in archive.namelist()]
-    except FileNotFoundError:
-        raise DataError(f"reference {path}: no such file") from None
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"reference {path}: damaged, or no .npz file ({error})") from None
+    with told(f"reference {path}", "damaged, or no .npz file"), zipfile.ZipFile(path) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist()]
 
 
 def moments(path: Path, features: ExtractorSettings, layer: str) -> Moments:
@@ -61,7 +57,8 @@ def moments(path: Path, features: ExtractorSettings, layer: str) -> Moments:
             f"reference {path}: holds moments of features of {there or 'nothing known'}, and none of "
             f"{features.family} ({layer}); set features to the extractor it was made with, or name real images"
         )
-    mean, covariance = (np.asarray(each, np.float64) for each in found[wanted]())
+    with told(f"reference {path}", "damaged, or holds more than numbers"):
+        mean, covariance = (np.asarray(each, np.float64) for each in found[wanted]())
     size = features.size(layer)
     if mean.shape != (size,) or covariance.shape != (size, size):
         raise DataError(
@@ -81,11 +78,8 @@ def _of_npz(path: Path) -> Mapping[tuple[str, str], Any]:
 
 
 def _arrays(path: Path, pair: tuple[str, str]) -> list[Any]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return [file[name] for name in pair]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"reference {path}: damaged, or holds more than numbers ({error})") from None
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        return [file[name] for name in pair]
 
 
 def _of_pickle(path: Path) -> Mapping[tuple[str, str], Any]:
