@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -175,3 +176,26 @@ def test_no_churn_means_no_actions() -> None:
 def test_refuses_settings_without_meaning(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         StochasticHeun(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"rho": 0.001},
+        {"rho": 0.2},
+        {"rho": 1e300},
+        {"rho": 5e-324},
+        {"rho": 1, "sigma_min": 1e-20},
+        {"sigma_max": 1e200},
+        {"sigma_max": 9e153},
+    ],
+)
+def test_refuses_levels_that_do_not_fall_to_one_above_0(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match="give no falling noise levels above 0; set rho nearer to 7"):
+        StochasticHeun(**wrong)
+
+
+@pytest.mark.parametrize("right", [{"rho": 0.5}, {"rho": 1}, {"rho": 100}, {"sigma_min": 1e-20}, {"sigma_max": 1e100}])
+def test_levels_may_be_spaced_oddly(right: dict[str, float]) -> None:
+    levels = StochasticHeun(**right, steps=10_000).levels
+    assert all(high > low for high, low in pairwise(levels))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 
 from pydantic import Field, PlainSerializer, PositiveFloat, model_validator
@@ -53,7 +54,20 @@ class StochasticHeun(SamplerSettings, Transitions):
     def _ordered(self) -> StochasticHeun:
         if self.sigma_min >= self.sigma_max:
             raise ValueError("sigma_min must be below sigma_max")
+        if not self._falls():
+            raise ValueError(
+                "rho, sigma_min and sigma_max give no falling noise levels above 0; set rho nearer to 7, or sigma_min "
+                "and sigma_max nearer to 1"
+            )
         return self
+
+    def _falls(self) -> bool:
+        """Whether rounding leaves levels that fall to one above 0, and squares that are numbers."""
+        try:
+            levels = self._levels()
+            return (2 * levels[0]) ** 2 < math.inf and all(high > low for high, low in pairwise(levels))
+        except OverflowError:
+            return False
 
     def on(self, schedule: Schedule) -> StochasticHeun:
         """This sampler: its levels follow from its own settings.
@@ -68,6 +82,9 @@ class StochasticHeun(SamplerSettings, Transitions):
     @cached_property
     def levels(self) -> tuple[float, ...]:
         """The N + 1 noise levels, from ``sigma_max`` to 0."""
+        return self._levels()
+
+    def _levels(self) -> tuple[float, ...]:
         high, low = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
         ramp = (high + i / (self.steps - 1) * (low - high) for i in range(self.steps))
         return (*(root**self.rho for root in ramp), 0.0)
