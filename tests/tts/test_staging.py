@@ -100,6 +100,16 @@ def test_engines_that_start_together_copy_once(tmp_path: Path, stage: Path) -> N
     assert [copy.read_bytes() for copy in copies(stage)] == [path.read_bytes()]
 
 
+def test_what_may_not_be_looked_at_is_named(tmp_path: Path, stage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = tmp_path / ("x" * 300)
+    assert near(long) == long
+    with pytest.raises(WeightsError, match=r"id .*: cannot be read \(File name too long\)"):
+        hub.local_folder(str(long), "id")
+    monkeypatch.setenv(VARIABLE, str(long))
+    with pytest.raises(WeightsError, match=r"engines\.stage .*: model\.pkl cannot be copied there \(File name"):
+        near(source(tmp_path / "server"))
+
+
 def test_a_full_disk_is_named_and_leaves_no_half_copy(
     tmp_path: Path, stage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,3 +122,13 @@ def test_a_full_disk_is_named_and_leaves_no_half_copy(
         near(source(tmp_path / "server"))
     assert copies(stage) == []
     assert not list(stage.glob(".*.tmp"))
+
+
+def test_a_full_disk_is_no_fault_of_the_hub(tmp_path: Path, stage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.write_bytes(b"a file")
+    path = source(tmp_path / "hub")
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: str(path))
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(path.parent))
+    for fetch in (lambda: hub.hub_file("own/er", "model.pkl", "id"), lambda: hub.hub_folder("own/er", ("*",), "id")):
+        with pytest.raises(WeightsError, match=r"^engines\.stage .* cannot be copied there \(File exists\)"):
+            fetch()

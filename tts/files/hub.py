@@ -33,12 +33,13 @@ def hub_file(id: str, name: str, setting: str, revision: str | None = None) -> P
         revision: branch, tag or commit; None: the main branch.
 
     Raises:
-        WeightsError: the file cannot be downloaded.
+        WeightsError: the file cannot be downloaded, or not be copied to this machine.
     """
     from huggingface_hub import hf_hub_download
 
     with unreachable(id, setting):
-        return near(Path(hf_hub_download(id, name, revision=revision)))
+        found = Path(hf_hub_download(id, name, revision=revision))
+    return near(found)
 
 
 @lru_cache(maxsize=32)
@@ -47,7 +48,8 @@ def hub_folder(id: str, patterns: tuple[str, ...], setting: str, revision: str |
     from huggingface_hub import snapshot_download
 
     with unreachable(id, setting):
-        return near(Path(snapshot_download(id, revision=revision, allow_patterns=list(patterns))))
+        found = Path(snapshot_download(id, revision=revision, allow_patterns=list(patterns)))
+    return near(found)
 
 
 def dataset_file(id: str, name: str, setting: str) -> Path:
@@ -70,12 +72,16 @@ def local_folder(id: str, setting: str) -> Path | None:
     """The local folder that an id names; None if the id is the name of a repository.
 
     Raises:
-        WeightsError: the id is neither.
+        WeightsError: the id is neither, or may not be looked into.
     """
     path = expanded(id)
-    if path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:
+        raise WeightsError(f"{setting} {id}: cannot be read ({error.strerror})") from None
+    if is_folder:
         return near(path)
-    if path.is_file():
+    if is_file:
         raise WeightsError(
             f"{setting} {id}: a file; name a folder (stable-diffusion and "
             "stable-diffusion-xl take a single file as 'file')"

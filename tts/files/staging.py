@@ -29,20 +29,26 @@ def near(path: Path) -> Path:
         WeightsError: the copy cannot be made.
     """
     stage = os.environ.get(VARIABLE)
-    if not stage or not path.exists():  # code that reads it reports that it is missing
+    if not stage or not _is_there(path):  # code that reads it reports that it is missing
         return path
-    copy = expanded(stage) / f"{_state(path)}-{path.name}"
-    if copy.exists():
-        return copy
     try:
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        _copy(path, copy)
+        copy = expanded(stage) / f"{_state(path)}-{path.name}"
+        if not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            _copy(path, copy)
     except OSError as error:
         raise WeightsError(
             f"engines.stage {stage}: {path.name} cannot be copied there ({error.strerror or error}); name a folder "
             "with more space, or leave the setting out"
         ) from None
     return copy
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # its folder may not be looked into
+        return False
 
 
 def _copy(path: Path, copy: Path) -> None:
