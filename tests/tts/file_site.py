@@ -20,6 +20,7 @@ class Site:
         cuts: number of bytes after which each connection breaks; connections after the last entry do not break.
         ranges: whether it can send the rest of a file.
         version: name of the file's version.
+        moved: address to which a file called ``moved.pkl`` leads on.
         asked: first byte that each connection asked for; None for the whole file.
     """
 
@@ -30,6 +31,7 @@ class Site:
     length: bool = True
     asked: list[int | None] = field(default_factory=list)
     url: str = ""
+    moved: str = ""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -40,6 +42,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         site, wanted = self.site, re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         site.asked.append(int(wanted[1]) if wanted else None)
+        if self.path.endswith("/moved.pkl"):
+            self.send_response(302)
+            self.send_header("Location", site.moved)
+            return self.end_headers()
         if not self.path.endswith(".pkl"):
             return self.send_error(404)
         current = self.headers.get("If-Range", site.version) == site.version

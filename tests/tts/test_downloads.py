@@ -17,6 +17,9 @@ from tts.models.edm import EDM
 
 pytestmark = pytest.mark.usefixtures("cache")
 
+LONG = "x" * 300
+"""Name of a file that no file system lets anyone ask for, be it an administrator."""
+
 
 def only(cache: Path, *content: bytes) -> bool:
     """Whether the cache holds only these contents and empty lock files."""
@@ -219,6 +222,21 @@ def test_other_addresses_than_the_webs_are_refused(url: str, cache: Path) -> Non
     assert not cache.exists()
 
 
+def test_an_address_that_is_none_is_named(cache: Path) -> None:
+    with pytest.raises(WeightsError, match=r"weights \.\.\.: is no https address; set weights to a file"):
+        fetch("https://[x/y.pkl", "weights")
+
+
+def test_an_address_leads_on_to_safe_ones_only(site: Site) -> None:
+    url = site.url.replace("network", "moved")
+    for unsafe in ("http://host.example/w.pth", "ftp://host.example/w.pth"):
+        site.moved = unsafe
+        with pytest.raises(WeightsError, match=f"302: leads on to {unsafe}, which is no https address"):
+            fetch(url, "weights")
+    site.moved = site.url
+    assert fetch(url, "weights").read_bytes() == CONTENT
+
+
 def test_an_address_that_has_nothing_is_named(site: Site) -> None:
     url = site.url.replace(".pkl", ".zip")
     with pytest.raises(WeightsError, match=r"not in the cache and cannot be fetched \(HTTP Error 404: Not Found"):
@@ -244,6 +262,13 @@ def test_an_unreachable_address_says_what_to_do(cache: Path) -> None:
 def test_a_cache_that_cannot_be_written_is_named(site: Site, cache: Path) -> None:
     cache.write_bytes(b"a file")
     with pytest.raises(WeightsError, match=rf"cannot be fetched \(.*File exists.*{cache}"):
+        fetch(site.url, "checkpoint")
+
+
+def test_a_cache_that_may_not_be_looked_into_is_named(site: Site, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.mkdir()
+    monkeypatch.setenv("TTS_CACHE", str(cache / LONG))
+    with pytest.raises(WeightsError, match=r"cannot be fetched \(.*File name too long"):
         fetch(site.url, "checkpoint")
 
 

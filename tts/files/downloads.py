@@ -8,18 +8,18 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO, BinaryIO
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from filelock import FileLock
 
 from tts.errors import WeightsError
 from tts.files import digests
-from tts.files.addresses import refuse_secrets, shown
+from tts.files.addresses import redacted, refuse_secrets
 from tts.files.homes import expanded
 from tts.files.staging import near
 
@@ -61,24 +61,34 @@ def fetch(url: str, setting: str, sha256: str | None = None) -> Path:
     Raises:
         WeightsError: the file is not in the cache and cannot be downloaded, or its digest is another one.
     """
-    parts = urlsplit(url)
-    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
-        raise WeightsError(f"{setting} {shown(url)}: is no https address; set {setting} to a file or an https address")
+    if not _is_safe(url):
+        raise WeightsError(
+            f"{setting} {redacted(url)}: is no https address; set {setting} to a file or an https address"
+        )
     refuse_secrets(url, setting)
     target = place(url)
-    if not target.exists():
-        try:
+    try:
+        if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             _fetch(url, target, sha256)
-        except (OSError, HTTPException, ValueError) as error:
-            raise WeightsError(
-                f"{setting} {url}: not in the cache and cannot be fetched ({error or type(error).__name__}); fetch it "
-                f"elsewhere and set {setting} to its path, or put it at {target}"
-            ) from None
+    except (OSError, HTTPException, ValueError) as error:
+        raise WeightsError(
+            f"{setting} {url}: not in the cache and cannot be fetched ({error or type(error).__name__}); fetch it "
+            f"elsewhere and set {setting} to its path, or put it at {target}"
+        ) from None
     found = near(target)
     if sha256 is not None:
         _compare_cached(url, target, found, setting, sha256)
     return found
+
+
+def _is_safe(url: str) -> bool:
+    """Whether an address is an https address, or an http address of this machine."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
 
 
 def _compare_cached(url: str, target: Path, copy: Path, setting: str, sha256: str) -> None:
@@ -145,6 +155,23 @@ def _progress(name: str, have: int, total: int | None) -> Iterator[Callable[[int
         yield lambda more: shown.advance(task, more)
 
 
+class _SafeRedirects(HTTPRedirectHandler):
+    """Follows addresses only to those that may be fetched themselves."""
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        """The next request.
+
+        Raises:
+            HTTPError: it is for an address that could be changed on its way.
+        """
+        if not _is_safe(newurl):
+            said = f"leads on to {redacted(newurl)}, which is no https address"
+            raise HTTPError(req.full_url, code, said, headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 class _Part:
     """A partly downloaded file.
 
@@ -179,7 +206,7 @@ class _Part:
     def _receive(self, have: int) -> None:
         """Use one connection for the missing bytes, or for all if the server has another version or no ranges."""
         try:
-            response: HTTPResponse = urlopen(self._request(have), timeout=TIMEOUT)  # noqa: S310  (http by the caller)
+            response: HTTPResponse = build_opener(_SafeRedirects).open(self._request(have), timeout=TIMEOUT)
         except HTTPError as error:
             error.close()
             if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
