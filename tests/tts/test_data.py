@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from broken_png import broken
 from PIL import Image
 from torch import Tensor
 from torchvision.datasets import CIFAR10
@@ -30,8 +31,9 @@ def encoded(picture: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def write_parquet(folder: Path, split: str, values: np.ndarray) -> None:
-    columns = {"image": [encoded(value) for value in values], "label": [k % 10 for k in range(len(values))]}
+def write_parquet(folder: Path, split: str, values: np.ndarray, hub: bool = False) -> None:
+    images = [{"bytes": encoded(value), "path": None} if hub else encoded(value) for value in values]
+    columns = {"image": images, "label": [k % 10 for k in range(len(values))]}
     pq.write_table(pa.table(columns), folder / f"cifar10_{split}.parquet")
 
 
@@ -54,9 +56,10 @@ def write_original(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (base / CIFAR10.meta["filename"]).write_bytes(pickle.dumps({CIFAR10.meta["key"]: list("abcdefghij")}))
 
 
+@pytest.mark.parametrize("hub", [False, True], ids=["bytes", "the hub's structs"])
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_reads_parquet(tmp_path: Path, split: str) -> None:
-    write_parquet(tmp_path, split, pictures(12))
+def test_reads_parquet(tmp_path: Path, split: str, hub: bool) -> None:
+    write_parquet(tmp_path, split, pictures(12), hub)
     images = cifar10(tmp_path, split)
     assert np.array_equal(images.pixels.permute(0, 2, 3, 1).numpy(), pictures(12))
     assert images.labels.tolist() == [k % 10 for k in range(12)]
@@ -89,13 +92,26 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         cifar10(tmp_path / "nowhere", "train")
 
 
-def other_columns() -> bytes:
+def table(**columns: object) -> bytes:
     file = io.BytesIO()
-    pq.write_table(pa.table({"img": [b""], "target": [0]}), file)
+    pq.write_table(pa.table(columns), file)
     return file.getvalue()
 
 
-@pytest.mark.parametrize("content", [b"PAR1 cut short", b"", other_columns()], ids=["damaged", "empty", "columns"])
+WHOLE = encoded(pictures(1)[0])
+UNUSABLE = {
+    "damaged": b"PAR1 cut short",
+    "empty": b"",
+    "columns": table(img=[b""], target=[0]),
+    "a broken PNG": table(image=[broken(WHOLE)], label=[0]),
+    "no bytes": table(image=[{"path": "1.png"}], label=[0]),
+    "no label": table(image=[WHOLE], label=pa.array([None], pa.int64())),
+    "a label of CIFAR-100": table(image=[WHOLE], label=[10]),
+    "smaller images": table(image=[encoded(pictures(1)[0, :16])], label=[0]),
+}
+
+
+@pytest.mark.parametrize("content", UNUSABLE.values(), ids=UNUSABLE.keys())
 def test_an_unusable_parquet_file_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "cifar10_train.parquet").write_bytes(content)
     with pytest.raises(DataError, match=r"cifar10_train\.parquet"):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tts.errors import DataError
+
+SIDE, CLASSES = 32, 10
 
 
 class Images(NamedTuple):
@@ -25,11 +28,11 @@ def cifar10(folder: Path, split: str) -> Images:
 
     Args:
         folder: holds ``cifar10_train.parquet`` and ``cifar10_test.parquet`` (columns ``image``: encoded bytes,
-            ``label``: 0..9), or is the root of ``torchvision.datasets.CIFAR10``.
+            or the hub's structs that hold them, ``label``: 0..9), or is the root of ``torchvision.datasets.CIFAR10``.
         split: ``"train"`` or ``"test"``.
 
     Raises:
-        DataError: the folder holds neither form.
+        DataError: the folder holds neither form, or other images.
     """
     parquet = folder / f"cifar10_{split}.parquet"
     if parquet.exists():
@@ -46,17 +49,26 @@ def cifar10(folder: Path, split: str) -> Images:
 
 
 def _from_parquet(path: Path) -> Images:
-    import pyarrow as pa
     import pyarrow.parquet as pq
-    from PIL import Image
 
     try:
         table = pq.read_table(path, columns=["image", "label"])
-        rows = (Image.open(io.BytesIO(image)).convert("RGB") for image in table["image"].to_pylist())
-        pixels = torch.from_numpy(np.stack([np.asarray(row) for row in rows]))
-    except (pa.ArrowException, OSError, ValueError) as error:
+        pixels = torch.from_numpy(np.stack([_decoded(image) for image in table["image"].to_pylist()]))
+        labels = torch.tensor(table["label"].to_pylist())
+    except Exception as error:  # a foreign file can make anything of Arrow, Pillow and torch
         raise DataError(f"{path}: not a Parquet file with the columns 'image' (encoded bytes) and 'label'") from error
-    return Images(pixels.permute(0, 3, 1, 2).contiguous(), torch.tensor(table["label"].to_pylist()))
+    known = labels.dtype == torch.int64 and bool(((labels >= 0) & (labels < CLASSES)).all())
+    if pixels.shape[1:] != (SIDE, SIDE, 3) or not known:
+        raise DataError(f"{path}: not CIFAR-10; its images must be {SIDE} x {SIDE}, its labels 0 to {CLASSES - 1}")
+    return Images(pixels.permute(0, 3, 1, 2).contiguous(), labels)
+
+
+def _decoded(image: Any) -> NDArray[np.uint8]:
+    """The pixels of an encoded image, or of a row of the hub's, ``{"bytes": ..., "path": ...}``."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(image["bytes"] if isinstance(image, dict) else image)) as found:
+        return np.asarray(found.convert("RGB"))
 
 
 def to_unit(pixels: Tensor) -> Tensor:
