@@ -229,3 +229,15 @@ def test_clip_is_torch_fidelity_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert settings.size("pooled") == 16
     with pytest.raises(SettingError, match="features clip: model 'vit-b-33' is unknown; did you mean 'vit-b-32'"):
         clip.CLIP(model="vit-b-33", weights="x").size("pooled")
+
+
+@torch.inference_mode()
+def test_weights_of_half_precision_are_used_in_float32(weights: Path, vit: tuple[Any, Path], tmp_path: Path) -> None:
+    halved = tmp_path / "half.pth"
+    for path, settings in (
+        (weights, Inception(weights=str(halved))),
+        (vit[1], DINOv2(model="vit-s-14", weights=str(halved))),
+    ):
+        state = torch.load(path).items()
+        torch.save({name: value.half() if value.is_floating_point() else value for name, value in state}, halved)
+        assert settings.look("cpu")(images(2))["pooled"].dtype == torch.float32

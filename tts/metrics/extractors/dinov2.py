@@ -78,7 +78,7 @@ class DINOv2(ExtractorSettings):
 
         from tts.networks.placing import place
 
-        network = place(self.network(), device)
+        network = place(self.network(), device, torch.float32)
         mean, std = (torch.tensor(each, device=device).view(3, 1, 1) for each in (MEAN, STD))
 
         def look(images: Tensor) -> Mapping[str, Tensor]:
@@ -97,7 +97,7 @@ class DINOv2(ExtractorSettings):
         state.pop("mask_token", None)  # used in training only
         if "pos_embed" not in state:
             raise WeightsError(f"weights {path}: are not DINOv2's (no pos_embed)")
-        state["pos_embed"] = positions(state["pos_embed"], SIDE // PATCH)
+        state["pos_embed"] = positions(state["pos_embed"].float(), SIDE // PATCH)
         with torch.device("meta"):
             network = timm.create_model(f"vit_{TIMM[self.model]}_patch14_dinov2", num_classes=0, img_size=SIDE)
         tensors.fill(network, state, f"weights {path}")

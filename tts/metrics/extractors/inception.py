@@ -59,9 +59,11 @@ class Inception(ExtractorSettings):
 
     def look(self, device: str) -> Look:
         """The network on a device."""
+        import torch
+
         from tts.networks.placing import place
 
-        network: Any = place(inception(self.path()), device)
+        network: Any = place(inception(self.path()), device, torch.float32)
         kept: dict[str, Tensor] = {}
         network.Mixed_6d.branch1x1.register_forward_hook(lambda _, __, out: kept.update(spatial=out))
 
