@@ -71,6 +71,7 @@ def words(images, conditions):
 """,
     "fault_syntax.py": "def broken(:\n",
     "fault_import.py": "import no_such_package\n",
+    "no_such_file.py": "import no_such\n",
     "fault_kind.py": "NUMBER = 3\n\n\nclass Nothing:\n    pass\n",
     "fault_exit.py": "raise SystemExit(3)\n",
 }
@@ -155,6 +156,7 @@ def test_what_is_wrong_is_said_once_in_one_line(folder: Path, arguments: list[st
         ("fault_kind:Nothing", "is no search, model, reward, sampler or metric; derive a class from"),
         ("fault_syntax:broken", "its module raises SyntaxError: invalid syntax (fault_syntax.py, line 1)"),
         ("fault_import:x", "ModuleNotFoundError: No module named 'no_such_package' (fault_import.py:1)"),
+        ("no_such_file:x", "ModuleNotFoundError: No module named 'no_such' (no_such_file.py:1)"),
         ("fault_exit:x", "its module raises SystemExit: 3 (fault_exit.py:1)"),
     ],
 )

@@ -162,7 +162,7 @@ def _module(name: str, target: str) -> ModuleType:
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
-        if error.name is not None and name.startswith(error.name):
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
             raise SettingError(
                 f"check {target}: no module '{name}' is here; run it in the folder of its file"
             ) from None
