@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -78,7 +79,21 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal without a character shows '?' for it, and is no error
             stream.reconfigure(errors="replace")
-    sys.exit(call(app))
+    try:
+        sys.exit(call(app))
+    finally:
+        _let_go()
+
+
+def _let_go() -> None:
+    """Drop what the log could not take, which would make another exit code of the command's when Python ends."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            try:
+                stream.flush()
+            except OSError:
+                with Path(os.devnull).open("wb") as nothing:
+                    os.dup2(nothing.fileno(), stream.fileno())
 
 
 def _own_pictures() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import Overrides, err, out
+from bench.commands.options import Overrides, err, log
 
 
 def run(
@@ -49,18 +49,18 @@ def run(
     after = controls(settings)
     try:
         with gently(err):
-            finished = run_study(settings, out, retry_errors)
+            finished = run_study(settings, log, retry_errors)
             for control in after:
-                run_study(control, out, retry_errors)
+                run_study(control, log, retry_errors)
     except KeyboardInterrupt as stop:
         err.print("stopped; what was finished is stored, and the same command goes on from there")
         raise typer.Exit(stop.code if isinstance(stop, Interrupted) else 130) from None
     if not finished.study.shard_size:
-        out.print(f"shard {settings.shard}: has no trials; there are fewer of them than shards", highlight=False)
+        log.print(f"shard {settings.shard}: has no trials; there are fewer of them than shards", highlight=False)
         return
     runs = with_controls([settings.output])
-    failed = report(runs, out, trust=True) if summary else sum(failures(run) for run in runs)
+    failed = report(runs, log, trust=True) if summary else sum(failures(run) for run in runs)
     if summary:
-        out.print(f"all of it on one page: tts-bench report {settings.output}", markup=False, soft_wrap=True)
+        log.print(f"all of it on one page: tts-bench report {settings.output}", markup=False, soft_wrap=True)
     if failed and not errors_ok:
         raise typer.Exit(3)

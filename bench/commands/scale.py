@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import Overrides, out
+from bench.commands.options import Overrides, log
 
 
 class ScalingMode(StrEnum):
@@ -40,5 +40,5 @@ def scale(
 
     modes = MODES if mode is ScalingMode.both else (mode.value,)
     settings = load(config, [*(overrides or []), "images=false"])
-    out.print(render(run_scale(settings, Plan(modes, parse_engines(engines), repeats), output, out)))
-    out.print(f"{output}: scaling.parquet, scaling-summary.parquet, scaling.png", markup=False, soft_wrap=True)
+    log.print(render(run_scale(settings, Plan(modes, parse_engines(engines), repeats), output, log)))
+    log.print(f"{output}: scaling.parquet, scaling-summary.parquet, scaling.png", markup=False, soft_wrap=True)

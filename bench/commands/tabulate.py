@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import Overrides, err, out
+from bench.commands.options import Overrides, err, log
 
 
 def tabulate(
@@ -34,12 +34,12 @@ def tabulate(
 
     try:
         with gently(err):
-            found = make_table(target, candidates, output, overrides or [], trust, out)
+            found = make_table(target, candidates, output, overrides or [], trust, log)
     except KeyboardInterrupt as stop:
         err.print("stopped; what was recorded is stored, and the same command goes on from there")
         raise typer.Exit(stop.code if isinstance(stop, Interrupted) else 130) from None
     size = found.file.stat().st_size / 1e6
-    out.print(f"{found.file}: {found.trajectories:,} trajectories, {size:.1f} MB", markup=False, soft_wrap=True)
+    log.print(f"{found.file}: {found.trajectories:,} trajectories, {size:.1f} MB", markup=False, soft_wrap=True)
     if found.failed:
         err.print(f"{found.failed:,} trajectories have failed, and are left out", style="yellow")
         raise typer.Exit(3)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import Device, out
+from bench.commands.options import Device, log
 from tts.errors import SettingError
 
 
@@ -45,8 +45,8 @@ def train(
 
     options = TrainOptions(what.value, data, output, images, save_every, threads, bf16, compile, samples)
     options = replace(options, device=device.here(), batch=batch, widths=_numbers(widths))
-    for name, value in train_network(options, out).items():
-        out.print(f"{name}: {value}", highlight=False)
+    for name, value in train_network(options, log).items():
+        log.print(f"{name}: {value}", highlight=False)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -105,7 +105,7 @@ class Writer:
             self._insist(self._store.flush)
         except TTSError as error:
             self._failure = error
-        except Exception as error:  # else the run would go on for days and store nothing
+        except BaseException as error:  # else the run would go on for days and store nothing
             self._failure = TTSError(f"rows cannot be stored ({type(error).__name__}: {' '.join(str(error).split())})")
 
     def _next(self) -> TrialRow:

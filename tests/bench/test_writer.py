@@ -78,6 +78,21 @@ def test_rows_that_no_file_can_hold_end_the_run(tmp_path: Path) -> None:
     assert free(tmp_path)
 
 
+def test_a_line_that_would_end_the_thread_ends_the_run(tmp_path: Path, disk: Disk) -> None:
+    """As where nobody reads a pipe: the thread must not end in silence."""
+
+    def leave(_: str) -> None:
+        raise SystemExit(1)
+
+    writing = Writer(opened_while_full(tmp_path, disk), 60.0, leave)
+    writing.add(TrialRow.of_record(row(0)))
+    until(lambda: writing._failure)
+    with pytest.raises(TTSError, match=r"^rows cannot be stored \(SystemExit: 1\); 1 finished trials are not stored"):
+        writing.close()
+    disk.full = False
+    assert free(tmp_path)
+
+
 @pytest.fixture
 def interrupted_join(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Interrupt the first wait for a thread, as Ctrl-C would."""
