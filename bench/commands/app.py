@@ -104,11 +104,19 @@ def _own_pictures() -> None:
 
 
 def call(command: Callable[..., Any], *arguments: Any) -> int:
-    """Run a command and turn our errors into exit codes."""
+    """Run a command and turn our errors, and those about a path, into exit codes."""
     try:
         command(*arguments)
     except TTSError as error:
-        message = " ".join(plain(redacted(f"error: {error}")).splitlines())  # of values that users give, too
-        err.print(message, style="red", highlight=False, markup=False, soft_wrap=True)
-        return 1 if isinstance(error, EngineError) else 2
+        return _told(str(error), 1 if isinstance(error, EngineError) else 2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _told(f"{error.filename}: {error.strerror}", 2)  # a path of the user's, at which nobody may look, say
     return 0
+
+
+def _told(error: str, code: int) -> int:
+    message = " ".join(plain(redacted(f"error: {error}")).splitlines())  # of values that users give, too
+    err.print(message, style="red", highlight=False, markup=False, soft_wrap=True)
+    return code

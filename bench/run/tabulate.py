@@ -58,7 +58,10 @@ def tabulate(
     Raises:
         TTSError: a setting cannot be used, the run is of another configuration, or not all of its trials are there.
     """
-    is_run = (Path(target) / "manifest.json").exists()
+    try:
+        is_run = (Path(target) / "manifest.json").exists()
+    except OSError as error:
+        raise SettingError(f"{target}: cannot be read ({error.strerror})") from None
     if is_run and overrides:
         raise SettingError(f"{target}: is a run, whose settings are fixed; --set is for configurations")
     given = stored_study(target, trust).config if is_run else load(target, overrides)

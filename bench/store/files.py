@@ -70,5 +70,7 @@ def check_file(path: Path, option: str = "output") -> None:
         SettingError: it will not.
     """
     check_folder(path.parent, option)
-    if path.is_dir():
+    with writing(path, option):
+        is_folder = path.is_dir()
+    if is_folder:
         raise SettingError(f"{option} {path}: is a folder; name a file")

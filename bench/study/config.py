@@ -149,7 +149,11 @@ def find(source: str) -> Path:
     if source in shipped:
         return shipped[source]
     path = Path(source)
-    if path.is_dir() or not path.exists():  # a pipe is as good as a file
+    try:
+        missing = path.is_dir() or not path.exists()  # a pipe is as good as a file
+    except OSError:  # whoever opens it learns why
+        missing = False
+    if missing:
         raise SettingError(
             f"configuration '{source}': no such file or shipped configuration; {nearest(source, shipped)}"
         )

@@ -78,12 +78,11 @@ def test_run_refuses_a_bad_setting_before_it_writes(override: str, message: str,
     assert list(tmp_path.iterdir()) == [config]
 
 
-def test_run_refuses_a_configuration_that_is_not_there(tmp_path: Path) -> None:
-    refused(
-        "configuration 'quikstart': no such file or shipped configuration; did you mean 'quickstart'?",
-        "run",
-        "quikstart",
-    )
+@pytest.mark.parametrize("command", ["run", "tabulate"])
+def test_a_configuration_that_cannot_be_found_is_refused(command: str) -> None:
+    near = "no such file or shipped configuration; did you mean 'quickstart'?"
+    refused(f"configuration 'quikstart': {near}", command, "quikstart")
+    refused(f"{'x' * 300}: cannot be read (File name too long)", command, "x" * 300)
 
 
 def test_run_refuses_damaged_weights(tmp_path: Path) -> None:

@@ -126,6 +126,8 @@ def test_train_refuses_what_it_cannot_use_before_it_writes(tmp_path: Path) -> No
 
     out, nowhere = tmp_path / "out", tmp_path / "nowhere"
     refused(f"--data {nowhere}: neither cifar10_train.parquet nor", *train("denoiser", nowhere, out))
+    long = tmp_path / ("x" * 300)
+    refused(f"error: {long}/cifar10_train.parquet: File name too long", *train("denoiser", long, out))
     refused(f"--data {few}: 15 images do not fill one batch of 16", *train("denoiser", few, out))
     refused(f"--data {untested}: neither cifar10_test.parquet nor", *train("classifier", untested, out))
     below = few / "cifar10_test.parquet" / "out"

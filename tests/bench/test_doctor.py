@@ -69,6 +69,8 @@ def test_a_file_that_cannot_be_saved_is_refused_before_the_work(
     below = tmp_path / "file" / "found.json"
     refused(f"--save {below.parent}: cannot be written to (Not a directory)", "doctor", "--save", below)
     refused(f"--save {tmp_path}: is a folder; name a file", "doctor", "--save", tmp_path)
+    long = tmp_path / ("x" * 300)
+    refused(f"--save {long}: cannot be written to (File name too long)", "doctor", "--save", long)
     assert not examined
     missing = tmp_path / "missing" / "found.json"
     assert bench("doctor", "--save", missing).code == 0
@@ -113,16 +115,17 @@ def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_part_that_fails_keeps_none_of_the_others_away(
+def test_parts_that_fail_keep_none_of_the_others_away(
     quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_: object) -> None:
         raise RuntimeError("no driver\nand more")
 
     monkeypatch.setattr(examination.devices, "device", broken)
-    found = list(examination.examine(study(tmp_path)))
-    [bad] = [each for each in found if each.verdict is Verdict.BAD]
-    assert (bad.topic, bad.seen) == ("device", "no driver")
+    long = tmp_path / ("x" * 300)
+    found = list(examination.examine(study(tmp_path, f"output={long}")))
+    bad = [(each.topic, each.seen) for each in found if each.verdict is Verdict.BAD]
+    assert bad == [("disk", f"[Errno 36] File name too long: '{long}'"), ("device", "no driver")]
     assert "speed" in {each.topic for each in found}
 
 

@@ -45,7 +45,7 @@ def examine(study: Study, watch: Watch = lambda _: None) -> Iterator[Finding]:
             continue
         try:
             yield from look()
-        except (TTSError, RuntimeError) as error:
+        except (TTSError, RuntimeError, OSError) as error:
             yield Finding(name, "looking", first_line(error), Verdict.BAD, "what stands there keeps a run from going")
 
 
