@@ -81,12 +81,17 @@ def segment_of(row: dict[str, Any], steps: int, folder: Output) -> Segment:
     return Segment(first, tuple(others), condition, ALL)
 
 
-def stored_study(folder: Output, trust: bool = False) -> Study:
+def stored_study(folder: Output, trust: bool = False, drawn: bool = True) -> Study:
     """The study of a run, as its manifest tells it.
+
+    Args:
+        folder: of the run.
+        trust: the manifest may name code, files and addresses.
+        drawn: its images are to be drawn again.
 
     Raises:
         UntrustedError: the manifest names code, files or addresses, and ``trust`` is not given.
-        SettingError: weights, settings or code have changed since, or its model draws no images.
+        SettingError: weights, settings or code have changed since, or no images can be drawn.
     """
     manifest = store.read_manifest(folder)
     if not trust:
@@ -94,7 +99,8 @@ def stored_study(folder: Output, trust: bool = False) -> Study:
     study = Study(_at_home(parse(RunConfig, manifest["config"], str(folder)), trust))
     if study.digest() != manifest["digest"]:
         raise SettingError(f"{folder}: was made with other weights or by another version than this one")
-    study.check_draws()
+    if drawn:
+        study.check_draws()
     return study
 
 

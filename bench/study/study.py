@@ -110,13 +110,15 @@ class Study:
         return self.config.engines.simulate is None and not self.model.recorded
 
     def check_draws(self) -> None:
-        """Refuse a model that draws no images, for what needs them.
+        """Refuse what draws no images, for what needs them.
 
         Raises:
-            SettingError: it is recorded.
+            SettingError: the model is recorded, or engines are simulated.
         """
         if self.model.recorded:
             raise SettingError(f"model {self.model_name}: draws no images; take the model that it was recorded from")
+        if self.config.engines.simulate is not None:
+            raise SettingError("engines.simulate: there is no model, and no image is drawn; run without it")
 
     @cached_property
     def context(self) -> Context:

@@ -7,16 +7,21 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import bench
+from driver_processes import write
 from fake_pool import Rows
 from local_rows import values
+from tiny_study import SHIPPED
 
 from bench.benchmarks.resume import resume
 from bench.benchmarks.simulated import simulated_study
 from bench.run.driver import Driver
 from bench.run.trial_queue import TrialQueue
+from bench.store import reader as store
 from bench.store.completed import CompletedTrials
 from bench.store.row import TrialRow
 from bench.study.config import RunConfig
@@ -56,6 +61,27 @@ def test_costs_are_those_of_the_formula(tiny: Make) -> None:
 
 def test_a_simulated_run_is_never_taken_for_a_real_one(tiny: Make) -> None:
     assert Study(tiny(engines={"simulate": 0.0})).digest() != Study(tiny()).digest()
+
+
+def test_what_needs_images_is_refused(tiny: Make, tmp_path: Path) -> None:
+    made = tiny(model=SHIPPED, searches=["naive"], engines={"simulate": 0.0})
+    config, run, image = write(made, tmp_path / "run.yaml"), made.output, tmp_path / "image.png"
+    assert bench("run", config, "--no-report").code == 0
+    trial = store.read(run, ["trial"])["trial"][0].as_py()
+    for command in (
+        ("doctor", config),
+        ("calibrate", config),
+        ("calibrate", config, "--precisions"),
+        ("plan", config, "--measure"),
+        ("replay", run, trial),
+        ("verify", run),
+        ("metrics", run, "--add", "frechet_judge"),
+        ("generate", "--set", "engines.simulate=0", "--output", image),
+    ):
+        result = bench(*command)
+        assert (result.code, "engines.simulate: there is no model" in result.err) == (2, True), command
+        assert result.err.count("\n") == 1
+    assert not image.exists()
 
 
 def test_it_needs_no_weights(tiny: Make) -> None:
