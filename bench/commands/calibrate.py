@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from bench.commands.options import Overrides, out
+from tts.errors import SettingError
 
 
 def calibrate(
@@ -28,6 +29,8 @@ def calibrate(
     and whether rewards still come in the same order (rank correlation), on which a search's choices depend.
     """
     if precisions:
+        if batches is not None:
+            raise SettingError("--batches: --precisions measures no batch sizes; leave one of them out")
         _precisions(config, overrides, trajectories)
         return
     from bench.study.config import load, with_batch

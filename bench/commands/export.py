@@ -59,6 +59,8 @@ def export(
     if public or overwrite or license != UNKNOWN:
         raise SettingError("--license, --public, --overwrite: are of a data set; give --to PLACE in place of a folder")
     if npz:
+        if not images:
+            raise SettingError("--no-images: --npz writes images and nothing else; leave one of them out")
         from bench.report.npz import export_npz
 
         for path, count in export_npz(run, folder).items():

@@ -41,6 +41,8 @@ def plan(
 
     if (pilot is None) != (difference is None):
         raise SettingError("--pilot and --difference go together: a run, and the difference that is to be seen")
+    if measure and rate is not None:
+        raise SettingError("--rate: --measure finds the rate itself; leave one of them out")
     settings = load(config, overrides)
     after = controls(settings)
     found = forecast(settings)

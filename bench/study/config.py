@@ -135,12 +135,18 @@ def load(source: str, overrides: list[str] | None = None) -> RunConfig:
         overrides: ``key=value`` with dots into nested settings and values in YAML, for example ``engines.count=4``.
 
     Raises:
-        SettingError: no such file, no YAML, an unknown key or an unusable value.
+        SettingError: no such file, no YAML, an unknown key or an unusable value, or a cluster for local engines.
     """
     values = read_yaml(find(source))
     for override in overrides or []:
         _override(values, override)
-    return parse(RunConfig, values, source)
+    config = parse(RunConfig, values, source)
+    if config.engines.backend == "local" and config.engines.address != "local":
+        raise SettingError(
+            f"{source}: engines.address = {config.engines.address}: engines.backend is local, which joins no cluster; "
+            "set engines.backend=ray, or leave the address out"
+        )
+    return config
 
 
 def find(source: str) -> Path:

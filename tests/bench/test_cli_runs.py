@@ -66,6 +66,7 @@ BAD: list[tuple[str, str]] = [
     ("searches=[{name: random, budget: {N: []}}]", "search random: budget N needs a list of at least one value"),
     ("problems.seeds=0", "problems.seeds = 0: "),
     ("engines.batch=0", "engines.batch = 0: "),
+    ("engines.address=auto", "engines.address = auto: engines.backend is local, which joins no cluster"),
     ("model.sampler.S_churn=0", "model cifar10: its sampler injects no noise at any step"),
     ("engines", "--set engines: expected key=value"),
 ]

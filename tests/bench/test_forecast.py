@@ -148,6 +148,7 @@ def test_mistakes_are_one_line(tiny: Make, tmp_path: Path) -> None:
     config.write_text(tiny().model_dump_json())
     refused("--pilot and --difference go together", "plan", config, "--pilot", tmp_path)
     refused("--pilot and --difference go together", "plan", config, "--difference", "1")
+    refused("--rate: --measure finds the rate itself", "plan", config, "--rate", "100", "--measure")
     refused("did you mean 'naive'", "plan", config, "--set", "searches=[naiv]")
 
 

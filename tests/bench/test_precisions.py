@@ -9,7 +9,7 @@ import edm_pickles
 import numpy as np
 import pytest
 import tiny_pipelines
-from command_line import bench
+from command_line import bench, refused
 from driver_processes import write
 
 from bench.run import precisions
@@ -114,6 +114,12 @@ def test_weights_in_8_bits_are_tried_where_a_model_may_have_them(tiny: Make, tmp
 def test_a_model_of_one_precision_is_refused(tiny: Make) -> None:
     with pytest.raises(SettingError, match="model cifar10: has one precision only"):
         next(effects(Study(tiny()), 1))
+
+
+def test_precisions_are_measured_at_one_batch() -> None:
+    refused(
+        "--batches: --precisions measures no batch sizes", "calibrate", "quickstart", "--precisions", "--batches", "8"
+    )
 
 
 def test_the_command_prints_a_table(config: RunConfig, tmp_path: Path) -> None:

@@ -252,6 +252,7 @@ def test_addresses_of_engines_and_sinks_are_named_before_others_read_them(folder
         ([], "give a folder, or --to PLACE"),
         (["there", "--to", "elsewhere"], "give a folder, or --to PLACE"),
         (["--to", "there", "--npz"], "images alone have no card"),
+        (["there", "--npz", "--no-images"], "--npz writes images and nothing else"),
         (["there", "--license", "mit"], "give --to PLACE in place of a folder"),
         (["there", "--overwrite"], "give --to PLACE in place of a folder"),
         (["--to", "there", "--license", "My License"], "--license My License: give the hub's word for it"),
