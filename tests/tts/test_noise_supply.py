@@ -86,6 +86,7 @@ def test_what_was_told_of_is_made_beside_and_once() -> None:
     bank = Noting()
     found = supply(bank)
     found.later([Noise(k) for k in range(20)])
+    found.settle()  # the noise that is moved is there
     found.soon([*(Noise(k) for k in range(30)), MOVED])
     found.settle()
     found.tensor([*(Noise(k) for k in range(30)), MOVED])

@@ -46,7 +46,8 @@ class FK(Search):
 
     advice: ClassVar[str] = (
         "Images that should stay close to the model's distribution: particles are resampled by weight, not by the "
-        "best alone, and no prediction is paid twice. With few particles it gains a little more than best of k."
+        "best alone, and no prediction is paid twice. On the embedded model two particles are best of two, "
+        "and four gain clearly more than best of four."
     )
     budget: ClassVar[str] = "k"
     needs_injection: ClassVar[bool] = False  # the initial noises differ

@@ -47,7 +47,8 @@ class TRS(Search):
 
     advice: ClassVar[str] = (
         "Few-step models and samplers without noise at budgets of hundreds of images: trust regions around the "
-        "best initial noises. At small budgets it trails zero-order search."
+        "best initial noises. By its paper it trails zero-order search at small budgets; on the embedded model "
+        "it does not."
     )
     budget: ClassVar[str] = "K"
     needs_injection: ClassVar[bool] = False
