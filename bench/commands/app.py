@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -37,6 +38,17 @@ from bench.commands.verify import verify
 from bench.store.plain import plain
 from tts.errors import EngineError, TTSError
 from tts.files.addresses import redacted
+
+OF_A_PATH = {
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ELOOP,
+}
+"""Errors of the system that are about a path as such; of others, such as a device's, a traceback says more."""
 
 app = typer.Typer(
     name="tts-bench",
@@ -110,7 +122,7 @@ def call(command: Callable[..., Any], *arguments: Any) -> int:
     except TTSError as error:
         return _told(str(error), 1 if isinstance(error, EngineError) else 2)
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None or error.errno not in OF_A_PATH:
             raise
         return _told(f"{error.filename}: {error.strerror}", 2)  # a path of the user's, at which nobody may look, say
     return 0

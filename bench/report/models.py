@@ -49,15 +49,17 @@ def _name(settings: Mapping[str, Any], parts: Sequence[str]) -> str:
     return " ".join([str(settings.get("name", "model")), *(part for part in parts if part)])
 
 
-def _own(key: str, found: Sequence[Mapping[str, Any]], given: Sequence[Mapping[str, Any]]) -> set[Any]:
-    """The value that a setting has in all runs that do not set it; empty where they differ."""
-    values = {each.get(key) for each, files in zip(found, given, strict=True) if not files.get(key)}
+def _own(key: str, found: Sequence[Mapping[str, Any]], given: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The value, as text, that a setting has in all runs that do not set it; empty where they differ."""
+    values = {str(each.get(key)) for each, files in zip(found, given, strict=True) if not files.get(key)}
     return values if len(values) == 1 else set()
 
 
 def _shared(key: str, found: Sequence[Mapping[str, Any]], given: Sequence[Mapping[str, Any]]) -> set[str]:
     """Names of files that have different weights in different runs."""
-    named = {(_stem(files[key]), each.get(key)) for each, files in zip(found, given, strict=True) if files.get(key)}
+    named = {
+        (_stem(files[key]), str(each.get(key))) for each, files in zip(found, given, strict=True) if files.get(key)
+    }
     return {stem for stem, times in Counter(stem for stem, _ in named).items() if times > 1}
 
 
@@ -65,7 +67,7 @@ def _stem(file: Any) -> str:
     return PurePosixPath(str(file)).stem
 
 
-def _part(key: str, settings: Mapping[str, Any], given: Mapping[str, Any], own: set[Any], shared: set[str]) -> str:
+def _part(key: str, settings: Mapping[str, Any], given: Mapping[str, Any], own: set[str], shared: set[str]) -> str:
     """What a name says of one setting; empty: nothing."""
     value = settings.get(key)
     if isinstance(value, str) and HEX.fullmatch(value):

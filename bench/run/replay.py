@@ -81,13 +81,13 @@ def segment_of(row: dict[str, Any], steps: int, folder: Output) -> Segment:
     return Segment(first, tuple(others), condition, ALL)
 
 
-def stored_study(folder: Output, trust: bool = False, drawn: bool = True) -> Study:
+def stored_study(folder: Output, trust: bool = False, simulated: bool = False) -> Study:
     """The study of a run, as its manifest tells it.
 
     Args:
         folder: of the run.
         trust: the manifest may name code, files and addresses.
-        drawn: its images are to be drawn again.
+        simulated: its engines may be.
 
     Raises:
         UntrustedError: the manifest names code, files or addresses, and ``trust`` is not given.
@@ -96,11 +96,10 @@ def stored_study(folder: Output, trust: bool = False, drawn: bool = True) -> Stu
     manifest = store.read_manifest(folder)
     if not trust:
         refuse_foreign(manifest["config"], str(folder))
-    study = Study(_at_home(parse(RunConfig, manifest["config"], str(folder)), trust))
+    study = Study(_at_home(parse(RunConfig, manifest["config"], str(folder)), trust), searching=False)
     if study.digest() != manifest["digest"]:
         raise SettingError(f"{folder}: was made with other weights or by another version than this one")
-    if drawn:
-        study.check_draws()
+    study.check_draws(simulated)
     return study
 
 

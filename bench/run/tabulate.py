@@ -64,7 +64,7 @@ def tabulate(
         raise SettingError(f"{target}: cannot be read ({error.strerror})") from None
     if is_run and overrides:
         raise SettingError(f"{target}: is a run, whose settings are fixed; --set is for configurations")
-    given = stored_study(target, trust, drawn=False).config if is_run else load(target, overrides)
+    given = stored_study(target, trust, simulated=True).config if is_run else load(target, overrides)
     if "://" in str(given.output) and output is None:
         raise SettingError("output: a table is written to a folder of this machine; give --output FILE")
     file = output or Path(f"{Path(target) if is_run else given.output}-table") / NAME

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tts.errors import DataError, first_line
+from tts.errors import DataError, TTSError, first_line
 from tts.files.digests import pixels_sha256
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def kept(where: Storage, row: Mapping[str, Any]) -> bytes | None:
         return row["image"]  # type: ignore[no-any-return]  # bytes, by the schema
     try:
         return where.read(name)
+    except TTSError:  # ours is an OSError, too
+        raise
     except OSError as error:
         raise DataError(f"{where}: {name} cannot be read ({error.strerror or first_line(error)})") from None
 

@@ -144,7 +144,7 @@ def load(source: str, overrides: list[str] | None = None) -> RunConfig:
     if config.engines.backend == "local" and config.engines.address != "local":
         raise SettingError(
             f"{source}: engines.address = {config.engines.address}: engines.backend is local, which joins no cluster; "
-            "set engines.backend=ray, or leave the address out"
+            "set engines.backend=ray, or engines.address=local"
         )
     return config
 

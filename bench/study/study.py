@@ -42,12 +42,13 @@ class Study:
 
     Args:
         config: the run.
+        searching: whether its searches are to run; playing recipes needs nothing of what they need.
 
     Raises:
         TTSError: a name, a key, a value or a weights file cannot be used; the message names it.
     """
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, searching: bool = True) -> None:
         if config.engines.batch == AUTO:
             raise SettingError(
                 "engines.batch: auto is measured by tts-bench run only; give a number, which tts-bench calibrate finds"
@@ -67,7 +68,8 @@ class Study:
         self.plan = self.model.plan()
         check_costs(self.entries, self.plan)
         check_injection(self.entries, self.plan, self.model_name)
-        check_suits(self.entries, self.plan, self.searched)
+        if searching:
+            check_suits(self.entries, self.plan, self.searched)
         self.model.judged(self.rewards, self.given_rewards, self.metrics)
         judges: list[RewardSettings | MetricSettings] = [*self.rewards.values(), *self.metrics.values()]
         for judge in judges if not self.model.recorded else ():
@@ -109,15 +111,18 @@ class Study:
         """Whether engines score images; simulated engines draw rewards by chance, and tables have them."""
         return self.config.engines.simulate is None and not self.model.recorded
 
-    def check_draws(self) -> None:
+    def check_draws(self, simulated: bool = False) -> None:
         """Refuse what draws no images, for what needs them.
+
+        Args:
+            simulated: engines may be.
 
         Raises:
             SettingError: the model is recorded, or engines are simulated.
         """
         if self.model.recorded:
             raise SettingError(f"model {self.model_name}: draws no images; take the model that it was recorded from")
-        if self.config.engines.simulate is not None:
+        if self.config.engines.simulate is not None and not simulated:
             raise SettingError("engines.simulate: there is no model, and no image is drawn; run without it")
 
     @cached_property

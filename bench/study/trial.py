@@ -13,7 +13,7 @@ from tts.search.base import Problem, Search
 from tts.settings import canonical
 
 IDENTITY_VERSION = 1
-"""Changes whenever the same trial would give another row."""
+"""Changes whenever the same trial would give another image or reward; what it costs on the way may fall."""
 
 
 def code_key(search: str, settings: str) -> str:

@@ -177,6 +177,11 @@ def test_models_are_named_by_what_tells_them_apart() -> None:
         ("cifar10 18 steps large", "cifar10 large"),
     ]
     assert model_names(found[:2]) == [("cifar10 10 steps", "cifar10"), ("cifar10 18 steps", "cifar10")]
+    sizes = [
+        {"resolved": {"model": {"name": "x", "size": size}}, "config": {"model": {"size": size}}}
+        for size in ([8, 8], [8])
+    ]
+    assert [name for name, _ in model_names(sizes)] == ["x size=[8, 8]", "x size=[8]"]
     seeds = [manifest(18, f"{seed}/net.safetensors", seed * 64) for seed in "abb"]
     assert [name for name, _ in model_names(seeds)] == [f"cifar10 net {seed * 6}" for seed in "abb"]
     assert model_names(found[:1]) == [("cifar10", "cifar10")]

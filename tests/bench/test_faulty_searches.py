@@ -53,7 +53,7 @@ SAYS = {
     "MovesByNumpy": "for a Move's radius; give finite ints or floats",
     "TurnsTooFar": "has a float (1.5) for a Turn's b; give an int or float from 0 to 1",
     "MovesNowhere": "for a Move's radius; give finite ints or floats",
-    "SinksTooDeep": "for a Band's level; give an int from 1 to 30",
+    "SinksTooDeep": "for a Band's level; give an int from 1 to 16",
     "MakesMoves": "each is a Move, Turn, Mixture, Box or Band",
     "GoesBackByHalves": "goes back to step 0.5; the number of a step is an int",
     "GoesBackByNothing": "goes back by None; a way back adds a Noise",

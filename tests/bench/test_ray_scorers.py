@@ -130,6 +130,19 @@ def test_one_that_does_not_come_back_leaves_its_images_to_the_others(gone: Calla
         RayScorers(["a"], [lost], 9.0, 1.0).ask("a", IMAGES, [0, 0])
 
 
+@pytest.mark.usefixtures("engines")
+def test_one_that_comes_back_late_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("random.choice", lambda actors: actors[0])
+    late, whole = actor(time.time, lambda: time.sleep(4)), actor(time.time)
+    ray.get(whole.ready.remote())
+    pool = RayScorers(["a"], [late, whole], 9.0, 0.5)
+    assert pool.ask("a", IMAGES, [0, 0]) == [Answer(1.0)] * 2
+    assert pool._actors == [whole]
+    ray.get(late.ready.remote())
+    assert pool.ask("a", IMAGES, [0, 0]) == [Answer(1.0)] * 2
+    assert pool._actors == [whole, late]
+
+
 def test_rewards_that_cannot_be_loaded_are_tried_again_for_some_time(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tiny: Make
 ) -> None:

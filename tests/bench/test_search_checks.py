@@ -22,7 +22,7 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     ("own_searches:BROKEN", {}, f"search 'own_searches:BROKEN{NO_CLASS}"),
     ("math:sqrt", {}, f"search 'math:sqrt{NO_CLASS}"),
     ("faulty_searches:SuitsNobody", {}, "search SuitsNobody: suits() raises KeyError: 'steps'; let it raise"),
-    ({"name": "dts", "branch": [10, 20]}, {}, "search dts: branch.0 = 10: Input should be less than 1"),
+    ({"name": "dts", "branch": [10, 20]}, {}, "search dts: branch.0 = 10: Input should be less than or equal to 1"),
     ({"name": "adaptive", "low": 2}, {}, "search adaptive: low must be at most high"),
     ({"name": "adaptive", "low": 1e5, "high": 1e6}, {}, "search adaptive: no step that costs forwards has a weight"),
     ({"name": "adaptive", "weights": [1.0]}, {}, "search adaptive: has 1 weights for"),
@@ -48,6 +48,11 @@ def test_a_search_that_cannot_be_is_refused_in_one_line(
         Study(tiny(searches=[search], **changes))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_searches_need_is_not_asked_for_where_recipes_are_played(tiny: Make) -> None:
+    config = tiny(searches=["faulty_searches:SuitsNobody"])
+    assert Study(config, searching=False).entries[0].name == "SuitsNobody"
 
 
 def test_searches_that_look_at_nothing_on_few_steps_are_told(tiny: Make) -> None:

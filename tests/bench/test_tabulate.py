@@ -92,12 +92,14 @@ def test_policies_on_the_table_give_the_rows_of_the_model(folders: tuple[Path, P
     assert len({row["recipe_hash"] for row in table}) > 4
 
 
-def test_a_row_of_a_table_has_no_image(folders: tuple[Path, Path]) -> None:
+def test_a_row_of_a_table_has_no_image(folders: tuple[Path, Path], tmp_path: Path) -> None:
     found = store.read(folders[1], ["trial", "image", "device", "device_seconds"])
     assert found["image"].null_count == found.num_rows
     assert set(found["device"].to_pylist()) == {"table"}
     with pytest.raises(SettingError, match="draws no images; take the model that it was recorded from"):
         replay(folders[1], found["trial"][0].as_py(), trust=True)
+    with pytest.raises(SettingError, match="draws no images; take the model that it was recorded from"):
+        tabulate(str(folders[1]), 2, tmp_path / "again.npz", [], True, Console(quiet=True))
 
 
 def test_the_table_belongs_to_a_trials_identity(file: Path, folders: tuple[Path, Path]) -> None:

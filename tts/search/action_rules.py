@@ -1,4 +1,4 @@
-"""The rules of the actions that a search asks for: an engine can compute each of them, and a row can hold it."""
+"""The rules of the actions that a search asks for: an engine can compute each in some shape, and a row can hold it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from math import inf, isfinite
 from typing import Any
 
 from tts.errors import SearchError
+from tts.moves import DEEPEST
 from tts.noise import Band, Box, Mixture, Move, Noise, Turn
 from tts.recipe import Back
 
 SEEDS = 1 << 63
 """Seeds are below it: rows keep them as signed integers of 64 bits."""
-
-LEVELS = 30
-"""Most levels of wavelets above a band; no image has an edge of so many pixels."""
 
 
 def check_action(action: Any) -> None:
@@ -60,8 +58,8 @@ def _check_move(move: Any) -> None:
         case Mixture():
             _check_mixture(move)
         case Band(level, values):
-            if not (_is_integer(level) and 1 <= level <= LEVELS):
-                raise SearchError(f"has {short(level)} for a Band's level; give an int from 1 to {LEVELS}")
+            if not (_is_integer(level) and 1 <= level <= DEEPEST):
+                raise SearchError(f"has {short(level)} for a Band's level; give an int from 1 to {DEEPEST}")
             _check_numbers("a Band's values", values)
         case _:
             raise SearchError(f"has {short(move)} among a noise's moves; each is a Move, Turn, Mixture, Box or Band")

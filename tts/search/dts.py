@@ -50,7 +50,7 @@ class DTS(Search):
     exact: ClassVar[bool] = False
     needs_injection: ClassVar[bool] = False  # the initial noises differ
     NFE: int = Field(512, ge=1, description="denoiser forwards in all; never less than a trajectory's")
-    branch: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(
+    branch: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
         (0.2, 0.4, 0.6, 0.8), description="branching steps, as shares of all steps"
     )
     star: bool = Field(True, description="descend to the most promising child (DTS*); else to a random one (DTS)")

@@ -69,9 +69,9 @@ class RankEnsemble(Search):
         return self.inner.played
 
     def inner_code(self) -> dict[str, Any]:
-        """The other search's code if it is not registered, and its version if that is not 1."""
-        code, version = SEARCHES.origin(self.search), self.inner.version
-        return ({} if code is None else {"code": code}) | ({} if version == 1 else {"version": version})
+        """The other search's code if it is not registered, its version if not 1, and the same of one inside it."""
+        found = {"code": SEARCHES.origin(self.search), "version": self.inner.version, "inner": self.inner.inner_code()}
+        return {key: value for key, value in found.items() if value not in (None, 1, {})}
 
     def suits(self, plan: Plan, rewards: Sequence[str]) -> None:
         """Refuse rewards that the run does not search on, and what the other search refuses."""

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 GIVEN = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-OTHERS = 0o077
-"""Permissions of everybody but a file's owner."""
+OTHERS = 0o007
+"""Permissions of everybody but a file's owner and group, with whom it may be shared on purpose."""
 
 
 def have_token() -> None:
@@ -24,7 +24,7 @@ def have_token() -> None:
 
 
 def _kept() -> bool:
-    """Whether there is a token where Ray looks for one; from then on only its owner may read it."""
+    """Whether there is a token where Ray looks for one; if everybody may read it, only its owner may from then on."""
     path = Path(os.environ.get("HOME", ".")) / ".ray" / "auth_token"
     try:
         token, found = path.read_bytes(), path.stat()

@@ -23,6 +23,7 @@ from tts.errors import DeviceError, EngineError, first_line
 from tts.plan import Condition
 
 if TYPE_CHECKING:
+    from ray import ObjectRef
     from ray.actor import ActorHandle
 
 STDERR = 2  # the actor's log
@@ -104,8 +105,10 @@ class RayScorers:
     ) -> None:
         self.rewards, self.count = rewards, len(actors)
         self._actors, self._patience, self._start_seconds = list(actors), patience, start_seconds
+        self._away: dict[ObjectRef[bool], ActorHandle[Any]] = {}  # by the answers that tell of their return
 
     def ask(self, name: str, images: Images, conditions: Sequence[Condition]) -> list[Answer]:
+        self._welcome()
         while True:
             actor = random.choice(self._actors)  # noqa: S311  (no secret; engines need not agree)
             try:
@@ -125,7 +128,15 @@ class RayScorers:
             others = [each for each in self._actors if each is not actor]
             if not others:
                 raise gone
+            os.write(STDERR, f"{gone}; others score instead\n".encode())
             self._actors = others
+
+    def _welcome(self) -> None:
+        """Ask those again that have come back."""
+        if self._away:
+            back, _ = ray.wait(list(self._away), num_returns=len(self._away), timeout=0)
+            found = [self._away.pop(answer, None) for answer in back]  # another thread may have had it
+            self._actors = [*self._actors, *(actor for actor in found if actor is not None)]
 
     def _answer(
         self, actor: ActorHandle[Any], name: str, images: Images, conditions: Sequence[Condition]
@@ -133,11 +144,14 @@ class RayScorers:
         """Ray asks again by itself if the actor is lost; of one that is at work, an answer may take long.
 
         Raises:
-            GetTimeoutError: the actor is not there, and does not come back.
+            GetTimeoutError: the actor is not there, and does not come back for long.
         """
         pending = actor.ask.remote(name, images, conditions)
         while not ray.wait([pending], timeout=self._start_seconds)[0]:
-            ray.get(actor.ready.remote(), timeout=2 * self._start_seconds)
+            there = actor.ready.remote()
+            if not ray.wait([there], timeout=2 * self._start_seconds)[0]:
+                self._away[there] = actor
+                raise GetTimeoutError
         answers: list[Answer] = ray.get(pending)
         return answers
 
