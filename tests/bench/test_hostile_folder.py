@@ -19,6 +19,11 @@ from report_runs import rewrite, small_run
 Attack = Callable[[Path, Path], None]
 """Function of a run's folder and a folder outside of it; it changes the run."""
 
+OPENED: list[str] = []
+"""Every file that Python has opened; times of access tell of Arrow's files, too, where a file system keeps them."""
+
+sys.addaudithook(lambda event, arguments: OPENED.append(str(arguments[0])) if event == "open" else None)
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -37,8 +42,9 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr("subprocess.getoutput", lambda cmd: (folder / "ran").touch())
     before = tree(folder)
     unread(folder)
+    OPENED.clear()
     yield folder
-    assert read_files(folder) == []
+    assert [path for path in OPENED if str(folder) in path] == read_files(folder) == []
     assert tree(folder) == before
     assert "trap" not in sys.modules
 
