@@ -15,6 +15,9 @@ import numpy as np
 
 from tts.normals import Array, direction, normal, to_length, uniform
 
+SEEDS = 1 << 63
+"""Seeds are from 0 to below this: rows keep them as signed integers of 64 bits."""
+
 DEEPEST = 16
 """Greatest level of a band: a block of it has more values than any model has."""
 
@@ -235,7 +238,7 @@ def seed_of(value: Any) -> int:
         ValueError: it is none that a noise can have.
     """
     seed = operator.index(value)
-    if not 0 <= seed < 2**63:
+    if not 0 <= seed < SEEDS:
         raise ValueError(f"a recipe has the seed {seed}; seeds are integers from 0 to 2^63 - 1")
     return seed
 

@@ -6,12 +6,9 @@ from math import inf, isfinite
 from typing import Any
 
 from tts.errors import SearchError
-from tts.moves import DEEPEST
+from tts.moves import DEEPEST, SEEDS
 from tts.noise import Band, Box, Mixture, Move, Noise, Turn
 from tts.recipe import Back
-
-SEEDS = 1 << 63
-"""Seeds are below it: rows keep them as signed integers of 64 bits."""
 
 
 def check_action(action: Any) -> None:

@@ -112,10 +112,8 @@ def _kept(
         with _cached(target):
             if made is not None:
                 _write(target, made)
-            with (
-                target.open("rb") as opened,
-                np.load(opened, allow_pickle=False) as file,
-            ):  # numpy leaves a damaged one open
+            # numpy would leave a damaged one open
+            with target.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
 
 
