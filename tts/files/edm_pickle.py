@@ -9,7 +9,6 @@ of ours, tensors become numpy arrays, and every other name is refused. Needs no 
 from __future__ import annotations
 
 import io
-import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tts.errors import WeightsError
+from tts.files.inert import NUMPY, Array, Buffer, Reader, RefusedError, Scalar, Sealed
 
 STORAGES = {
     "BoolStorage": "?",
@@ -33,8 +33,6 @@ STORAGES = {
 
 STORAGE_HEADER = (0x1950A86A20F9469CFC6C, 1001)
 """Magic number and version of a storage written by ``torch.save`` in its older form, as pickles hold it."""
-
-SCALARS = {"b1", "f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"}
 
 
 @dataclass(frozen=True)
@@ -85,8 +83,8 @@ def read(path: Path) -> Checkpoint:
     """
     try:
         with path.open("rb") as file:
-            return _taken_apart(_Reader(file).load())
-    except _RefusedError as refused:
+            return _taken_apart(Reader(file, NAMES).load())
+    except RefusedError as refused:
         raise WeightsError(
             f"checkpoint {path}: refused, because it names {str(refused)!r}, which no EDM network needs; "
             "nothing in it was executed"
@@ -99,22 +97,11 @@ def read(path: Path) -> Checkpoint:
         raise WeightsError(f"checkpoint {path}: damaged, or not an EDM pickle ({error!r})") from None
 
 
-class _RefusedError(Exception):
-    """A pickle names something that is not on the list."""
-
-
-class _Sealed(type):
-    """Type of the records: a pickle can set attributes of what it names, so what it names cannot be changed."""
-
-    def __setattr__(cls, name: str, value: object) -> None:
-        raise TypeError(f"{cls.__name__} cannot be changed")
-
-
-class _EasyDict(dict[str, Any], metaclass=_Sealed):
+class _EasyDict(dict[str, Any], metaclass=Sealed):
     """Stands for ``dnnlib.util.EasyDict``."""
 
 
-class _Module(metaclass=_Sealed):
+class _Module(metaclass=Sealed):
     """A module's class name and attributes; without a name, one of torch's own containers."""
 
     class_name = "ModuleDict"
@@ -127,42 +114,7 @@ class _Module(metaclass=_Sealed):
         self.state = dict(state)
 
 
-class _DType(metaclass=_Sealed):
-    """Stands for ``numpy.dtype``."""
-
-    def __init__(self, code: str, *_: object) -> None:
-        if code not in SCALARS:
-            raise TypeError(f"numpy scalars of type {code!r}")
-        self.code = f"<{code}"
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        if state[1] == ">":
-            raise TypeError("big-endian numpy scalars")
-
-
-class _Scalar(metaclass=_Sealed):
-    """A numpy scalar."""
-
-    def __init__(self, dtype: _DType, data: bytes) -> None:
-        self.value = np.frombuffer(data, dtype.code, count=1)[0].item()
-
-
-class _NDArray(metaclass=_Sealed):
-    """Stands for ``numpy.ndarray``, which is only named and never made."""
-
-
-class _Array(metaclass=_Sealed):
-    """A numpy array, from its state."""
-
-    def __init__(self, *_: object) -> None:
-        self.value = np.zeros(0)
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, shape, dtype, fortran, data = state
-        self.value = np.frombuffer(data, dtype.code).reshape(shape, order="F" if fortran else "C")
-
-
-class _Storage(metaclass=_Sealed):
+class _Storage(metaclass=Sealed):
     """Numbers that tensors share, from the bytes that ``torch.save`` makes of a storage.
 
     Five pickles (magic number, version, machine, the storage's class, name and length, list of names), then the
@@ -182,21 +134,18 @@ class _Storage(metaclass=_Sealed):
         self.numbers = np.frombuffer(data, dtype, count=size, offset=start)
 
 
-class _StorageHeader(pickle.Unpickler):
+class _StorageHeader(Reader):
     """Opens the pickles of a storage's header, which name the storage's class and nothing else."""
 
-    def find_class(self, module: str, name: str) -> str:
-        """numpy's name of the type that a storage class holds."""
-        if module != "torch" or name not in STORAGES:
-            raise _RefusedError(f"{module}.{name}")
-        return STORAGES[name]
+    def __init__(self, stream: io.BytesIO) -> None:
+        super().__init__(stream, {f"torch.{name}": kind for name, kind in STORAGES.items()})
 
     def persistent_load(self, pid: Any) -> Any:
         """A storage's class, name, device and length, as they stand."""
         return pid
 
 
-class _Tensor(metaclass=_Sealed):
+class _Tensor(metaclass=Sealed):
     """A view of a storage."""
 
     def __init__(self, storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> None:
@@ -215,27 +164,12 @@ class _Parameter(_Tensor):
         self.array = tensor.array
 
 
-class _Reader(pickle.Unpickler):
-    """Opens a checkpoint; everything that it can name is in :data:`NAMES`."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """The stand-in of a name."""
-        if f"{module}.{name}" not in NAMES:
-            raise _RefusedError(f"{module}.{name}")
-        return NAMES[f"{module}.{name}"]
-
-
 NAMES: dict[str, type] = {
+    **NUMPY,
     "__builtin__.set": set,
     "builtins.set": set,
     "collections.OrderedDict": dict,
     "dnnlib.util.EasyDict": _EasyDict,
-    "numpy._core.multiarray._reconstruct": _Array,
-    "numpy._core.multiarray.scalar": _Scalar,
-    "numpy.core.multiarray._reconstruct": _Array,
-    "numpy.core.multiarray.scalar": _Scalar,
-    "numpy.dtype": _DType,
-    "numpy.ndarray": _NDArray,
     "torch._utils._rebuild_parameter": _Parameter,
     "torch._utils._rebuild_tensor_v2": _Tensor,
     "torch.nn.modules.container.ModuleDict": _Module,
@@ -275,7 +209,9 @@ def _encoder(found: _Module | None) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, _Scalar | _Array) else value
+    if isinstance(value, Scalar):
+        return value.array.item()
+    return value.array if isinstance(value, Array | Buffer) else value
 
 
 def _tensors(module: _Module, prefix: str) -> Iterator[tuple[str, npt.NDArray[Any]]]:

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tts.files.inert import Reader, RefusedError, Sealed
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -55,6 +57,8 @@ def read(path: Path) -> dict[str, Tensor]:
     """
     try:
         return _read(path)
+    except RefusedError as refused:
+        raise pickle.UnpicklingError(f"GLOBAL {refused}, which no module needs") from None
     except pickle.UnpicklingError:
         raise
     except Exception as error:  # a damaged or foreign file can make anything of an unpickler
@@ -87,14 +91,7 @@ def _content(archive: zipfile.ZipFile, name: str) -> bytes:
         return file.read(max(1, archive.getinfo(name).file_size))
 
 
-class _Sealed(type):
-    """Type of the records: a pickle can set attributes of what it names, so what it names cannot be changed."""
-
-    def __setattr__(cls, name: str, value: object) -> None:
-        raise TypeError(f"{cls.__name__} cannot be changed")
-
-
-class _Module(metaclass=_Sealed):
+class _Module(metaclass=Sealed):
     """A module: its attributes by name."""
 
     state: dict[str, Any]
@@ -103,7 +100,7 @@ class _Module(metaclass=_Sealed):
         self.state = dict(state)
 
 
-class _Tensor(metaclass=_Sealed):
+class _Tensor(metaclass=Sealed):
     """Stands for ``torch._utils._rebuild_tensor_v2``."""
 
     def __new__(cls, storage: Tensor, offset: int, size: Any, stride: Any, *_: Any) -> Any:
@@ -111,28 +108,26 @@ class _Tensor(metaclass=_Sealed):
         return storage.as_strided(tuple(size), tuple(stride), offset)
 
 
-class _Reader(pickle.Unpickler):
+NAMES: dict[str, Any] = {
+    "collections.OrderedDict": OrderedDict,
+    "torch._utils._rebuild_tensor_v2": _Tensor,
+    **{f"torch.jit._pickle.build_{kind}list": list for kind in ("int", "double", "bool", "tensor")},
+    **{f"torch.{name}": kind for name, kind in STORAGES.items()},
+}
+"""All that modules may name, and what stands for it here."""
+
+
+class _Reader(Reader):
     """Reads ``data.pkl``; the archive's other parts are opened where it points to them, each once."""
 
     def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
-        super().__init__(io.BytesIO(_content(archive, f"{root}/data.pkl")))
+        super().__init__(io.BytesIO(_content(archive, f"{root}/data.pkl")), NAMES)
         self.archive, self.root = archive, root
         self.contents: dict[str, bytearray] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands for one of the names that modules need."""
-        if module.split(".")[0] == "__torch__":
-            return _Module
-        known = {
-            ("collections", "OrderedDict"): OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2"): _Tensor,
-            **{("torch.jit._pickle", f"build_{kind}list"): list for kind in ("int", "double", "bool", "tensor")},
-        }
-        if module == "torch" and name in STORAGES:
-            return STORAGES[name]
-        if (module, name) not in known:
-            raise pickle.UnpicklingError(f"GLOBAL {module}.{name}, which no module needs")
-        return known[module, name]
+        """A module, whatever its program is called, or one of the names."""
+        return _Module if module.split(".")[0] == "__torch__" else super().find_class(module, name)
 
     def persistent_load(self, pid: Any) -> torch.Tensor:
         """The numbers of a storage, ``[count]``."""
