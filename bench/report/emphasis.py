@@ -1,4 +1,4 @@
-"""Choose the curves that a chart puts in front: twenty of one weight cannot be read."""
+"""Choose the points that a chart has, and the curves that it puts in front: twenty of one weight cannot be read."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ LEAST = 1e-300
 """Stands for a cost of 0 on a logarithmic axis."""
 
 
+def placed(curves: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The points that can be drawn: those with a mean and a place on the axis of a column."""
+    return curves[curves["mean"].notna() & curves[column].notna()]
+
+
 def in_front(curves: pd.DataFrame, column: str = "nfe", log: bool = True, number: int = IN_FRONT) -> list[str]:
     """The best curves of one panel, best first; all of them where there are few.
 
@@ -28,7 +33,7 @@ def in_front(curves: pd.DataFrame, column: str = "nfe", log: bool = True, number
         log: whether its axis is logarithmic.
         number: how many.
     """
-    known = curves[curves["mean"].notna() & curves[column].notna()]
+    known = placed(curves, column)
     labels = [str(label) for label in dict.fromkeys(known["curve"])]
     if len(labels) < CROWDED:
         return labels

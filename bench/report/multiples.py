@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from bench.report.emphasis import placed
 from bench.report.palette import INK, curve_styles
 from bench.report.plots import BEHIND, DPI, NFE, PANELS_ACROSS, Axis, draw_curves, frame_panel
 from bench.statistics.curves import count_text
@@ -25,7 +26,7 @@ def figure_groups(curves: pd.DataFrame, axis: Axis = NFE, title: str = "Reward a
     Raises:
         SettingError: there is no point with a mean and a place on the axis.
     """
-    curves = curves[curves["mean"].notna() & curves[axis.column].notna()]
+    curves = placed(curves, axis.column)
     if curves.empty:
         raise SettingError("no curve to plot: no trial has a value")
     looks = curve_styles(list(zip(curves["search"], curves["curve"], strict=True)))

@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from bench.report.emphasis import in_front
+from bench.report.emphasis import in_front, placed
 from bench.report.grid import figure_images
 from bench.report.palette import INK, CurveStyle, curve_styles
 from bench.statistics.curves import count_text
@@ -109,7 +109,7 @@ def figure_curves(
     Raises:
         SettingError: there is no point with a mean and a place on the axis.
     """
-    curves = curves[curves["mean"].notna() & curves[axis.column].notna()]
+    curves = placed(curves, axis.column)
     if curves.empty:
         raise SettingError("no curve to plot: no trial has a value")
     looks = curve_styles(list(zip(curves["search"], curves["curve"], strict=True)))

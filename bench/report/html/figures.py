@@ -8,6 +8,7 @@ from typing import TypeAlias
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bench.report.emphasis import placed
 from bench.report.plots import NFE, Axis, png, svg
 
 File: TypeAlias = tuple[str, bytes]
@@ -15,8 +16,8 @@ File: TypeAlias = tuple[str, bytes]
 
 
 def is_drawn(curves: pd.DataFrame, axis: Axis = NFE) -> bool:
-    """Whether some point has a mean and a place on the axis, so that there is something to draw."""
-    return bool((curves["mean"].notna() & curves[axis.column].notna()).any())
+    """Whether there is something to draw."""
+    return not placed(curves, axis.column).empty
 
 
 def figure(name: str, drawn: Figure) -> Iterator[File]:
