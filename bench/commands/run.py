@@ -34,8 +34,8 @@ def run(
 
     Runs side by side that share an output need only one table at the end: --no-report leaves it out.
 
-    Exit codes: 0 done; 1 no engine is left; 2 a setting is wrong; 3 done, but some trials have failed; 130 and 143
-    stopped by Ctrl-C or SIGTERM, everything finished is stored.
+    Exit codes: 0 done; 1 no engine is left; 2 a setting is wrong; 3 done, but some trials have failed; 129, 130
+    and 143 stopped as its terminal was closed, by Ctrl-C or by SIGTERM, everything finished is stored.
     """
     from bench.report.controls import with_controls
     from bench.report.summary import failures, report

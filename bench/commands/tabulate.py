@@ -27,7 +27,7 @@ def tabulate(
     interruption. Then: model: {name: table, path: FILE}.
 
     Exit codes: 0 done; 1 no engine is left; 2 a setting is wrong; 3 some trajectories have failed, and are left out;
-    130 and 143 stopped by Ctrl-C or SIGTERM.
+    129, 130 and 143 stopped as its terminal was closed, by Ctrl-C or by SIGTERM.
     """
     from bench.run.signals import Interrupted, gently
     from bench.run.tabulate import tabulate as make_table

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first stops a run gently, the second at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first stops a run gently, a second Ctrl-C or SIGTERM at once."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from types import FrameType
 from rich.console import Console
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""Those of which a second one ends the process; of a terminal that closes, shell and system may both send a SIGHUP."""
 
-
+STORING = "storing what is finished"
 LATER_SECONDS = 0.02
 
 
@@ -75,10 +76,14 @@ def _swallows(frame: FrameType | None) -> bool:
 
 
 @contextmanager
-def gently(console: Console) -> Iterator[None]:
+def gently(console: Console, last: str = STORING) -> Iterator[None]:
     """Turn a first signal into :class:`Interrupted`, or set the flag that is :func:`held`; let a second one end all.
 
-    The second one ends the process, whatever it is doing.
+    The second one ends the process, whatever it is doing. A terminal that closes does not; where its signal is ignored,
+    as under ``nohup``, it stays so.
+
+    Args:
+        last: what is done before the end, for people.
     """
     if threading.current_thread() is not threading.main_thread():  # signals can be caught there only
         yield
@@ -88,10 +93,10 @@ def gently(console: Console) -> Iterator[None]:
         if not _present.held and _swallows(frame):
             threading.Timer(LATER_SECONDS, signal.pthread_kill, (threading.get_ident(), number)).start()
             return
-        for every in SIGNALS:
-            signal.signal(every, leave)
+        for every in before:
+            signal.signal(every, leave if every in SIGNALS else signal.SIG_IGN)
         with suppress(RuntimeError):  # it came in the middle of another line
-            console.print("stopping: storing what is finished; once more to leave at once")
+            console.print(f"stopping: {last}; once more to leave at once")
         if not _present.held:
             raise Interrupted(number)
         _present.number = number
@@ -99,7 +104,8 @@ def gently(console: Console) -> Iterator[None]:
     def leave(number: int, _: FrameType | None) -> None:
         os._exit(128 + number)
 
-    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    caught = [*SIGNALS] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [*SIGNALS, signal.SIGHUP]
+    before = {number: signal.signal(number, stop) for number in caught}
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: finished trials are stored, the exit code tells the reason, and a second signal ends at once."""
+"""Ctrl-C, SIGTERM, SIGHUP: finished trials are stored, the exit code tells the reason, a second signal ends at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +72,19 @@ def started(*arguments: object) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def heed_hang_ups() -> None:
+    """A terminal that closes is heard, even where nohup runs the tests."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_run_that_is_stopped_stores_what_is_finished_and_resumes(
     number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
     config, folder = tmp_path / "study.yaml", tmp_path / "run"
     slow = {**STUDY["engines"], "simulate": 0.05}  # there is time to stop it
     config.write_text(yaml.safe_dump({**STUDY, "engines": slow, "output": str(folder)}))
-    driver = DriverProcess(config, said=tmp_path)
+    driver = DriverProcess(config, said=tmp_path, before=f"{__name__}:heed_hang_ups")
     until(lambda: list(folder.glob("trials/part-*.parquet")), driver)
     driver.send_signal(number)
     assert driver.wait() == code
@@ -112,6 +117,34 @@ def test_a_second_signal_leaves_at_once(number: signal.Signals, code: int) -> No
     _, err = process.communicate(timeout=AT_ONCE)
     assert process.returncode == code
     assert err == "stopping: storing what is finished; once more to leave at once\n"
+
+
+@pytest.fixture
+def hang_up(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """What the process does when its terminal closes."""
+    before = signal.signal(signal.SIGHUP, request.param)
+    yield request.param
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("hang_up", [signal.SIG_DFL], indirect=True)
+def test_a_terminal_that_closes_says_so_twice_and_stops_a_run_gently(hang_up: Any) -> None:
+    def close() -> None:
+        with gently(Console(quiet=True)), held():
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
+
+    with pytest.raises(Interrupted) as caught:
+        close()
+    assert (caught.value.code, signal.getsignal(signal.SIGHUP)) == (129, hang_up)
+
+
+@pytest.mark.parametrize("hang_up", [signal.SIG_IGN], indirect=True)
+def test_under_nohup_a_terminal_that_closes_changes_nothing(hang_up: Any) -> None:
+    with gently(Console(quiet=True)), held() as stop:
+        signal.raise_signal(signal.SIGHUP)
+        stop.check()
+    assert signal.getsignal(signal.SIGHUP) is hang_up
 
 
 def test_the_handlers_are_put_back_in_the_end() -> None:
