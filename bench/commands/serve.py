@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,7 +31,7 @@ def serve(
         str | None, typer.Option(help="Ray cluster to serve on, by Ray Serve; default: this process.")
     ] = None,
     replicas: Annotated[int, typer.Option(min=1, help="With --address: number of copies.")] = 1,
-    gpus: Annotated[float, typer.Option(min=0, help="With --address: GPUs of each replica.")] = 0.0,
+    gpus: Annotated[float, typer.Option(min=0, help="With --address: GPUs of each replica, for --device cuda.")] = 0.0,
 ) -> None:
     """Serve rewards to other programs and environments, for the reward remote, until interrupted."""
     from bench.workers.serving.served import Served, entries, token_in
@@ -56,6 +55,8 @@ def _check_cluster(address: str | None, port: int, device: Device, replicas: int
         raise SettingError(f"--gpus {gpus:g}: only a Ray cluster reserves GPUs; set --address, or leave it out")
     if address is not None and not port:
         raise SettingError("--port 0: clients of a Ray cluster need to know its port; set one, or leave --address out")
+    if address is not None and device is Device.cuda and not gpus:
+        raise SettingError("--device cuda: on a Ray cluster GPUs must be reserved; set --gpus to 1, or to a share")
     if gpus and device is Device.cpu:
         raise SettingError(f"--gpus {gpus:g}: with --device cpu they would be idle; set --device cuda, or leave it out")
 
@@ -75,15 +76,16 @@ def _here(served: Served, host: str, port: int) -> None:
 def _on_ray(served: Served, address: str, host: str, port: int, replicas: int, gpus: float) -> None:
     from contextlib import suppress
 
+    from bench.run.signals import gently
     from bench.workers.on_ray.serving import deployed, stay
 
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, for nothing may stay on the cluster
-    try:
-        with suppress(KeyboardInterrupt), deployed(served, address, host, port, replicas, gpus) as url:
-            _say(served, url)
-            stay()
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with (
+        gently(err, "removing them from the cluster"),
+        suppress(KeyboardInterrupt),
+        deployed(served, address, host, port, replicas, gpus) as url,
+    ):
+        _say(served, url)
+        stay()
 
 
 def _say(served: Served, address: str) -> None:

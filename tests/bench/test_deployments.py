@@ -25,6 +25,7 @@ class Deployments(types.ModuleType):
         self.calls: list[Any] = []
         self.http: dict[str, Any] = {}
         self.fault: BaseException | None = None
+        self.applications: dict[str, str] = {}
 
     def start(self, http_options: dict[str, Any]) -> None:
         self.http = self.http or http_options  # as Ray Serve, which outlives its applications
@@ -37,6 +38,9 @@ class Deployments(types.ModuleType):
         self.calls.append((application[0], options))
         if self.fault is not None:
             raise self.fault
+
+    def status(self) -> Any:
+        return types.SimpleNamespace(applications=self.applications)
 
     def delete(self, name: str) -> None:
         self.calls.append(name)
@@ -93,6 +97,16 @@ def test_a_ray_serve_that_listens_elsewhere_is_told(there: dict[str, Any], deplo
     assert deployments.calls == ["auto"]
 
 
+def test_rewards_that_are_served_already_are_left_alone(deployments: Deployments) -> None:
+    deployments.applications = {"tts-bench-rewards": "RUNNING"}
+    with (
+        pytest.raises(SettingError, match=r"--address auto: another command serves rewards .* name all of them in"),
+        on_ray.deployed(Served(["brightness"]), "auto", "127.0.0.1", 8700, 1, 0.0),
+    ):
+        pass
+    assert deployments.calls == ["auto"]
+
+
 def test_ray_serve_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray.serve", None)
     with (
@@ -102,14 +116,19 @@ def test_ray_serve_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) ->
         pass
 
 
-def test_sigterm_ends_the_command_as_ctrl_c_does(deployments: Deployments, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_command_as_ctrl_c_does(
+    number: signal.Signals, deployments: Deployments, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def end() -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
         time.sleep(20)
 
     monkeypatch.setattr(on_ray, "stay", end)
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.signal(number, signal.SIG_DFL)  # nohup may run the tests
     result = bench("serve", "brightness", "--address", "auto")
+    after = signal.signal(number, before)
+    assert result.err == "stopping: removing them from the cluster; once more to leave at once\n"
     assert (result.code, result.out) == (0, "brightness: {name: remote, url: http://127.0.0.1:8700}\n")
     assert deployments.calls[-1] == "tts-bench-rewards"
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert after is signal.SIG_DFL

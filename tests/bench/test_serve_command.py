@@ -51,6 +51,7 @@ def test_what_cannot_be_served_is_told() -> None:
         ("--replicas 2: only a Ray cluster has copies; set --address", "--replicas 2"),
         ("--gpus 0.5: only a Ray cluster reserves GPUs; set --address", "--gpus 0.5"),
         ("--gpus 1: with --device cpu they would be idle; set --device cuda", "--address auto --gpus 1"),
+        ("--device cuda: on a Ray cluster GPUs must be reserved; set --gpus", "--address auto --device cuda"),
         ("--port 0: clients of a Ray cluster need to know its port; set one", "--address auto --port 0"),
     ],
 )

@@ -59,18 +59,23 @@ def deployed(served: Served, address: str, host: str, port: int, replicas: int, 
         gpus: of each.
 
     Raises:
-        SettingError: Ray Serve is not installed, or listens elsewhere already.
+        SettingError: Ray Serve is not installed, listens elsewhere already, or serves rewards already.
         EngineError: the cluster does not answer, the deployment failed, or it could not be removed.
     """
     serve = _library()
     connect(Engines(address=address), 0)
     with _told(address, "start"):
         serve.start(http_options={"host": host, "port": port})
-        found = _listens()
+        found, applications = _listens(), serve.status().applications
     if found != (host, port):
         raise SettingError(
             f"--host {host} --port {port}: Ray Serve runs on this cluster already, with --host {found[0]} --port "
             f"{found[1]}; give these, or end it for all its applications (serve shutdown)"
+        )
+    if NAME in applications:  # a second one would take its place, and remove it in the end
+        raise SettingError(
+            f"--address {address}: another command serves rewards on this cluster (application {NAME}); name all "
+            "of them in one command, or end that one first; if it was killed, serve shutdown removes what it left"
         )
     try:
         with _told(address, "deploy"):
