@@ -20,7 +20,9 @@ def calibrate(
         bool,
         typer.Option("--precisions", help="What each precision of the model changes in images and rewards instead."),
     ] = False,
-    trajectories: Annotated[int, typer.Option(min=2, help="How many are drawn in each precision.")] = 32,
+    trajectories: Annotated[
+        int | None, typer.Option(min=2, help="With --precisions: how many are drawn in each; default: 32.")
+    ] = None,
 ) -> None:
     """Measure rows/s and memory by batch size, on the configuration's model, device and threads; name the best one.
 
@@ -33,6 +35,8 @@ def calibrate(
             raise SettingError("--batches: --precisions measures no batch sizes; leave one of them out")
         _precisions(config, overrides, trajectories)
         return
+    if trajectories is not None:
+        raise SettingError(f"--trajectories {trajectories}: are drawn for --precisions only; set it, or leave it out")
     from bench.study.config import load, with_batch
     from bench.study.study import Study
     from bench.workers.calibration import calibrate as measure
@@ -44,13 +48,13 @@ def calibrate(
     out.print(f"engines.batch: {found.batch}", highlight=False)
 
 
-def _precisions(config: str, overrides: Overrides, trajectories: int) -> None:
+def _precisions(config: str, overrides: Overrides, given: int | None) -> None:
     from bench.report.precision_table import render
-    from bench.run.precisions import effects
+    from bench.run.precisions import TRAJECTORIES, effects
     from bench.study.config import load, with_some_batch
     from bench.study.study import Study
 
-    study = Study(with_some_batch(load(config, overrides)))
+    study, trajectories = Study(with_some_batch(load(config, overrides))), given or TRAJECTORIES
     with out.status("drawing") as status:
         told = list(effects(study, trajectories, lambda name: status.update(f"drawing in {name}")))
     out.print(render(told, trajectories))

@@ -116,10 +116,15 @@ def test_a_model_of_one_precision_is_refused(tiny: Make) -> None:
         next(effects(Study(tiny()), 1))
 
 
-def test_precisions_are_measured_at_one_batch() -> None:
-    refused(
-        "--batches: --precisions measures no batch sizes", "calibrate", "quickstart", "--precisions", "--batches", "8"
-    )
+@pytest.mark.parametrize(
+    ("message", "options"),
+    [
+        ("--batches: --precisions measures no batch sizes", "--precisions --batches 8"),
+        ("--trajectories 4: are drawn for --precisions only; set it", "--batches 1 --trajectories 4"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(message: str, options: str) -> None:
+    refused(message, "calibrate", "quickstart", *options.split())
 
 
 def test_the_command_prints_a_table(config: RunConfig, tmp_path: Path) -> None:
