@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.study.entries import Entry
+from bench.study.search_checks import asked
 from tts.plan import Plan
 
 
 def notes_of(entries: Sequence[Entry], plan: Plan) -> list[str]:
     """A line for each kind of search that does not do on these steps what it is there for."""
-    own = [(entry.name, entry.algorithm.played.note(plan)) for entry in entries]
+    own = [(entry.name, asked(entry, "note()", lambda search: search.played.note(plan))) for entry in entries]
     told = [f"{name}: {note}" for name, note in own if note is not None]
     return [*forgotten_starts(entries, plan), *dict.fromkeys(told)]
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypeVar
 
 from bench.study.entries import Entry
 from tts.errors import SettingError, TTSError, first_line
 from tts.plan import Plan
+from tts.search.base import Search
 
+T = TypeVar("T")
 MOST_FORWARDS = 10**6  # of a trial: more are a slip of the pen, and nobody would see a plan of them
 
 
@@ -45,7 +47,7 @@ def check_injection(entries: Sequence[Entry], plan: Plan, model: str) -> None:
     Raises:
         SettingError: there is such a search.
     """
-    idle = next((entry.name for entry in entries if entry.algorithm.played.needs_injection), None)
+    idle = next((entry.name for entry in entries if asked(entry, "played", _needs_injection)), None)
     if idle and not plan.noisy_steps:
         raise SettingError(
             f"model {model}: its sampler injects no noise at any step, so that search {idle} over noises "
@@ -60,7 +62,7 @@ def check_suits(entries: Sequence[Entry], plan: Plan, rewards: Sequence[str]) ->
         SettingError: one refuses them.
     """
     for entry in entries:
-        _ask(entry, "suits", plan, rewards)
+        asked(entry, "suits()", lambda search: search.suits(plan, rewards))
 
 
 def check_shape(entries: Sequence[Entry], shape: Sequence[int]) -> None:
@@ -70,17 +72,29 @@ def check_shape(entries: Sequence[Entry], shape: Sequence[int]) -> None:
         SettingError: one refuses it.
     """
     for entry in entries:
-        _ask(entry, "fits", tuple(shape))
+        asked(entry, "fits()", lambda search: search.fits(tuple(shape)))
 
 
-def _ask(entry: Entry, name: str, *given: Any) -> None:
-    """Call a search's own check; whatever a user's own one raises is told in one line."""
+def _needs_injection(search: Search) -> bool:
+    return search.played.needs_injection
+
+
+def asked(entry: Entry, name: str, ask: Callable[[Search], T]) -> T:
+    """What a search says of itself.
+
+    Args:
+        name: what says it, for the message.
+        ask: reads or calls it.
+
+    Raises:
+        SettingError: a user's own one raises something.
+    """
     try:
-        getattr(entry.algorithm, name)(*given)
+        return ask(entry.algorithm)
     except TTSError:
         raise
     except Exception as error:
         raise SettingError(
-            f"search {entry.name}: {name}() raises {type(error).__name__}: {first_line(error)}; let it raise a "
-            "SettingError that says what to change"
+            f"search {entry.name}: {name} raises {type(error).__name__}: {first_line(error)}; let it raise a "
+            "SettingError that says what to change, or mend it"
         ) from None

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bench.study.entries import Entry
+from bench.study.search_checks import asked
 from bench.study.trial import code_key
 from tts.errors import SettingError
 from tts.registry import SEARCHES
@@ -36,6 +37,6 @@ def identities_of(searches: Iterable[str | dict[str, Any]], entries: Iterable[En
     for entry in entries:
         if entry.algorithm.version != 1:
             codes[entry.name] = {**codes.get(entry.name, {}), "version": entry.algorithm.version}
-        if inner := entry.algorithm.inner_code():
+        if inner := asked(entry, "inner_code()", lambda search: search.inner_code()):
             codes[code_key(entry.name, entry.algorithm.text)] = {**codes.get(entry.name, {}), "inner": inner}
     return codes

@@ -22,6 +22,9 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     ("own_searches:BROKEN", {}, f"search 'own_searches:BROKEN{NO_CLASS}"),
     ("math:sqrt", {}, f"search 'math:sqrt{NO_CLASS}"),
     ("faulty_searches:SuitsNobody", {}, "search SuitsNobody: suits() raises KeyError: 'steps'; let it raise"),
+    ("faulty_hooks:NotesNothing", {}, "search NotesNothing: note() raises KeyError: 'steps'; let it raise"),
+    ("faulty_hooks:PlaysNobody", {}, "search PlaysNobody: played raises LookupError: nobody; let it raise"),
+    ("faulty_hooks:HasNoCode", {}, "search HasNoCode: inner_code() raises ZeroDivisionError: ZeroDivisionError; let"),
     ({"name": "dts", "branch": [10, 20]}, {}, "search dts: branch.0 = 10: Input should be less than or equal to 1"),
     ({"name": "adaptive", "low": 2}, {}, "search adaptive: low must be at most high"),
     ({"name": "adaptive", "low": 1e5, "high": 1e6}, {}, "search adaptive: no step that costs forwards has a weight"),
@@ -40,12 +43,17 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
 ]
 
 
+def told(study: Study) -> tuple[str, list[str]]:
+    """What a run asks of a study before it starts anything."""
+    return study.digest(), study.notes()
+
+
 @pytest.mark.parametrize(("search", "changes", "message"), REFUSED, ids=[message for _, _, message in REFUSED])
 def test_a_search_that_cannot_be_is_refused_in_one_line(
     search: Any, changes: dict[str, Any], message: str, tiny: Make
 ) -> None:
     with pytest.raises(SettingError) as caught:
-        Study(tiny(searches=[search], **changes))
+        told(Study(tiny(searches=[search], **changes)))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
