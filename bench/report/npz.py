@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from numpy.lib import format as npy
 from bench.report.summary import each_image, read_trials
 from bench.statistics.curves import curve_labels, label
 from bench.statistics.observations import POINT
-from bench.store.files import check_folder, writing
+from bench.store.files import check_folder, hidden, writing
 from bench.store.images import Pixels, pixels_of
 from bench.store.storage import Output, place
 from tts.errors import DataError, SettingError
@@ -46,8 +45,8 @@ def export_npz(run: Output, folder: Path) -> dict[Path, int]:
             raise SettingError(f"output {path}: is there already; choose another folder, or delete it")
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as made:
-            for path, array in _arrays(where, trials, points, Path(made)).items():
+        with hidden(folder, ".export-") as made:
+            for path, array in _arrays(where, trials, points, made).items():
                 _zip(array, path)
     return {path: len(part) for path, part in points.items()}
 

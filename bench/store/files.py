@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tts.errors import SettingError, TTSError
 from tts.files.whole import atomic_write
+
+LOCK = "tts-bench.lock"
+"""File in a hidden folder of :func:`hidden`, which is locked for as long as its process lives."""
 
 
 @contextmanager
@@ -40,6 +45,30 @@ def write_output(path: Path, data: bytes, option: str = "output") -> None:
     with writing(path, option):
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, data)
+
+
+@contextmanager
+def hidden(folder: Path, prefix: str) -> Iterator[Path]:
+    """A hidden folder for files that are not whole yet, which goes in the end; those of killed processes go now.
+
+    Args:
+        folder: where it is made.
+        prefix: of its name.
+    """
+    for lock in folder.glob(f"{prefix}*/{LOCK}"):
+        _clear(lock)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=folder) as made, (Path(made) / "new").open("w") as file:
+        with suppress(OSError):  # a file system that knows no locks: nobody clears it
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            Path(file.name).rename(Path(made) / LOCK)  # nobody sees it before it is locked
+        yield Path(made)
+
+
+def _clear(lock: Path) -> None:
+    """Remove the folder of a lock that nobody holds."""
+    with suppress(OSError), lock.open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(lock.parent)
 
 
 def check_folder(path: Path, option: str = "output") -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from bench.report.export import export
 from bench.run.replay import replay
 from bench.run.start import run
 from bench.store import reader as store
+from bench.store.files import hidden
 from bench.store.images import decoded
 from bench.store.storage import place
 from bench.study.config import RunConfig
@@ -100,6 +103,27 @@ def test_an_image_is_read_once_whatever_point_it_is_of(
     monkeypatch.setattr(store, "table", counted)
     found = npz.export_npz(finished, tmp_path / "out")
     assert (len(found) > 1, len(store.parts(place(finished))) > 1, read) == (True, True, 12)
+
+
+DIES = """
+import os, signal, sys
+from pathlib import Path
+from bench.store.files import hidden
+with hidden(Path(sys.argv[1]), ".export-") as made:
+    (made / "0.npy").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_export_left_is_cleared_and_nothing_else(finished: Path, tmp_path: Path) -> None:
+    foreign = tmp_path / ".export-mine"
+    foreign.mkdir()
+    subprocess.run([sys.executable, "-c", DIES, tmp_path], check=False, timeout=60)
+    assert len([*tmp_path.glob(".export-*/0.npy")]) == 1
+    with hidden(tmp_path, ".export-") as living:
+        made = npz.export_npz(finished, tmp_path)
+        assert {*tmp_path.iterdir()} == {foreign, living, *made}
+    assert {*tmp_path.iterdir()} == {foreign, *made}
 
 
 def test_an_image_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
