@@ -183,12 +183,13 @@ class Driver:
 
     def schedule(self) -> None:
         """Begin trials until every engine has enough to do."""
-        if self.sink.full:
+        if not (full := self.sink.full):
+            self._isolate()
+        free = [engine for engine in self.up if engine != self._quarantined]
+        self.work.restrict_to(free or self.up or range(self.pool.engines))  # open trials go on, also while it is full
+        if full:
             time.sleep(PAUSE)
             return
-        self._isolate()
-        free = [engine for engine in self.up if engine != self._quarantined]
-        self.work.restrict_to(free or self.up or range(self.pool.engines))
         while (engine := self._starved(free)) is not None:
             trial = self.queue.next()
             assert trial is not None  # some are left

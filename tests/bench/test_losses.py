@@ -12,7 +12,7 @@ from fake_pool import FakePool, Rows
 from fake_pool import study as whole_study
 from mortal_pools import HostPool, Killed, MortalPool, MortalRows, PoisonedHosts, PoisonedPool
 
-from bench.run import failures
+from bench.run import driver, failures
 from bench.run.driver import Driver
 from bench.run.failures import NODES, NODES_ALONE
 from bench.store.completed import CompletedTrials
@@ -219,3 +219,30 @@ def test_suspects_do_not_wait_for_an_engine_that_never_comes_back(reference: dic
     counts = pool.driver.run(lambda: next(looks) and None)
     assert [engine for engine, status in enumerate(counts.engines) if status.device is None] == [pool.gone]
     assert (counts.failed, rows.rows) == (0, reference)
+
+
+class LostWhileFull(MortalPool):
+    """Engines of which one is lost at the moment in which the store can take no more, for a while."""
+
+    rows: Rows
+    waits = 0
+
+    def wait(self) -> list[WorkerReport]:
+        self.waits += 1
+        self.rows.full = 4 <= self.waits < 30
+        return super().wait()
+
+    def dies(self, engine: int) -> bool:
+        return (engine, self.waits) == (0, 4)
+
+
+def test_no_work_goes_to_an_engine_that_was_lost_while_the_store_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounds of this search begin new trajectories, and those of trials that go on find a place elsewhere."""
+    monkeypatch.setattr(driver, "PAUSE", 0.0)
+    searches = [{"name": "zero_order_initial", "N": 2, "K": 6}]
+    of = study(batch=8, searches=searches, problems={"conditions": "all", "seeds": 2}, rewards=["brightness"])
+    rows, looks = Rows(), iter(range(5000))
+    pool = LostWhileFull(2, of, random.Random(0), 0.0)
+    pool.rows = rows
+    counts = Driver(of, pool, rows).run(lambda: next(looks) and None)
+    assert (counts.done, counts.failed) == (of.size, 0)
