@@ -69,6 +69,14 @@ class DeviceMemoryError(DeviceError):
     """A device's memory is too small for the batch."""
 
 
+def text_of(error: BaseException) -> str:
+    """What an error says; its kind, where it cannot even say that."""
+    try:
+        return str(error)
+    except Exception:  # a user's own class may have a fault of its own
+        return type(error).__name__
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error that says anything."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return next((line.strip() for line in text_of(error).splitlines() if line.strip()), type(error).__name__)

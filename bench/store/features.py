@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -63,23 +63,35 @@ def tables(rows: Sequence[TrialRow], dtypes: Mapping[str, str]) -> dict[str, pa.
 
 
 def table(extractor: str, by_trial: Mapping[str, Vectors | None], dtype: str = "float32") -> pa.Table:
-    """The features of some trials, one at least, as they are stored; None: they are not finite.
+    """The features of some trials, one at least, as they are stored.
+
+    Args:
+        by_trial: None: not finite. Those that are not finite in the column's type are null, too.
 
     Raises:
         ValueError: they are of several sizes.
     """
-    vectors = list(by_trial.values())
+    vectors = [_stored(vector, dtype) for vector in by_trial.values()]
     sizes = {len(vector) for vector in vectors if vector is not None} or {1}
     if len(sizes) > 1:
         raise ValueError(f"metric {extractor}: features of {len(sizes)} sizes: {sorted(sizes)}")
     [size] = sizes
     fields = columns(size, dtype)
-    flat = np.concatenate([np.zeros(size, dtype) if each is None else each.astype(dtype) for each in vectors])
+    flat = np.concatenate([np.zeros(size, dtype) if each is None else each for each in vectors])
     lacking = pa.array([vector is None for vector in vectors])
     values = pa.FixedSizeListArray.from_arrays(pa.array(flat), type=fields[2].type, mask=lacking)
     names = pa.array(list(by_trial))
     schema = pa.schema([field.arrow for field in fields], metadata={"schema_version": "1"})
     return pa.Table.from_arrays([names, pa.array([extractor] * len(by_trial)), values], schema=schema)
+
+
+def _stored(vector: Vectors | None, dtype: str) -> NDArray[Any] | None:
+    """A trial's features in the type of their column; None: one of them is no finite number there."""
+    if vector is None:
+        return None
+    with np.errstate(over="ignore"):
+        found = vector.astype(dtype)
+    return found if np.isfinite(found).all() else None
 
 
 def of_part(where: Storage, part: str, extractor: str) -> pa.Table | None:

@@ -13,6 +13,11 @@ SURROGATE = "[\ud800-\udfff]"
 REPLACEMENT = "\ufffd"
 
 
+def storable(text: str) -> str:
+    """A text without halves of characters."""
+    return re.sub(SURROGATE, REPLACEMENT, text)
+
+
 def plain(text: str) -> str:
     """A text without control characters, but for the ends of lines and tabs, and without halves of characters."""
     return re.sub(f"{CONTROL}|{SURROGATE}", REPLACEMENT, text)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from bench.store.digests import recipe_hash
+from bench.store.plain import storable
 from bench.store.schema import SCORE, recipe_column
 from bench.study.trial import Trial, text
 from tts.recipe import Action
@@ -104,4 +105,4 @@ def recipe_columns(noises: Sequence[Action]) -> dict[str, Any]:
 
 def error_row(trial: Trial, label: str, reason: str) -> TrialRow:
     """The row of a trial that has no result."""
-    return TrialRow(**identity_columns(trial, label), error=reason)
+    return TrialRow(**identity_columns(trial, label), error=storable(reason))

@@ -13,11 +13,10 @@ import pyarrow.compute as pc
 from bench.store.plain import CONTROL, REPLACEMENT, SURROGATE, plain_values
 from bench.store.schema import SCORE
 from tts.errors import DataError
+from tts.rewards.base import LARGEST_SCORE
 
 LARGEST_COUNT = 10**12
 """Sums over a run's rows stay whole numbers of 64 bits."""
-LARGEST_VALUE = 1e100
-"""Squares of values stay finite numbers."""
 
 LONGEST_NAME = 20_000
 """Letters of what names a point of a curve."""
@@ -35,7 +34,7 @@ COUNTS: Mapping[str, tuple[int, int]] = {
 }
 NUMBERS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("device_seconds", "wall_seconds"), (0.0, float(LARGEST_COUNT))),
-    **dict.fromkeys(("value", "budget_value"), (-LARGEST_VALUE, LARGEST_VALUE)),
+    **dict.fromkeys(("value", "budget_value"), (-LARGEST_SCORE, LARGEST_SCORE)),
 }
 
 Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)

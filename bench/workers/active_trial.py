@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -111,6 +110,11 @@ class ActiveTrial:
         self.over = True
         self.answers.clear()
         self.asked.clear()
-        if self._search is not None:
-            with suppress(Exception, SystemExit):  # a search may refuse to be closed, or fail at it
-                self._search.close()
+        if self._search is None:
+            return
+        try:
+            self._search.close()
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # it may refuse to be closed, or fail at it
+            return

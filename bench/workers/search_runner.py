@@ -22,7 +22,7 @@ from bench.workers.pool import Pool, WorkerReport
 from bench.workers.trace import Trace
 from bench.workers.trajectory_tree import TrajectoryTree
 from tts.engine.requests import EvalResult
-from tts.errors import SearchError, TTSError
+from tts.errors import SearchError, TTSError, text_of
 from tts.search.rules import checked, chosen
 from tts.search.segment import ALL, Evaluation, Segment, State
 
@@ -180,8 +180,10 @@ class SearchRunner:
         """Let a search go on to the next list that is not empty, or to its end."""
         try:
             segments = self._next(opened, answers)
-        except (Exception, SystemExit) as error:  # a fault of this search on this problem; the other trials go on
-            fault = str(error) if isinstance(error, SearchError) else f"{type(error).__name__}: {error}"
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a fault of this search on this problem; the other trials go on
+            fault = str(error) if isinstance(error, SearchError) else f"{type(error).__name__}: {text_of(error)}"
             ours = isinstance(error, TTSError) and not isinstance(error, SearchError)
             self._fail(opened, str(error) if ours else f"search {opened.trial.search}: {fault}")
             return

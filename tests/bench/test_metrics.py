@@ -215,6 +215,12 @@ def test_a_part_without_its_trials_counts_for_nothing_and_another_shards_stays(t
     assert not orphan.exists()
 
 
+def test_features_too_large_for_their_type_are_null() -> None:
+    vectors = {"fits": np.array([6e4, 1], np.float32), "too large": np.array([7e4, 1], np.float32), "none": None}
+    found = features.table("seen", vectors, "float16")["features"].to_pylist()
+    assert found == [[6e4, 1], None, None]
+
+
 def test_the_judges_distance_is_that_of_its_moments() -> None:
     metric = FrechetJudge()
     own = np.random.default_rng(0)

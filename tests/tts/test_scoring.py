@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
+from odd_errors import Mute, Panic
 from PIL import Image
 from scored_levels import Counting, Level, scored, wanted
 from torch import Tensor
@@ -103,7 +104,32 @@ def test_an_error_of_the_device_is_no_images_fault(host: bool) -> None:
         scored(Scorer(ToyModel(), {"broken": Broken(host)}, batch=2), [wanted(5, "broken")])
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
+class Odd:
+    """A reward and a metric of an odd fault."""
+
+    host = False
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[float | None]:
+        raise self.error
+
+    def features(self, images: Tensor) -> Tensor:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "says"), [(SystemExit(0), "SystemExit: 0"), (Panic("rust"), "Panic: rust"), (Mute(), "Mute: Mute")]
+)
+def test_whatever_users_code_raises_is_an_error_of_its_images(error: BaseException, says: str) -> None:
+    """Nothing of it ends a run, least of all with exit code 0."""
+    made = Scorer(ToyModel(), {"odd": Odd(error)}, batch=2, metrics={"seen": Odd(error)})
+    [result] = scored(made, [wanted(5, ALL)]).values()
+    assert result.errors == {"odd": f"reward odd failed: {says}", "seen": f"metric seen failed: {says}"}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e101, None])
 def test_a_value_that_is_no_number_counts_as_not_scored(value: float | None) -> None:
     class Odd:
         host = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor
@@ -10,13 +9,13 @@ from torch import Tensor
 from tts.engine.device_errors import device_error, of_the_device
 from tts.errors import DeviceError, EngineError, RewardError, first_line
 from tts.plan import Condition
-from tts.rewards.base import Reward, Score, score_at
+from tts.rewards.base import LARGEST_SCORE, Reward, Score, score_at
 
 
 def ask(
     name: str, reward: Reward, images: Tensor, conditions: Sequence[Condition], levels: Sequence[float] = ()
 ) -> list[Score]:
-    """A reward's values for images; a value that is not a finite number counts as "could not score".
+    """A reward's values for images; a value that is not a finite number, or a huge one, counts as "could not score".
 
     Args:
         name: the reward's name, for messages.
@@ -29,13 +28,13 @@ def ask(
     """
     try:
         values = score_at(reward, images, conditions, levels)
-    except RewardError:
+    except (RewardError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:  # of code in Rust, say, or a script's SystemExit
         if of_the_device(error):
             raise device_error(f"reward {name}", error) from None
         raise EngineError(f"reward {name} failed: {type(error).__name__}: {first_line(error)}") from error
-    return [value if value is not None and math.isfinite(value) else None for value in values]
+    return [value if value is not None and abs(value) <= LARGEST_SCORE else None for value in values]
 
 
 def ask_places(

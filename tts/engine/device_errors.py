@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from tts.errors import DeviceError, DeviceMemoryError, EngineError, first_line
+from tts.errors import DeviceError, DeviceMemoryError, EngineError, first_line, text_of
 
 MEMORY = ("out of memory", "can't allocate memory")
 NO_KERNEL = ("No available kernel", "No viable backend for scaled_dot_product_attention")
@@ -16,7 +16,7 @@ COMPILERS = ("torch._dynamo.", "torch._inductor.")
 
 def of_the_device(error: BaseException) -> bool:
     """Whether an error is the device's and not the image's: then nothing else can be computed either."""
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in ("CUDA", *MEMORY))
+    return isinstance(error, RuntimeError) and any(word in text_of(error) for word in ("CUDA", *MEMORY))
 
 
 def device_error(whose: str, error: BaseException) -> BaseException:

@@ -33,7 +33,9 @@ def extract(name: str, metric: Metric, images: Tensor) -> list[Features | None]:
     """
     try:
         found: Any = metric.features(images)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # as in tts.engine.asking
         if of_the_device(error):
             raise device_error(f"metric {name}", error) from None
         raise EngineError(f"metric {name} failed: {type(error).__name__}: {first_line(error)}") from error

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Score: TypeAlias = float | None
+LARGEST_SCORE = 1e100
+"""A value beyond this, either way, counts as none: squares of values stay finite numbers."""
 Caption: TypeAlias = Callable[[Condition], str]
 
 
