@@ -127,9 +127,14 @@ def table(
         DataError: a part is damaged.
     """
     where = place(output)
-    with reading(where):
-        found = _dataset(where, parts(where) if of is None else of)
-        return None if found is None else checked_rows(found.to_table(columns=columns, filter=rows), where)
+    chosen = parts(where) if of is None else of
+    with _reading_trials(where, chosen, columns):
+        return _table(where, chosen, columns, rows)
+
+
+def _table(where: Storage, names: list[str], columns: list[str] | None, rows: ds.Expression | None) -> pa.Table | None:
+    found = _dataset(where, names)
+    return None if found is None else checked_rows(found.to_table(columns=columns, filter=rows), where)
 
 
 def _dataset(where: Storage, names: list[str]) -> ds.Dataset | None:
@@ -157,8 +162,9 @@ def batches(output: Output, columns: list[str], of: list[str] | None = None) -> 
         DataError: a part is damaged.
     """
     where = place(output)
-    with reading(where):
-        found = _dataset(where, parts(where) if of is None else of)
+    chosen = parts(where) if of is None else of
+    with _reading_trials(where, chosen, columns):
+        found = _dataset(where, chosen)
         if found is not None:
             few = {"batch_size": 512, "batch_readahead": 2, "fragment_readahead": 2}
             yield from (checked_rows(batch, where) for batch in found.to_batches(columns=columns, **few))
@@ -171,22 +177,55 @@ def opened(where: Storage, name: str) -> Iterator[pq.ParquetFile]:
     Raises:
         DataError: it is damaged, or larger than a part is.
     """
-    with reading(where), where.filesystem.open_input_file(where.path(name)) as stream:
+    with reading(where, name), where.filesystem.open_input_file(where.path(name)) as stream:
         file = pq.ParquetFile(stream)
         check_bounds(file.metadata, f"{where}: {name}")
         yield file
 
 
 @contextmanager
-def reading(where: Storage) -> Iterator[None]:
-    """Turn errors of a damaged part into a :class:`DataError`."""
+def reading(where: Storage, name: str = "a part") -> Iterator[None]:
+    """Turn errors of a part that cannot be read into a :class:`DataError`."""
     try:
         yield
     except TTSError:
         raise
     except (pa.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{where}: a part is damaged; delete it and run the same command again ({reason})") from None
+        raise _unreadable(where, error, name) from None
+
+
+@contextmanager
+def _reading_trials(where: Storage, names: list[str], columns: list[str] | None) -> Iterator[None]:
+    """As :func:`reading`; of several parts the message names the one that is damaged, as Arrow does not."""
+    try:
+        yield
+    except TTSError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(where, error, _damaged(where, names, columns)) from None
+
+
+def _damaged(where: Storage, names: list[str], columns: list[str] | None) -> str:
+    """The first part that cannot be read by itself."""
+    for name in names:
+        try:
+            _table(where, [name], columns, None)
+        except TTSError:  # its values are none of ours; that is another matter
+            continue
+        except (pa.ArrowException, OSError):
+            return f"trials/{name}"
+    return "a part"
+
+
+def _unreadable(where: Storage, error: Exception, name: str) -> DataError:
+    """What to do about a part: nothing is to be deleted because the system, or a store's network, failed."""
+    if isinstance(error, OSError) and (error.errno is not None or isinstance(error, FileNotFoundError)):
+        advice = "cannot be read; run the same command again once it can"
+    elif isinstance(error, OSError) and not isinstance(where, LocalStorage):
+        advice = "cannot be read; if that stays so, it is damaged: delete it and run the same command again"
+    else:
+        advice = "is damaged; delete it and run the same command again"
+    return DataError(f"{where}: {name} {advice} ({' '.join(str(error).split())})")
 
 
 def done(output: Output) -> CompletedTrials:
@@ -197,9 +236,10 @@ def done(output: Output) -> CompletedTrials:
     """
     where = place(output)
     keys, by_search = [np.empty(0, f"S{DIGITS}")], Counter[tuple[str, str]]()
-    with reading(where):
-        found = _dataset(where, parts(where))
-        for read in () if found is None else found.to_batches(columns=["trial", "search", "settings"]):
+    there, columns = parts(where), ["trial", "search", "settings"]
+    with _reading_trials(where, there, columns):
+        found = _dataset(where, there)
+        for read in () if found is None else found.to_batches(columns=columns):
             batch = checked_rows(read, where)
             keys.append(np.array(batch["trial"].to_pylist(), dtype=f"S{DIGITS}"))
             pairs = pa.table({"search": batch["search"], "settings": batch["settings"]})
@@ -212,8 +252,9 @@ def done(output: Output) -> CompletedTrials:
 def columns(output: Output) -> list[str]:
     """Names of the columns of a run's trials; none while there are no trials."""
     where = place(output)
-    with reading(where):
-        found = _dataset(where, parts(where)[:1])
+    first = parts(where)[:1]
+    with _reading_trials(where, first, None):
+        found = _dataset(where, first)
     return [] if found is None else list(found.schema.names)
 
 

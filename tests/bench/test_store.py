@@ -106,18 +106,45 @@ def test_what_is_no_part_is_ignored(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("keep", [0, 10, -20])
-def test_a_damaged_part_is_named(tmp_path: Path, keep: int) -> None:
-    session = opened(tmp_path)
-    session.add(TrialRow.of_record(row(0)))
-    session.close()
-    part = parts(tmp_path)[0]
-    part.write_bytes(part.read_bytes()[:keep])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: b"", lambda data: data[:10], lambda data: data[:-20], lambda data: data[:4] + b"?" + data[5:]],
+)
+def test_a_damaged_part_is_named(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    """Of several, wherever the damage is."""
+    for k in range(3):
+        session = opened(tmp_path)
+        session.add(TrialRow.of_record(row(k)))
+        session.close()
+    part = parts(tmp_path)[1]
+    part.write_bytes(damage(part.read_bytes()))
     for read in (lambda: store.done(tmp_path), lambda: store.read(tmp_path), lambda: store.find(tmp_path, "0")):
-        with pytest.raises(DataError, match=r"a part is damaged; delete it") as caught:
+        with pytest.raises(DataError, match=r"is damaged; delete it") as caught:
             read()
         assert part.name in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied"), FileNotFoundError("part"), OSError("AWS Error")]
+)
+def test_nothing_is_to_be_deleted_because_the_system_or_the_network_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    session = opened(tmp_path)
+    session.add(TrialRow.of_record(row(0)))
+    session.close()
+    if error.errno is None:
+        monkeypatch.setattr(store, "LocalStorage", type(None))  # so that it counts as a bucket
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(store, "check_bounds", fail)
+    with pytest.raises(
+        DataError, match=r"cannot be read; (run the same command again|if that stays so, it is damaged)"
+    ):
+        store.done(tmp_path)
 
 
 def disk_full(*_: object) -> None:
@@ -221,7 +248,7 @@ def test_a_damaged_part_is_not_a_folder_that_cannot_be_written_to(tmp_path: Path
     session.close()
     parts(tmp_path)[0].write_bytes(b"PAR1")
     again = Store(tmp_path, REWARDS)
-    with pytest.raises(DataError, match=r"a part is damaged; delete it"):
+    with pytest.raises(DataError, match=r"is damaged; delete it"):
         again.open("d", MANIFEST, retry_errors=True)
     again.close()
 
