@@ -21,7 +21,7 @@ MOST_WAITING = 4096
 """Rows that may wait for a broken store before no more trials are begun."""
 
 MOST_BYTES = 512 << 20
-"""Bytes of the images and features of these rows, likewise: large images fill the memory long before many rows wait."""
+"""Bytes of these rows, likewise: large images and long traces fill the memory long before many rows wait."""
 
 
 class Writer:

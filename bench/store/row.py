@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+ACTION_BYTES, EVALUATION_BYTES = 600, 1100
+"""Of memory, about, that the records of an action and of an evaluation take."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialRow:
     """All that is stored of a trial; what a field means stands in :data:`bench.store.schema.COLUMNS`.
@@ -58,8 +62,10 @@ class TrialRow:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the image and the features, beside which the rest is small."""
-        return len(self.image or b"") + sum(each.nbytes for each in self.features.values() if each is not None)
+        """Bytes of the image, features, recipe and evaluations, beside which the rest is small."""
+        features = sum(each.nbytes for each in self.features.values() if each is not None)
+        records = ACTION_BYTES * len(self.noises or ()) + EVALUATION_BYTES * len(self.evaluations)
+        return len(self.image or b"") + features + records
 
     def record(self) -> dict[str, Any]:
         """The columns of the trials' table by their names."""

@@ -23,7 +23,7 @@ from bench.store.schema import TRACE, schema
 from bench.store.storage import Output, place
 
 FLUSH_BYTES = 64 << 20
-"""A part is written when the images that wait take more than this."""
+"""A part is written when the rows that wait take more than this, with their images and evaluations."""
 
 
 class Store:

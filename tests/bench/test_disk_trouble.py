@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -178,10 +179,10 @@ def test_it_is_full_when_very_many_rows_wait(tmp_path: Path, disk: Disk, monkeyp
 
 
 def test_it_is_full_when_few_large_rows_wait(tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row of 60 bytes of image and 40 of features, of which one may be no numbers."""
-    monkeypatch.setattr(writer, "MOST_BYTES", 300)
-    vectors = {"a": np.zeros(10, np.float32), "b": None}
-    rows = [replace(TrialRow.of_record({**row(k), "image": b"x" * 60}), features=vectors) for k in range(4)]
+    """A row of 60 bytes of image, 40 of features, of which one may be no numbers, 3 actions and 1 evaluation."""
+    monkeypatch.setattr(writer, "MOST_BYTES", 3 * (60 + 40 + 3 * 600 + 1100))
+    others: dict[str, Any] = {"features": {"a": np.zeros(10, np.float32), "b": None}, "evaluations": [{}]}
+    rows = [replace(TrialRow.of_record({**row(k), "image": b"x" * 60}), **others) for k in range(4)]
     writing = Writer(opened_while_full(tmp_path, disk), 60.0)
     writing.add(rows[0])
     until(lambda: disk.refused)  # by now the store has that row
