@@ -25,6 +25,14 @@ class Kept(SinkSettings):
         return _Kept(self.told)
 
 
+class Breaks(Kept):
+    """The same, but the first tracker fails at its first numbers and from then on."""
+
+    def open(self, run: RunFacts) -> Tracker:
+        tracker = super().open(run)
+        return _Breaks(self.told) if len(self.told) == 1 else tracker
+
+
 class _Kept:
     def __init__(self, told: list[tuple[Any, ...]]) -> None:
         self.told = told
@@ -40,6 +48,14 @@ class _Kept:
 
     def end(self, state: str) -> None:
         self.told.append(("end", state))
+
+
+class _Breaks(_Kept):
+    def numbers(self, values: Mapping[str, float], step: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    def curves(self, points: Sequence[CurvePoint], step: int) -> None:
+        raise OSError(28, "No space left on device")
 
 
 class Broken(SinkSettings):

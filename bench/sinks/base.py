@@ -98,4 +98,4 @@ class SinkSettings(Settings):
 
     @abstractmethod
     def open(self, run: RunFacts) -> Tracker:
-        """Begin a run there, or go on with it."""
+        """Begin a run there, or go on with it, also after a failure of the tracker before."""

@@ -77,6 +77,7 @@ class SinkThread:
             try:
                 self._send(parcel)
             except (Exception, SystemExit) as error:  # no error of another package is worth a run
+                self._tracker = None  # one that has failed may stay so, as TensorBoard's does after a full disk
                 self._fail(f"{type(error).__name__}: {first_line(error)}")
             else:
                 self.failure = None

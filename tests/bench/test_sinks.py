@@ -107,6 +107,14 @@ def test_a_sink_that_fails_never_stops_a_run_and_is_told_of_once(
         assert file.is_dir() or b"abcdef123456" not in file.read_bytes()
 
 
+def test_a_sink_whose_tracker_has_broken_gets_another_one(tmp_path: Path, told: list[tuple[Any, ...]]) -> None:
+    run(configured(tmp_path, {"name": "own_sinks:Breaks", "seconds": 0}), Console(quiet=True))
+    assert [each[0] for each in told[:2]] == ["open", "open"]
+    assert [each[0] for each in told[-3:]] == ["numbers", "curves", "end"]
+    [status] = status_of(tmp_path)
+    assert status["sinks"] == {"Breaks": "1 updates lost; it answers again"}
+
+
 def test_status_and_report_say_which_sink_failed(tmp_path: Path) -> None:
     run(configured(tmp_path, {"name": "own_sinks:Broken", "as": "mine", "at": "open"}), Console(quiet=True))
     assert "sink mine: 2 updates lost; ConnectionError: no answer from" in bench("status", tmp_path).words
