@@ -101,9 +101,7 @@ class Reporter:
             "engines": [self._engine(engine, status, now) for engine, status in enumerate(counts.engines)],
         }
         self._written, data = now, json.dumps(content).encode()
-        if isinstance(self._place, LocalStorage):
-            self._put(data)
-        elif self._putting.done() or state != "running":  # an object store may take its time
+        if self._putting.done() or state != "running":  # a disk or an object store may take its time
             self._putting = self._thread.submit(self._put, data)
 
     def _put(self, data: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from command_line import bench
 from fake_pool import Rows
 from fake_pool import study as a_study
+from full_disk import PATIENCE
 from mortal_pools import MortalPool
 from standing_clock import AGO, Clock
 
@@ -38,6 +40,11 @@ class Watched(Reporter):
         self.shown: list[int] = []
         self.warned: list[str] = []
         super().__init__(of, place(of.config.output), lambda counts: self.shown.append(counts.done), self.warned.append)
+
+    def tell(self, counts: RunProgress) -> None:
+        """As always, and wait for the file."""
+        super().tell(counts)
+        self._putting.result()
 
 
 def study(folder: Path, **changes: Any) -> Study:
@@ -186,6 +193,23 @@ def test_a_disk_that_is_full_stops_no_run(tmp_path: Path, monkeypatch: pytest.Mo
     with reporter.reporting(counts()):
         reporter.tell(counts())
     assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_does_not_answer_holds_up_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers, sync = threading.Event(), os.fsync
+
+    def late(descriptor: int) -> None:
+        assert answers.wait(PATIENCE)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", late)
+    reporter = Watched(study(tmp_path))
+    with reporter.reporting(counts()):
+        Reporter.tell(reporter, counts())
+        Reporter.tell(reporter, counts(EngineStatus(None, losses=1)))
+        assert not reporter._putting.done()
+        answers.set()
+    assert written(tmp_path)["state"] == "done"
 
 
 def test_a_shard_has_a_file_of_its_own(tmp_path: Path) -> None:
