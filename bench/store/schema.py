@@ -106,7 +106,7 @@ EVALUATION_COLUMNS: tuple[Field, ...] = (
         pa.string(),
         "'global': a fresh noise, 'local': a moved one, 'back': back by a noise, 'none': no noise",
     ),
-    Field("noise", NOISE, "the first action with a noise; null: none has one"),
+    Field("noise", NOISE, "the initial noise if it is moved, else the first action with a noise; null: there is none"),
     Field(
         "reward", pa.float64(), "the searched reward of the predicted (after the last step: final) image; null: none"
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tts.noise import Noise
 from tts.recipe import Action, Back, to_record
 from tts.search.segment import Evaluation, Segment, State
 
@@ -25,7 +26,7 @@ class Trace:
                 self.choose(segment)
             self._nfe += evaluation.nfe
             self._best = max(self._best, evaluation.value)
-            action = next((action for action in segment.noises if action is not None), None)
+            action = _noise(segment)
             self._by_state[evaluation.state.key] = len(self._rows)
             self._rows.append(
                 {
@@ -54,6 +55,15 @@ class Trace:
     def rows(self) -> list[dict[str, Any]]:
         """All rows, with the columns of :data:`bench.store.schema.TRACE`."""
         return self._rows
+
+
+def _noise(segment: Segment) -> Action:
+    """What a candidate tries: a moved initial noise, as its steps' noises are others' as well; else its first action
+    with a noise.
+    """
+    if isinstance(segment.start, Noise) and segment.start.moves:
+        return segment.start
+    return next((action for action in segment.noises if action is not None), None)
 
 
 def _kind(action: Action) -> str:

@@ -114,6 +114,16 @@ def test_kinds(both: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     assert kinds["best_of_n"] == {"global"}
 
 
+def test_a_moved_initial_noise_is_what_a_candidate_tries(tmp_path: Path) -> None:
+    search = {"name": "zero_order_initial", "N": 2, "K": 1}
+    run(configured(tmp_path, searches=[search], rewards=["brightness"], problems={"conditions": [0], "seeds": 1}), QUIET)
+    evaluations = trace.read(tmp_path)
+    assert list(evaluations["kind"]) == ["global", "local", "local"]
+    moves = [noise["moves"] for noise in evaluations["noise"]]
+    assert [len(each) for each in moves] == [0, 1, 1]
+    assert moves[1][0]["seed"] != moves[2][0]["seed"]
+
+
 def test_a_trial_is_the_same_with_and_without(tmp_path: Path, folder: Path) -> None:
     config = configured(tmp_path, trace=False)
     run(config, QUIET)
