@@ -113,13 +113,16 @@ def play(search: Search | str | Mapping[str, Any], problem: Problem, engine: Eng
         engine: the engine to use; it must have no other work.
 
     Raises:
-        SettingError: the problem does not fit the engine: unknown reward or condition, or another sampler.
+        SettingError: the problem does not fit the engine (unknown reward or condition, another sampler), or the search
+            refuses the sampler's steps, the rewards or the model's shape.
         SearchError: the search breaks a rule of searches.
         EngineError: a reward failed, or rows of the engine's batch depend on one another.
     """
     if not isinstance(search, Search):
         search = SEARCHES.make(search if isinstance(search, str) else dict(search))[1]
     problem = _fitted(problem, engine)
+    search.suits(problem.plan, problem.rewards)
+    search.fits(tuple(engine.model.shape))
     game = _Game(problem, engine)
     best = game.run(search)
     final = game.render(best)

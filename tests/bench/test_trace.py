@@ -115,8 +115,8 @@ def test_kinds(both: tuple[pd.DataFrame, pd.DataFrame]) -> None:
 
 
 def test_a_moved_initial_noise_is_what_a_candidate_tries(tmp_path: Path) -> None:
-    search = {"name": "zero_order_initial", "N": 2, "K": 1}
-    run(configured(tmp_path, searches=[search], rewards=["brightness"], problems={"conditions": [0], "seeds": 1}), QUIET)
+    study = {"searches": [{"name": "zero_order_initial", "N": 2, "K": 1}], "rewards": ["brightness"]}
+    run(configured(tmp_path, **study, problems={"conditions": [0], "seeds": 1}), QUIET)
     evaluations = trace.read(tmp_path)
     assert list(evaluations["kind"]) == ["global", "local", "local"]
     moves = [noise["moves"] for noise in evaluations["noise"]]

@@ -7,13 +7,14 @@ import random
 
 import pytest
 from toy import EVERY, GAPPY, PLANS, World, chaotic, constant, luck
-from toy_engine import toy_engine
+from toy_engine import Player, toy_engine
 from toy_rounds import best_so_far, played
 
 from tts.errors import EngineError, SettingError
 from tts.noise import Band, Box, Noise, NoiseBank, Turn
 from tts.playing import play
 from tts.recipe import Recipe
+from tts.search.adaptive import Adaptive
 from tts.search.base import INITIAL, Problem, Search
 from tts.search.best_of_n import BestOfN
 from tts.search.cross_entropy import CrossEntropy
@@ -161,13 +162,17 @@ def test_bands_are_drawn_from_a_noises_law_at_first() -> None:
         assert float(NoiseBank((3, 32, 32))(noise).std()) == pytest.approx(1, abs=0.05)
 
 
-def test_a_shape_that_does_not_fit_is_told() -> None:
+def test_what_does_not_fit_is_told() -> None:
     with pytest.raises(SettingError, match=r"multiples of 2\^level = 8"):
         parse(SES, {"shape": [3, 12, 8]}, "ses")
     engine = toy_engine()
     problem = Problem(1, 4, engine.model.sampler.plan, "brightness")
-    with pytest.raises(EngineError, match=r"has not 48 values; set the search's shape to \[3, 8, 8\]"):
+    with pytest.raises(SettingError, match=r"search ses: shape = \[3, 32, 32\], and the model's states are \[3, 8"):
         play(SES(), problem, engine)
+    with pytest.raises(SettingError, match="search adaptive: no step that costs forwards has a weight above 0"):
+        play(Adaptive(low=200, high=300), problem, engine)
+    with pytest.raises(EngineError, match=r"has not 48 values; set the search's shape to \[3, 8, 8\]"):
+        Player(engine).ask(problem.preview(Noise(1, (Band(3, (0.0,) * 48),)), 1))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ import pytest
 from pydantic import ConfigDict, Field
 from toy import SEARCHES
 
+from tts.errors import SettingError
 from tts.noise import Noise
 from tts.plan import Plan
 from tts.search.base import Problem, Run, Search, step_by_step
@@ -163,6 +165,23 @@ class Wasteful(Stepper):
         return best((yield [replace(problem.trajectory(), noises=noises)]))
 
 
+class Choosy(Picker):
+    """Needs many steps that inject noise, and says so."""
+
+    def suits(self, plan: Plan, rewards: Sequence[str]) -> None:
+        if len(plan.noisy_steps) < 4:
+            raise SettingError("search choosy: needs 4 steps that inject noise")
+
+    def run(self, problem: Problem) -> Run:
+        assert len(problem.plan.noisy_steps) > 3  # suits() has refused the others
+        return super().run(problem)
+
+
+class Hermit(Picker):
+    def suits(self, plan: Plan, rewards: Sequence[str]) -> None:
+        raise SettingError("search hermit: suits nothing")
+
+
 FAULTY: dict[type[Search], tuple[str, str]] = {
     Lossy: ("settings", "its settings change when they are written and read again"),
     Lax: ("unknown_settings", "takes a setting that it does not have"),
@@ -184,10 +203,11 @@ FAULTY: dict[type[Search], tuple[str, str]] = {
     Forgetful: ("states", "it was not given, or has let go"),
     Sorter: ("answers", "changes a list of evaluations that it was given"),
     Wasteful: ("noises", "gives a noise to step 0, which injects none"),
+    Hermit: ("spending", "refuses each plan that it is checked on; of plan 'every' it says: search hermit: suits"),
 }
 
 
-@pytest.mark.parametrize("kind", [Picker, Stepper])
+@pytest.mark.parametrize("kind", [Picker, Stepper, Choosy])
 def test_sound_searches_pass(kind: type[Search]) -> None:
     for name, method in vars(SearchConformance).items():
         if name.startswith("test_"):

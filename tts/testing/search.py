@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
+from tts.errors import TTSError
 from tts.noise import Noise
 from tts.plan import Plan
 from tts.recipe import end
@@ -13,7 +14,7 @@ from tts.search.base import Search
 from tts.search.segment import Evaluation
 from tts.settings import parse
 from tts.testing.requirement import fail, refuses_unknown_keys, require, round_trip
-from tts.testing.toy import PLANS, Score, World, chaotic, constant, huge, nothing, picky, transcript
+from tts.testing.toy import PLANS, REWARD, Score, World, chaotic, constant, huge, nothing, picky, transcript
 
 
 class SearchConformance:
@@ -29,10 +30,22 @@ class SearchConformance:
 
     def worlds(self, search: Search, score: Score = chaotic, keep: bool = True) -> Iterator[tuple[str, int, World]]:
         """A new world for each plan and seed; none without noise for a search that has nothing to choose there."""
-        for name, plan in self.plans.items():
+        for name, plan in self.suited(search).items():
             if plan.noisy_steps or not search.played.needs_injection:
                 for seed in self.seeds:
                     yield f"plan '{name}', seed {seed}", seed, World(plan, score, keep)
+
+    def suited(self, search: Search) -> dict[str, Plan]:
+        """The plans that it does not refuse by ``suits()``, as no run would play it there."""
+        refusals = {name: _refusal(search, plan) for name, plan in self.plans.items()}
+        found = {name: plan for name, plan in self.plans.items() if refusals[name] is None}
+        if not found:
+            name, reason = next(iter(refusals.items()))
+            fail(
+                f"refuses each plan that it is checked on; of plan '{name}' it says: {reason}. Correct suits() or the "
+                "settings, or check it by a SearchConformance with 'plans' of your own"
+            )
+        return found
 
     def test_settings(self, search: Search) -> None:
         """Its settings can be written to a configuration and read again."""
@@ -50,7 +63,7 @@ class SearchConformance:
         if isinstance(value, bool) or not isinstance(value, int | float):
             fail(f"budget = '{search.budget}' names no setting that is a number; name one, or leave it None")
         more = parse(type(search), {**search.record(), search.budget: 2 * value}, "twice the budget")
-        for name, plan in self.plans.items():
+        for name, plan in self.suited(search).items():
             few, many = search.nfe(plan), more.nfe(plan)
             require(
                 few <= many,
@@ -143,6 +156,15 @@ class SearchConformance:
                         f"gives a noise to step {step}, which injects none ({where}), so that candidates are alike; "
                         "see plan.injects, or let step_by_step() and problem.advance() take such steps"
                     )
+
+
+def _refusal(search: Search, plan: Plan) -> str | None:
+    """Why a search does not play on a plan; None: it does."""
+    try:
+        search.suits(plan, (REWARD,))
+    except TTSError as error:
+        return str(error)
+    return None
 
 
 def _score(chosen: Evaluation, finished: list[Evaluation]) -> float | None:
