@@ -1,4 +1,4 @@
-"""Silence the messages and progress bars of libraries; this package reports what matters."""
+"""Silence the messages, progress bars and questions of libraries; this package reports what matters."""
 
 from __future__ import annotations
 
@@ -23,8 +23,20 @@ def hushed(logger: str) -> Iterator[None]:
 
 
 @contextmanager
+def unasked() -> Iterator[None]:
+    """Context in which transformers refuses the code of a checkpoint; else it asks on a terminal whether to run it."""
+    from transformers import dynamic_module_utils as library
+
+    seconds, library.TIME_OUT_REMOTE_CODE = library.TIME_OUT_REMOTE_CODE, 0  # in which an answer would be awaited
+    try:
+        yield
+    finally:
+        library.TIME_OUT_REMOTE_CODE = seconds
+
+
+@contextmanager
 def quiet() -> Iterator[None]:
-    """Context in which diffusers, transformers and the packages that they import are silent."""
+    """Context in which diffusers, transformers and the packages that they import are silent and ask nothing."""
     import diffusers.utils.logging as diffusers
     import transformers.utils.logging as transformers
 
@@ -33,7 +45,7 @@ def quiet() -> Iterator[None]:
         library.set_verbosity_error()
         library.disable_progress_bar()
     try:
-        with hushed(REGISTRATIONS):
+        with hushed(REGISTRATIONS), unasked():
             yield
     finally:
         for library, level, shown in before:  # restore them as they were: this may be inside another such block

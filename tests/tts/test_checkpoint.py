@@ -11,15 +11,18 @@ from typing import Any
 import pytest
 import tiny_pipelines
 import torch
-from hostile import pickle_that_makes
+from hostile import pickle_that_makes, tokenizer_that_makes
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
 
 from bench.study.config import RunConfig
 from bench.study.study import Study
 from tts.errors import SettingError, WeightsError
 from tts.files.hub import hub_file, hub_folder
 from tts.models.checkpoint import _fetch
+from tts.models.tokenizers import read_tokenizer
+from tts.quiet import quiet
 from tts.registry import MODELS
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -80,6 +83,16 @@ def test_pickled_weights_are_not_opened(own: Path) -> None:
     (own / UNET).unlink()
     assert "its unet has no safetensors weights" in refusal("stable-diffusion", own)
     assert not proof.exists()
+
+
+def test_a_tokenizers_own_code_is_not_run_and_nobody_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tokenizer_that_makes(tmp_path / "proof", tmp_path / "tokenizer")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(WeightsError, match="its tokenizer cannot be read"):
+        read_tokenizer(folder)
+    with pytest.raises(ValueError, match="custom code"), quiet():  # as pipelines and processors load theirs
+        AutoTokenizer.from_pretrained(folder)
+    assert not (tmp_path / "proof").exists()
 
 
 @pytest.mark.parametrize(

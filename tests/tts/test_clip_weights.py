@@ -14,6 +14,7 @@ import pytest
 import tiny_pipelines
 import torch
 from checks_of_rewards import REWARDS as CHECKS
+from hostile import tokenizer_that_makes
 from open_clip import factory, pretrained
 from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preprocess_dict
 from safetensors.torch import save_file
@@ -237,6 +238,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "key beside it": ({"text_cfg": {}}, "has 'text_cfg', whose effect is unknown"),
     "key of the model": ({"model_cfg": {**CONFIG, "rope": True}}, "open_clip cannot build it .*rope"),
     "key of a part": ({"model_cfg": {**CONFIG, "vision_cfg": {"widths": 3}}}, "open_clip cannot build it .*widths"),
+    "parts of another kind": ({"model_cfg": {**CONFIG, "text_cfg": []}}, "a part of it is no mapping"),
     "grey images": ({"preprocess_cfg": {"mode": "L"}}, "'mode' is 'L', and only 'RGB'"),
     "no square": (
         {"model_cfg": {**CONFIG, "vision_cfg": {**CONFIG["vision_cfg"], "image_size": [16, 24]}}},  # type: ignore[dict-item]
@@ -265,6 +267,19 @@ def test_a_folders_own_tokenizer_is_used_and_part_of_the_identity(tmp_path: Path
     words = tmp_path / "f" / "tokenizer_config.json"
     words.write_text(words.read_text().replace("16", "17"))
     assert Clip(model=str(tmp_path / "f")).identity() != before
+
+
+@pytest.mark.parametrize("words", [{"trust_remote_code": True}, {}])
+def test_a_folders_tokenizer_runs_no_code_of_the_folder(
+    words: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = {**CONFIG["text_cfg"], "hf_tokenizer_name": "its own", "tokenizer_kwargs": words}  # type: ignore[dict-item]
+    reward = folder(tmp_path / "f", model_cfg={**CONFIG, "text_cfg": text})
+    tokenizer_that_makes(tmp_path / "proof", tmp_path / "f")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(WeightsError, match="'trust_remote_code', whose effect is unknown|custom code"):
+        reward.load()
+    assert not (tmp_path / "proof").exists()
 
 
 def test_the_offline_message_names_the_constants(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

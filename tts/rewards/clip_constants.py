@@ -19,6 +19,8 @@ FOLDER_KEYS = {"model_cfg", "preprocess_cfg"}
 """Keys of a folder's open_clip_config.json: open_clip builds the model from the first, this module reads the second."""
 PREPROCESS_KEYS = {"size", "mode", "mean", "std", "interpolation", "resize_mode", "fill_color"}
 """Keys of ``preprocess_cfg``; ``size`` has no effect, as images get the size that the network takes."""
+TOKENIZER_KEYS = {"clean", "strip_sep_token", "language", "additional_special_tokens"}
+"""Keys of ``tokenizer_kwargs`` that only change texts and tokens; others name files, or let code of a folder run."""
 
 
 class Preprocessing(Settings):
@@ -115,17 +117,20 @@ def of_folder(config: Any, where: str) -> Constants:
     """
     if not isinstance(config, Mapping) or not isinstance(config.get("model_cfg"), Mapping):
         raise WeightsError(f"{where}: is not a configuration of open_clip (it has no 'model_cfg')")
-    prepare = config.get("preprocess_cfg") or {}
-    for given, known in ((config, FOLDER_KEYS), (prepare, PREPROCESS_KEYS)):
+    prepare, text = config.get("preprocess_cfg") or {}, config["model_cfg"].get("text_cfg", {})
+    words = text.get("tokenizer_kwargs", {}) if isinstance(text, Mapping) else None
+    if not isinstance(prepare, Mapping) or not isinstance(words, Mapping):
+        raise WeightsError(f"{where}: is not a configuration of open_clip (a part of it is no mapping)")
+    if "reduction_mask" in words:
+        raise WeightsError(
+            f"{where}: its 'reduction_mask' cuts prompts at random or by kinds of words, which is not supported"
+        )
+    for given, known in ((config, FOLDER_KEYS), (prepare, PREPROCESS_KEYS), (words, TOKENIZER_KEYS)):
         for key in given:
             if key not in known:
                 raise WeightsError(f"{where}: has '{key}', whose effect is unknown; remove it in a copy of the folder")
     if prepare.get("mode", "RGB") != "RGB":
         raise WeightsError(f"{where}: 'mode' is {prepare['mode']!r}, and only 'RGB' is supported")
-    if "reduction_mask" in config["model_cfg"].get("text_cfg", {}).get("tokenizer_kwargs", {}):
-        raise WeightsError(
-            f"{where}: its 'reduction_mask' cuts prompts at random or by kinds of words, which is not supported"
-        )
     gelu = bool(config["model_cfg"].get("quick_gelu", False))
     told = "its configuration" if prepare else "CLIP's own"
     return replace(_constants(prepare, None, told), quick_gelu=gelu)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tts.errors import WeightsError, first_line
+from tts.quiet import unasked
 from tts.rewards import clip_constants
 from tts.rewards.clip_constants import Constants
 from tts.rewards.preprocess import Preprocess
@@ -114,9 +115,10 @@ def silent() -> Iterator[None]:
 
 @contextmanager
 def explained(model: str) -> Iterator[None]:
-    """Turn any error of open_clip about a configuration into one line."""
+    """Turn any error of open_clip about a configuration into one line; code of a model is refused."""
     try:
-        yield
+        with unasked():
+            yield
     except (OSError, RuntimeError, ValueError, TypeError, KeyError, AssertionError, ImportError) as error:
         raise WeightsError(f"model {model}: open_clip cannot build it ({first_line(error)})") from None
 
@@ -125,5 +127,5 @@ def read_json(path: Path) -> Any:
     """A folder's configuration."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"model {path}: cannot be read ({first_line(error)})") from None
