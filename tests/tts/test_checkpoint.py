@@ -99,6 +99,7 @@ def test_a_tokenizers_own_code_is_not_run_and_nobody_is_asked(tmp_path: Path, mo
     ("change", "message"),
     [
         (lambda own: shutil.rmtree(own / "vae"), "vae has no safetensors weights"),
+        (lambda own: (own / "text_encoder/adapter_config.json").write_text("{}"), "text_encoder has an adapter beside"),
         (lambda own: (own / "model_index.json").unlink(), "the folder has no model_index.json"),
         (lambda own: (own / "model_index.json").write_text("{"), "model_index.json cannot be read"),
         (lambda own: (own / "scheduler/scheduler_config.json").unlink(), "no scheduler/scheduler_config.json"),

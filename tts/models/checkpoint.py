@@ -29,6 +29,8 @@ TEXTS = ("*.json", "*.txt", "*.model", "*.jinja")
 """Patterns of the names of configurations, vocabularies and chat templates."""
 READERS = ("tokenizer*/", "processor*/")
 """Folders of the parts that read prompts."""
+ADAPTER = "adapter_config.json"
+"""The name of an adapter's configuration, by which transformers finds one beside a network's own weights."""
 WHOLE = {"I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64", "BOOL"}
 """Names of integer types in safetensors files."""
 
@@ -177,6 +179,7 @@ class Checkpoint:
         return [file for component in components for file in self._component_weights(folder / component)]
 
     def _component_weights(self, folder: Path) -> list[Path]:
+        refuse_adapter(folder, f"id {self.id}: its {folder.name}")
         infix = rf"\.{re.escape(self.variant)}" if self.variant else ""
         pattern = re.compile(rf"(diffusion_pytorch_)?model{infix}(-\d+-of-\d+)?\.safetensors")
         files = [file for file in sorted(folder.glob("*")) if pattern.fullmatch(file.name)]
@@ -213,6 +216,16 @@ def _fetch(checkpoint: Checkpoint) -> Path:
 def names_of(kind: str) -> set[str]:
     """The present and former names of a class."""
     return {kind, FORMER.get(kind, kind)}
+
+
+def refuse_adapter(folder: Path, what: str) -> None:
+    """Refuse a network with an adapter beside its weights: transformers adds it where peft is installed, and only there.
+
+    Raises:
+        WeightsError: there is one.
+    """
+    if (folder / ADAPTER).exists():
+        raise WeightsError(f"{what} has an adapter beside its weights ({ADAPTER}); merge it, or remove it in a copy")
 
 
 def check_safetensors(path: Path, setting: str = "weights") -> None:
