@@ -56,6 +56,10 @@ UNREADABLE: dict[str, Callable[[bytes], Answer]] = {
         lambda found: {**found, "scores": [{**each, "score": float("nan")} for each in found["scores"]]}
     ),
     "another service": spoilt(lambda found: {**found, "identity": "brightness-2"}),
+    "no number that is so large": spoilt(
+        lambda found: {**found, "scores": [{**each, "score": 10**400} for each in found["scores"]]}
+    ),
+    "too deep": lambda _: (200, b"[" * 100_000),
     "nothing": lambda _: (200, b""),
 }
 
@@ -219,6 +223,21 @@ def test_the_probability_of_an_answer_is_a_score() -> None:
     with serving(chat(lambda _: {"logprobs": {"content": [{"top_logprobs": tokens}]}})) as url:
         reward = remote(url, format="openai", model="judge")
         assert reward.score(IMAGES[:1], CAPTIONS[:1]) == pytest.approx([0.75])
+
+
+def test_a_probability_that_is_none_is_no_score() -> None:
+    token = {"token": "yes", "logprob": 1e9}
+    with serving(chat(lambda _: {"logprobs": {"content": [{"top_logprobs": [token]}]}})) as url:
+        assert remote(url, format="openai", model="judge").score(IMAGES[:1], CAPTIONS[:1]) == [None]
+
+
+def test_names_of_a_services_models_are_data() -> None:
+    with (
+        serving(lambda *_: as_json({"data": [{"id": ["judge"]}, {"id": "\x1b[31m" + "a" * 1000}]})) as url,
+        pytest.raises(SettingError, match=r"no model judge; it has \[31ma{100,160}; set url") as refusal,
+    ):
+        remote(url, format="openai", model="judge")
+    assert "\x1b" not in str(refusal.value)
 
 
 def test_a_model_that_a_service_does_not_have_is_told() -> None:

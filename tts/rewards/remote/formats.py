@@ -118,9 +118,10 @@ class OpenAIFormat(Format):
     def identity(self, service: Service) -> dict[str, Any]:
         """The model's entry in the service's list."""
         found = _object(service.get("/models")).get("data")
-        known = {each.get("id"): each for each in found if isinstance(each, dict)} if isinstance(found, list) else {}
+        entries = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+        known = {each["id"]: each for each in entries if isinstance(each.get("id"), str)}
         if self.model not in known:
-            raise Unreadable(f"it has no model {self.model}; it has {', '.join(map(str, known)) or 'none'}")
+            raise Unreadable(f"it has no model {self.model}; it has {printable(', '.join(known) or 'none')}")
         return {"model": self.model, "root": known[self.model].get("root")}
 
     def ask(self, service: Service, questions: Sequence[Question], identity: dict[str, Any]) -> list[Score]:
@@ -142,14 +143,15 @@ class OpenAIFormat(Format):
             if self.pattern is None:
                 return self._probability(choice["logprobs"]["content"][0]["top_logprobs"])
             text = choice["message"]["content"]
-        except (KeyError, TypeError, ValueError, IndexError):
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError):
             raise Unreadable("its answer does not have the form of a chat") from None
         value = written(self.pattern, text) if isinstance(text, str) else None
         return None if value is None else _score(self.scale * value)
 
     def _probability(self, tokens: list[dict[str, Any]]) -> Score:
         wanted = {answer.lower() for answer in self.answers}
-        return math.fsum(math.exp(each["logprob"]) for each in tokens if str(each["token"]).strip().lower() in wanted)
+        told = [each["logprob"] for each in tokens if str(each["token"]).strip().lower() in wanted]
+        return _score(math.fsum(math.exp(logarithm) for logarithm in told))
 
 
 PROBABILITIES = {"max_tokens": 1, "logprobs": True, "top_logprobs": 20}
@@ -179,7 +181,7 @@ class FlowGrpoFormat(Format):
 def _object(content: bytes) -> dict[str, Any]:
     try:
         found = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Unreadable("its answer is not JSON") from None
     if not isinstance(found, dict):
         raise Unreadable("its answer is not a JSON object")
@@ -190,6 +192,9 @@ def _score(value: Any) -> Score:
     """A finite number, or None for an image that could not be scored."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise Unreadable("a score is not a finite number")
-    return float(value)
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(found := float(value)):
+            return found
+    except OverflowError:  # whole numbers have no greatest one
+        pass
+    raise Unreadable("a score is not a finite number")
