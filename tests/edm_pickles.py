@@ -75,6 +75,14 @@ class Persistent(nn.Module):
         return _reconstruct_persistent_obj, (meta,)
 
 
+class Both(Persistent):
+    """A module with the same part twice."""
+
+    def __init__(self, part: nn.Module) -> None:
+        super().__init__()
+        self.first = self.second = part
+
+
 class Linear(Persistent):
     def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
         super().__init__(inputs, outputs, init_weight=np.sqrt(1 / 3), init_bias=np.float32(0.5))

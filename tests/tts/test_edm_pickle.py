@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,30 @@ def test_a_damaged_storage_is_found(tmp_path: Path, changes: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize(
-    "place", [(0, (3,), (1,)), (1, (2,), (1,)), (-1, (1,), (1,)), (1, (2,), (-1,)), (0, (2,), (2,))]
+    "place",
+    [(0, (3,), (1,)), (1, (2,), (1,)), (-1, (1,), (1,)), (1, (2,), (-1,)), (0, (2,), (2,)), (0, (2**40,), (0,))],
 )
 def test_a_tensor_stays_inside_its_storage(tmp_path: Path, place: tuple[int, tuple[int, ...], tuple[int, ...]]) -> None:
     assert "a tensor reaches beyond its storage" in unread(tmp_path, tensor(storage(), *place))
+
+
+def hold_values(network: Any) -> None:
+    """More than any memory holds, in few bytes."""
+    value: list[Any] = []
+    for _ in range(60):
+        value = [value, value]
+    network.model._init_kwargs["embedding_type"] = value
+
+
+def hold_parts(network: Any) -> None:
+    for _ in range(60):
+        network.model = edm_pickles.Both(network.model)
+
+
+@pytest.mark.parametrize("hold", [hold_values, hold_parts])
+def test_a_small_file_that_stands_for_very_much_is_refused(tmp_path: Path, hold: Callable[[Any], None]) -> None:
+    network = edm_pickles.network(**TINY)
+    hold(network)
+    path = edm_pickles.save(network, tmp_path / "bomb.pkl")
+    with pytest.raises(WeightsError, match=r"it stands for more than 10+ (values|parts)"):
+        edm_pickle.read(path)

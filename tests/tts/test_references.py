@@ -109,6 +109,12 @@ def test_a_file_is_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     path.write_bytes(pickle.dumps({"fid": _Hostile()}))
     with pytest.raises(DataError, match=r"refused, because it names 'posix.mkdir', .* nothing in it was executed"):
         FID(reference=str(path)).reference()
+    wide: list[Any] = []
+    for _ in range(7):
+        wide = [wide] * 1000  # each level is a few bytes of the file
+    path.write_bytes(pickle.dumps({"fid": wide}))
+    with pytest.raises(DataError, match=r"it stands for more than 1000000 values"):
+        FID(reference=str(path)).reference()
     np.savez(tmp_path / "bad.npz", mu=np.array([_Hostile()]), sigma=np.zeros(1))
     with pytest.raises(DataError, match=r"reference .*bad.npz: damaged, or holds more than numbers"):
         FID(reference=str(tmp_path / "bad.npz")).reference()

@@ -61,9 +61,15 @@ def changed(path: Path, to: Path, name: str, content: bytes, packing: int = zipf
     return to
 
 
+MAKE, TWICE, KEEP = b"c__torch__\nM\n)\x81", b"}(X\1\0\0\0ah\0X\1\0\0\0bh\0ub", b"q\0000"
+MANY = b"\x80\x02" + MAKE + b"}b" + KEEP + (MAKE + TWICE + KEEP) * 60 + b"h\0."
+"""A module in a module, twice, sixty times: few bytes that stand for more modules than any memory holds."""
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        ("/data.pkl", MANY, "stands for more than 100000 parts"),
         ("/data.pkl", b"cposix\nsystem\n(S'true'\ntR.", "GLOBAL posix.system"),
         ("/data.pkl", pickle.dumps([1]), "holds no module"),
         ("/data.pkl", b"\x80\x02", "damaged"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tts.errors import WeightsError
-from tts.files.inert import NUMPY, Array, Buffer, Reader, RefusedError, Scalar, Sealed
+from tts.files.inert import NUMPY, Array, Buffer, Reader, RefusedError, Scalar, Sealed, listed, refuse_bomb
 
 STORAGES = {
     "BoolStorage": "?",
@@ -107,11 +108,13 @@ class _Module(metaclass=Sealed):
     class_name = "ModuleDict"
 
     def __init__(self, meta: dict[str, Any]) -> None:
-        self.class_name = str(meta["class_name"])
+        self.class_name = meta["class_name"]
         self.__setstate__(meta["state"])
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.state = dict(state)
+        if not (isinstance(self.class_name, str) and isinstance(state, dict)):
+            raise TypeError("a part without a name or attributes")
+        self.state = state
 
 
 class _Storage(metaclass=Sealed):
@@ -151,7 +154,7 @@ class _Tensor(metaclass=Sealed):
     def __init__(self, storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> None:
         numbers = storage.numbers
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-        if min((offset, *size, *stride)) < 0 or last >= len(numbers):
+        if min((offset, *size, *stride)) < 0 or last >= len(numbers) or prod(size) > len(numbers):
             raise ValueError("a tensor reaches beyond its storage")
         strides = tuple(step * numbers.itemsize for step in stride)
         self.array = np.lib.stride_tricks.as_strided(numbers[offset:], size, strides, writeable=False)
@@ -178,7 +181,6 @@ NAMES: dict[str, type] = {
 }
 """All that a checkpoint may name, and what stands for it here."""
 
-
 WRAPPERS = {"EDMPrecond": "model", "Precond": "unet"}
 """Class names of what wraps a raw network, EDM's and EDM2's, and the network's name there."""
 
@@ -192,10 +194,13 @@ def _taken_apart(content: dict[str, Any]) -> Checkpoint:
     network: _Module = precond.state["_modules"][WRAPPERS[precond.class_name]]
     if network.state.get("_init_args"):
         raise WeightsError(f"its {network.class_name} was built from unnamed arguments")
+    parts = listed(_parts(network, ""))
+    refuse_bomb([part.state for _, part in parts])
     arguments = {key: _plain(value) for key, value in network.state["_init_kwargs"].items()}
-    sigma_data = float(_plain(precond.state["sigma_data"]))
-    tensors, modules = dict(_tensors(network, "")), tuple(_modules(network, ""))
+    tensors = {f"{name}{own}": array for name, part in parts for own, array in _tensors(part)}
+    modules = tuple(_module(part, name.removesuffix(".")) for name, part in parts)
     encoder = _encoder(content.get("encoder"))
+    sigma_data = float(_plain(precond.state["sigma_data"]))
     return Checkpoint(sigma_data, network.class_name, arguments, tensors, _numbers(precond), modules, encoder)
 
 
@@ -214,21 +219,22 @@ def _plain(value: Any) -> Any:
     return value.array if isinstance(value, Array | Buffer) else value
 
 
-def _tensors(module: _Module, prefix: str) -> Iterator[tuple[str, npt.NDArray[Any]]]:
-    for name, tensor in [*module.state["_parameters"].items(), *module.state["_buffers"].items()]:
-        if tensor is not None:
-            yield f"{prefix}{name}", tensor.array
-    for name, child in module.state["_modules"].items():
-        if child is not None:
-            yield from _tensors(child, f"{prefix}{name}.")
-
-
-def _modules(module: _Module, name: str) -> Iterator[Module]:
-    weight = module.state["_parameters"].get("weight")
-    yield Module(name, module.class_name, _numbers(module), 0 if weight is None else len(weight.array))
+def _parts(module: _Module, name: str) -> Iterator[tuple[str, _Module]]:
+    """A network and all of its parts, each with its name and a dot before the names of what it has."""
+    yield name, module
     for part, child in module.state["_modules"].items():
         if child is not None:
-            yield from _modules(child, f"{name}.{part}" if name else part)
+            yield from _parts(child, f"{name}{part}.")
+
+
+def _tensors(module: _Module) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    own = module.state["_parameters"] | module.state["_buffers"]
+    return ((name, tensor.array) for name, tensor in own.items() if tensor is not None)
+
+
+def _module(module: _Module, name: str) -> Module:
+    weight = module.state["_parameters"].get("weight")
+    return Module(name, module.class_name, _numbers(module), 0 if weight is None else len(weight.array))
 
 
 def _numbers(module: _Module) -> dict[str, float]:

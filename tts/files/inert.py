@@ -1,16 +1,23 @@
 """Pickles that are read without running or importing what they name.
 
-Each of the few names that a file needs stands for an inert record of ours, and every other name is refused.
+Each of the few names that a file needs stands for an inert record of ours, and every other name is refused. As a small
+pickle can name one object in many places of another one, again and again, what it stands for is bounded.
 """
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
-from typing import IO, Any
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+T = TypeVar("T")
+
+MOST_PARTS, MOST_VALUES = 100_000, 1_000_000
+"""Of a network, and in all of its parts; each counts wherever it is named."""
 
 DTYPES = {"b1", "f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"}
 """numpy's codes of the types that arrays may have."""
@@ -110,3 +117,30 @@ NUMPY: Mapping[str, type] = {
     "numpy.core.numeric._frombuffer": Buffer,
 }
 """All that arrays and numbers of numpy may name."""
+
+
+def listed(found: Iterable[T]) -> list[T]:
+    """All that is found, if it is not far more than any file has.
+
+    Raises:
+        ValueError: it is.
+    """
+    first = list(islice(found, MOST_PARTS + 1))
+    if len(first) > MOST_PARTS:
+        raise ValueError(f"it stands for more than {MOST_PARTS} parts")
+    return first
+
+
+def refuse_bomb(value: Any) -> None:
+    """Refuse nested plain values that are far more than any file has.
+
+    Raises:
+        ValueError: they are.
+    """
+    waiting, seen = [value], 0
+    while waiting:
+        each = waiting.pop()
+        waiting += each.values() if isinstance(each, dict) else each if isinstance(each, list | tuple | set) else ()
+        seen += 1
+        if seen > MOST_VALUES:
+            raise ValueError(f"it stands for more than {MOST_VALUES} values")

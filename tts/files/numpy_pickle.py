@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tts.errors import DataError
-from tts.files.inert import NUMPY, Array, Buffer, Reader, RefusedError, Scalar
+from tts.files.inert import NUMPY, Array, Buffer, Reader, RefusedError, Scalar, refuse_bomb
 
 
 def read(path: Path, setting: str) -> Any:
@@ -23,7 +23,9 @@ def read(path: Path, setting: str) -> Any:
     """
     try:
         with path.open("rb") as file:
-            return _plain(Reader(file, NUMPY).load())
+            found = Reader(file, NUMPY).load()
+        refuse_bomb(found)
+        return _plain(found)
     except RefusedError as refused:
         raise DataError(
             f"{setting} {path}: refused, because it names {str(refused)!r}, which no array needs; nothing in it was "

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tts.files.inert import Reader, RefusedError, Sealed
+from tts.files.inert import Reader, RefusedError, Sealed, listed, refuse_bomb
 
 if TYPE_CHECKING:
     import torch
@@ -72,7 +72,9 @@ def _read(path: Path) -> dict[str, Tensor]:
         found = _Reader(archive, root).load()
     if not isinstance(found, _Module):
         raise pickle.UnpicklingError("holds no module")
-    return dict(_named(found, ""))
+    parts = listed(_parts(found, ""))
+    refuse_bomb([part.state for _, part in parts])
+    return {prefix + name: value for prefix, part in parts for name, value in _tensors(part)}
 
 
 def _refuse_bomb(archive: zipfile.ZipFile, size: int) -> None:
@@ -97,7 +99,7 @@ class _Module(metaclass=Sealed):
     state: dict[str, Any]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.state = dict(state)
+        self.state = state
 
 
 class _Tensor(metaclass=Sealed):
@@ -144,11 +146,15 @@ class _Reader(Reader):
         return found
 
 
-def _named(module: _Module, prefix: str) -> Iterator[tuple[str, Tensor]]:
+def _parts(module: _Module, prefix: str) -> Iterator[tuple[str, _Module]]:
+    """A module and all of its parts, each with what its tensors' names begin with."""
+    yield prefix, module
+    for name, value in module.state.items():
+        if isinstance(value, _Module):
+            yield from _parts(value, f"{prefix}{name}.")
+
+
+def _tensors(module: _Module) -> Iterator[tuple[str, Tensor]]:
     import torch
 
-    for name, value in module.state.items():
-        if isinstance(value, torch.Tensor):
-            yield prefix + name, value
-        elif isinstance(value, _Module):
-            yield from _named(value, f"{prefix}{name}.")
+    return ((name, value) for name, value in module.state.items() if isinstance(value, torch.Tensor))
