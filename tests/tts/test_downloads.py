@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import threading
+from http.client import HTTPMessage
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request
 
 import pytest
 from file_site import CONTENT, Site
@@ -235,6 +239,10 @@ def test_an_address_leads_on_to_safe_ones_only(site: Site) -> None:
             fetch(url, "weights")
     site.moved = site.url
     assert fetch(url, "weights").read_bytes() == CONTENT
+    with pytest.raises(HTTPError, match=f"leads on to {site.url}, which is no https address"):  # services of this machine
+        downloads._SafeRedirects().redirect_request(
+            Request("https://host.example/w.pth"), io.BytesIO(), 302, "Found", HTTPMessage(), site.url
+        )
 
 
 def test_an_address_that_has_nothing_is_named(site: Site) -> None:

@@ -156,7 +156,7 @@ def _progress(name: str, have: int, total: int | None) -> Iterator[Callable[[int
 
 
 class _SafeRedirects(HTTPRedirectHandler):
-    """Follows addresses only to those that may be fetched themselves."""
+    """Follows addresses only to those that may be fetched themselves, and from other machines to no service of this."""
 
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
@@ -164,9 +164,9 @@ class _SafeRedirects(HTTPRedirectHandler):
         """The next request.
 
         Raises:
-            HTTPError: it is for an address that could be changed on its way.
+            HTTPError: it is for an address that could be changed on its way, or only this machine may ask.
         """
-        if not _is_safe(newurl):
+        if not _is_safe(newurl) or (urlsplit(newurl).scheme == "http" and req.type != "http"):
             said = f"leads on to {redacted(newurl)}, which is no https address"
             raise HTTPError(req.full_url, code, said, headers, fp)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
