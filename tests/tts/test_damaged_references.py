@@ -78,6 +78,23 @@ def test_other_damage_is_named(tmp_path: Path, folder: Path) -> None:
             use(path)
 
 
+@pytest.mark.parametrize("name", ["images", "images.zip", "images.tar", "images.npz", "moments.npz"])
+def test_far_larger_images_than_there_are_fill_no_memory(
+    tmp_path: Path, folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as packed:
+        packed.write(folder / "0.png")
+    with tarfile.open(tmp_path / "images.tar", "w") as tar:
+        tar.add(folder)
+    np.savez(tmp_path / "images.npz", PIXELS)
+    np.savez(tmp_path / "moments.npz", mu=np.zeros(2048), sigma=np.eye(2048))
+    use(tmp_path / name) if name != "moments.npz" else published.moments(tmp_path / name, Inception(), "pooled")
+    for module in (images, published):
+        monkeypatch.setattr(module, "MOST_BYTES", 1000)
+    with pytest.raises(DataError, match=rf"^reference {tmp_path / name}: .*(more than 0 MiB|at most 1000 are read)"):
+        use(tmp_path / name)
+
+
 def test_a_folder_may_hold_what_is_no_image(tmp_path: Path, folder: Path) -> None:
     before = computed.digest(folder)
     (folder / "scans.png").mkdir()

@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from math import prod
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +22,9 @@ from tts.metrics.references.faults import told
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 ARRAY = "arr_0.npy"
 """The images in published batches, ``[N, H, W, 3]`` uint8."""
+
+MOST_BYTES = 1 << 28
+"""Of one image, packed or as pixels: a small archive can hold far larger ones."""
 
 Read = Callable[[int], NDArray[np.uint8]]
 
@@ -50,17 +54,17 @@ def opened(path: Path, setting: str = "reference") -> Iterator[tuple[int, Read]]
 @contextmanager
 def _source(path: Path) -> Iterator[tuple[int, Read]]:
     if path.is_dir():
-        yield _many(path, [str(file) for file in files(path)], lambda name: Path(name).read_bytes())
+        yield _many(path, [str(file) for file in files(path)], lambda name: _whole(Path(name).open("rb")))
     elif path.suffix == ".npz":
         with zipfile.ZipFile(path) as archive, _member(archive, path) as file:
             yield _array(file, path)
     elif path.suffix == ".zip":
         with zipfile.ZipFile(path) as archive:
-            yield _many(path, archive.namelist(), archive.read)
+            yield _many(path, archive.namelist(), lambda name: _whole(archive.open(name)))
     else:
         with tarfile.open(path) as tar:
             members = {member.name: member for member in tar.getmembers() if member.isfile()}
-            yield _many(path, list(members), lambda name: _of_tar(tar, members[name]))
+            yield _many(path, list(members), lambda name: _whole(tar.extractfile(members[name])))
 
 
 def files(folder: Path) -> list[Path]:
@@ -75,9 +79,13 @@ def _many(path: Path, names: list[str], read: Callable[[str], bytes]) -> tuple[i
     return len(images), lambda number: _decoded(read(images[number]), images[number])
 
 
-def _of_tar(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = tar.extractfile(member)
-    return b"" if file is None else file.read()
+def _whole(file: IO[bytes] | None) -> bytes:
+    """An image's file, which is closed; None: a member of a tar archive without content."""
+    with file or io.BytesIO() as opened:
+        data = opened.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"an image's file has more than {MOST_BYTES >> 20} MiB")
+    return data
 
 
 def _decoded(data: bytes, name: str) -> NDArray[np.uint8]:
@@ -103,7 +111,9 @@ def _array(file: IO[bytes], path: Path) -> tuple[int, Read]:
     shape, fortran, dtype = header(file)
     if len(shape) != 4 or shape[3] != 3 or dtype != np.uint8 or fortran:
         raise DataError(f"reference {path}: arr_0 must be [N, H, W, 3] uint8, and is {dtype} {list(shape)}")
-    size, done = int(np.prod(shape[1:])), 0
+    size, done = prod(shape[1:]), 0
+    if not 0 < size <= MOST_BYTES:
+        raise DataError(f"reference {path}: an image of arr_0 has {size} bytes; at most {MOST_BYTES} are read")
 
     def read(number: int) -> NDArray[np.uint8]:
         nonlocal done

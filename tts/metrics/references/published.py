@@ -23,6 +23,9 @@ KEYS = {(INCEPTION, POOLED): ("mu", "sigma"), (INCEPTION, SPATIAL): ("mu_s", "si
 ENTRIES = {(INCEPTION, POOLED): "fid", (DINOV2, POOLED): "fd_dinov2"}
 """Names of their dict in a ``.pkl`` of EDM2's."""
 
+MOST_BYTES = 1 << 28
+"""Of an array, unpacked; Inception's covariance has 32 MiB."""
+
 PUBLISHED_IMAGES = 50_000
 """Number of images where a file does not say it; no value depends on it."""
 
@@ -78,6 +81,9 @@ def _of_npz(path: Path) -> Mapping[tuple[str, str], Any]:
 
 
 def _arrays(path: Path, pair: tuple[str, str]) -> list[Any]:
+    with zipfile.ZipFile(path) as archive:
+        if any(archive.getinfo(f"{name}.npy").file_size > MOST_BYTES for name in pair):
+            raise ValueError(f"an array has more than {MOST_BYTES >> 20} MiB")
     with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         return [file[name] for name in pair]
 
