@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -115,6 +116,9 @@ def test_a_rank_grows_with_its_value_also_outside_the_sample(values: list[int], 
             "has not scored brightness; run it with this reward",
         ),
         ({"search": ["naive"] * 2, "score_brightness": [1.0] * 2}, SettingError, "fewer than two different values"),
+        ({"search": ["naive"] * 2, "score_brightness": [1.0, math.inf]}, SettingError, "fewer than two different"),
+        ({"search": ["naive"], "score_brightness": ["x"]}, DataError, "is not a run"),
+        ({"score_brightness": [1.0, 2.0]}, DataError, "is not a run"),
         (None, DataError, "is not a run"),
     ],
 )

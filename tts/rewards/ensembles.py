@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,17 +187,25 @@ def _rank(sample: NDArray[np.float64]) -> Callable[[float], float]:
 def _sample(run: Path, reward: str) -> NDArray[np.float64]:
     """Sorted values of a reward in a run: of its naive trials, or of all trials if it has no naive ones."""
     import pyarrow.dataset as ds
-    from pyarrow import ArrowException
 
-    column: Literal["search"] = "search"
-    try:
+    with _readable(run):
         table = ds.dataset(run / "trials", format="parquet", exclude_invalid_files=False)
-    except (OSError, ArrowException) as error:
-        raise DataError(f"reference {run}: is not a run ({' '.join(str(error).split())[:160]})") from None
     name = f"score_{reward}"
     if name not in table.schema.names:
         raise SettingError(f"reference {run}: has not scored {reward}; run it with this reward (rewards or held_out)")
-    rows = table.to_table(columns=[column, name]).to_pandas()
-    plain = rows[rows[column] == "naive"]
-    values = (plain if len(plain) else rows)[name].dropna()
-    return np.sort(values.to_numpy(np.float64))
+    with _readable(run):
+        rows = table.to_table(columns=["search", name]).to_pandas()
+        plain = rows[rows["search"] == "naive"]
+        values = (plain if len(plain) else rows)[name].to_numpy(np.float64)
+    return np.sort(values[np.isfinite(values)])
+
+
+@contextmanager
+def _readable(run: Path) -> Iterator[None]:
+    """Context in which a damaged or foreign folder is told in one line."""
+    from pyarrow import ArrowException
+
+    try:
+        yield
+    except (OSError, ValueError, TypeError, ArrowException) as error:
+        raise DataError(f"reference {run}: is not a run ({' '.join(str(error).split())[:160]})") from None
