@@ -12,6 +12,7 @@ from synthetic_trials import naive
 
 from bench.report import metric_table, table
 from bench.report.forecast_table import points_table, problems_table
+from bench.report.html.figures import csv
 from bench.run.forecast import Forecast, PointCost
 from bench.statistics.comparisons import compare_to
 from bench.statistics.curves import curves
@@ -59,3 +60,9 @@ def test_points_of_a_plan() -> None:
     plan = Forecast(1, (point,), 2, False, 1, 1, 100, 8)
     [line] = [line for line in printed(points_table(plan)).splitlines() if FOUL in line]
     assert f"x = {FOUL}" in line
+
+
+def test_a_spreadsheet_computes_nothing_of_a_reports_tables() -> None:
+    frame = pd.DataFrame({"error": ["=cmd|' /C calc'!A0", "-1+1", "a cat", None], "gain": [-0.5, 1.0, 2.0, None]})
+    expected = "error,gain\n'=cmd|' /C calc'!A0,-0.5\n'-1+1,1.0\na cat,2.0\n,\n"
+    assert csv(frame).decode() == expected
