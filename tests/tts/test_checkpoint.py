@@ -102,6 +102,7 @@ def test_a_tokenizers_own_code_is_not_run_and_nobody_is_asked(tmp_path: Path, mo
         (lambda own: (own / "text_encoder/adapter_config.json").write_text("{}"), "text_encoder has an adapter beside"),
         (lambda own: (own / "model_index.json").unlink(), "the folder has no model_index.json"),
         (lambda own: (own / "model_index.json").write_text("{"), "model_index.json cannot be read"),
+        (lambda own: (own / "model_index.json").write_text("[" * 100_000), "model_index.json cannot be read"),
         (lambda own: (own / "scheduler/scheduler_config.json").unlink(), "no scheduler/scheduler_config.json"),
     ],
 )

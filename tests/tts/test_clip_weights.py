@@ -239,6 +239,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "key of the model": ({"model_cfg": {**CONFIG, "rope": True}}, "open_clip cannot build it .*rope"),
     "key of a part": ({"model_cfg": {**CONFIG, "vision_cfg": {"widths": 3}}}, "open_clip cannot build it .*widths"),
     "parts of another kind": ({"model_cfg": {**CONFIG, "text_cfg": []}}, "a part of it is no mapping"),
+    "two channels": ({"preprocess_cfg": {"mean": [0.5, 0.5]}}, "its 'preprocess_cfg' cannot be used"),
+    "no deviation": ({"preprocess_cfg": {"std": [0, 1, 1]}}, "'std' is not above 0"),
+    "a resizing that nobody knows": ({"preprocess_cfg": {"resize_mode": "crop"}}, "'resize_mode' is 'crop'; known"),
+    "an interpolation that nobody knows": (
+        {"preprocess_cfg": {"interpolation": "nearest"}},
+        "'interpolation' is 'nearest'; known",
+    ),
     "grey images": ({"preprocess_cfg": {"mode": "L"}}, "'mode' is 'L', and only 'RGB'"),
     "no square": (
         {"model_cfg": {**CONFIG, "vision_cfg": {**CONFIG["vision_cfg"], "image_size": [16, 24]}}},  # type: ignore[dict-item]
@@ -277,7 +284,7 @@ def test_a_folders_tokenizer_runs_no_code_of_the_folder(
     reward = folder(tmp_path / "f", model_cfg={**CONFIG, "text_cfg": text})
     tokenizer_that_makes(tmp_path / "proof", tmp_path / "f")
     monkeypatch.setattr("builtins.input", lambda *_: "y")
-    with pytest.raises(WeightsError, match="'trust_remote_code', whose effect is unknown|custom code"):
+    with pytest.raises(WeightsError, match=r"'trust_remote_code', whose effect is unknown|custom code"):
         reward.load()
     assert not (tmp_path / "proof").exists()
 

@@ -239,7 +239,7 @@ def test_an_address_leads_on_to_safe_ones_only(site: Site) -> None:
             fetch(url, "weights")
     site.moved = site.url
     assert fetch(url, "weights").read_bytes() == CONTENT
-    with pytest.raises(HTTPError, match=f"leads on to {site.url}, which is no https address"):  # services of this machine
+    with pytest.raises(HTTPError, match=f"leads on to {site.url}, which is no https address"):  # a service of this one
         downloads._SafeRedirects().redirect_request(
             Request("https://host.example/w.pth"), io.BytesIO(), 302, "Found", HTTPMessage(), site.url
         )

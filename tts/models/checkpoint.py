@@ -61,7 +61,7 @@ class Checkpoint:
         path = self._file(name)
         try:
             content = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise WeightsError(f"id {self.id}: {name} cannot be read ({error})") from None
         if not isinstance(content, dict):
             raise WeightsError(f"id {self.id}: {name} holds no settings")
@@ -219,7 +219,7 @@ def names_of(kind: str) -> set[str]:
 
 
 def refuse_adapter(folder: Path, what: str) -> None:
-    """Refuse a network with an adapter beside its weights: transformers adds it where peft is installed, and only there.
+    """Refuse a network with an adapter beside its weights, which transformers adds only where peft is installed.
 
     Raises:
         WeightsError: there is one.
@@ -260,7 +260,7 @@ def _shards(path: Path) -> set[str]:
     """Names of the files over which the weights are split."""
     try:
         return set(json.loads(path.read_text())["weight_map"].values())
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise WeightsError(f"weights {path}: cannot be read ({first_line(error)})") from None
 
 

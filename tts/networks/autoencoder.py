@@ -120,7 +120,7 @@ class Lone:
                 check_keys("config.json", {**defaults_of(named, self.kind), **found}, table_of(named, self.kind))
         except WeightsError as error:
             raise WeightsError(f"{self.setting} {self.id}: {error}") from None
-        except (OSError, ValueError, AttributeError, TypeError) as error:
+        except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
             raise WeightsError(f"{self.setting} {self.id}: its config.json cannot be read ({error})") from None
         if kind != self.kind:
             raise WeightsError(f"{self.setting} {self.id}: holds {kind}, not {self.kind}")

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from tts.errors import SettingError, WeightsError
+from tts.errors import SettingError, WeightsError, first_line
 from tts.files.digests import sha256
 from tts.rewards.preprocess import Mode
 from tts.settings import Settings, nearest
@@ -19,6 +19,8 @@ FOLDER_KEYS = {"model_cfg", "preprocess_cfg"}
 """Keys of a folder's open_clip_config.json: open_clip builds the model from the first, this module reads the second."""
 PREPROCESS_KEYS = {"size", "mode", "mean", "std", "interpolation", "resize_mode", "fill_color"}
 """Keys of ``preprocess_cfg``; ``size`` has no effect, as images get the size that the network takes."""
+INTERPOLATIONS = ("bicubic", "bilinear", "random")
+"""Those that open_clip knows."""
 TOKENIZER_KEYS = {"clean", "strip_sep_token", "language", "additional_special_tokens"}
 """Keys of ``tokenizer_kwargs`` that only change texts and tokens; others name files, or let code of a folder run."""
 
@@ -133,7 +135,10 @@ def of_folder(config: Any, where: str) -> Constants:
         raise WeightsError(f"{where}: 'mode' is {prepare['mode']!r}, and only 'RGB' is supported")
     gelu = bool(config["model_cfg"].get("quick_gelu", False))
     told = "its configuration" if prepare else "CLIP's own"
-    return replace(_constants(prepare, None, told), quick_gelu=gelu)
+    try:
+        return replace(_constants(prepare, None, told), quick_gelu=gelu)
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{where}: its 'preprocess_cfg' cannot be used ({first_line(error)})") from None
 
 
 def tags_of(model: str) -> list[str]:
@@ -159,6 +164,11 @@ def _constants(entry: Mapping[str, Any], model: str | None, told_by: str) -> Con
     config = open_clip.get_model_config(model) if model else {}
     base = PreprocessCfg()
     given = {**vars(base), **{key: value for key, value in entry.items() if value is not None}}
+    for name, known in {"resize_mode": get_args(Mode), "interpolation": INTERPOLATIONS}.items():
+        if given[name] not in known:
+            raise ValueError(f"'{name}' is {given[name]!r}; known: {', '.join(known)}")
+    if not min(_three(given["std"])) > 0:
+        raise ValueError("'std' is not above 0")
     return Constants(
         bool(entry.get("quick_gelu", False) or config.get("quick_gelu", False)),
         _three(given["mean"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,7 @@ def read_json(path: Path, setting: str) -> dict[str, Any]:
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{setting} {path}: cannot be read ({first_line(error)})") from None
     if not isinstance(found, dict):
         raise WeightsError(f"{setting} {path}: is not a configuration")
@@ -138,7 +139,7 @@ def preprocess(values: Mapping[str, Any], where: str) -> Preprocess:
     crop = _side(values.get("crop_size", 224), {"height", "width"}, f"{where}: 'crop_size'")
     if edge < crop:
         raise WeightsError(f"{where}: 'crop_size' is larger than 'size'; the padding that this needs is not supported")
-    mean, std = tuple(values.get("image_mean", CLIP_MEAN)), tuple(values.get("image_std", CLIP_STD))
+    mean, std = _three(values, "image_mean", CLIP_MEAN, where), _three(values, "image_std", CLIP_STD, where)
     return Preprocess(crop, mean, std, interpolation, edge=edge, rounds=False)
 
 
@@ -166,12 +167,13 @@ def squash_of(folder: Path, setting: str) -> Preprocess:
     _refuse(values, (PREPROCESSOR_USED - {"crop_size"}) | PREPROCESSOR_NEUTRAL, where, fixed)
     interpolation = _interpolation(values, where)
     side = _side(values.get("size", 224), {"height", "width"}, f"{where}: 'size'")
-    mean, std = (tuple(values.get(name, (0.5, 0.5, 0.5))) for name in ("image_mean", "image_std"))
+    mean, std = (_three(values, name, (0.5, 0.5, 0.5), where) for name in ("image_mean", "image_std"))
     return Preprocess(side, mean, std, interpolation, mode="squash")
 
 
 def _interpolation(values: Mapping[str, Any], where: str) -> str:
-    found = INTERPOLATIONS.get(values.get("resample", 3))
+    given = values.get("resample", 3)
+    found = INTERPOLATIONS.get(given) if isinstance(given, int) else None
     if found is None:
         raise WeightsError(f"{where}: 'resample' is {values['resample']!r}; known: 2 (bilinear), 3 (bicubic)")
     return found
@@ -198,6 +200,8 @@ def _refuse(
     config: Mapping[str, Any], known: Iterable[str], where: str, fixed: Mapping[str, tuple[Any, ...]] | None = None
 ) -> None:
     """Raise for an unknown key, or for a key with an unsupported value."""
+    if not isinstance(config, Mapping):
+        raise WeightsError(f"{where}: is no mapping")
     allowed, fixed = set(known), fixed or {}
     for key, value in config.items():
         if key not in allowed and key not in fixed:
@@ -208,12 +212,21 @@ def _refuse(
 
 def _side(value: Any, names: set[str], where: str) -> int:
     """Length of a square's side, or of an image's shortest side."""
-    if isinstance(value, int):
-        return value
-    found = {name: side for name, side in dict(value).items() if side is not None}
-    if found.keys() != names or len(set(found.values())) != 1:
-        raise WeightsError(f"{where} is {found}; known: {' and '.join(sorted(names))} of one length")
-    return int(next(iter(found.values())))
+    found = {name: side for name, side in value.items() if side is not None} if isinstance(value, Mapping) else value
+    sides = [*found.values()] if isinstance(found, dict) and found.keys() == names else [found]
+    if any(type(side) is not int or side != sides[0] or side < 1 for side in sides):
+        raise WeightsError(f"{where} is {str(found)[:100]}; known: {' and '.join(sorted(names))} of one length")
+    return int(sides[0])
+
+
+def _three(values: Mapping[str, Any], name: str, usual: tuple[float, ...], where: str) -> tuple[float, ...]:
+    """A number for each channel; deviations are above 0."""
+    found = values.get(name, usual)
+    least = 0.0 if name == "image_std" else -math.inf
+    numbers = [each for each in found if type(each) in (int, float)] if isinstance(found, list | tuple) else []
+    if len(numbers) != 3 or len(found) != 3 or not all(least < each < math.inf for each in numbers):
+        raise WeightsError(f"{where}: '{name}' is {str(found)[:100]}; a number for each of three channels is known")
+    return tuple(numbers)
 
 
 def _same(value: Any, known: Any) -> bool:

@@ -54,7 +54,7 @@ def opened(path: Path, setting: str = "reference") -> Iterator[tuple[int, Read]]
 @contextmanager
 def _source(path: Path) -> Iterator[tuple[int, Read]]:
     if path.is_dir():
-        yield _many(path, [str(file) for file in files(path)], lambda name: _whole(Path(name).open("rb")))
+        yield _many(path, [str(file) for file in files(path)], lambda name: _whole(Path(name).open("rb")))  # noqa: SIM115
     elif path.suffix == ".npz":
         with zipfile.ZipFile(path) as archive, _member(archive, path) as file:
             yield _array(file, path)

@@ -72,7 +72,7 @@ def read(path: Path) -> list[Demand]:
         if line.strip():
             try:
                 found.append(_demand(json.loads(line)))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise DataError(f"metadata {path}, line {number}: does not have GenEval's form ({error})") from None
     if not found:
         raise DataError(f"metadata {path}: has no lines")
