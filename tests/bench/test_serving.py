@@ -206,6 +206,8 @@ def test_a_token_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
         made, reward = remote(url, key="MY_KEY")
         assert reward.score(IMAGES, CAPTIONS) == Brightness().load().score(IMAGES, CAPTIONS)
         assert "sesame" not in json.dumps(made.identity())
+        monkeypatch.setattr(RewardService, "answer", None)  # nothing is read for those who have no token
+        assert asked(url, "/score", b"x" * 1000)[0] == 401
 
 
 # Ray Serve
@@ -243,3 +245,11 @@ def test_a_replica_answers_as_the_plain_server_does(several: str, starlette: Non
     assert answer("POST", "/score", body) == asked(several, "/score", body)
     assert answer("POST", "/score", body, **{"content-length": "100001"})[0] == 413
     assert answer("POST", "/score", body, **{"content-length": ""})[0] == 411
+
+
+def test_a_replica_reads_nothing_of_those_who_have_no_token(starlette: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "sesame")
+    call = Call("POST", "/score", b"{}")
+    call.body = None  # type: ignore[method-assign, assignment]
+    replica = on_ray.Replica(Served(["brightness"], token=token_in("MY_KEY")), SearchPath((), ()))
+    assert asyncio.run(replica(call))[0] == 401

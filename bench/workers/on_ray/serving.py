@@ -38,12 +38,14 @@ class Replica:
         from starlette.responses import Response
 
         length = request.headers.get("content-length", "0" if request.method == "GET" else "")
-        if not length.isdecimal() or int(length) > self._most_bytes:
+        bearer = request.headers.get("authorization")
+        if (refused := self._service.refusal(bearer)) is not None:
+            status, content = refused
+        elif not length.isdecimal() or int(length) > self._most_bytes:
             status, words = (413, "too long") if length.isdecimal() else (411, "of unknown length")
             content = json.dumps({"error": f"the request is {words}; {self._most_bytes} bytes are the most"}).encode()
         else:
-            body, bearer = await request.body(), request.headers.get("authorization")
-            path = request.url.path
+            body, path = await request.body(), request.url.path
             status, content = await asyncio.to_thread(self._service.answer, request.method, path, body, bearer)
         return Response(content, status_code=status, media_type="application/json")
 

@@ -68,6 +68,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif int(length) > self.server.most_bytes:
             self._discard(min(int(length), DISCARDED * self.server.most_bytes))
             self._refuse(413, f"the request has {length} bytes, and {self.server.most_bytes} are the most; send fewer")
+        elif (refused := self.server.service.refusal(self.headers.get("Authorization"))) is not None:
+            self._discard(int(length))
+            self._send(*refused)
         else:
             self._answer(self.rfile.read(int(length)))
 

@@ -60,8 +60,9 @@ class RewardService:
             method, path: of HTTP, the path without a query.
             bearer: the ``Authorization`` header.
         """
+        if (refused := self.refusal(bearer)) is not None:
+            return refused
         try:
-            self._admit(bearer)
             found = self._answered(method, path.partition("?")[0].strip("/").split("/"), body)
         except Refusal as refusal:
             return refusal.status, _json({"error": str(refusal)})
@@ -69,10 +70,19 @@ class RewardService:
             return 503, _json({"error": "the server has too little memory for the request at present"})
         return 200, _json(found)
 
-    def _admit(self, bearer: str | None) -> None:
+    def refusal(self, bearer: str | None) -> tuple[int, bytes] | None:
+        """The answer to a request without the token, whatever it asks; None: it bears the token, or none is needed.
+
+        A server asks before it reads a body, so that only those who have the token can fill its memory.
+
+        Args:
+            bearer: the ``Authorization`` header.
+        """
         token = self._served.token
-        if token is not None and not hmac.compare_digest((bearer or "").encode(), f"Bearer {token}".encode()):
-            raise Refusal(401, "the request bears no token, or another one; set key to the variable that holds it")
+        if token is None or hmac.compare_digest((bearer or "").encode(), f"Bearer {token}".encode()):
+            return None
+        words = "the request bears no token, or another one; set key to the variable that holds it"
+        return 401, _json({"error": words})
 
     def _answered(self, method: str, path: list[str], body: bytes) -> dict[str, Any]:
         *where, last = path
