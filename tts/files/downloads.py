@@ -144,7 +144,7 @@ def _progress(name: str, have: int, total: int | None) -> Iterator[Callable[[int
     from rich.console import Console
 
     columns = (
-        progress.TextColumn("{task.description}"),
+        progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(),
         progress.DownloadColumn(),
         progress.TransferSpeedColumn(),
