@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -249,6 +250,17 @@ def test_an_unreachable_hub_is_one_line_that_says_what_to_do(hub: Path) -> None:
     assert said.startswith(
         "id owner/name: is not in the cache, and the hub cannot be reached; set id to a local folder"
     )
+
+
+def test_only_the_hubs_cache_names_files_by_their_digests(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = (own / UNET).rename(tmp_path / ("0" * 64))
+    (own / UNET).symlink_to(blob)
+    weights = settings("stable-diffusion", own).identity()["weights"]
+    assert weights[UNET] == hashlib.sha256(blob.read_bytes()).hexdigest()
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    assert settings("stable-diffusion", own).identity()["weights"] == {**weights, UNET: blob.name}
 
 
 def in_cache(hub: Path, id: str, folder: Path) -> None:

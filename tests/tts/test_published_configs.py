@@ -192,6 +192,14 @@ def copied(reward: str, settings: dict[str, Any], to: Path) -> dict[str, Any]:
     return {name: value.replace(str(root), str(to / reward)) for name, value in settings.items()}
 
 
+def test_weights_in_other_folders_are_not_read(files: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+    settings = copied("pickscore", files["pickscore"], tmp_path)
+    index = {"weight_map": {"logit_scale": "../other.safetensors"}}
+    (tmp_path / "pickscore" / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(WeightsError, match=r"lacks \.\./other\.safetensors; download it again"):
+        REWARDS.make({"name": "pickscore", **settings})[1].check()
+
+
 # ---- used keys ------------------------------------------------------------------------------------------------------
 
 PROCESSORS: dict[str, dict[str, Any]] = {

@@ -190,7 +190,7 @@ class Checkpoint:
                 "safetensors (pickled weights are not opened)"
             )
         index = re.compile(rf"(diffusion_pytorch_)?model\.safetensors\.index{infix}\.json")
-        listed = {name for file in folder.glob("*.json") if index.fullmatch(file.name) for name in _shards(file)}
+        listed = {name for file in folder.glob("*.json") if index.fullmatch(file.name) for name in shards(file)}
         if lacking := sorted(listed - {file.name for file in files}):
             raise WeightsError(f"id {self.id}: its {folder.name} lacks {', '.join(lacking)}; download it again")
         return files
@@ -256,15 +256,21 @@ def check_safetensors(path: Path, setting: str = "weights") -> None:
         )
 
 
-def _shards(path: Path) -> set[str]:
-    """Names of the files over which the weights are split."""
+def shards(path: Path) -> set[str]:
+    """Names of the files over which the weights are split, by the file that lists them."""
     try:
-        return set(json.loads(path.read_text())["weight_map"].values())
+        return {str(name) for name in json.loads(path.read_text())["weight_map"].values()}
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise WeightsError(f"weights {path}: cannot be read ({first_line(error)})") from None
 
 
 def _digest(path: Path) -> str:
-    """SHA-256 of a file; for large files, the hub's cache has it as the name of the file that a link points to."""
-    name = path.resolve().name
-    return name if path.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", name) else sha256(path, "id")
+    """SHA-256 of a file; for large files, the hub's cache has it as the name of the file that a link points to.
+
+    A link in any other folder may lead to a file of any name.
+    """
+    from huggingface_hub import constants
+
+    found = path.resolve()
+    named = path.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", found.name)
+    return found.name if named and found.is_relative_to(Path(constants.HF_HUB_CACHE).resolve()) else sha256(path, "id")

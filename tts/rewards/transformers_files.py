@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tts.errors import WeightsError
-from tts.models.checkpoint import check_safetensors, refuse_adapter
+from tts.models.checkpoint import check_safetensors, refuse_adapter, shards
 from tts.models.parts import load_part
 from tts.quiet import quiet
 from tts.rewards.published_configs import read_json
@@ -26,12 +26,15 @@ def weight_files(folder: Path, name: str, setting: str = "id") -> list[Path]:
         setting: the setting that names it, for messages.
 
     Raises:
-        WeightsError: there is none, one is damaged, or an adapter is beside them.
+        WeightsError: there is none, one is missing or damaged, or an adapter is beside them.
     """
     refuse_adapter(folder, f"{setting} {name}")
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise WeightsError(f"{setting} {name}: has no safetensors weights (pickled weights are not opened)")
+    listed = {shard for index in folder.glob("*.safetensors.index.json") for shard in shards(index)}
+    if lacking := sorted(listed - {file.name for file in files}):
+        raise WeightsError(f"{setting} {name}: lacks {', '.join(lacking)[:200]}; download it again")
     for file in files:
         check_safetensors(file)
     return files
