@@ -213,7 +213,7 @@ def _refuse(
 def _side(value: Any, names: set[str], where: str) -> int:
     """Length of a square's side, or of an image's shortest side."""
     found = {name: side for name, side in value.items() if side is not None} if isinstance(value, Mapping) else value
-    sides = [*found.values()] if isinstance(found, dict) and found.keys() == names else [found]
+    sides: list[Any] = [*found.values()] if isinstance(found, dict) and found.keys() == names else [found]
     if any(type(side) is not int or side != sides[0] or side < 1 for side in sides):
         raise WeightsError(f"{where} is {str(found)[:100]}; known: {' and '.join(sorted(names))} of one length")
     return int(sides[0])
