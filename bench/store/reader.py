@@ -26,12 +26,16 @@ from pyarrow import ArrowException
 
 from bench.store.checks import ManifestForm, parsed
 from bench.store.completed import DIGITS, CompletedTrials
+from bench.store.expansion import check_texts
 from bench.store.files import check_folder
 from bench.store.part_checks import check_bounds
 from bench.store.row_checks import check_columns, checked_rows
 from bench.store.schema import of_row, schema
 from bench.store.storage import LocalStorage, Output, Storage, place
 from tts.errors import DataError, RunMismatchError, SettingError, TTSError
+
+IDENTITY = ["trial", "search", "settings"]
+"""Columns that say which trials a run holds, and of which searches."""
 
 
 def check_output(output: Output) -> None:
@@ -133,12 +137,16 @@ def table(
 
 
 def _table(where: Storage, names: list[str], columns: list[str] | None, rows: ds.Expression | None) -> pa.Table | None:
-    found = _dataset(where, names)
+    found = _dataset(where, names, columns)
     return None if found is None else checked_rows(found.to_table(columns=columns, filter=rows), where)
 
 
-def _dataset(where: Storage, names: list[str]) -> ds.Dataset | None:
-    """Parts as one dataset, with all columns that today's have."""
+def _dataset(where: Storage, names: list[str], columns: list[str] | None) -> ds.Dataset | None:
+    """Parts as one dataset, with all columns that today's have.
+
+    Args:
+        columns: those that are going to be read; None: all.
+    """
     if not names:
         return None
     files = [where.path(f"trials/{name}") for name in names]
@@ -149,6 +157,7 @@ def _dataset(where: Storage, names: list[str]) -> ds.Dataset | None:
     whole = ds.dataset(files, schema=types, format="parquet", filesystem=where.filesystem)
     for name, fragment in zip(names, whole.get_fragments(), strict=True):
         check_bounds(fragment.metadata, f"{where}: trials/{name}")  # read once: a fragment keeps it
+        check_texts(where, f"trials/{name}", fragment.metadata, columns)
     return whole
 
 
@@ -164,7 +173,7 @@ def batches(output: Output, columns: list[str], of: list[str] | None = None) -> 
     where = place(output)
     chosen = parts(where) if of is None else of
     with _reading_trials(where, chosen, columns):
-        found = _dataset(where, chosen)
+        found = _dataset(where, chosen, columns)
         if found is not None:
             few = {"batch_size": 512, "batch_readahead": 2, "fragment_readahead": 2}
             yield from (checked_rows(batch, where) for batch in found.to_batches(columns=columns, **few))
@@ -180,6 +189,7 @@ def opened(where: Storage, name: str) -> Iterator[pq.ParquetFile]:
     with reading(where, name), where.filesystem.open_input_file(where.path(name)) as stream:
         file = pq.ParquetFile(stream)
         check_bounds(file.metadata, f"{where}: {name}")
+        check_texts(where, name, file.metadata)
         yield file
 
 
@@ -236,10 +246,10 @@ def done(output: Output) -> CompletedTrials:
     """
     where = place(output)
     keys, by_search = [np.empty(0, f"S{DIGITS}")], Counter[tuple[str, str]]()
-    there, columns = parts(where), ["trial", "search", "settings"]
-    with _reading_trials(where, there, columns):
-        found = _dataset(where, there)
-        for read in () if found is None else found.to_batches(columns=columns):
+    there = parts(where)
+    with _reading_trials(where, there, IDENTITY):
+        found = _dataset(where, there, IDENTITY)
+        for read in () if found is None else found.to_batches(columns=IDENTITY):
             batch = checked_rows(read, where)
             keys.append(np.array(batch["trial"].to_pylist(), dtype=f"S{DIGITS}"))
             pairs = pa.table({"search": batch["search"], "settings": batch["settings"]})
@@ -254,7 +264,7 @@ def columns(output: Output) -> list[str]:
     where = place(output)
     first = parts(where)[:1]
     with _reading_trials(where, first, None):
-        found = _dataset(where, first)
+        found = _dataset(where, first, [])
     return [] if found is None else list(found.schema.names)
 
 

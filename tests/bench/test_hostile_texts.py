@@ -1,4 +1,4 @@
-"""Texts of a foreign run that are no UTF-8: Parquet keeps them as they are, and a reader refuses them in one line."""
+"""Texts of a foreign run that are no UTF-8, or fill the memory: a reader refuses them in one line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from stored_runs import rows, stored, with_trace
 from test_hostile_parts import EXTRACTOR, featured
 
-from bench.store import features, trace
+from bench.store import expansion, features, trace
 from bench.store import reader as store
 from tts.errors import DataError
 
@@ -53,3 +53,16 @@ def read(run: Path, folder: str) -> None:
         trace.read(run)
     else:
         list(features.read(run, EXTRACTOR))
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["text", "nested"])
+@pytest.mark.parametrize("folder", ["trials", "evaluations", "features"])
+def test_a_text_of_every_row_fills_no_memory(
+    nested: bool, folder: str, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expansion, "MOST_BYTES", 1_000_000)
+    [part] = (run / folder).iterdir()
+    texts = ["x" * 10_000] * 1000
+    pq.write_table(pa.table({"x": [[{"y": text}] for text in texts] if nested else texts}), part)
+    with pytest.raises(DataError, match=rf"^{run}: {folder}/{part.name}: x has texts of more than 1\d+ bytes$"):
+        read(run, folder)
