@@ -142,11 +142,7 @@ def _table(where: Storage, names: list[str], columns: list[str] | None, rows: ds
 
 
 def _dataset(where: Storage, names: list[str], columns: list[str] | None) -> ds.Dataset | None:
-    """Parts as one dataset, with all columns that today's have.
-
-    Args:
-        columns: those that are going to be read; None: all.
-    """
+    """Parts as one dataset that has all columns of today, of which ``columns`` are going to be read (None: all)."""
     if not names:
         return None
     files = [where.path(f"trials/{name}") for name in names]
