@@ -33,34 +33,33 @@ class Ancestral(SamplerSettings):
 
 @dataclass(frozen=True)
 class AncestralSampler:
-    """One denoiser call a step; a state carries no prediction."""
+    """One denoiser call a step, at its new state."""
 
     levels: tuple[float, ...]
     share: float
 
     @cached_property
     def plan(self) -> Plan:
-        steps = len(self.levels) - 1
-        return Plan((1,) * steps, (True,) * (steps - 1) + (False,), levels=self.levels)
+        more = len(self.levels) - 2
+        return Plan((1,) * more + (0,), (True,) * more + (False,), initial_nfe=1, levels=self.levels, back=1)
 
     def initial(self, noise: Tensor) -> Step:
-        from tts.samplers.base import Position
+        from tts.samplers.base import Call, Position
 
-        return Position(self.levels[0] * noise, self.levels[0] * noise)
-        yield  # a coroutine without calls
+        x = self.levels[0] * noise
+        return Position(x, (yield Call(x, self.levels[0])))
 
     def back(self, at: Position, index: int, to: int, noise: Tensor) -> Step:
-        from tts.samplers.base import Position
+        from tts.samplers.base import Call, Position
 
         x = at.x + math.sqrt(self.levels[to] ** 2 - self.levels[index] ** 2) * noise
-        return Position(x, x)
-        yield  # a coroutine without calls
+        return Position(x, (yield Call(x, self.levels[to])))
 
     def step(self, at: Position, index: int, noise: Tensor | None) -> Step:
         from tts.samplers.base import Call, Position
 
         t, t_next = self.levels[index : index + 2]
-        D = yield Call(at.x, t)
         fresh = 0.0 if noise is None else self.share * t_next
-        x = D + math.sqrt(t_next**2 - fresh**2) / t * (at.x - D)
-        return Position(x if noise is None else x + fresh * noise, D)
+        x = at.predicted + math.sqrt(t_next**2 - fresh**2) / t * (at.x - at.predicted)
+        x = x if noise is None else x + fresh * noise
+        return Position(x, (yield Call(x, t_next)) if t_next else x)

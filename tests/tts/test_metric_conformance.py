@@ -70,6 +70,7 @@ class GreyFeatures:
             "infinite": grey / 0,
             "growing": grey.expand(-1, len(grey)),
             "relative": grey - grey.mean(),
+            "alone": grey + 0.001 * (len(grey) < 4),
             "draws": grey + torch.rand(1),
             "list": grey.tolist(),
         }
@@ -84,6 +85,7 @@ FAULTY_METRICS = {
     "infinite": ("form", "features() gives NaN or infinity"),
     "growing": ("form", "features() gives vectors of [1, 3, 6] numbers"),
     "relative": ("rows", "use no statistics over the batch"),
+    "alone": ("rows", "images have other features in a batch of 1 than in one of 6, and batches of the host have any"),
     "draws": ("repeats", "the same images have other features again"),
     "writes": ("repeats", "features() writes into the images"),
     "bare": ("value", "aggregate() gives a float; give a MetricValue"),

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from tts.engine.batching import rows_are_independent
+from tts.engine.features import first_dependent_features
 from tts.engine.score_checks import first_dependent_score
+from tts.engine.small_batches import REMEDY
 from tts.errors import EngineError
 from tts.plan import Condition
 from tts.rewards.brightness import Brightness
@@ -73,6 +75,30 @@ class Relative:
 def test_a_reward_that_looks_at_its_neighbours_is_named(host: bool) -> None:
     rewards = {"fine": Brightness().load(), "mine": Relative(host)}
     assert first_dependent_score(ToyModel(), rewards, 4, 1) == "reward mine"
+
+
+class Alone(Relative):
+    """A reward as torch's sums make many: one image has other last digits than several."""
+
+    waits = False
+
+    def features(self, images: Tensor) -> Tensor:
+        return images.float().mean(dim=(2, 3)) + 0.01 * (len(images) == 1)
+
+    def score(self, images: Tensor, conditions: Sequence[Condition]) -> list[float | None]:
+        values = images.double().mean(dim=(1, 2, 3)) + 1e-12 * (len(images) == 1)
+        return [float(value) for value in values]
+
+
+def test_what_judges_on_the_host_is_asked_for_fewer_images_too() -> None:
+    """Batches of a device are padded, and services answer for themselves."""
+    on_host, elsewhere, service = Alone(True), Alone(False), Alone(True)
+    service.waits = True
+    assert first_dependent_score(ToyModel(), {"there": elsewhere, "service": service}, 4, 1) is None
+    found = first_dependent_score(ToyModel(), {"mine": on_host}, 4, 1)
+    assert found == f"reward mine (which could {REMEDY})"
+    assert first_dependent_features(ToyModel(), {"there": elsewhere}, 4) is None
+    assert first_dependent_features(ToyModel(), {"mine": on_host}, 4) == f"metric mine (which could {REMEDY})"
 
 
 class CrowdedDecoder(ToyModel):

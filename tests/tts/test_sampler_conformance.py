@@ -76,7 +76,8 @@ class Walk:
             x = x + self.memory
         if self.fault == "draws":
             x = x + torch.randn(x.shape)
-        D = yield Call(x.double() if self.fault == "dtype" else x, 3.0 - index)
+        seen = at.x if self.fault == "late" else x.double() if self.fault == "dtype" else x
+        D = yield Call(seen, 3.0 - index)
         self.memory = 0.0 if self.fault == "remembers" and index == 2 else self.memory
         if self.fault == "multistep":
             previous, self.memory = self.memory, float(D.mean())
@@ -90,6 +91,7 @@ FAULTY_SAMPLERS = {
     "costs": ("costs", "step 0 makes 1 calls with a noise where plan.nfe_per_step says 2"),
     "silent": ("injections", "step 1: plan.injects says False, but another noise changes its result"),
     "loud": ("injections", "step 2: plan.injects says True, but another noise does not change its result"),
+    "late": ("injections", "step 0: another noise does not change its prediction, so that no search could choose"),
     "writes": ("arguments", "initial() writes into its noise"),
     "overwrites": ("arguments", "step 0 writes into the position it starts from"),
     "remembers": ("repeats", "ends elsewhere when another one runs beside it"),

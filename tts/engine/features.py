@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tts.engine.device_errors import device_error, of_the_device
+from tts.engine.small_batches import REMEDY, small_batches
 from tts.errors import DeviceError, EngineError, first_line
 from tts.metrics.base import Metric
 from tts.models.base import Model
@@ -90,6 +91,10 @@ def first_dependent_features(
         alone = extract(name, metric, given[:1].expand(batch, *given.shape[1:]))[:1]
         if any(not same_features(a, b) for a, b in zip([*there, *alone], [*back, *there[:1]], strict=True)):
             return f"metric {name}"
+        for count in small_batches(metric):
+            few = extract(name, metric, given[:count])
+            if any(not same_features(a, b) for a, b in zip(few, there, strict=False)):
+                return f"metric {name} (which could {REMEDY})"
     return None
 
 

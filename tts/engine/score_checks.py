@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tts.engine.asking import ask
+from tts.engine.small_batches import REMEDY, small_batches
 from tts.models.base import Model
 from tts.noise import Noise, NoiseBank
 from tts.rewards.base import Reward
@@ -24,6 +25,8 @@ def first_dependent_score(
 ) -> str | None:
     """Find a decoder or reward whose result for an image changes with its position or the rows beside it.
 
+    Rewards of the host are asked for fewer images, too: their batches are not padded.
+
     Returns:
         A description of the first one; None if there is none.
     """
@@ -37,6 +40,9 @@ def first_dependent_score(
         values = ask(name, reward, given, conditions, levels)
         if ask(name, reward, given.flip(0), conditions, levels)[::-1] != values:
             return f"reward {name}"
+        for count in small_batches(reward):
+            if ask(name, reward, given[:count], conditions[:count], levels[:count]) != values[:count]:
+                return f"reward {name} (which could {REMEDY})"
     return None
 
 

@@ -16,6 +16,8 @@ def class_index(value: object, classes: int) -> int:
         SettingError: the value is no such index.
     """
     number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if isinstance(number, str):
+        raise SettingError(f"unknown class {number!r}: this model has no names of classes; give 0 to {classes - 1}")
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < classes:
         raise SettingError(f"class {value} is out of range: this model has the classes 0 to {classes - 1}")
     return number

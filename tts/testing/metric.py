@@ -6,6 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, ClassVar
 
+from tts.engine.small_batches import REMEDY, small_batches
 from tts.metrics.base import Metric, MetricSettings, MetricValue
 from tts.settings import parse
 from tts.testing.requirement import plain, refuses_unknown_keys, require, round_trip
@@ -94,6 +95,12 @@ class MetricConformance:
         others[3] = images[0]
         same = same and torch.equal(self.features(metric, others)[3], first[0])
         require(same, "an image has other features in another batch; use no statistics over the batch")
+        for count in small_batches(self.load(metric)):
+            require(
+                torch.equal(self.features(metric, images[:count]), first[:count]),
+                f"images have other features in a batch of {count} than in one of 6, and batches of the host have any "
+                f"size; {REMEDY}",
+            )
 
     def test_repeats(self, metric: MetricSettings) -> None:
         """The same images have the same features again, and stay as they are."""

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from tts.engine.small_batches import REMEDY, small_batches
 from tts.plan import Condition
 from tts.rewards.base import Reward, RewardSettings, Score, score_at
 from tts.settings import parse
@@ -76,7 +77,8 @@ class RewardConformance:
     def test_rows(self, reward: RewardSettings) -> None:
         """An image's value does not depend on the images beside it."""
         found, images, others = self.load(reward), self.images(6), self.images(6, seed=1)
-        value = _scored(found, images, self.conditions(6))[0]
+        values = _scored(found, images, self.conditions(6))
+        value = values[0]
         for place in range(6):
             row, conditions = others.clone(), self.conditions(6)
             row[place], conditions[place] = images[0], conditions[0]
@@ -95,6 +97,13 @@ class RewardConformance:
             f"an image has the value {bright} beside bright ones and {dark} beside black ones; use no statistics over "
             "the batch",
         )
+        for count in small_batches(found):
+            few = _scored(found, images[:count], self.conditions(count))
+            require(
+                _same(few, values[:count]),
+                f"images have the values {few} in a batch of {count} and {values[:count]} in one of 6, and batches of "
+                f"the host have any size; {REMEDY}",
+            )
 
     def test_order(self, reward: RewardSettings) -> None:
         """Values come in the images' order."""

@@ -105,16 +105,21 @@ class SamplerConformance:
                 )
 
     def test_injections(self, sampler: SamplerSettings | Sampler) -> None:
-        """A noise changes a step's result exactly where plan.injects says so."""
+        """A noise changes a step's result exactly where plan.injects says so, and its prediction with it."""
         found = self.on(sampler)
         at, plan = drive(found.initial(self.drawn(0)), wavy), found.plan
         for step in range(plan.steps):
-            ends = [drive(found.step(at, step, self.drawn(seed)), wavy).x for seed in (101, 102)]
-            changes = not torch.equal(*ends)
+            one, other = (drive(found.step(at, step, self.drawn(seed)), wavy) for seed in (101, 102))
+            changes = not torch.equal(one.x, other.x)
             require(
                 changes == plan.injects[step],
                 f"step {step}: plan.injects says {plan.injects[step]}, but another noise "
                 f"{'changes' if changes else 'does not change'} its result",
+            )
+            require(
+                not changes or not torch.equal(one.predicted, other.predicted),
+                f"step {step}: another noise does not change its prediction, so that no search could choose among "
+                "noises; predict from a state that has the noise in it",
             )
             at = drive(found.step(at, step, self.noises(found)[step]), wavy)
 
