@@ -21,12 +21,13 @@ def duel(
 
     The judge is UnifiedReward's question of two images, asked in both orders.
     """
-    from bench.report.duels import duels, render
+    from bench.report.duels import chosen, duels, render
     from bench.study.config import assignments
     from tts.rewards.pairs import UnifiedRewardPairs
     from tts.settings import parse
 
     judge = parse(UnifiedRewardPairs, assignments(settings or []), "judge")
     on = device.here()
+    chosen(run, baseline)  # before weights are looked for
     judge.check()
     out.print(render(duels(run, judge.judge(on), baseline), baseline))

@@ -55,17 +55,21 @@ def parameters(command: Callable[..., None]) -> list[Parameter]:
 def _parameter(given: inspect.Parameter, hint: Any) -> Parameter:
     [info] = [mark for mark in _marks(hint) if isinstance(mark, OptionInfo | ArgumentInfo)]
     required = given.default is inspect.Parameter.empty
-    shown = (
-        ""
-        if required or given.default is None or isinstance(given.default, bool)
-        else f"`{getattr(given.default, 'value', given.default)}`"
-    )
+    shown = "" if required or given.default in (None, "") else f"`{getattr(given.default, 'value', given.default)}`"
     if isinstance(info, ArgumentInfo):
         word = (info.metavar or given.name).upper()
         return Parameter(word if required else f"[{word}]", shown, info.help or "")
     first = [info.default] if isinstance(info.default, str) else []  # where typer keeps it inside Annotated
     names = " ".join([*first, *(info.param_decls or ())]) or f"--{given.name.replace('_', '-')}"
+    if isinstance(given.default, bool):
+        return _switch(names if first or info.param_decls else f"{names}/--no{names[1:]}", given.default, info.help)
     return Parameter(f"{names} {info.metavar}" if info.metavar else names, shown, info.help or "")
+
+
+def _switch(names: str, default: bool, text: str | None) -> Parameter:
+    """An option without a value; its default is the one of its two names that need not be given."""
+    yes, _, no = names.partition("/")
+    return Parameter(names, f"`{yes if default else no}`" if no else "", text or "")
 
 
 def _marks(hint: Any) -> Iterator[Any]:

@@ -44,12 +44,7 @@ def duels(run: Output, judge: PairJudge, baseline: str = "naive") -> pd.DataFram
         DataError: there is no run, or an image is damaged.
         SettingError: no trial of the baseline.
     """
-    trials = read_trials(run)
-    trials = trials[trials["error"].isna()]
-    base = trials[trials["search"] == baseline].drop_duplicates(["reward", *PROBLEM])
-    others = trials[trials["search"] != baseline]
-    if base.empty or others.empty:
-        raise SettingError(f"--baseline {baseline}: the run needs trials of it, and of another search")
+    trials, base, others = chosen(run, baseline)
     labels, keys = curve_labels(others), ["reward", *PROBLEM]
     ours = others.merge(base[[*keys, "trial"]], on=keys, suffixes=("", "_base"))
     rows = []
@@ -57,6 +52,22 @@ def duels(run: Output, judge: PairJudge, baseline: str = "naive") -> pd.DataFram
         told = dict(zip(POINT, point, strict=True))
         rows.append({**told, "curve": label(labels, told), **_judged(run, part, trials, judge)})
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def chosen(run: Output, baseline: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """All finished trials, those of the baseline, and those to compare with it.
+
+    Raises:
+        DataError: there is no run.
+        SettingError: no trial of the baseline, or none of another search.
+    """
+    trials = read_trials(run)
+    trials = trials[trials["error"].isna()]
+    base = trials[trials["search"] == baseline].drop_duplicates(["reward", *PROBLEM])
+    others = trials[trials["search"] != baseline]
+    if base.empty or others.empty:
+        raise SettingError(f"--baseline {baseline}: the run needs trials of it, and of another search")
+    return trials, base, others
 
 
 def _judged(run: Output, part: pd.DataFrame, trials: pd.DataFrame, judge: PairJudge) -> dict[str, Any]:

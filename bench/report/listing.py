@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
+from bench.report.reference_docs import default
 from bench.sinks.registry import SINKS
 from tts.registry import METRICS, MODELS, REWARDS, SAMPLERS, SEARCHES
 
@@ -37,8 +38,9 @@ def listing(kind: str) -> Table:
 def _settings(settings: Any) -> str:
     lines = []
     for name, field in settings.model_fields.items():
-        default = "" if field.default_factory else f" = {field.default}"
-        lines.append(f"{field.alias or name}{default}: {field.description}")
+        value = default(field).strip("`")  # as a configuration has it
+        shown = {"": "", "required": " (required)", "its own": ""}.get(value, f" = {value}")
+        lines.append(f"{field.alias or name}{shown}: {field.description}")
     return "\n".join(lines)
 
 

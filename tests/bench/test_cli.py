@@ -103,6 +103,7 @@ def test_a_list_shows_every_name_with_its_settings(kind: str, registry: Any) -> 
     first_words = {line.strip("│ ").split()[0] for line in result.out.splitlines() if line.strip("│ ")}
     assert set(registry.targets) <= first_words
     assert ("[height," in result.words) == (kind == "models")  # brackets are not taken for markup
+    assert not {"PydanticUndefined:", "None:", "True:"} & set(result.words.split())  # words of Python
     for name in registry.targets:
         for key, setting in registry.get(name).model_fields.items():
             assert f"{setting.alias or key}" in result.words

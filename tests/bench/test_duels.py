@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import bench
+from command_line import bench, refused
 from PIL import Image
 from report_runs import small_run
 from rich.console import Console
 
 from bench.report.duels import duels, render
 from bench.report.summary import read_images, read_trials
-from tts.errors import DataError, SettingError
+from tts.errors import DataError
 from tts.rewards.base import RewardSettings
 from tts.rewards.pairs import Pair, UnifiedRewardPairs, WrittenPreference, read
 from tts.rewards.vlm.texts import filled
@@ -100,9 +100,9 @@ def test_a_device_that_is_not_there_is_refused(run: Path, monkeypatch: pytest.Mo
     assert bench("duel", run, "--device", "gpu").code == 2
 
 
-def test_a_run_without_the_baseline_is_refused(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match="--baseline beam: the run needs trials of it, and of another search"):
-        duels(str(run), Brighter(), "beam")
+def test_a_run_without_the_baseline_is_refused_before_weights_are_looked_for(run: Path, tmp_path: Path) -> None:
+    refused("--baseline beam: the run needs trials of it, and of another search", "duel", run, "--baseline", "beam")
+    refused("not a results folder", "duel", tmp_path)
 
 
 @pytest.mark.parametrize(

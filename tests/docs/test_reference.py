@@ -29,7 +29,8 @@ def test_every_option_of_every_command_is_on_its_page() -> None:
         shown = {word for one in parameters(command) for word in re.split(r"[ /]", one.name) if word.startswith("--")}
         options = {name for one in taken.params for name in (*one.opts, *one.secondary_opts) if name.startswith("--")}
         assert shown <= options | {""}, command.__name__
-        assert {one.opts[0] for one in taken.params if one.opts[0].startswith("--")} - {"--help"} <= shown
+        names = {name for one in taken.params for name in (one.opts[0], *one.secondary_opts) if name.startswith("--")}
+        assert names - {"--help"} <= shown, command.__name__
 
 
 @pytest.mark.parametrize("kind", KINDS)
