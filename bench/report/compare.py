@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.report.manifest_diff import Difference, differences
 from bench.report.outcomes import outcomes
 from bench.statistics.intervals import estimates
 from bench.statistics.significance import LEAST, holm, sign_flip
 from bench.store import reader as store
+from bench.store.manifest_diff import Difference, differences
 from bench.store.schema import SCORE, TIMED
 from bench.store.storage import Output, place
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.report.compare import SIGNIFICANCE, Column, Comparison, Point, Verdict
-from bench.report.manifest_diff import Difference
+from bench.store.manifest_diff import Difference
 from bench.store.plain import finite
 from tts.settings import canonical
 

@@ -17,6 +17,7 @@ from bench.run.status import Reporter
 from bench.run.writer import Writer
 from bench.store import manifest
 from bench.store import reader as store
+from bench.store.manifest_diff import told
 from bench.store.storage import Storage, place
 from bench.store.writer import Store
 from bench.study.config import RunConfig
@@ -62,7 +63,7 @@ def _run_chosen(chosen: Chosen, output: Storage, console: Console, retry_errors:
     """Run with a batch that is a number."""
     store.check_output(output)
     study = _as_begun(chosen.study, output, console)
-    store.check(output, study.digest())
+    _check_folder(study, output)
     if not retry_errors and len(store.done(output)) >= study.size:
         console.print(f"{output}: all {study.size} trials are done", markup=False, soft_wrap=True)
         return Finished(study, None)
@@ -74,6 +75,15 @@ def _run_chosen(chosen: Chosen, output: Storage, console: Console, retry_errors:
         study = _halved(study, output, error, console)
     # outside the except block, as the error's traceback holds the model that was too large
     return Finished(study, _run(study, output, console, retry_errors, chosen.calibration))
+
+
+def _check_folder(study: Study, output: Storage) -> None:
+    """Refuse the folder of another run, and name what differs."""
+    try:
+        store.check(output, study.digest())
+    except RunMismatchError as error:
+        found = told(store.read_manifest(output).get("resolved", {}), study.resolved())
+        raise RunMismatchError(f"{error}; what differs: {found}" if found else str(error)) from None
 
 
 def _halved(study: Study, output: Storage, error: DeviceMemoryError, console: Console) -> Study:

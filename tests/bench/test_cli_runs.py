@@ -93,10 +93,21 @@ def test_run_refuses_damaged_weights(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [config, weights]
 
 
+DIFFERENT = {
+    "seed=1": "seed (0 there, 1 here)",
+    "problems.conditions=[dog]": "problems.conditions",
+    "engines.batch=3": "engines.batch",
+    "searches=[naive]": "searches",
+}
+"""What a message names of a change."""
+
+
 def test_run_refuses_the_folder_of_another_configuration(finished: Path, tmp_path: Path) -> None:
     before = tree(finished)
     config = written(tmp_path / "study.yaml", finished)
     refused(f"output {finished}: belongs to another configuration", "run", config, "--set", "seed=1")
+    for change, said in DIFFERENT.items():
+        refused(f"or delete it; what differs: {said}", "run", config, "--set", change)
     assert tree(finished) == before
 
 

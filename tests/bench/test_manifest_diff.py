@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench.report.manifest_diff import Difference, differences
+from bench.store.manifest_diff import Difference, differences
 
 
 def manifest(**changes: Any) -> dict[str, Any]:

@@ -79,6 +79,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (conditions("12"), "class 12 is out of range"),
     (conditions(-1), "class -1 is out of range"),
     (conditions("cta"), "unknown class 'cta'; did you mean 'cat'?"),
+    ({"model": "own_flow:Gaussians", **conditions("red")}, "unknown class 'red': this model has no names of classes"),
     (conditions(), "problems.conditions: the list is empty"),
     (conditions(3, "cat"), "problems.conditions: cat is named twice"),
     ({"model": {"name": "cifar10", "weights": "/nowhere/w.safetensors"}}, "weights /nowhere/w.safetensors: no such"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any, NamedTuple
 
@@ -9,6 +10,12 @@ from tts.settings import canonical
 
 WHERE = {"output", "shard"}
 """Keys of a configuration that say where a run is stored, not what it is."""
+
+PROBLEMS = {"conditions", "seeds", "random"}
+"""Keys of what a study resolves to that are settings of its problems."""
+
+TOLD, LETTERS = 3, 60
+"""Most differences that a message names, and most characters of a value."""
 
 
 class Difference(NamedTuple):
@@ -29,6 +36,30 @@ def differences(a: dict[str, Any], b: dict[str, Any]) -> list[Difference]:
     left, right = _settings(a), _settings(b)
     found = [_difference(name, left.get(name), right.get(name)) for name in dict.fromkeys([*left, *right])]
     return [difference for difference in found if difference is not None]
+
+
+def told(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+    """What differs between a stored study and one that is to be run, in words; '' if nothing is found.
+
+    Args:
+        theirs, ours: what each resolves to, as a manifest has it.
+    """
+    read = json.loads(canonical(ours))  # lists as lists
+    found = differences({"config": {}, "resolved": theirs}, {"config": {}, "resolved": read})
+    words = [f"{_key(one.name)} ({_short(one.a)} there, {_short(one.b)} here)" for one in found]
+    more = f" and {len(words) - TOLD} more" if len(words) > TOLD else ""
+    return ", ".join(words[:TOLD]) + more
+
+
+def _key(name: str) -> str:
+    """A setting as a configuration names it."""
+    first, _, rest = name.partition(".")
+    return f"problems.{name}" if first in PROBLEMS else f"engines.{rest}" if first == "numerics" else name
+
+
+def _short(value: Any) -> str:
+    text = canonical(value)
+    return text if len(text) <= LETTERS else f"{text[:LETTERS]}..."
 
 
 def _settings(manifest: dict[str, Any]) -> dict[str, Any]:
