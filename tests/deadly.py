@@ -15,7 +15,7 @@ from tts.search.base import Problem, Run, Search
 if TYPE_CHECKING:
     from torch import Tensor
 
-WELL_UNDER_WAY = 2  # calls; the first few are the engine's checks of itself
+WELL_UNDER_WAY = 4  # calls; the first few are the engine's checks of itself
 FOLDER = "TTS_BENCH_TEST_LOCKS"
 """Environment variable with a folder that all processes of a test run know, including engines."""
 POISON = 3

@@ -128,7 +128,7 @@ def test_conditions_are_class_indices(path: Path, value: object, index: int) -> 
 
 @pytest.mark.parametrize("value", [4, -1, "4", "-1", True, None, 1.5, [0], "cat", "", "²"])
 def test_other_conditions_are_refused(path: Path, value: object) -> None:
-    with pytest.raises(SettingError, match="this model has the classes 0 to 3"):
+    with pytest.raises(SettingError, match=r"this model has .* 0 to 3"):
         settings(path).condition(value)
 
 
