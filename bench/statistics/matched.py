@@ -70,7 +70,8 @@ def matched(
 
     Args:
         trials: one row per trial.
-        at: costs; None: the powers of two at which there are two curves, one of them not past its last point.
+        at: costs; None: the powers of two at which there are two curves, one of them not past its last point; where
+            there is none, the least and the largest such cost.
         axis: the cost that is equal: nfe, flops, device_seconds, wall_seconds, decodes or reward_calls.
         flops: see :func:`bench.statistics.observations.observations`.
         over: what the bootstrap draws.
@@ -130,14 +131,18 @@ def reached(panel: Panel, cost: float, axis: str) -> list[Reached]:
 
 
 def shared_costs(panel: Panel, axis: str) -> list[float]:
-    """The powers of two at which there are at least two curves, one of them not past its last point."""
+    """The powers of two at which there are at least two curves, one of them not past its last point.
+
+    Where no power of two is such a cost, as in a study of one budget, the least and the largest that are.
+    """
     ends = [(panel.cost(points[0], axis), panel.cost(points[-1], axis)) for points in panel.curves(axis).values()]
-    if not ends:
+    if len(ends) < 2:
         return []
-    first = sorted(low for low, _ in ends)[min(1, len(ends) - 1)]  # from here on there are two
+    first = sorted(low for low, _ in ends)[1]  # from here on there are two
     last = max(high for _, high in ends)
     powers = [2.0**power for power in range(math.floor(math.log2(first)), math.ceil(math.log2(last)) + 1)]
-    return [cost for cost in powers if len(ends) > 1 and first * (1 - SAME) <= cost <= last * (1 + SAME)]
+    found = [cost for cost in powers if first * (1 - SAME) <= cost <= last * (1 + SAME)]
+    return found or [first, last][: 1 + (last > first * (1 + SAME))]
 
 
 def _at(panel: Panel, curve: str, points: list[int], cost: float, axis: str) -> Reached | None:

@@ -16,7 +16,7 @@ PLAIN = [0.1, 0.3, 0.2, 0.4]
 GAINS = np.array([0.2, 0.1, 0.3, 0.2])
 
 
-def curve(search: str, points: dict[int, list[float]], **given: object) -> pd.DataFrame:
+def curve(search: str, points: dict[float, list[float]], **given: object) -> pd.DataFrame:
     """A curve over N, with values by problem at each NFE."""
     return pd.concat(
         naive(values, search=search, settings={"N": n}, budget="N", budget_value=float(n), nfe=nfe, **given)
@@ -122,6 +122,13 @@ def test_the_costs_are_powers_of_two_at_which_two_curves_are_and_one_goes_on() -
     everything = matched(trials())
     assert list(everything[everything["reward"] == "brightness"]["at"]) == [64, 128, 256, 512, 1024, 2048]
     assert list(matched(run().query("search == 'beam'"))["at"]) == []
+
+
+@pytest.mark.parametrize(("costs", "at"), [((140, 140), [140]), ((140, 140 + 1e-9), [140]), ((140, 150), [140, 150])])
+def test_searches_of_one_budget_are_compared_at_its_cost(costs: tuple[float, float], at: list[float]) -> None:
+    """There is no power of two from 140 to 150."""
+    searches = [curve(name, {cost: [*PLAIN]}) for name, cost in zip(("beam", "random"), costs, strict=True)]
+    assert list(matched(pd.concat([naive([*PLAIN]), *searches]))["at"]) == at
 
 
 def test_each_pair_stands_once_after_both_have_ended() -> None:
