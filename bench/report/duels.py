@@ -42,7 +42,7 @@ def duels(run: Output, judge: PairJudge, baseline: str = "naive") -> pd.DataFram
 
     Raises:
         DataError: there is no run, or an image is damaged.
-        SettingError: no trial of the baseline.
+        SettingError: no trial of the baseline, or it has several points.
     """
     trials, base, others = chosen(run, baseline)
     labels, keys = curve_labels(others), ["reward", *PROBLEM]
@@ -59,15 +59,17 @@ def chosen(run: Output, baseline: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.D
 
     Raises:
         DataError: there is no run.
-        SettingError: no trial of the baseline, or none of another search.
+        SettingError: no trial of the baseline, several settings of it, or no trial of another search.
     """
     trials = read_trials(run)
     trials = trials[trials["error"].isna()]
-    base = trials[trials["search"] == baseline].drop_duplicates(["reward", *PROBLEM])
+    base = trials[trials["search"] == baseline]
     others = trials[trials["search"] != baseline]
     if base.empty or others.empty:
         raise SettingError(f"--baseline {baseline}: the run needs trials of it, and of another search")
-    return trials, base, others
+    if base["settings"].nunique() > 1:
+        raise SettingError(f"--baseline {baseline}: was run with several settings; name a search with one, as naive")
+    return trials, base.drop_duplicates(["reward", *PROBLEM]), others
 
 
 def _judged(run: Output, part: pd.DataFrame, trials: pd.DataFrame, judge: PairJudge) -> dict[str, Any]:

@@ -102,6 +102,13 @@ def test_a_device_that_is_not_there_is_refused(run: Path, monkeypatch: pytest.Mo
 
 def test_a_run_without_the_baseline_is_refused_before_weights_are_looked_for(run: Path, tmp_path: Path) -> None:
     refused("--baseline beam: the run needs trials of it, and of another search", "duel", run, "--baseline", "beam")
+    refused(
+        "--baseline best_of_n: was run with several settings; name a search with",
+        "duel",
+        run,
+        "--baseline",
+        "best_of_n",
+    )
     refused("not a results folder", "duel", tmp_path)
 
 
