@@ -13,15 +13,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from command_line import refused
-from report_runs import small_run
+from report_runs import rewrite, small_run
 from synthetic_trials import trial
 
 from bench.report.across_looks import COLOURS, across_looks
 from bench.report.html.across import AcrossModels, comparable_models
 from bench.report.html.analysis import load
+from bench.report.html.blocks import Chart, Sentences
 from bench.report.html.page import write_report
+from bench.report.html.page_data import Page
 from bench.report.models import model_names, steps_of
 from bench.report.prices import Prices, parsed_prices
+from bench.report.sections import across as section
 from bench.statistics import crossovers
 from bench.statistics.across import Across, Curve, Sampled, across
 from bench.statistics.crossovers import crossing, frontier_crossovers
@@ -254,3 +257,34 @@ def test_of_a_model_with_several_numerics_the_first_is_compared(runs: list[Path]
     assert group == analyses[:2]
     assert set(AcrossModels(group, Prices()).points) == {"searched", "brightness", "compressibility"}
     assert comparable_models([analyses[0], analyses[2]]) == []
+
+
+def test_classes_of_other_names_are_other_problems(runs: list[Path], tmp_path: Path) -> None:
+    """Class 3 is a cat here and a shark there; an index is no name."""
+    other = Path(shutil.copytree(runs[1], tmp_path / "other"))
+    for label, number in (("tiger shark", 0), ("3", 1)):
+        rewrite(
+            other,
+            lambda trials, label=label: trials.assign(label=trials["label"].mask(trials["condition"] == "3", label)),
+        )
+        assert len(comparable_models(load([runs[0], other], "naive", features=False))) == number
+
+
+def test_a_lead_below_zero_is_no_lead(runs: list[Path]) -> None:
+    models = AcrossModels(load(runs, "naive", features=False), Prices())
+    models.__dict__["frontier"] = models.frontier.assign(lead=-0.2, lead_low=-0.3, lead_high=-0.1)
+    [sentences] = [b for b in section.part(models, 0, Page(0)).sections[0].blocks if isinstance(b, Sentences)]
+    [(_, said)] = sentences.sentences
+    assert "but on the same problems it differs from cifar10" in said
+    assert "more than" not in said
+
+
+def test_models_of_which_nothing_could_be_scored_have_no_picture(runs: list[Path], tmp_path: Path) -> None:
+    copies = [Path(shutil.copytree(run, tmp_path / run.name)) for run in runs]
+    for run in copies:
+        rewrite(run, lambda trials: trials.assign(value=None, samples=None))
+    models = AcrossModels(load(copies, "naive", features=False), Prices())
+    assert all(name.endswith(".csv") for name, _ in section.files(models))
+    chart = section.part(models, 0, Page(0)).sections[0].blocks[0]
+    assert isinstance(chart, Chart)
+    assert chart.files == ["across.csv"]

@@ -48,17 +48,34 @@ COST_AXES = (
 
 
 def comparable_models(analyses: Sequence[Analysis]) -> list[list[Analysis]]:
-    """Those of several models that have the same rewards and the same seed, so that their problems are the same.
+    """Those of several models that have the same rewards, seed and classes, so that their problems are the same.
 
     Of a model that was run with several numerics the first is taken: curves of both would have one name.
     """
-    groups: dict[str, dict[str, Analysis]] = {}
+    groups: dict[str, list[dict[str, Analysis]]] = {}
     for analysis in analyses:
         resolved = analysis.runs[0].manifest["resolved"]
         key = canonical({name: resolved.get(name) for name in ("rewards", "seed")})
         if len(analysis.finished):
-            groups.setdefault(key, {}).setdefault(canonical(resolved["model"]), analysis)
-    return [list(models.values()) for models in groups.values() if len(models) > 1]
+            found = groups.setdefault(key, [])
+            alike = (each for each in found if all(_have_same_classes(analysis, other) for other in each.values()))
+            models = next(alike, None)
+            if models is None:
+                found.append(models := {})
+            models.setdefault(canonical(resolved["model"]), analysis)
+    return [list(models.values()) for found in groups.values() for models in found if len(models) > 1]
+
+
+def _have_same_classes(one: Analysis, other: Analysis) -> bool:
+    """Whether no condition has two names: class 3 of CIFAR-10 is a cat, that of ImageNet a shark."""
+    names = _names(other)
+    return all(names.get(condition, name) == name for condition, name in _names(one).items())
+
+
+def _names(analysis: Analysis) -> dict[str, str]:
+    """The names of conditions that have one; a class's index is none."""
+    table = analysis.finished[["condition", "label"]].drop_duplicates("condition").astype(str)
+    return {condition: label for condition, label in table.itertuples(index=False) if label != condition}
 
 
 class AcrossModels:

@@ -14,7 +14,7 @@ from bench.report.html.analysis import SEARCHED
 from bench.report.html.blocks import Block, Cell, Column, Part, Section, Sentences, Table, Text
 from bench.report.html.cells import HOLM, LEVEL, RIGHT, cost, measured, p_value, percent, shortened, with_interval
 from bench.report.html.charts import chart, colours, estimate, number, words
-from bench.report.html.figures import File, csv, figure
+from bench.report.html.figures import File, csv, figure, is_drawn
 from bench.report.html.page_data import Page
 
 TITLE = "Across models"
@@ -37,7 +37,8 @@ def _blocks(across: AcrossModels, page: Page) -> list[Block]:
         "Every search on every model. Where a model was run with several numbers of steps, its plain samples are a "
         "curve of their own: the same budget spent on steps, without any search."
     )
-    blocks: list[Block] = [page.chart("across", _chart(across), caption, ["across.png", "across.svg", "across.csv"])]
+    pictures = ["across.png", "across.svg"] if is_drawn(across.points[SEARCHED]) else []
+    blocks: list[Block] = [page.chart("across", _chart(across), caption, [*pictures, "across.csv"])]
     blocks += [Sentences(_sentences(across)), *_missing(across)]
     for score in across.scores:
         for axis in across.axes:
@@ -101,11 +102,13 @@ def _stretch(across: AcrossModels, rows: list[dict[Any, Any]], axis: CostAxis) -
     p = last["lead_p_holm"]
     sure = "" if pd.isna(p) else " (significant)" if p < LEVEL else " (not significant)"
     lead = " ".join(measured(last["lead"], last["lead_low"], last["lead_high"])).strip()
-    other = (
-        ""
-        if first["runner_up"] is None or pd.isna(last["lead"])
-        else (f", {lead} more than {_name(across, last['runner_up'])}{sure}")
-    )
+    second = _name(across, last["runner_up"])
+    if first["runner_up"] is None or pd.isna(last["lead"]):
+        other = ""
+    elif last["lead"] < 0:  # another set of problems than that of the means
+        other = f", but on the same problems it differs from {second} by {lead}{sure}"
+    else:
+        other = f", {lead} more than {second}{sure}"
     return f"{where} {axis.unit}: {_name(across, first['winner'])} with {means}{other}"
 
 
@@ -215,6 +218,8 @@ def files(across: AcrossModels) -> Iterator[File]:
         yield "frontier.csv", csv(across.frontier)
     if len(across.crossovers):
         yield "crossovers.csv", csv(across.crossovers)
+    if not is_drawn(across.points[SEARCHED]):
+        return
     axes = [axis.axis for axis in across.axes]
     drawn = figure_across(across.points[SEARCHED], axes, across.looks, across.front(SEARCHED), TITLE)
     yield from figure("across", drawn)
