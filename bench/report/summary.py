@@ -25,6 +25,8 @@ from bench.store.storage import Output, Storage, place
 from tts.errors import DataError, SettingError
 from tts.settings import canonical
 
+FILES = ("curves.parquet", "curves.png", "images.png", METRICS_FILE)
+
 
 def report(
     outputs: Sequence[Output],
@@ -64,8 +66,8 @@ def report(
         if baseline is not None:
             console.print(render_gains(compare_to(trials, baseline, over=over), baseline))
     for where, frame, of_metrics in zip(places, frames, said, strict=True):
-        others = "".join(f", {name}" for name in ("images.png", METRICS_FILE) if name in where.names())
-        console.print(f"{where}: curves.parquet, curves.png{others}", markup=False, soft_wrap=True)
+        files = [name for name in FILES if name in where.names()]
+        console.print(f"{where}: {', '.join(files) or 'no trial is finished'}", markup=False, soft_wrap=True)
         for note in (*notes(frame), *of_metrics):
             console.print(note, style="yellow", markup=False, soft_wrap=True)
     return sum(int(frame["error"].notna().sum()) for frame in frames)
@@ -114,7 +116,7 @@ def comparable(outputs: Sequence[Output]) -> list[list[int]]:
 
 
 def write_curves_and_pictures(trials: pd.DataFrame, source: Output, to: Storage, over: Over = "problems") -> None:
-    """Write curves.parquet, curves.png and, if images are kept, images.png.
+    """Write curves.parquet and, if there is any value, curves.png, and, if images are kept, images.png.
 
     Args:
         trials: of a run, without images.
@@ -129,7 +131,9 @@ def write_curves_and_pictures(trials: pd.DataFrame, source: Output, to: Storage,
     if trials.empty:
         return
     points = curves(trials, store.read_manifest(source).get("flops"), over=over)
-    files = {"curves.parquet": parquet(points), "curves.png": png(figure_curves(points))}
+    files = {"curves.parquet": parquet(points)}
+    if points["mean"].notna().any():
+        files["curves.png"] = png(figure_curves(points))
     shown = _with_images(trials, source)
     if shown["image"].notna().any():
         files["images.png"] = png(figure_images(shown))
