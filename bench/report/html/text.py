@@ -106,7 +106,8 @@ def _gain(analysis: Analysis, row: dict[Any, Any]) -> str:
     base = search_name(analysis.baseline)
     if pd.isna(row["gain"]) or analysis.name(row["runner_up"]) == base:  # the sentence on the lead says it already
         return ""
-    return f" and {_measured(row, 'gain', 'gain_low', 'gain_high')} more than {base}"
+    gain = _measured(row, "gain", "gain_low", "gain_high")
+    return f" and differs from {base} by {gain}" if row["gain"] < 0 else f" and {gain} more than {base}"
 
 
 def _seconds(analysis: Analysis) -> list[Said]:

@@ -9,7 +9,6 @@ import pandas as pd
 from bench.report.html.analysis import Analysis
 from bench.report.html.blocks import Cell, Column, Section, Table, Text
 from bench.report.html.cells import (
-    HOLM,
     LEVEL,
     RIGHT,
     cost,
@@ -25,6 +24,8 @@ from bench.report.html.charts import words
 from bench.report.html.figures import File, csv
 from bench.report.html.names import point_name, search_name
 from bench.report.html.page_data import Page
+
+CORRECTED = "after Holm's correction over the comparisons of the reward at every budget; bold below 0.05"
 
 
 def section(analysis: Analysis, page: Page) -> Section:
@@ -50,7 +51,7 @@ def _table(analysis: Analysis, largest: bool) -> Table:
         Column("NFE", RIGHT),
         Column("difference", RIGHT, f"search less {name} on the same problems, and its 95 % interval"),
         Column("effect", RIGHT, "Cohen's d of the paired differences: their mean over their standard deviation"),
-        Column("p", RIGHT, HOLM),
+        Column("p", RIGHT, CORRECTED),
         Column("won", RIGHT, "share of the problems on which the search did better"),
         Column("tied", RIGHT),
         Column("n", RIGHT, "problems that both have scored; in brackets their effective number"),
