@@ -86,7 +86,7 @@ class SetMetrics:
     """Rows of :func:`bench.statistics.set_metrics.set_metrics`, and why some runs have none.
 
     Args:
-        values: the rows.
+        values: the rows, each with its ``run``.
         notes: why there are none.
         done: what each metric is of, by its name.
         drawn: how the images were drawn, a sentence a run.
@@ -113,7 +113,8 @@ def metrics_of(runs: Sequence[Output], trials: Sequence[pd.DataFrame], trust: bo
     for run, rows in zip(runs, trials, strict=True):
         try:
             metrics = stored_metrics(run, trust)
-            frames += [set_metrics(run, rows, metrics, *stored_protocol(run))] if metrics else []
+            values = [set_metrics(run, rows, metrics, *stored_protocol(run))] if metrics else []
+            frames += [frame.assign(run=str(run)) for frame in values]
             done |= {name: about(metric) for name, metric in metrics.items()}
             kinds |= {name: metric.tells for name, metric in metrics.items()}
             drawn += [images_drawn(run)] if metrics else []

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from bench.report.palette import INK, CurveStyle
 from bench.report.plots import DPI, Axis, frame_panel, legend_columns, strokes
 
-POINT = ["reward", "search", "curve", "settings", "budget", "budget_value"]
+POINT = ["run", "reward", "search", "curve", "settings", "budget", "budget_value"]
 MOST_ACROSS, MOST_DOWN = 3, 3
 
 
@@ -36,7 +36,7 @@ def quality_table(values: pd.DataFrame, kinds: Mapping[str, str]) -> QualityTabl
     """Metrics as two axes; None where one of them has no metric.
 
     Args:
-        values: as :func:`bench.statistics.set_metrics.set_metrics` gives them.
+        values: as :class:`bench.report.metrics.SetMetrics` has them; what several runs have of one point stays apart.
         kinds: what each metric tells of.
     """
     there = [str(name) for name in dict.fromkeys(values["metric"])] if len(values) else []
@@ -54,7 +54,7 @@ def quality_table(values: pd.DataFrame, kinds: Mapping[str, str]) -> QualityTabl
     }
     n = pd.concat([frame["n"] for frame in frames], axis=1).max(axis=1).rename("n")
     points = pd.DataFrame({**columns, "n": n}).reset_index()
-    return QualityTable(points.sort_values([*POINT[:3], "budget_value"], ignore_index=True), quality, diversity)
+    return QualityTable(points.sort_values([*POINT[:4], "budget_value"], ignore_index=True), quality, diversity)
 
 
 def figure_quality(table: QualityTable, reward: str, looks: Mapping[str, CurveStyle]) -> Figure:
@@ -85,11 +85,11 @@ def figure_quality(table: QualityTable, reward: str, looks: Mapping[str, CurveSt
 
 def _panel(panel: Axes, points: pd.DataFrame, x: str, y: str, looks: Mapping[str, CurveStyle]) -> None:
     for label, look in looks.items():
-        mine = points[points["curve"] == label]
-        across, up = mine[x].to_numpy(float), mine[y].to_numpy(float)
-        ends = [_sides(mine, name) for name in (x, y)]
-        panel.errorbar(across, up, xerr=ends[0], yerr=ends[1], elinewidth=0.8, alpha=0.9, **strokes(look))
-        panel.plot(across[:1], up[:1], marker="o", markersize=12, markerfacecolor="none", color=look.colour)
+        for _, mine in points[points["curve"] == label].groupby("run", sort=False):
+            across, up = mine[x].to_numpy(float), mine[y].to_numpy(float)
+            ends = [_sides(mine, name) for name in (x, y)]
+            panel.errorbar(across, up, xerr=ends[0], yerr=ends[1], elinewidth=0.8, alpha=0.9, **strokes(look))
+            panel.plot(across[:1], up[:1], marker="o", markersize=12, markerfacecolor="none", color=look.colour)
     frame_panel(panel, Axis(x, _words(x), _words(x), log=False))
 
 

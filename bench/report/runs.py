@@ -21,6 +21,11 @@ class Run:
     manifest: dict[str, Any]
     trials: pd.DataFrame
 
+    @property
+    def finished(self) -> pd.DataFrame:
+        """Its own trials that have not failed, those that other runs have, too, among them."""
+        return self.trials[self.trials["error"].isna()]
+
     @classmethod
     def at(cls, output: Output) -> Run:
         """The run in a folder.
@@ -34,3 +39,11 @@ class Run:
                 f"{output}: its manifest does not say what was run (resolved); tts-bench curves can do without"
             )
         return cls(output, manifest, read_trials(output))
+
+
+def each_once(trials: pd.DataFrame) -> pd.DataFrame:
+    """Finished trials once on each of their curves, and those once that failed and are finished nowhere."""
+    failed = trials["error"].notna()
+    finished = trials[~failed].drop_duplicates(["trial", "budget"])
+    others = trials[failed & ~trials["trial"].isin(finished["trial"])].drop_duplicates("trial")
+    return pd.concat([finished, others], ignore_index=True) if len(others) else finished.reset_index(drop=True)

@@ -58,9 +58,14 @@ def curve_labels(trials: pd.DataFrame) -> dict[Curve, str]:
     return labels_of((str(p[0]), str(p[1]), _name(p[2])) for p in found)
 
 
-def label(labels: dict[Curve, str], point: Mapping[str, Any]) -> str:
+def label(labels: dict[Curve, str], point: Mapping[Any, Any]) -> str:
     """The label of a point's curve, among those that :func:`curve_labels` gives."""
     return labels[str(point["search"]), str(point["settings"]), _name(point["budget"])]
+
+
+def relabelled(frame: pd.DataFrame, labels: dict[Curve, str]) -> pd.DataFrame:
+    """A table of points with their labels among more curves than those that it has."""
+    return frame.assign(curve=[label(labels, point) for point in frame.to_dict("records")]) if len(frame) else frame
 
 
 def parquet(frame: pd.DataFrame) -> bytes:

@@ -131,7 +131,7 @@ def values_of(metrics: dict[str, list[float]]) -> pd.DataFrame:
         for name, values in metrics.items()
         for point, value in zip(points, values, strict=True)
     )
-    return frame.assign(missing=0, repeats=None, warning=None)
+    return frame.assign(missing=0, repeats=None, warning=None, run="run")
 
 
 def test_quality_against_diversity_is_a_point_a_search_and_budget() -> None:

@@ -14,9 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from command_line import bench
+from report_runs import rewrite
 from rich.console import Console
 
 from bench.report.html.analysis import load
+from bench.report.html.blocks import Table
 from bench.report.html.page_data import Page
 from bench.report.protocol_table import lines, listing
 from bench.report.protocols import stated
@@ -277,6 +279,25 @@ def test_the_page_has_the_number_and_what_must_be_said(finished: Path) -> None:
     means = naive.groupby(naive["condition"].map(found.groups))["score_geneval"].mean()
     assert expected == pytest.approx(means.mean())
     assert b"GenEval, but" in content
+
+
+@pytest.mark.slow
+def test_the_number_of_a_run_is_of_all_of_its_trials_beside_another_run(finished: Path, tmp_path: Path) -> None:
+    """The other has half of the trials, and another best of N, so that curves need longer names."""
+    half = Path(shutil.copytree(finished, tmp_path / "half"))
+
+    def changed(trials: pd.DataFrame) -> pd.DataFrame:
+        mine = trials["search"] == "best_of_n"
+        own = {"settings": '{"N":2,"x":1}', "trial": trials["trial"].str.slice(0, 31) + "x"}
+        others = {name: trials[name].mask(mine, value) for name, value in own.items()}
+        return trials.assign(**others)[trials["seed"] == 0]
+
+    rewrite(half, changed)
+    [analysis] = load([half, finished], "naive")
+    tables = [block for block in section.section(analysis, Page(0)).blocks if isinstance(block, Table)]
+    assert [[row[4].text for row in table.rows] for table in tables] == [["6", "6"], ["12", "12"]]
+    assert [table.rows[0][1].text for table in tables] == ["best of N x=1", "best of N"]
+    assert all(table.rows[0][1].colour for table in tables)
 
 
 @pytest.mark.slow

@@ -12,11 +12,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from command_line import bench
 from matplotlib.figure import Figure
 from report_runs import rewrite, small_run
 
 from bench.report.html.analysis import load
+from bench.report.html.blocks import Table
 from bench.report.html.page import render, write_report
+from bench.report.html.page_data import Page
+from bench.report.sections import environment, metrics
 from bench.statistics.features import Features
 
 
@@ -79,6 +83,10 @@ def test_a_run_in_which_nothing_could_be_scored_is_reported(
     assert "100 could not be scored" in page
     linked = set(re.findall('href="(report/[^"]*)"', page))
     assert linked == {f"report/{path.name}" for path in (run / "report").iterdir()}
+    found = bench("curves", run)
+    assert (found.code, found.err) == (0, "")
+    assert f"{run}: curves.parquet, images.png" in found.out
+    assert bench("export", run, "--to", tmp_path / "exported").code == 0
 
 
 def test_a_run_without_a_shown_trial_leaves_the_features_of_others(
@@ -95,3 +103,62 @@ def test_a_run_without_a_shown_trial_leaves_the_features_of_others(
         assert analysis.shown["run"].nunique() == 1
         assert not isinstance(analysis.features, str)
         assert set(analysis.features.diversity["curve"]) == set(analysis.largest["curve"])
+
+
+def test_a_search_that_could_not_be_scored_is_not_the_best(run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    rewrite(
+        copy, lambda trials: trials.assign(value=trials["value"].mask(trials["search"] == "best_of_n"), samples=None)
+    )
+    [analysis] = load([copy], "naive", features=False)
+    assert set(analysis.best_scores["search"]) == {"eps_greedy"}
+
+
+def lambda_run(folder: Path, size: float, device: str, metrics: list[str]) -> Path:
+    """A run with one of two searches that differ in lambda, and with problems of its own but for the first ten."""
+    search = {"name": "eps_greedy", "N": 4, "lambda": size, "budget": {"K": [1, 2]}}
+    named = [{"name": name, "features": "judge"} for name in metrics]
+    run = small_run(folder, 60, searches=["naive", search], metrics=named)
+
+    def own(trials: pd.Series[str]) -> pd.Series[str]:
+        return trials.str.slice(0, 28) + f"{int(1000 * size):04}"
+
+    def moved(trials: pd.DataFrame) -> pd.DataFrame:
+        shared = (trials["seed"] == 0) & (trials["search"] == "naive")
+        seeds = trials["seed"].mask(trials["seed"] > 0, trials["seed"] + int(1000 * size))
+        return trials.assign(trial=trials["trial"].where(shared, own(trials["trial"])), seed=seeds, device=device)
+
+    rewrite(run, moved)
+    for part in (run / "evaluations").iterdir():
+        table = pq.read_table(part)
+        renamed = table.to_pandas().assign(trial=lambda rows: own(rows["trial"]))
+        pq.write_table(pa.Table.from_pandas(renamed, table.schema, preserve_index=False), part)
+    return run
+
+
+def test_metrics_of_several_runs_are_of_each_by_itself(tmp_path: Path) -> None:
+    runs = [
+        lambda_run(tmp_path / "a", 0.15, "NVIDIA A100", ["precision", "recall"]),
+        lambda_run(tmp_path / "b", 0.3, "NVIDIA H100", ["recall", "fid"]),
+    ]
+    [analysis] = load(runs, "naive", features=False)
+    values = analysis.metrics.values
+    assert set(values["curve"]) == set(analysis.looks) == {"naive", "eps_greedy lambda=0.15", "eps_greedy lambda=0.3"}
+    assert set(values["missing"]) == {20}  # also of the run whose first problems are those of the other
+    page = Page(0)
+    found = metrics.section(analysis, page)
+    titles = [panel["title"] for panel in page.charts[0]["panels"]]
+    assert titles == [f"searched on brightness: {run}" for run in runs]
+    [table] = [block for block in found.blocks if isinstance(block, Table)]
+    assert {row[0].text for row in table.rows} == set(map(str, runs))
+    facts = [block for block in environment.section(analysis, page).blocks if isinstance(block, Table)]
+    devices = [row[1].text for block in facts for row in block.rows if row[0].text == "devices"]
+    assert devices == ["NVIDIA A100", "NVIDIA H100"]
+
+
+def test_a_search_of_which_one_run_has_a_trace_keeps_its_name(tmp_path: Path) -> None:
+    runs = [lambda_run(tmp_path / "a", 0.15, "none", []), lambda_run(tmp_path / "b", 0.3, "none", [])]
+    shutil.rmtree(runs[1] / "evaluations")
+    [analysis] = load(runs, "naive", features=False)
+    assert analysis.gaps is not None
+    assert set(analysis.gaps["curve"]) == {"naive", "eps_greedy lambda=0.15"}

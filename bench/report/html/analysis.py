@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -14,11 +15,11 @@ from bench.report.html.measured import Measured, Traces
 from bench.report.html.names import settings_text
 from bench.report.metrics import SetMetrics, metrics_of
 from bench.report.palette import CurveStyle, curve_styles
-from bench.report.runs import Run
+from bench.report.runs import Run, each_once
 from bench.report.summary import comparable, shown_images
 from bench.statistics import trace_analysis
 from bench.statistics.comparisons import compare_to
-from bench.statistics.curves import curves
+from bench.statistics.curves import curve_labels, curves, relabelled
 from bench.statistics.features import image_features, reference_moments
 from bench.statistics.hacking import diversity, frechet, prediction_gap, score_matrix
 from bench.statistics.intervals import Over
@@ -30,6 +31,7 @@ from bench.statistics.sensitivity import sensitivity
 from bench.store import trace
 from bench.store.schema import SCORE
 from bench.store.storage import Output
+from bench.study.labels import Curve
 from tts.errors import SettingError
 from tts.settings import nearest
 
@@ -78,7 +80,7 @@ class Analysis:
         frames = [run.trials.assign(run=place) for place, run in enumerate(runs)]
         everything = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
         everything = everything.sort_values("error", na_position="first", kind="stable")
-        self.trials = _each_once(everything)
+        self.trials = each_once(everything)
         """Every trial once on each of its curves, the failed among them; ``run`` is the place of its run."""
         self.finished = self.trials[self.trials["error"].isna()]
         self.failed = self.trials[self.trials["error"].notna()]
@@ -127,6 +129,11 @@ class Analysis:
 
     def _scored(self, name: str) -> pd.DataFrame:
         return curves(self.scored_by(name), self.flops, best_of=(), over=self.over)
+
+    @cached_property
+    def labels(self) -> dict[Curve, str]:
+        """Labels of the curves of all runs, by search, settings and budget."""
+        return curve_labels(self.finished)
 
     @cached_property
     def looks(self) -> dict[str, CurveStyle]:
@@ -199,7 +206,7 @@ class Analysis:
     @cached_property
     def best_scores(self) -> pd.DataFrame:
         """Of :attr:`matrix`, for each reward, the curve with the highest mean."""
-        best = self.largest.sort_values("mean").drop_duplicates("reward", keep="last")
+        best = self.largest.sort_values("mean", na_position="first").drop_duplicates("reward", keep="last")
         points = pd.MultiIndex.from_frame(best[POINT])
         return self.matrix[pd.MultiIndex.from_frame(self.matrix[POINT]).isin(points)]
 
@@ -234,7 +241,7 @@ class Analysis:
         if self.evaluations is None:
             return None
         found = prediction_gap(self.shown, self.evaluations)
-        return None if found.empty else found
+        return None if found.empty else relabelled(found, self.labels)
 
     @cached_property
     def images(self) -> dict[str, bytes | None]:
@@ -248,8 +255,8 @@ class Analysis:
     @cached_property
     def metrics(self) -> SetMetrics:
         """Metrics of sets of images, of each run by itself."""
-        groups = [self.finished[self.finished["run"] == place] for place in range(len(self.runs))]
-        return metrics_of([run.output for run in self.runs], groups, self.trust)
+        found = metrics_of([run.output for run in self.runs], [run.finished for run in self.runs], self.trust)
+        return replace(found, values=relabelled(found.values, self.labels))
 
     @cached_property
     def features(self) -> Measured | str:
@@ -280,14 +287,6 @@ FEATURE_IMAGES = 4000
 
 SEARCHED = "searched"
 """The key of curves that are scored by the reward they searched on."""
-
-
-def _each_once(trials: pd.DataFrame) -> pd.DataFrame:
-    """Finished trials once on each of their curves, and those once that failed and are finished nowhere."""
-    failed = trials["error"].notna()
-    finished = trials[~failed].drop_duplicates(["trial", "budget"])
-    others = trials[failed & ~trials["trial"].isin(finished["trial"])].drop_duplicates("trial")
-    return pd.concat([finished, others], ignore_index=True) if len(others) else finished.reset_index(drop=True)
 
 
 def _labelled(frame: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:

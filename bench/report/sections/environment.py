@@ -31,7 +31,7 @@ def section(analysis: Analysis, page: Page) -> Section:
     if len(analysis.failed):
         blocks.append(_errors(analysis.failed))
     for run in analysis.runs:
-        blocks += _provenance(run, analysis)
+        blocks += _provenance(run)
     return Section("environment", "Environment and configuration", "Environment", blocks)
 
 
@@ -43,11 +43,11 @@ def _errors(failed: pd.DataFrame) -> Table:
     return Table(caption, [Column("reason", "wrap"), Column("trials", RIGHT)], rows, files=["errors.csv"])
 
 
-def _provenance(run: Run, analysis: Analysis) -> list[Block]:
+def _provenance(run: Run) -> list[Block]:
     manifest, name, awaiting = run.manifest, str(run.output), awaited(run.output)
     git = manifest.get("git")
     commit = "no checkout" if git is None else f"{git['commit']}{' (changed since: dirty)' if git['dirty'] else ''}"
-    devices = sorted(map(str, analysis.trials["device"].dropna().unique())) or sorted(set(manifest.get("devices", [])))
+    devices = sorted(map(str, run.trials["device"].dropna().unique())) or sorted(set(manifest.get("devices", [])))
     facts = {
         "identity": f"{manifest['digest']} (schema {manifest.get('schema_version', 'unknown')})",
         "begun": str(manifest.get("created", "unknown")),

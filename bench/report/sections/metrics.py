@@ -17,6 +17,7 @@ from bench.report.plots import Axis
 from bench.report.quality import QualityTable, figure_quality, quality_table
 
 FILE = "metrics.csv"
+ORDER = ["metric", "run", "reward", "search", "curve", "budget", "budget_value"]
 
 
 def section(analysis: Analysis, page: Page) -> Section:
@@ -55,8 +56,8 @@ def _file(reward: str) -> str:
 def _chart(analysis: Analysis, table: QualityTable) -> dict[str, Any]:
     numbers = {label: place for place, label in enumerate(analysis.looks)}
     axes = [Axis(name, words(name), words(name), log=False) for name in table.diversity]
-    panels = []
-    for reward, group in table.points.groupby("reward", sort=False):
+    panels, several = [], table.points["run"].nunique() > 1
+    for (run, reward), group in table.points.groupby(["run", "reward"], sort=False):
         points = [
             {
                 "c": numbers[row["curve"]],
@@ -67,7 +68,8 @@ def _chart(analysis: Analysis, table: QualityTable) -> dict[str, Any]:
             for row in group.to_dict("records")
             if row["curve"] in numbers
         ]
-        panels.append({"title": f"searched on {words(str(reward))}", "points": points})
+        title = f"searched on {words(str(reward))}{f': {run}' if several else ''}"
+        panels.append({"title": title, "points": points})
     return chart(axes, {name: words(name) for name in table.quality}, analysis.looks, panels)
 
 
@@ -76,7 +78,9 @@ def _estimate(row: dict[Any, Any], name: str) -> dict[str, Any]:
 
 
 def _table(analysis: Analysis, frame: pd.DataFrame) -> Block:
+    several = frame["run"].nunique() > 1
     columns = [
+        *([Column("run")] if several else []),
         Column("metric"),
         Column("searched on"),
         Column("curve"),
@@ -85,7 +89,10 @@ def _table(analysis: Analysis, frame: pd.DataFrame) -> Block:
         Column("value", RIGHT, "of all images of the point, and its 95 % interval"),
         Column("warning", "wrap"),
     ]
-    rows = [_row(analysis, row) for row in frame.to_dict("records")]
+    rows = [
+        [*([Cell(row["run"])] if several else []), *_row(analysis, row)]
+        for row in frame.sort_values(ORDER, kind="stable").to_dict("records")
+    ]
     found: Table = shortened(rows, columns, "Every point's images as one set", files=[FILE])
     return found
 

@@ -16,6 +16,7 @@ from bench.report.html.figures import File, csv
 from bench.report.html.page_data import Page
 from bench.report.protocols import Stated, stated
 from bench.report.runs import Run
+from bench.statistics.curves import relabelled
 from bench.statistics.protocol_numbers import ALL
 
 FILE = "protocol.csv"
@@ -24,15 +25,15 @@ ABSENT = "No run follows a published protocol (setting protocol; tts-bench proto
 
 def section(analysis: Analysis, page: Page) -> Section:
     """The section on the page."""
-    blocks = [block for place, run in enumerate(analysis.runs) for block in _of_run(analysis, place, run)]
+    blocks = [block for run in analysis.runs for block in _of_run(analysis, run)]
     return Section("protocol", "Protocol", "Protocol", blocks, "" if blocks else ABSENT)
 
 
-def _of_run(analysis: Analysis, place: int, run: Run) -> list[Block]:
+def _of_run(analysis: Analysis, run: Run) -> list[Block]:
     found = stated(run.manifest)
     if found is None:
         return []
-    numbers = found.numbers(analysis.finished[analysis.finished["run"] == place])
+    numbers = relabelled(found.numbers(run.finished), analysis.labels)
     statement = Text(f"{run.output}: {found.statement}.", "" if found.same else "warning")
     return [statement, _table(analysis, found, numbers), Sentences(_said(analysis, found, run, numbers))]
 
@@ -114,10 +115,10 @@ def _said(analysis: Analysis, found: Stated, run: Run, numbers: pd.DataFrame) ->
 def files(analysis: Analysis) -> Iterator[File]:
     """What lies beside the page; one at a time, since pictures are large."""
     frames = []
-    for place, run in enumerate(analysis.runs):
+    for run in analysis.runs:
         found = stated(run.manifest)
         if found is not None:
-            numbers = found.numbers(analysis.finished[analysis.finished["run"] == place])
+            numbers = relabelled(found.numbers(run.finished), analysis.labels)
             frames.append(numbers.assign(run=str(run.output), protocol=found.statement))
     if frames:
         yield FILE, csv(pd.concat(frames, ignore_index=True))
