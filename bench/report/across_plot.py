@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
+from bench.report.legend import legend_columns, legend_room
 from bench.report.palette import INK, CurveStyle
-from bench.report.plots import DPI, Axis, draw_behind, draw_curves, frame_panel, legend_columns, strokes
+from bench.report.plots import DPI, Axis, draw_behind, draw_curves, frame_panel, strokes
 from bench.statistics.curves import count_text
 
 
@@ -34,8 +35,12 @@ def figure_across(
     points = points[points["mean"].notna()]
     rewards = list(dict.fromkeys(points["reward"]))
     width = max(4.6 * len(axes), 7.0)
+    shown = {label: look for label, look in looks.items() if (points["curve"] == label).any()}
+    names = [look.name for look in shown.values()]
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08)
-    figure = Figure((width, 3.8 * len(rewards) + 1.6), dpi=DPI, layout=layout, facecolor="white")
+    figure = Figure(
+        (width, 3.8 * len(rewards) + 1.6 + legend_room(names, width)), dpi=DPI, layout=layout, facecolor="white"
+    )
     panels = figure.subplots(len(rewards), len(axes), squeeze=False, sharey="row")
     for row, reward in zip(panels, rewards, strict=True):
         for panel, axis in zip(row, axes, strict=True):
@@ -43,9 +48,8 @@ def figure_across(
             _panel(panel, mine, axis, looks, front.get((reward, axis.column), set()))
         row[0].set_ylabel(f"{reward.replace('_', ' ')}, mean and 95 % interval", color=INK, fontsize=9)
     figure.suptitle(f"{title}, {count_text(points)}", fontsize=13, color=INK)
-    shown = {label: look for label, look in looks.items() if (points["curve"] == label).any()}
     lines = [Line2D([], [], label=look.name, **strokes(look)) for look in shown.values()]
-    columns = legend_columns([look.name for look in shown.values()], width)
+    columns = legend_columns(names, width)
     figure.legend(handles=lines, loc="outside lower center", ncols=columns, frameon=False, fontsize=8, labelcolor=INK)
     return figure
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -13,6 +14,9 @@ from bench.report.palette import INK, curve_styles
 from bench.report.plots import BEHIND, DPI, NFE, PANELS_ACROSS, Axis, draw_curves, frame_panel
 from bench.statistics.curves import count_text
 from tts.errors import SettingError
+
+NAMED = 10
+"""Curves of a panel that its legend names, at most."""
 
 
 def figure_groups(curves: pd.DataFrame, axis: Axis = NFE, title: str = "Reward against compute") -> Figure:
@@ -46,8 +50,17 @@ def figure_groups(curves: pd.DataFrame, axis: Axis = NFE, title: str = "Reward a
         draw_curves(panel, curves[curves["curve"].isin(list(mine))], axis, mine)
         frame_panel(panel, axis)
         panel.set_title(group, fontsize=11, fontweight="bold", color=INK)
-        panel.legend(frameon=False, fontsize=8, labelcolor=INK, loc="best")
+        _legend(panel)
     for panel in panels[len(groups) :]:
         panel.remove()
     figure.suptitle(f"{title}, {count_text(curves)}", fontsize=13, color=INK)
     return figure
+
+
+def _legend(panel: Axes) -> None:
+    """The names of a panel's curves, as many as leave it readable."""
+    handles, names = panel.get_legend_handles_labels()
+    more = len(names) - NAMED
+    title = f"and {more} more" if more > 0 else None
+    shown = {"handles": handles[:NAMED], "labels": names[:NAMED], "title": title, "title_fontsize": 8}
+    panel.legend(**shown, frameon=False, fontsize=8, labelcolor=INK, loc="best")

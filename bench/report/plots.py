@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from bench.report.emphasis import in_front, placed
 from bench.report.grid import figure_images
+from bench.report.legend import legend_columns, legend_room
 from bench.report.palette import INK, CurveStyle, curve_styles
 from bench.statistics.curves import count_text
 from tts.errors import SettingError
@@ -118,7 +119,8 @@ def figure_curves(
     down = math.ceil(len(rewards) / across)
     width = max(4.1 * across, 6.0)
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08)
-    figure = Figure((width, 3.6 * down + 1.2), dpi=DPI, layout=layout, facecolor="white")
+    height = 3.6 * down + 1.2 + legend_room([look.name for look in looks.values()], width)
+    figure = Figure((width, height), dpi=DPI, layout=layout, facecolor="white")
     panels = figure.subplots(down, across, squeeze=False).ravel()
     for panel, reward in zip(panels, rewards, strict=False):
         _panel(panel, curves[curves["reward"] == reward], axis, looks, markers)
@@ -263,15 +265,6 @@ def _legend(figure: Figure, curves: pd.DataFrame, looks: dict[str, CurveStyle], 
         labelcolor=INK,
         handlelength=2.6,
     )
-
-
-def legend_columns(names: list[str], width: float) -> int:
-    """As many columns as fit into a figure's width in inches, evenly filled."""
-    inches = [0.085 * len(name) + 0.72 for name in names]
-    if sum(inches) < width:
-        return len(names)
-    rows = math.ceil(len(names) / max(1, int(width / max(inches))))
-    return math.ceil(len(names) / rows)
 
 
 def _take_words_as_they_are(figure: Figure) -> None:

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
+from bench.report.legend import legend_columns, legend_room
 from bench.report.palette import INK, CurveStyle
-from bench.report.plots import DPI, Axis, frame_panel, legend_columns, strokes
+from bench.report.plots import DPI, Axis, frame_panel, strokes
 
 POINT = ["run", "reward", "search", "curve", "settings", "budget", "budget_value"]
 MOST_ACROSS, MOST_DOWN = 3, 3
@@ -68,17 +69,20 @@ def figure_quality(table: QualityTable, reward: str, looks: Mapping[str, CurveSt
     down, across = table.quality[:MOST_DOWN], table.diversity[:MOST_ACROSS]
     points = table.points[table.points["reward"] == reward]
     width = max(4.2 * len(across), 6.0)
-    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08)
-    figure = Figure((width, 3.6 * len(down) + 1.2), dpi=DPI, layout=layout, facecolor="white")
-    panels = figure.subplots(len(down), len(across), squeeze=False, sharex="col", sharey="row")
     shown = {label: look for label, look in looks.items() if (points["curve"] == label).any()}
+    names = [look.name for look in shown.values()]
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08)
+    figure = Figure(
+        (width, 3.6 * len(down) + 1.2 + legend_room(names, width)), dpi=DPI, layout=layout, facecolor="white"
+    )
+    panels = figure.subplots(len(down), len(across), squeeze=False, sharex="col", sharey="row")
     for row, quality in zip(panels, down, strict=True):
         for panel, diversity in zip(row, across, strict=True):
             _panel(panel, points, diversity, quality, shown)
         row[0].set_ylabel(_words(quality), color=INK, fontsize=9)
     figure.suptitle(f"Quality against diversity, searched on {_words(reward)}", fontsize=13, color=INK)
     lines = [Line2D([], [], label=look.name, **strokes(look)) for look in shown.values()]
-    columns = legend_columns([look.name for look in shown.values()], width)
+    columns = legend_columns(names, width)
     figure.legend(handles=lines, loc="outside lower center", ncols=columns, frameon=False, fontsize=9, labelcolor=INK)
     return figure
 

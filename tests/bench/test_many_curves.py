@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 
 from bench.report.emphasis import CROWDED, IN_FRONT, in_front, is_crowded
 from bench.report.html.charts import by_group, chart, curve_chart
-from bench.report.multiples import figure_groups
+from bench.report.multiples import NAMED, figure_groups
 from bench.report.palette import LOOKS, curve_styles
 from bench.report.plots import BEHIND, NFE, Axis, figure_curves
 from tts.errors import SettingError
@@ -107,3 +107,19 @@ def test_a_group_without_points_has_no_panel() -> None:
     panel = {"title": "searched on brightness", "points": [{"c": 0, "x": {}, "y": {}}], "front": [0]}
     [only] = by_group(chart([NFE], {}, looks, [panel]), looks)["panels"]
     assert only["title"] == "searched on brightness: whole samples"
+
+
+def test_a_long_legend_covers_no_panel() -> None:
+    """A sweep over a setting has as many curves as it has values."""
+    sweep = pd.concat(
+        curves(1).assign(search="eps_greedy", curve=f"eps_greedy lambda={place / 100}") for place in range(60)
+    )
+    figure = figure_curves(sweep)
+    figure.draw_without_rendering()
+    [panel], [legend] = figure.axes, figure.legends
+    assert legend.get_window_extent().y1 < panel.get_tightbbox().y0
+    assert panel.get_window_extent().height > 1.5 * figure.dpi
+    [panel] = figure_groups(sweep).axes
+    legend = panel.get_legend()
+    assert legend is not None
+    assert (len(legend.get_texts()), legend.get_title().get_text()) == (NAMED, f"and {60 - NAMED} more")
