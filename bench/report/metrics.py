@@ -88,7 +88,7 @@ class SetMetrics:
     Args:
         values: the rows, each with its ``run``.
         notes: why there are none.
-        done: what each metric is of, by its name.
+        done: what each metric is of, by its name, and by the run's where two runs give a name to different ones.
         drawn: how the images were drawn, a sentence a run.
         kinds: what each metric tells of, by its name: quality, diversity or both.
     """
@@ -115,7 +115,9 @@ def metrics_of(runs: Sequence[Output], trials: Sequence[pd.DataFrame], trust: bo
             metrics = stored_metrics(run, trust)
             values = [set_metrics(run, rows, metrics, *stored_protocol(run))] if metrics else []
             frames += [frame.assign(run=str(run)) for frame in values]
-            done |= {name: about(metric) for name, metric in metrics.items()}
+            for name, metric in metrics.items():
+                said = about(metric)
+                done[name if done.get(name, said) == said else f"{name} of {run}"] = said
             kinds |= {name: metric.tells for name, metric in metrics.items()}
             drawn += [images_drawn(run)] if metrics else []
         except TTSError as error:

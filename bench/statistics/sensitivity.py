@@ -48,6 +48,7 @@ def sensitivity(curves: pd.DataFrame) -> pd.DataFrame:
         the rewards); ``place`` counts a line's values from 0.
     """
     curves = curves[curves["mean"].notna() & ~curves["derived"].astype(bool)]
+    curves = curves.drop_duplicates(["reward", "search", "settings"])  # a point may be on two curves
     rows = [
         {
             **{name: row[name] for name in ("reward", "search", "nfe", "n", "mean", "low", "high")},

@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -114,10 +115,10 @@ def test_a_search_that_could_not_be_scored_is_not_the_best(run: Path, tmp_path: 
     assert set(analysis.best_scores["search"]) == {"eps_greedy"}
 
 
-def lambda_run(folder: Path, size: float, device: str, metrics: list[str]) -> Path:
+def lambda_run(folder: Path, size: float, device: str, metrics: list[dict[str, Any]]) -> Path:
     """A run with one of two searches that differ in lambda, and with problems of its own but for the first ten."""
     search = {"name": "eps_greedy", "N": 4, "lambda": size, "budget": {"K": [1, 2]}}
-    named = [{"name": name, "features": "judge"} for name in metrics]
+    named = [{"features": "judge", **each} for each in metrics]
     run = small_run(folder, 60, searches=["naive", search], metrics=named)
 
     def own(trials: pd.Series[str]) -> pd.Series[str]:
@@ -138,13 +139,14 @@ def lambda_run(folder: Path, size: float, device: str, metrics: list[str]) -> Pa
 
 def test_metrics_of_several_runs_are_of_each_by_itself(tmp_path: Path) -> None:
     runs = [
-        lambda_run(tmp_path / "a", 0.15, "NVIDIA A100", ["precision", "recall"]),
-        lambda_run(tmp_path / "b", 0.3, "NVIDIA H100", ["recall", "fid"]),
+        lambda_run(tmp_path / "a", 0.15, "NVIDIA A100", [{"name": "precision"}, {"name": "recall"}]),
+        lambda_run(tmp_path / "b", 0.3, "NVIDIA H100", [{"name": "recall", "k": 5}, {"name": "fid"}]),
     ]
     [analysis] = load(runs, "naive", features=False)
     values = analysis.metrics.values
     assert set(values["curve"]) == set(analysis.looks) == {"naive", "eps_greedy lambda=0.15", "eps_greedy lambda=0.3"}
     assert set(values["missing"]) == {20}  # also of the run whose first problems are those of the other
+    assert set(analysis.metrics.done) == {"precision", "recall", f"recall of {runs[1]}", "fid"}
     page = Page(0)
     found = metrics.section(analysis, page)
     titles = [panel["title"] for panel in page.charts[0]["panels"]]

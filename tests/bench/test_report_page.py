@@ -188,6 +188,10 @@ def test_runs_that_cannot_be_compared_have_parts_of_their_own(run: Path, tmp_pat
     assert "report/2/curves.csv" in html
 
 
+def test_files_are_linked_to_whatever_their_folder_is_called(run: Path) -> None:
+    assert 'href="a%20b%231/curves.csv"' in render(load([run], "naive", features=False), "a b#1")
+
+
 def test_runs_that_can_be_compared_share_a_part(run: Path, tmp_path: Path) -> None:
     more = small_run(tmp_path / "more", searches=["naive", {"name": "random", "N": 2}])
     [analysis] = load([run, more], "naive", features=False)

@@ -39,6 +39,7 @@ def test_points_that_differ_in_one_setting_make_a_line_in_its_order() -> None:
     found = sensitivity(curves(*TRUSTED))
     assert line(found, "slope") == [("trust", "0.0", 0), ("trust", "0.4", 1), ("trust", "0.7", 2)]
     assert list(found[found["reward"] == REWARDS[1]]["mean"]) == [0.0, 0.4, 0.7]
+    assert sensitivity(pd.concat([curves(*TRUSTED), curves(*TRUSTED)])).equals(found)  # points of two curves
 
 
 def test_points_of_other_costs_are_no_part_of_it() -> None:
