@@ -12,6 +12,7 @@ import pyarrow as pa
 from bench.report.done import about, images_drawn
 from bench.statistics.curves import parquet
 from bench.statistics.set_metrics import set_metrics
+from bench.store import features
 from bench.store import reader as store
 from bench.store.added import read_added
 from bench.store.schema import Field
@@ -24,6 +25,8 @@ from tts.metrics.base import MetricSettings
 from tts.registry import METRICS
 
 FILE = "metrics.parquet"
+
+KEPT = f"{FILE} is kept as it is: the features that it was computed from are not here, as an export leaves them out"
 
 FIELDS = (
     Field("metric", pa.string(), "name of the metric in the run's configuration"),
@@ -62,9 +65,13 @@ def write_metrics(trials: pd.DataFrame, source: Output, to: Storage, trust: bool
         metrics = stored_metrics(source, trust)
         if not metrics:
             return []
-        found = set_metrics(source, trials, metrics, *stored_protocol(source))
+        kept = _kept(source)
+        found = set_metrics(source, trials, metrics, *stored_protocol(source)) if kept is None else pd.DataFrame()
     except TTSError as error:
         return [f"no metrics: {error}"]
+    if kept is not None:
+        _write(kept, to)
+        return [KEPT]
     write_values(found, to)
     return warnings(found)
 
@@ -75,8 +82,23 @@ def write_values(found: pd.DataFrame, to: Storage) -> None:
     Raises:
         SettingError: it cannot be written.
     """
+    _write(parquet(found.astype({"budget": object, "warning": object, "repeats": object})), to)
+
+
+def _kept(run: Output) -> bytes | None:
+    """metrics.parquet of a run that has no features, as an exported one: it cannot be made again."""
+    where = place(run)
+    if store.names(where, features.FOLDER):
+        return None
     try:
-        to.write(FILE, parquet(found.astype({"budget": object, "warning": object, "repeats": object})))
+        return where.read(FILE)
+    except OSError as error:
+        raise SettingError(f"output {where}: {FILE} cannot be read ({error.strerror or error})") from None
+
+
+def _write(content: bytes, to: Storage) -> None:
+    try:
+        to.write(FILE, content)
     except OSError as error:
         raise SettingError(f"output {to}: cannot be written to ({error.strerror or error})") from None
 
@@ -113,6 +135,9 @@ def metrics_of(runs: Sequence[Output], trials: Sequence[pd.DataFrame], trust: bo
     for run, rows in zip(runs, trials, strict=True):
         try:
             metrics = stored_metrics(run, trust)
+            if metrics and _kept(run) is not None:
+                notes.append(f"{run}: {KEPT}.")
+                continue
             values = [set_metrics(run, rows, metrics, *stored_protocol(run))] if metrics else []
             frames += [frame.assign(run=str(run)) for frame in values]
             for name, metric in metrics.items():

@@ -17,8 +17,11 @@ import pytest
 import torch
 from command_line import bench, refused
 from driver_processes import DriverProcess, kill_after_progress, table, write
+from report_runs import small_run
 from stored_runs import rows, stored
 
+from bench.report.html.analysis import load
+from bench.report.html.page import render
 from bench.run.replay import stored_study
 from bench.statistics import set_metrics as module
 from bench.statistics.set_metrics import COLUMNS, set_metrics
@@ -253,3 +256,22 @@ def test_a_hostile_manifest_names_no_code(tmp_path: Path) -> None:
     assert "no metrics: " in result.words
     assert "names code, a file or an address (metrics.name = 'subprocess:getoutput')" in result.words
     assert not (folder / "metrics.parquet").exists()
+
+
+def test_the_metrics_of_an_exported_run_are_kept(tmp_path: Path) -> None:
+    """It has no features, from which they could be computed again."""
+    run, extractor = small_run(tmp_path / "run", 50, metrics=["frechet_judge"]), FrechetJudge().extractor
+    for part in (run / "trials").iterdir():
+        trials = pq.read_table(part)["trial"].to_pylist()
+        found = features.table(extractor, {trial: np.ones(192, np.float32) for trial in trials})
+        target = run / "features" / features.part_of(part.name, extractor)
+        target.parent.mkdir(exist_ok=True)
+        pq.write_table(found, target)
+    once, twice = tmp_path / "once", tmp_path / "twice"
+    assert bench("export", run, "--to", once).code == 0
+    content = (once / "metrics.parquet").read_bytes()
+    assert pd.read_parquet(once / "metrics.parquet")["value"].notna().all()
+    assert "metrics.parquet is kept as it is" in bench("curves", once).words
+    assert bench("export", once, "--to", twice).code == 0
+    assert [(each / "metrics.parquet").read_bytes() for each in (once, twice)] == [content] * 2
+    assert "metrics.parquet is kept as it is" in render(load([once], "naive", features=False))
