@@ -97,15 +97,18 @@ def control_lines(found: Sequence[Forecast]) -> Iterator[str]:
 
 def _time(found: Forecast, rate: float, engines: int, price: float | None) -> Iterator[str]:
     device_hours = found.hours(rate)
+    speed = f"{rate:,.1f}" if rate >= 1 else f"{rate:.3g}"
     yield (
         f"time: {_hours(found.hours(rate, engines))} on {engines:,} engine{'s' if engines > 1 else ''}, "
-        f"{device_hours:,.2f} device-hours at {rate:,.1f} forwards a second"
+        f"{device_hours:,.2f} device-hours at {speed} forwards a second"
     )
     if price is not None:
         yield f"price: {device_hours * price:,.2f} at {price:g} a device-hour"
 
 
 def _hours(hours: float) -> str:
+    if hours >= timedelta.max // timedelta(hours=1):
+        return f"{hours / 24:,.0f} days"
     return str(timedelta(seconds=round(3600 * hours)))
 
 

@@ -112,6 +112,16 @@ def test_a_batch_that_the_run_fills_is_proposed() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("rate", "time", "speed"),
+    [(20.0, "0:00:50", "20.0"), (0.02, "13:53:20", "0.02"), (1e-15, "11,574,074,074,074 days", "1e-15")],
+)
+def test_time_is_told_at_any_rate(rate: float, time: str, speed: str) -> None:
+    told = next(line for line in lines(WHOLE, rate, 1, None) if line.startswith("time"))
+    assert told.startswith(f"time: {time} on 1 engine")
+    assert told.endswith(f" at {speed} forwards a second")
+
+
 def test_the_command_says_all_of_it(tiny: Make, tmp_path: Path) -> None:
     config = tmp_path / "study.json"
     config.write_text(tiny(engines={"batch": "auto"}).model_dump_json())
