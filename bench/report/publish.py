@@ -6,9 +6,11 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import pyarrow.dataset as ds
 
 from bench.report.data_card import CardFacts, card, check_license
 from bench.report.export import export
@@ -100,6 +102,7 @@ def _export(run: Output, folder: Path, facts: CardFacts) -> tuple[int, list[str]
     """The folder with its card; its rows, and what its manifest names of this machine."""
     rows = export(run, folder, facts.images)
     manifest = store.read_manifest(folder)
+    facts = replace(facts, images=bool(store.table(folder, ["trial"], ds.field("image").is_valid())))
     write_output(folder / CARD, card(manifest, read_trials(folder), facts).encode())
     return rows, _names_here(manifest["config"])
 

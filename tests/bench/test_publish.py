@@ -224,6 +224,8 @@ def test_a_folder_gets_the_card_too(folder: Path, tmp_path: Path) -> None:
     assert (head_of(text)["license"], head_of(text)["pretty_name"]) == ("mit", "out")
     assert "tts-bench verify FOLDER --sample 20" in text
     assert store.read(tmp_path / "out").num_rows == store.read(folder).num_rows
+    assert bench("export", tmp_path / "out", "--to", tmp_path / "again").code == 0
+    assert "Images were left out" in (tmp_path / "again" / "README.md").read_text()  # nobody left them out this time
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "README.md").write_text("mine")
     refused = bench("export", folder, "--to", tmp_path / "other")
