@@ -21,7 +21,7 @@ from bench.report.html.analysis import load
 from bench.report.html.blocks import Table
 from bench.report.html.page import render, write_report
 from bench.report.html.page_data import Page
-from bench.report.sections import environment, metrics
+from bench.report.sections import environment, metrics, significance
 from bench.statistics.features import Features
 
 
@@ -164,3 +164,10 @@ def test_a_search_of_which_one_run_has_a_trace_keeps_its_name(tmp_path: Path) ->
     [analysis] = load(runs, "naive", features=False)
     assert analysis.gaps is not None
     assert set(analysis.gaps["curve"]) == {"naive", "eps_greedy lambda=0.15"}
+
+
+def test_p_of_the_largest_budgets_is_corrected_for_all(run: Path) -> None:
+    [analysis] = load([run], "naive", features=False)
+    tables = [block for block in significance.section(analysis, Page(0)).blocks if isinstance(block, Table)]
+    assert [len(table.rows) for table in tables] == [2, len(analysis.compared)]
+    assert all("at every budget" in column.help for table in tables for column in table.columns if column.name == "p")

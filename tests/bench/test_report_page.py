@@ -19,15 +19,12 @@ from PIL import Image
 from report_runs import HOSTILE, hostile, rewrite, small_run
 
 from bench.report.html.analysis import Analysis, load
-from bench.report.html.blocks import Table
 from bench.report.html.cells import cost, measured, p_value, value
 from bench.report.html.charts import colours, markers, number
 from bench.report.html.grids import encoded
 from bench.report.html.page import PAGE_BYTES, embedded, render, write_report
-from bench.report.html.page_data import Page
 from bench.report.html.text import summary
 from bench.report.palette import LOOKS, OTHERS
-from bench.report.sections import significance
 
 
 class Reader(HTMLParser):
@@ -135,13 +132,6 @@ def test_the_summary_says_who_wins_by_how_much_and_from_how_much(run: Path) -> N
     assert re.search(r"compressibility by [+−].* \(held out\)", said["Searched on brightness, scored on others"])
     analysis.__dict__["matched"] = analysis.matched.assign(gain=-0.2, gain_low=-0.3, gain_high=-0.1)
     assert " and differs from naive by −0.20 [−0.30, −0.10]." in dict(summary(analysis))["Brightness"]
-
-
-def test_p_of_the_largest_budgets_is_corrected_for_all(run: Path) -> None:
-    [analysis] = load([run], "naive", features=False)
-    tables = [block for block in significance.section(analysis, Page(0)).blocks if isinstance(block, Table)]
-    assert [len(table.rows) for table in tables] == [2, len(analysis.compared)]
-    assert all("at every budget" in column.help for table in tables for column in table.columns if column.name == "p")
 
 
 def test_sections_without_data_say_why(tmp_path: Path) -> None:
