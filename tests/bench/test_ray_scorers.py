@@ -138,7 +138,7 @@ def test_one_that_comes_back_late_is_asked_again(monkeypatch: pytest.MonkeyPatch
     pool = RayScorers(["a"], [late, whole], 9.0, 0.5)
     assert pool.ask("a", IMAGES, [0, 0]) == [Answer(1.0)] * 2
     assert pool._actors == [whole]
-    ray.get(late.ready.remote())
+    ray.get(list(pool._away))
     assert pool.ask("a", IMAGES, [0, 0]) == [Answer(1.0)] * 2
     assert pool._actors == [whole, late]
 
