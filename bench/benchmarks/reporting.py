@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
 from bench.benchmarks.resume import peak
 from bench.store import manifest
+from bench.store.encoding import encoded
 from bench.store.schema import TRACE, schema
 from bench.store.storage import LocalStorage
 from bench.study.config import RunConfig
@@ -115,8 +115,8 @@ def make(made: Study, side: int = SIDE) -> int:
     for part, (entry, reward) in enumerate(product(made.entries, made.searched)):
         rows = _rows(made, entry, reward, side)
         name = f"part-{part:05}.parquet"
-        where.write(f"evaluations/{name}", _parquet(pa.Table.from_pandas(_trace(rows, made.plan.steps), TRACE)))
-        where.write(f"trials/{name}", _parquet(pa.Table.from_pandas(rows, schema(made.rewards), preserve_index=False)))
+        where.write(f"evaluations/{name}", encoded(pa.Table.from_pandas(_trace(rows, made.plan.steps), TRACE)))
+        where.write(f"trials/{name}", encoded(pa.Table.from_pandas(rows, schema(made.rewards), preserve_index=False)))
         number += len(rows)
     return number
 
@@ -204,10 +204,4 @@ def _picture(own: np.random.Generator, side: int) -> bytes:
     grain = own.integers(0, 12, (side, side, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(np.asarray(coarse) // 2 + grain + 60).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
-
-
-def _parquet(rows: pa.Table) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(rows, buffer, compression="zstd")
     return buffer.getvalue()

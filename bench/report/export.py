@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bench.report.metrics import write_metrics
 from bench.report.summary import write_curves_and_pictures
 from bench.store import reader as store
+from bench.store.encoding import encoded
 from bench.store.files import check_folder, write_output
 from bench.store.images import kept
 from bench.store.schema import without_images
@@ -42,7 +41,7 @@ def export(run: Output, folder: Path, images: bool) -> int:
     if (folder / "manifest.json").exists():
         raise SettingError(f"output {folder}: holds a run already; choose another folder, or delete it")
     whole = _with_images(rows, where) if images else _without_images(rows)
-    write_output(folder / "trials" / PART, _parquet(whole))
+    write_output(folder / "trials" / PART, encoded(whole))
     write_curves_and_pictures(rows.select(without_images(rows.column_names)).to_pandas(), where, LocalStorage(folder))
     write_metrics(rows.select(without_images(rows.column_names)).to_pandas(), where, LocalStorage(folder))
     # The manifest makes the folder a run, and so comes last.
@@ -68,9 +67,3 @@ def _with(rows: pa.Table, images: list[bytes | None]) -> pa.Table:
 def _replaced(rows: pa.Table, name: str, values: pa.Array) -> pa.Table:
     number = rows.schema.get_field_index(name)
     return rows.set_column(number, rows.schema.field(number), values)
-
-
-def _parquet(rows: pa.Table) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(rows, buffer, compression="zstd")
-    return buffer.getvalue()

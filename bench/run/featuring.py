@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bench.run.replay import segment_of, stored_study
 from bench.store import features
 from bench.store import reader as store
+from bench.store.encoding import encoded
 from bench.store.files import writing
 from bench.store.images import Pixels, image_sha256, kept, pixels_of
 from bench.store.storage import Output, Storage, place
@@ -175,7 +174,6 @@ def write_table(where: Storage, name: str, table: pa.Table) -> None:
     Raises:
         SettingError: it cannot be written.
     """
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    data = encoded(table)
     with writing(where):
-        where.write(name, buffer.getvalue())
+        where.write(name, data)

@@ -6,7 +6,6 @@ on the way is counted, too, not derived from formulas.
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import closing
@@ -14,10 +13,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bench.run.driver import Driver
 from bench.sinks.registry import SINKS
+from bench.store.encoding import encoded
 from bench.store.row import TrialRow
 from bench.store.schema import TRACE, schema
 from bench.study.config import AUTO, RunConfig
@@ -214,6 +213,4 @@ def _bytes(study: Study, rows: Sequence[TrialRow]) -> int:
 
 
 def _size(table: pa.Table) -> int:
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.tell()
+    return len(encoded(table))

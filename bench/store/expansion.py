@@ -16,6 +16,8 @@ MOST_BYTES = 1 << 31
 REPEATED = 16
 """How often a file's own bytes may be in memory on top."""
 BATCH_ROWS = 65536
+REPEATING = {"PLAIN_DICTIONARY", "RLE_DICTIONARY", "DELTA_BYTE_ARRAY"}
+"""Encodings by which a text that stands in a file once may be that of many rows, whole or in part."""
 
 
 def check_texts(where: Storage, name: str, metadata: pq.FileMetaData, columns: Sequence[str] | None = None) -> None:
@@ -47,7 +49,7 @@ def _suspects(metadata: pq.FileMetaData, columns: Sequence[str] | None) -> Itera
         path = metadata.schema.column(index).path
         if columns is not None and path.partition(".")[0] not in columns:
             continue
-        texts = (chunk.num_values * chunk.total_uncompressed_size for chunk in chunks)
+        texts = (chunk.num_values * chunk.total_uncompressed_size for chunk in chunks if REPEATING & {*chunk.encodings})
         if metadata.schema.column(index).physical_type == "BYTE_ARRAY" and sum(texts) > MOST_BYTES:
             yield path
 

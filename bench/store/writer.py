@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
 import uuid
@@ -11,10 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bench.store import features
 from bench.store.completed import CompletedTrials
+from bench.store.encoding import encoded
 from bench.store.files import writing
 from bench.store.leases import Lease
 from bench.store.reader import check, done, parts, table
@@ -95,7 +94,7 @@ class Store:
                 continue
             kept = rows.filter(pa.compute.is_null(rows["error"]))
             if len(kept):
-                self.place.write(f"trials/{part}", _parquet(kept.select(self.schema.names).cast(self.schema)))
+                self.place.write(f"trials/{part}", encoded(kept.select(self.schema.names).cast(self.schema)))
             else:
                 self.place.remove(f"trials/{part}")
 
@@ -133,11 +132,11 @@ class Store:
             part = f"part-{self._prefix}{self._writer}-{self._parts:05}.parquet"
             evaluations = [evaluation for row in rows for evaluation in row.evaluations]
             if evaluations:  # first: a stored trial has its trace
-                self.place.write(f"evaluations/{part}", _parquet(pa.Table.from_pylist(evaluations, TRACE)))
+                self.place.write(f"evaluations/{part}", encoded(pa.Table.from_pylist(evaluations, TRACE)))
             for extractor, table_ in features.tables(rows, self._dtypes).items():  # and its features
-                self.place.write(f"{features.FOLDER}/{features.part_of(part, extractor)}", _parquet(table_))
+                self.place.write(f"{features.FOLDER}/{features.part_of(part, extractor)}", encoded(table_))
             records = [row.record() for row in rows]
-            self.place.write(f"trials/{part}", _parquet(pa.Table.from_pylist(records, schema=self.schema)))
+            self.place.write(f"trials/{part}", encoded(pa.Table.from_pylist(records, schema=self.schema)))
         self._rows, self._bytes, self._parts = [], 0, self._parts + 1
 
     def _with_image_file(self, row: TrialRow) -> TrialRow:
@@ -162,9 +161,3 @@ class Store:
         if claim is not None:
             with writing(self.place):
                 claim.release()
-
-
-def _parquet(rows: pa.Table) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(rows, buffer, compression="zstd")
-    return buffer.getvalue()

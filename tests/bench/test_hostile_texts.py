@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from test_hostile_parts import EXTRACTOR, featured
 
 from bench.store import expansion, features, trace
 from bench.store import reader as store
+from bench.store.encoding import encoded
 from tts.errors import DataError
 
 FOUL = b"\xed\xa0\x80"
@@ -66,3 +68,16 @@ def test_a_text_of_every_row_fills_no_memory(
     pq.write_table(pa.table({"x": [[{"y": text}] for text in texts] if nested else texts}), part)
     with pytest.raises(DataError, match=rf"^{run}: {folder}/{part.name}: x has texts of more than 1\d+ bytes$"):
         read(run, folder)
+
+
+def test_our_own_images_need_not_be_read_twice(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part says itself that no image is that of several rows; of names it cannot."""
+    images = [os.urandom(1000) for _ in range(100)]
+    part = run / "trials" / "part-images.parquet"
+    part.write_bytes(encoded(pa.table({"trial": [str(number) for number in range(100)], "image": images})))
+    looked_at = []
+    monkeypatch.setattr(expansion, "MOST_BYTES", 0)
+    monkeypatch.setattr(expansion, "_bytes", lambda column: looked_at.append(column.dictionary.type) or 0)
+    store.check_texts(store.place(run), f"trials/{part.name}", pq.read_metadata(part))
+    assert looked_at == [pa.string()]
+    assert pq.read_table(part)["image"].to_pylist() == images

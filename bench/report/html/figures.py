@@ -15,7 +15,7 @@ from bench.report.plots import NFE, Axis, png, svg
 File: TypeAlias = tuple[str, bytes]
 """Name and content."""
 
-FORMULA = ("=", "+", "-", "@", "\t")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """How texts begin that a spreadsheet computes: with what stands in a prompt or an error, it would call programs."""
 
 
