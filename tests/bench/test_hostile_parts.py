@@ -213,7 +213,7 @@ def first_features(run: Path) -> pa.Table:
 def test_what_is_no_parquet_is_said(folder: str, text: bytes, run: Path) -> None:
     for part in (run / folder).iterdir():
         part.write_bytes(text)
-    with pytest.raises(DataError, match=r"^[^\n]*is damaged[^\n]*$"):
+    with pytest.raises(DataError, match=r"^[^\n]*parquet is damaged[^\n]*$"):
         read_all(run)
 
 
@@ -287,7 +287,7 @@ def test_a_foul_metric_is_a_note_and_no_table(tmp_path: Path) -> None:
     result = bench("curves", run)
     assert result.code == 0
     assert "no metrics: " in result.words
-    assert "is damaged" in result.words
+    assert "parquet is damaged" in result.words
 
 
 def test_a_single_noise_level_names_no_step(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_two_columns_of_one_name(run: Path) -> None:
     [part] = (run / "trials").iterdir()
     table = pq.read_table(part)
     pq.write_table(table.append_column("value", table["value"]), part)
-    with pytest.raises(DataError, match=r"is damaged.*duplicate field names"):
+    with pytest.raises(DataError, match=r"parquet is damaged.*duplicate field names"):
         store.read(run)
 
 

@@ -44,7 +44,7 @@ def foul(run: Path, folder: str, name: str) -> None:
 @pytest.mark.parametrize(("folder", "name"), COLUMNS)
 def test_a_text_that_is_none_is_refused(folder: str, name: str, run: Path) -> None:
     foul(run, folder, name)
-    with pytest.raises(DataError, match=r"^[^\n]*is damaged[^\n]*UTF8[^\n]*$"):
+    with pytest.raises(DataError, match=r"^[^\n]*parquet is damaged[^\n]*UTF8[^\n]*$"):
         read(run, folder)
 
 

@@ -119,7 +119,7 @@ def test_a_damaged_part_is_named(tmp_path: Path, damage: Callable[[bytes], bytes
     part = parts(tmp_path)[1]
     part.write_bytes(damage(part.read_bytes()))
     for read in (lambda: store.done(tmp_path), lambda: store.read(tmp_path), lambda: store.find(tmp_path, "0")):
-        with pytest.raises(DataError, match=r"is damaged; delete it") as caught:
+        with pytest.raises(DataError, match=r"parquet is damaged; delete it") as caught:
             read()
         assert part.name in str(caught.value)
         assert "\n" not in str(caught.value)
@@ -248,7 +248,7 @@ def test_a_damaged_part_is_not_a_folder_that_cannot_be_written_to(tmp_path: Path
     session.close()
     parts(tmp_path)[0].write_bytes(b"PAR1")
     again = Store(tmp_path, REWARDS)
-    with pytest.raises(DataError, match=r"is damaged; delete it"):
+    with pytest.raises(DataError, match=r"parquet is damaged; delete it"):
         again.open("d", MANIFEST, retry_errors=True)
     again.close()
 
